@@ -1,0 +1,15 @@
+"""How a kernel function ends a frame early."""
+
+from __future__ import annotations
+
+
+class Halt(Exception):  # noqa: N818 - the word of the field; it is control flow, not a failure of the program
+    """Stop the current frame for `reason`, a small integer that the VM defines.
+
+    Compiled engines turn `raise Halt(reason)` into a jump to the frame's exit, so `reason` is an integer
+    and the exception carries nothing else.
+    """
+
+    def __init__(self, reason: int) -> None:
+        super().__init__(reason)
+        self.reason = reason

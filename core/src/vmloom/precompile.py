@@ -1,0 +1,75 @@
+"""Precompiled contracts: code of the host behind an address. Sets of them are plugins."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .context import ExecutionContext
+from .result import ExecutionResult, ExecutionState
+
+if TYPE_CHECKING:
+    from .state import StateAccess
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A VM's fork by `name`, and the `lineage` of forks it builds on, oldest first, itself included."""
+
+    name: str
+    lineage: tuple[str, ...]
+
+    def includes(self, name: str) -> bool:
+        """Whether this fork is `name` or came after it."""
+        return name in self.lineage
+
+
+class Precompile(ABC):
+    """A contract that the host runs itself.
+
+    Input is untrusted: `gas_cost` must price hostile lengths without allocating anything of that size, for
+    it is called before `execute`, which is only called once the caller has paid.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The field's name for it, such as ECRECOVER."""
+
+    @abstractmethod
+    def gas_cost(self, input: bytes) -> int:
+        """Gas for this input, 0 and up; there is no upper bound (it may exceed 2**64)."""
+
+    @abstractmethod
+    def execute(self, context: ExecutionContext, input: bytes, state: StateAccess) -> ExecutionResult:
+        """Run on `input`. A failure is a result whose state is FAILED: the caller then loses all gas of the call."""
+
+
+class PrecompileFailure(Exception):  # noqa: N818 - a verdict on the input, turned into a result by PurePrecompile
+    """Raised by `PurePrecompile.compute` for input that the specification makes the call fail on."""
+
+
+class PurePrecompile(Precompile):
+    """A precompile that is a function of its input alone: implement `compute`, and get `execute`."""
+
+    @abstractmethod
+    def compute(self, input: bytes) -> bytes:
+        """The output for `input`. Raises `PrecompileFailure` where the specification says the call fails."""
+
+    def execute(self, context: ExecutionContext, input: bytes, state: StateAccess) -> ExecutionResult:
+        """`compute` as a result; a failure uses all gas of the call."""
+        try:
+            output = self.compute(input)
+        except PrecompileFailure as failure:
+            return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=str(failure))
+        return ExecutionResult(ExecutionState.SUCCESS, self.gas_cost(input), output)
+
+
+class PrecompileSet(ABC):
+    """What a precompile plugin offers: which precompile stands where, fork by fork."""
+
+    @abstractmethod
+    def at(self, revision: Revision) -> Mapping[bytes, Precompile]:
+        """The precompiles of `revision` by 20-byte address; an address that is not in it is not ours."""

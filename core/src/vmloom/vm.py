@@ -1,0 +1,95 @@
+"""What a virtual machine is: the one interface behind which every backend stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TextIO, TypeAlias
+
+from .context import ExecutionContext
+from .errors import Unsupported
+from .estimate import estimate_gas
+from .result import ExecutionResult
+from .state import MemoryState, StateAccess
+
+VmType: TypeAlias = str
+"""Name of a kind of VM, lower case, such as `evm`. Open: plugins bring their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class VmVersion:
+    """Semantic version of a VM and what it can do, such as the forks it knows."""
+
+    major: int
+    minor: int
+    patch: int
+    features: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One line of a disassembly: byte `offset`, `name`, what follows it, and a remark such as a jump destination."""
+
+    offset: int
+    name: str
+    operand: str = ""
+    remark: str = ""
+
+
+class VirtualMachine(ABC):
+    """Runs contract code. Instances are configured once, hold no state of a run, and may be shared by threads."""
+
+    @property
+    @abstractmethod
+    def vm_type(self) -> VmType:
+        """The kind of VM."""
+
+    @property
+    @abstractmethod
+    def vm_version(self) -> VmVersion:
+        """Version and features."""
+
+    @abstractmethod
+    def execute(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Run `code` as the call that `context` describes, on `state`.
+
+        A failing contract is a result, and leaves `state` as it was; a succeeding one leaves its changes in the
+        undo log, uncommitted. The value of the context has been transferred by whoever made the call. Raises
+        `CodeError` for code that `validate_code` refuses where the VM cannot run it at all.
+        """
+
+    @abstractmethod
+    def validate_code(self, code: bytes) -> None:
+        """Raise `CodeError` (`CodeTooLarge`, `ProhibitedOpcode`, ...) if `code` may not be deployed."""
+
+    def estimate_gas(
+        self, code: bytes, input: bytes, context: ExecutionContext, state: StateAccess | None = None
+    ) -> int:
+        """The least gas limit with which the call succeeds, up to the context's gas limit.
+
+        `state` is left as it was; without one the call runs on an empty state. Raises `GasEstimationError` if
+        even the whole gas limit is not enough, or the call fails for another reason.
+        """
+        world = MemoryState() if state is None else state
+        call = context.with_input(input)
+
+        def attempt(gas_limit: int) -> ExecutionResult:
+            checkpoint = world.snapshot()
+            try:
+                return self.execute(code, call.with_gas_limit(gas_limit), world)
+            finally:
+                world.revert(checkpoint)
+
+        return estimate_gas(attempt, cap=context.gas_limit)
+
+    def disassemble(self, code: bytes) -> Iterator[Instruction]:
+        """The instructions of `code`, in order; never fails on bytes that are none. Optional."""
+        raise Unsupported(f"{self.vm_type} {self.vm_version} has no disassembler")
+
+    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
+        """`execute`, writing one JSON line for each step to `sink`. Optional."""
+        raise Unsupported(f"{self.vm_type} {self.vm_version} cannot trace")

@@ -1,0 +1,197 @@
+"""The vocabulary of the EVM: the verbs and fields through which op functions speak to the machine.
+
+Containers exist once per engine (Python objects in `reference`, native arenas in compiled engines); rules
+never do. Op functions know only this protocol. Offsets and sizes given to memory verbs lie inside memory
+that the op has already paid for and grown; gas is never charged by a verb.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vmloom.kernel import i64, u8, u64, u160, u256
+
+from .rules import Rules
+
+
+class Buffer(Protocol):
+    """Read-only bytes: code, call data or return data."""
+
+    def __len__(self) -> int: ...
+
+
+class Machine(Protocol):
+    """One frame of a running transaction, as its op functions see it."""
+
+    # What this frame is
+    rules: Rules
+    """The fork's rules: compile-time constants for compiled engines."""
+    depth: i64
+    """Calls above this frame; the transaction's first frame has depth 0, its sender's root frame -1."""
+    is_static: bool
+    is_create: bool
+    address: u160
+    """The account whose storage and balance this frame uses."""
+    caller: u160
+    value: u256
+    """wei"""
+    code: Buffer
+    input: Buffer
+    checkpoint: u64
+    """Where the undo log stood when the frame opened."""
+    output_offset: u64
+    """Where in the parent's memory the output goes, and at most how many bytes of it."""
+    output_size: u64
+
+    # What changes as it runs
+    gas: i64
+    """Gas left."""
+    refund: i64
+    """Gas to be refunded at the end of the transaction; may be below zero inside a frame."""
+    pc: u64
+    """Offset of the instruction being run in code; a jump op writes the next one."""
+    memory_words: u64
+    """Size of memory in 32-byte words."""
+    return_data: Buffer
+    """Output of the last frame that this frame opened."""
+
+    # Stack and flow (frame and jump ops only: a driver handles operands and results of all others)
+    def push(self, value: u256) -> None:
+        """Push onto the stack."""
+
+    def jump(self, destination: u64) -> None:
+        """Go on at `destination`, which is a valid jump destination."""
+
+    def is_jump_destination(self, destination: u64) -> bool:
+        """Whether a JUMPDEST that is not inside push data stands at `destination` of the code."""
+
+    # Memory; offsets and sizes in bytes
+    def grow_memory(self, words: u64) -> None:
+        """Extend memory with zeros to `words` words."""
+
+    def memory_read(self, offset: u64) -> u256: ...
+    def memory_write(self, offset: u64, value: u256) -> None: ...
+    def memory_write_byte(self, offset: u64, value: u8) -> None: ...
+    def memory_move(self, destination: u64, source: u64, size: u64) -> None:
+        """Copy inside memory as if through a buffer: the ranges may overlap."""
+
+    def memory_fill(self, destination: u64, source: Buffer, offset: u256, size: u64) -> None:
+        """Copy `source[offset:]` to memory, with zeros beyond its end."""
+
+    def memory_hash(self, offset: u64, size: u64) -> u256:
+        """keccak256 of a range of memory."""
+
+    def read_word(self, source: Buffer, offset: u256) -> u256:
+        """The 32 bytes of `source` at `offset`, with zeros beyond its end, as a big-endian integer."""
+
+    # Accounts
+    def exists(self, account: u160) -> bool:
+        """Whether the account is in the state, be it empty."""
+
+    def is_empty(self, account: u160) -> bool:
+        """EIP-161: absent, or nonce 0, balance 0 and no code."""
+
+    def balance(self, account: u160) -> u256: ...
+    def nonce(self, account: u160) -> u64: ...
+    def set_nonce(self, account: u160, nonce: u64) -> None: ...
+    def code_of(self, account: u160) -> Buffer: ...
+    def code_hash(self, account: u160) -> u256: ...
+    def set_code(self, account: u160, offset: u64, size: u64) -> None:
+        """Make a range of memory the account's code."""
+
+    def delegate_of(self, account: u160) -> u256:
+        """EIP-7702: the address that the account's code delegates to, plus 2**160; 0 if it does not delegate."""
+
+    def transfer(self, source: u160, destination: u160, value: u256) -> None:
+        """Move `value` wei, which `source` has, and touch `destination`."""
+
+    def burn_balance(self, account: u160) -> None:
+        """Set the account's balance to zero."""
+
+    def is_warm(self, account: u160) -> bool: ...
+    def warm(self, account: u160) -> None: ...
+
+    # Storage of this frame's account
+    def load_slot(self, key: u256) -> u256: ...
+    def original_slot(self, key: u256) -> u256:
+        """The slot's value when the transaction began."""
+
+    def store_slot(self, key: u256, value: u256) -> None: ...
+    def is_warm_slot(self, key: u256) -> bool: ...
+    def warm_slot(self, key: u256) -> None: ...
+    def load_transient(self, key: u256) -> u256: ...
+    def store_transient(self, key: u256, value: u256) -> None: ...
+
+    # Creation and destruction
+    def create_address(self, nonce: u64) -> u160:
+        """The address of a contract that this frame's account creates at `nonce`."""
+
+    def create2_address(self, salt: u256, offset: u64, size: u64) -> u160:
+        """EIP-1014: the address of a contract created from init code in memory."""
+
+    def has_storage(self, account: u160) -> bool: ...
+    def begin_account(self, account: u160) -> None:
+        """Mark the account as created in this transaction and clear what storage it had."""
+
+    def was_created(self, account: u160) -> bool:
+        """Whether the account was created in this transaction."""
+
+    def was_destroyed(self, account: u160) -> bool:
+        """Whether the account is marked for deletion at the end of the transaction."""
+
+    def destroy(self, account: u160) -> None:
+        """Mark the account for deletion at the end of the transaction."""
+
+    # Logs: topics beyond `count` are ignored
+    def record(self, offset: u64, size: u64, count: u64, a: u256, b: u256, c: u256, d: u256) -> None:
+        """Append a log of this account with data from memory and `count` topics."""
+
+    # Surroundings
+    def origin(self) -> u160: ...
+    def gas_price(self) -> u256: ...
+    def blob_hash(self, index: u256) -> u256:
+        """Versioned hash `index` of the transaction, 0 out of range."""
+
+    def block_hash(self, number: u256) -> u256:
+        """Hash of one of the 256 blocks before this one."""
+
+    def block_number(self) -> u256: ...
+    def coinbase(self) -> u160: ...
+    def timestamp(self) -> u256: ...
+    def randomness(self) -> u256:
+        """DIFFICULTY before Paris, PREVRANDAO since."""
+
+    def block_gas_limit(self) -> u256: ...
+    def chain_id(self) -> u256: ...
+    def base_fee(self) -> u256: ...
+    def blob_base_fee(self) -> u256: ...
+
+    # Frames. After any of these only the returned machine may be used.
+    def open_call(
+        self,
+        gas: u64,
+        caller: u160,
+        address: u160,
+        code_address: u160,
+        delegated: bool,
+        value: u256,
+        input_offset: u64,
+        input_size: u64,
+        output_offset: u64,
+        output_size: u64,
+        is_static: bool,
+    ) -> Machine:
+        """Open a child frame that runs the code of `code_address`; input is a range of this frame's memory."""
+
+    def open_create(self, gas: u64, address: u160, value: u256, input_offset: u64, input_size: u64) -> Machine:
+        """Open a child frame that runs init code from this frame's memory."""
+
+    def close(self, status: u64, offset: u64, size: u64) -> Machine:
+        """Leave this frame: a range of its memory becomes the parent's return data. Returns the parent."""
+
+    def close_empty(self, status: u64) -> Machine:
+        """Leave this frame with no output. Returns the parent."""
+
+    def clear_return_data(self) -> None: ...
+    def undo(self, checkpoint: u64) -> None:
+        """Take back every change of state since the undo log stood at `checkpoint`."""
