@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO, TypeAlias
+from typing import Protocol, TextIO, TypeAlias
 
 from .context import ExecutionContext
 from .errors import Unsupported
 from .estimate import estimate_gas
+from .precompile import PrecompileSet
 from .result import ExecutionResult
 from .state import MemoryState, StateAccess
 
@@ -93,3 +94,13 @@ class VirtualMachine(ABC):
     def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
         """`execute`, writing one JSON line for each step to `sink`. Optional."""
         raise Unsupported(f"{self.vm_type} {self.vm_version} cannot trace")
+
+
+class VmHost(Protocol):
+    """What a VM may ask of its surroundings; the factory is one."""
+
+    def get_vm(self, vm_type: VmType) -> VirtualMachine:
+        """The VM that runs contracts of this kind. Raises `UnknownVm`."""
+
+    def precompile_sets(self, vm: VmType) -> Sequence[PrecompileSet]:
+        """The installed precompile sets for the VM called `vm`, in a stable order."""

@@ -17,7 +17,7 @@ from vmloom.suggest import nearest
 from .rules import Rules
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fork:
     """A set of rules with a name. `gas` maps instruction names to their static price."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import Halt, u64, u256
+from vmloom.kernel import Halt, u64, u160, u256
 
-from .halts import OUT_OF_GAS
+from .halts import MEMORY_LIMIT, OUT_OF_GAS
 from .machine import Machine
 
 WORD = 32
@@ -37,5 +37,21 @@ def expand_memory(m: Machine, offset: u256, size: u256) -> None:
         raise Halt(OUT_OF_GAS)
     words = words_of(u64(offset) + u64(size))
     if words > m.memory_words:
-        use_gas(m, memory_cost(words) - memory_cost(m.memory_words))
+        if m.rules.memory_size_limit and words * WORD > m.rules.memory_size_limit:
+            raise Halt(MEMORY_LIMIT)
+        if m.rules.charge_memory_expansion:
+            use_gas(m, memory_cost(words) - memory_cost(m.memory_words))
         m.grow_memory(words)
+
+
+def charge_account_access(m: Machine, account: u160) -> None:
+    """EIP-2929: the first access to an account in a transaction costs more than the static, warm price."""
+    if m.rules.access_lists and not m.is_warm(account):
+        use_gas(m, m.rules.cold_account - m.rules.warm_access)
+        m.warm(account)
+
+
+def charge_copy(m: Machine, destination: u256, size: u256) -> None:
+    """Pay for `size` bytes copied to memory at `destination`: its growth and the words copied."""
+    expand_memory(m, destination, size)
+    use_gas(m, m.rules.copy_word * words_of(u64(size)))

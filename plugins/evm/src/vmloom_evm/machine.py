@@ -55,12 +55,9 @@ class Machine(Protocol):
     return_data: Buffer
     """Output of the last frame that this frame opened."""
 
-    # Stack and flow (frame and jump ops only: a driver handles operands and results of all others)
+    # Stack and flow
     def push(self, value: u256) -> None:
-        """Push onto the stack."""
-
-    def jump(self, destination: u64) -> None:
-        """Go on at `destination`, which is a valid jump destination."""
+        """Push the result of a frame op; a driver handles operands and results of all others."""
 
     def is_jump_destination(self, destination: u64) -> bool:
         """Whether a JUMPDEST that is not inside push data stands at `destination` of the code."""
@@ -69,9 +66,18 @@ class Machine(Protocol):
     def grow_memory(self, words: u64) -> None:
         """Extend memory with zeros to `words` words."""
 
-    def memory_read(self, offset: u64) -> u256: ...
-    def memory_write(self, offset: u64, value: u256) -> None: ...
-    def memory_write_byte(self, offset: u64, value: u8) -> None: ...
+    def memory_read(self, offset: u64) -> u256:
+        """The word at `offset`, big-endian."""
+
+    def memory_read_byte(self, offset: u64) -> u8:
+        """The byte at `offset`."""
+
+    def memory_write(self, offset: u64, value: u256) -> None:
+        """Write a word at `offset`, big-endian."""
+
+    def memory_write_byte(self, offset: u64, value: u8) -> None:
+        """Write a byte at `offset`."""
+
     def memory_move(self, destination: u64, source: u64, size: u64) -> None:
         """Copy inside memory as if through a buffer: the ranges may overlap."""
 
@@ -91,36 +97,67 @@ class Machine(Protocol):
     def is_empty(self, account: u160) -> bool:
         """EIP-161: absent, or nonce 0, balance 0 and no code."""
 
-    def balance(self, account: u160) -> u256: ...
-    def nonce(self, account: u160) -> u64: ...
-    def set_nonce(self, account: u160, nonce: u64) -> None: ...
-    def code_of(self, account: u160) -> Buffer: ...
-    def code_hash(self, account: u160) -> u256: ...
+    def balance(self, account: u160) -> u256:
+        """wei"""
+
+    def nonce(self, account: u160) -> u64:
+        """Transactions sent, or contracts created."""
+
+    def set_nonce(self, account: u160, nonce: u64) -> None:
+        """Set the nonce; the account comes to exist."""
+
+    def code_of(self, account: u160) -> Buffer:
+        """The account's code; empty if it has none."""
+
+    def code_hash(self, account: u160) -> u256:
+        """keccak256 of the account's code."""
+
     def set_code(self, account: u160, offset: u64, size: u64) -> None:
         """Make a range of memory the account's code."""
 
     def delegate_of(self, account: u160) -> u256:
-        """EIP-7702: the address that the account's code delegates to, plus 2**160; 0 if it does not delegate."""
+        """EIP-7702: 2**160 plus the address that the account's code delegates to; 0 if it does not delegate."""
 
-    def transfer(self, source: u160, destination: u160, value: u256) -> None:
-        """Move `value` wei, which `source` has, and touch `destination`."""
+    def move_balance(self, source: u160, destination: u160, value: u256) -> None:
+        """Move `value` wei, which `source` has; `destination` comes to exist if `value` is not 0."""
 
     def burn_balance(self, account: u160) -> None:
         """Set the account's balance to zero."""
 
-    def is_warm(self, account: u160) -> bool: ...
-    def warm(self, account: u160) -> None: ...
+    def bring_about(self, account: u160) -> None:
+        """Let the account exist, empty, if it does not."""
+
+    def touch(self, account: u160) -> None:
+        """EIP-161: the account is deleted at the end of the transaction if it is empty then."""
+
+    def is_warm(self, account: u160) -> bool:
+        """Whether the transaction has accessed the account."""
+
+    def warm(self, account: u160) -> None:
+        """Note an access to the account."""
 
     # Storage of this frame's account
-    def load_slot(self, key: u256) -> u256: ...
+    def load_slot(self, key: u256) -> u256:
+        """The slot's value."""
+
     def original_slot(self, key: u256) -> u256:
         """The slot's value when the transaction began."""
 
-    def store_slot(self, key: u256, value: u256) -> None: ...
-    def is_warm_slot(self, key: u256) -> bool: ...
-    def warm_slot(self, key: u256) -> None: ...
-    def load_transient(self, key: u256) -> u256: ...
-    def store_transient(self, key: u256, value: u256) -> None: ...
+    def store_slot(self, key: u256, value: u256) -> None:
+        """Set the slot."""
+
+    def is_warm_slot(self, key: u256) -> bool:
+        """Whether the transaction has accessed the slot."""
+
+    def warm_slot(self, key: u256) -> None:
+        """Note an access to the slot."""
+
+    def load_transient(self, key: u256) -> u256:
+        """The transient slot's value."""
+
+    def store_transient(self, key: u256, value: u256) -> None:
+        """Set the transient slot."""
+
 
     # Creation and destruction
     def create_address(self, nonce: u64) -> u160:
@@ -129,7 +166,9 @@ class Machine(Protocol):
     def create2_address(self, salt: u256, offset: u64, size: u64) -> u160:
         """EIP-1014: the address of a contract created from init code in memory."""
 
-    def has_storage(self, account: u160) -> bool: ...
+    def has_storage(self, account: u160) -> bool:
+        """Whether any slot of the account is not zero."""
+
     def begin_account(self, account: u160) -> None:
         """Mark the account as created in this transaction and clear what storage it had."""
 
@@ -147,24 +186,41 @@ class Machine(Protocol):
         """Append a log of this account with data from memory and `count` topics."""
 
     # Surroundings
-    def origin(self) -> u160: ...
-    def gas_price(self) -> u256: ...
+    def origin(self) -> u160:
+        """Sender of the transaction."""
+
+    def gas_price(self) -> u256:
+        """wei per gas that the transaction pays in effect."""
+
     def blob_hash(self, index: u256) -> u256:
         """Versioned hash `index` of the transaction, 0 out of range."""
 
     def block_hash(self, number: u256) -> u256:
         """Hash of one of the 256 blocks before this one."""
 
-    def block_number(self) -> u256: ...
-    def coinbase(self) -> u160: ...
-    def timestamp(self) -> u256: ...
+    def block_number(self) -> u256:
+        """Number of this block."""
+
+    def coinbase(self) -> u160:
+        """Fee recipient of this block."""
+
+    def timestamp(self) -> u256:
+        """Seconds of UNIX time."""
+
     def randomness(self) -> u256:
         """DIFFICULTY before Paris, PREVRANDAO since."""
 
-    def block_gas_limit(self) -> u256: ...
-    def chain_id(self) -> u256: ...
-    def base_fee(self) -> u256: ...
-    def blob_base_fee(self) -> u256: ...
+    def block_gas_limit(self) -> u256:
+        """Gas limit of this block."""
+
+    def chain_id(self) -> u256:
+        """EIP-155"""
+
+    def base_fee(self) -> u256:
+        """wei per gas"""
+
+    def blob_base_fee(self) -> u256:
+        """wei per blob gas"""
 
     # Frames. After any of these only the returned machine may be used.
     def open_call(
@@ -192,6 +248,11 @@ class Machine(Protocol):
     def close_empty(self, status: u64) -> Machine:
         """Leave this frame with no output. Returns the parent."""
 
-    def clear_return_data(self) -> None: ...
+    def clear_return_data(self) -> None:
+        """Make `return_data` empty."""
+
+    def decline(self, status: u64, gas: u64) -> None:
+        """Refuse to open a frame, which is no failure of this one: push 0 and take back `gas`."""
+
     def undo(self, checkpoint: u64) -> None:
         """Take back every change of state since the undo log stood at `checkpoint`."""

@@ -29,8 +29,8 @@ class OpKind(IntEnum):
     """Copy stack item number `pops` to the top; no body."""
     SWAP = 3
     """Exchange the top with stack item number `pops`; no body."""
-    JUMP = 4
-    """The body may change `m.pc`; the driver goes on from there."""
+    FLOW = 4
+    """The body reads or writes `m.pc`, which the driver sets to the next instruction and goes on from."""
     FRAME = 5
     """The body may open or close a frame: the driver spills pc and gas before it and goes on with the current frame."""
 

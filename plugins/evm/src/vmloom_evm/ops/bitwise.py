@@ -23,13 +23,13 @@ def gt(x: u256, y: u256) -> u256:
 @op(0x12, "SLT")
 def slt(x: u256, y: u256) -> u256:
     """Signed less-than: flipping the sign bit maps signed order to unsigned order."""
-    return 1 if x ^ SIGN_BIT < y ^ SIGN_BIT else 0
+    return 1 if (x ^ SIGN_BIT) < (y ^ SIGN_BIT) else 0
 
 
 @op(0x13, "SGT")
 def sgt(x: u256, y: u256) -> u256:
     """Signed greater-than."""
-    return 1 if x ^ SIGN_BIT > y ^ SIGN_BIT else 0
+    return 1 if (x ^ SIGN_BIT) > (y ^ SIGN_BIT) else 0
 
 
 @op(0x14, "EQ")
@@ -89,7 +89,7 @@ def shr(shift: u256, value: u256) -> u256:
 @op(0x1D, "SAR")
 def sar(shift: u256, value: u256) -> u256:
     """Signed `value >> shift`; from 256 on, all copies of the sign. EIP-145."""
-    if value & SIGN_BIT == 0:
+    if (value & SIGN_BIT) == 0:
         return value >> shift if shift < 256 else 0
     if shift >= 256:
         return U256_MAX

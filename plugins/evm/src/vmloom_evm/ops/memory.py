@@ -1,10 +1,10 @@
-"""The frame's memory, byte-addressed and grown in words. Gas, then operation."""
+"""Stack and memory of the frame. Memory is byte-addressed and grows in words. Gas, then operation."""
 
 from __future__ import annotations
 
 from vmloom.kernel import u64, u256
 
-from ..gas import WORD, expand_memory, use_gas, words_of
+from ..gas import WORD, charge_copy, expand_memory
 from ..machine import Machine
 from ..table import op
 
@@ -30,6 +30,11 @@ def mstore8(m: Machine, offset: u256, value: u256) -> None:
     m.memory_write_byte(u64(offset), value & 0xFF)
 
 
+@op(0x50, "POP")
+def pop(value: u256) -> None:
+    """Drop the top of the stack."""
+
+
 @op(0x59, "MSIZE")
 def msize(m: Machine) -> u256:
     """Size of memory in bytes, a multiple of 32."""
@@ -39,6 +44,5 @@ def msize(m: Machine) -> u256:
 @op(0x5E, "MCOPY")
 def mcopy(m: Machine, destination: u256, source: u256, size: u256) -> None:
     """Copy inside memory; the ranges may overlap. EIP-5656."""
-    expand_memory(m, max(destination, source), size)
-    use_gas(m, m.rules.copy_word * words_of(u64(size)))
+    charge_copy(m, max(destination, source), size)
     m.memory_move(u64(destination), u64(source), u64(size))

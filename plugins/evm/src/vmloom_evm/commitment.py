@@ -1,0 +1,70 @@
+"""Roots and hashes that blocks commit to: state root, logs hash, bloom filter. Yellow paper, sections 4 and D."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import rlp
+from trie import HexaryTrie
+
+from vmloom import Event, MemoryState
+
+from .hashing import keccak256
+
+EMPTY_TRIE_ROOT = keccak256(b"\x80")
+
+
+def state_root(state: MemoryState) -> bytes:
+    """Root of the trie of all accounts, 32 bytes."""
+    leaves = {}
+    for address, account in state.accounts():
+        storage = storage_root(state.storage_of(address))
+        leaves[keccak256(address)] = rlp.encode(
+            [_integer(account.nonce), _integer(account.balance), storage, keccak256(account.code)]
+        )
+    return trie_root(leaves)
+
+
+def storage_root(words: Mapping[int, int]) -> bytes:
+    """Root of the trie of one account's words, 32 bytes."""
+    if not words:
+        return EMPTY_TRIE_ROOT
+    return trie_root({keccak256(slot.to_bytes(32, "big")): rlp.encode(_integer(word)) for slot, word in words.items()})
+
+
+def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
+    """Root of the Merkle Patricia trie that holds `leaves`, 32 bytes."""
+    trie = HexaryTrie({})
+    for key, value in leaves.items():
+        trie[key] = value
+    return bytes(trie.root_hash)
+
+
+def ordered_root(items: Iterable[bytes]) -> bytes:
+    """Root of the trie of a list, such as a block's transactions or receipts, keyed by RLP of the position."""
+    return trie_root({rlp.encode(_integer(index)): item for index, item in enumerate(items)})
+
+
+def logs_hash(events: Iterable[Event]) -> bytes:
+    """keccak256 of the RLP of the logs, 32 bytes."""
+    return keccak256(rlp.encode(encodable_logs(events)))
+
+
+def encodable_logs(events: Iterable[Event]) -> list[list[object]]:
+    """Logs as nested lists of bytes: address, topics, data."""
+    return [[event.address, [topic.to_bytes(32, "big") for topic in event.topics], event.data] for event in events]
+
+
+def logs_bloom(events: Iterable[Event]) -> bytes:
+    """The 256-byte bloom filter of addresses and topics. Yellow paper, section 4.4.3."""
+    bloom = 0
+    for event in events:
+        for item in (event.address, *(topic.to_bytes(32, "big") for topic in event.topics)):
+            digest = keccak256(item)
+            for start in (0, 2, 4):
+                bloom |= 1 << (int.from_bytes(digest[start : start + 2], "big") & 2047)
+    return bloom.to_bytes(256, "big")
+
+
+def _integer(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")

@@ -1,0 +1,3 @@
+"""The reference engine: op functions run by CPython, over Python objects."""
+
+from __future__ import annotations

@@ -1,0 +1,181 @@
+"""One run of the reference engine: a transaction or a call, its frames, and what they all see."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from contextvars import ContextVar
+
+from vmloom import BlockContext, ExecutionContext, ExecutionState, StateAccess
+from vmloom.errors import UnknownVm
+from vmloom.precompile import Precompile
+from vmloom.vm import VmHost
+
+from ..frames import end_failure, end_revert, end_success
+from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, SUCCESS
+from ..specification import Specification
+from ..trace.hooks import OpcodeHook, Tracer, hook_table
+from .frame import VM_NAME, WARM_ACCOUNTS, WARM_SLOTS, EvmFrame, Guest, to_address
+from .loop import LOOP, TRACED_LOOP
+
+FOREIGN_DEPTH_LIMIT = 64
+"""Nested changes from one VM to another; each takes some of the host's own stack."""
+
+
+class Execution:
+    """A run: current `frame`, the `status` with which the last frame ended or was declined, and the surroundings.
+
+    `gas_price` is wei per gas; `blob_hashes` are 32 bytes each. `host` finds the VM for contracts that are
+    not the EVM's.
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        *,
+        origin: bytes,
+        gas_price: int = 0,
+        blob_hashes: Sequence[bytes] = (),
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> None:
+        self.specification = specification
+        self.rules = specification.rules
+        self.table = specification.table
+        self.state = state
+        self.block = block
+        self.origin = int.from_bytes(origin, "big")
+        self.gas_price = gas_price
+        self.blob_hashes = tuple(blob_hashes)
+        self.tracers = tuple(tracers)
+        self.hooks: Sequence[OpcodeHook | None] = hook_table(self.tracers)
+        self.host = host
+        self.warm_accounts: dict[Hashable, bool] = state.marks(WARM_ACCOUNTS)
+        self.warm_slots: dict[Hashable, bool] = state.marks(WARM_SLOTS)
+        self.status = SUCCESS
+        self.frame: EvmFrame
+
+    def root(self, sender: bytes, gas: int, data: bytes, depth: int = -1) -> EvmFrame:
+        """The frame above the first: it belongs to the sender, and its memory holds the call data."""
+        address = int.from_bytes(sender, "big")
+        root = EvmFrame(
+            self, None, gas=gas, caller=address, address=address, code_address=address, code=b"", depth=depth
+        )
+        root.memory = bytearray(data)
+        self.frame = root
+        return root
+
+    def run(self, root: EvmFrame) -> None:
+        """Run what `root` has opened to its end."""
+        loop = TRACED_LOOP if any(self.hooks) else LOOP
+        loop(self, root)
+
+    # Frames
+
+    def enter(self, frame: EvmFrame) -> EvmFrame:
+        """Make `frame` the current one."""
+        self.frame = frame
+        for tracer in self.tracers:
+            tracer.enter(frame)
+        return frame
+
+    def leave(self, frame: EvmFrame, status: int, output: bytes) -> EvmFrame:
+        """Make the parent of `frame` the current one, with `output` as its return data."""
+        parent = frame.parent
+        assert parent is not None
+        self.frame = parent
+        self.status = status
+        parent.return_data = output
+        for tracer in self.tracers:
+            tracer.leave(frame, status, output)
+        return parent
+
+    def code_and_guest(self, account: int, delegated: bool) -> tuple[bytes, Guest | None]:
+        """What runs at `account`: EVM code, or code that is not the EVM's. A delegate is never a precompile."""
+        if not delegated:
+            precompile = self.specification.precompiles.get(account)
+            if precompile is not None:
+                return b"", PrecompileGuest(precompile)
+        found = self.state.get_account(to_address(account))
+        if found is None:
+            return b"", None
+        if found.vm and found.vm != VM_NAME and found.code:
+            return found.code, ForeignGuest(found.vm)
+        return found.code, None
+
+
+def context_of(frame: EvmFrame) -> ExecutionContext:
+    """The call that `frame` is, as other VMs and precompiles see it."""
+    run = frame.run
+    return ExecutionContext(
+        caller=to_address(frame.caller),
+        address=frame.account,
+        origin=to_address(run.origin),
+        value=frame.value,
+        input=frame.input,
+        gas_limit=frame.gas,
+        gas_price=run.gas_price,
+        depth=max(0, frame.depth),
+        is_static=frame.is_static,
+        blob_hashes=run.blob_hashes,
+        block=run.block,
+    )
+
+
+class PrecompileGuest:
+    """Runs a precompile in a frame of its own."""
+
+    def __init__(self, precompile: Precompile) -> None:
+        self.precompile = precompile
+
+    def __call__(self, m: EvmFrame) -> None:
+        """Price the input, run, and close the frame; a failure burns its gas."""
+        cost = self.precompile.gas_cost(m.input)
+        if cost > m.gas:
+            end_failure(m, OUT_OF_GAS)
+            return
+        result = self.precompile.execute(context_of(m), m.input, m.state)
+        if not result.success:
+            end_failure(m, PRECOMPILE_FAILURE)
+            return
+        m.gas -= cost
+        m.memory = bytearray(result.return_data)
+        end_success(m, 0, len(m.memory))
+
+
+class ForeignGuest:
+    """Runs a contract of another VM in a frame of its own, on the same state and undo log.
+
+    A VM that is not installed is a misconfigured node, not a failing contract: the error is raised.
+    """
+
+    def __init__(self, vm: str) -> None:
+        self.vm = vm
+
+    def __call__(self, m: EvmFrame) -> None:
+        """Hand the call over and close the frame as it ended."""
+        host = m.run.host
+        if host is None:
+            raise UnknownVm(f"contract 0x{m.account.hex()} needs the VM {self.vm!r}, and this EVM was given no host")
+        depth = _foreign_depth.get()
+        if depth >= FOREIGN_DEPTH_LIMIT:
+            end_failure(m, CALL_DEPTH)
+            return
+        token = _foreign_depth.set(depth + 1)
+        try:
+            result = host.get_vm(self.vm).execute(m.code, context_of(m), m.state)
+        finally:
+            _foreign_depth.reset(token)
+        m.gas -= result.gas_used
+        m.refund += result.gas_refunded
+        m.memory = bytearray(result.return_data)
+        if result.success:
+            end_success(m, 0, len(m.memory))
+        elif result.state is ExecutionState.REVERTED:
+            end_revert(m, 0, len(m.memory))
+        else:
+            end_failure(m, FOREIGN_FAILURE)
+
+
+_foreign_depth: ContextVar[int] = ContextVar("foreign_depth", default=0)

@@ -1,0 +1,3 @@
+"""Watching a run: tracers and the formats they write."""
+
+from __future__ import annotations
