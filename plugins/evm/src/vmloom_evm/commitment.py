@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import rlp
-from trie import HexaryTrie
-
+from trie.hexary import HexaryTrie
 from vmloom import Event, MemoryState
 
 from .hashing import keccak256

@@ -292,5 +292,7 @@ def fork_named(name: str) -> Fork:
     if fork is None:
         hint = nearest(key, [*FORKS, *_ALIASES])
         known = ", ".join(FORKS)
-        raise UnknownRevision(f"unknown fork {name!r}" + (f" (did you mean {hint!r}?)" if hint else "") + f"; known: {known}")
+        raise UnknownRevision(
+            f"unknown fork {name!r}" + (f" (did you mean {hint!r}?)" if hint else "") + f"; known: {known}"
+        )
     return fork

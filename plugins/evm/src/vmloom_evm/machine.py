@@ -7,17 +7,14 @@ that the op has already paid for and grown; gas is never charged by a verb.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from vmloom.kernel import i64, u8, u64, u160, u256
 
 from .rules import Rules
 
-
-class Buffer(Protocol):
-    """Read-only bytes: code, call data or return data."""
-
-    def __len__(self) -> int: ...
+Buffer: TypeAlias = bytes
+"""Read-only bytes of any length: code, call data or return data. Compiled engines pass a pointer and a length."""
 
 
 class Machine(Protocol):
@@ -157,7 +154,6 @@ class Machine(Protocol):
 
     def store_transient(self, key: u256, value: u256) -> None:
         """Set the transient slot."""
-
 
     # Creation and destruction
     def create_address(self, nonce: u64) -> u160:

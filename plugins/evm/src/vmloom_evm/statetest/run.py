@@ -93,9 +93,7 @@ def _with_storage_collision(fork: Fork) -> Fork:
     return fork.amend(fork.name, rules={"reject_storage_collision": True}, extends=False)
 
 
-def _judge(
-    case: Case, root: bytes, result: TransactionResult | None, refusal: TransactionRefused | None
-) -> str:
+def _judge(case: Case, root: bytes, result: TransactionResult | None, refusal: TransactionRefused | None) -> str:
     """Why the case failed, empty if it passed."""
     if case.expected_exception:
         if refusal is None:

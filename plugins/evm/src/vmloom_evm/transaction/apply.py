@@ -178,8 +178,9 @@ class _Run:
         if delegate is not None:
             code_address = int.from_bytes(delegate, "big")
             root.warm(code_address)
+        delegated = delegate is not None
         begin_call(
-            root, gas, root.address, to, code_address, delegate is not None, tx.value, True, 0, len(tx.data), 0, 0, False
+            root, gas, root.address, to, code_address, delegated, tx.value, True, 0, len(tx.data), 0, 0, is_static=False
         )
 
     def settle(

@@ -1,0 +1,348 @@
+"""The EVM as a vmloom virtual machine: calls, transactions, simulations."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from threading import Lock
+from typing import Any, TextIO
+
+from vmloom import (
+    BlockContext,
+    ExecutionContext,
+    ExecutionResult,
+    ExecutionState,
+    Instruction,
+    Precompile,
+    StateAccess,
+    VirtualMachine,
+    VmVersion,
+)
+from vmloom.errors import CodeTooLarge, ConfigError, ProhibitedOpcode
+from vmloom.estimate import estimate_gas
+from vmloom.vm import VmHost
+
+from .access_list import find_access_list
+from .config import EvmConfig
+from .disassembly import disassemble
+from .forks import FORKS, Fork, fork_named
+from .halts import HALT_NAMES, REVERT, SUCCESS
+from .overrides import AccountOverride, apply_overrides
+from .reference.execution import Execution
+from .reference.frame import VM_NAME, WARM_ACCOUNTS, EvmFrame
+from .schedule import NETWORKS
+from .specification import Specification, specify
+from .table import OPS, OpKind, OpRow, row_of
+from .trace.eip3155 import Eip3155Tracer
+from .trace.hooks import Tracer
+from .trace.metrics import InstructionMetrics
+from .transaction.apply import ALL_CHECKS, Checks, TransactionResult, apply_transaction, end_transaction
+from .transaction.types import AccessListEntry, Transaction
+from .transaction.validation import intrinsic_gas
+
+STATES = {SUCCESS: ExecutionState.SUCCESS, REVERT: ExecutionState.REVERTED}
+NO_CHECKS = Checks(nonce=False, balance=False, base_fee=False)
+"""What eth_call checks of sender and fees: nothing."""
+
+
+class Evm(VirtualMachine):
+    """Runs EVM code on the fork that its configuration names, or on that of the block where it names a network.
+
+    Without a `host` the installed precompile sets are not found and other VMs cannot be called: use the factory,
+    or pass `vmloom.factory.default_factory()`.
+    """
+
+    def __init__(self, config: EvmConfig | None = None, host: VmHost | None = None) -> None:
+        self.config = config or EvmConfig()
+        self.host = host
+        self._specifications: dict[Fork, Specification] = {}
+        self._lock = Lock()
+
+    @property
+    def vm_type(self) -> str:
+        """`evm`"""
+        return VM_NAME
+
+    @property
+    def vm_version(self) -> VmVersion:
+        """Version of this package; features are the forks it knows."""
+        return VmVersion(0, 1, 0, tuple(FORKS))
+
+    # What runs
+
+    def fork_at(self, block: BlockContext) -> Fork:
+        """The fork of `block`: that of the network's schedule, or the configured one."""
+        if self.config.network:
+            return NETWORKS[self.config.network].fork_at(block.number, block.timestamp)
+        return fork_named(self.config.revision)
+
+    def specification(self, fork: Fork) -> Specification:
+        """`fork` with this configuration's changes, ready to run; made once."""
+        found = self._specifications.get(fork)
+        if found is None:
+            with self._lock:
+                found = self._specifications.setdefault(fork, self._specify(fork))
+        return found
+
+    def _specify(self, fork: Fork) -> Specification:
+        config = self.config
+        rules: dict[str, Any] = {
+            "stack_limit": config.stack_limit,
+            "memory_size_limit": config.max_memory_size,
+            "charge_memory_expansion": config.charge_memory_expansion,
+            "call_depth_limit": config.call_depth_limit,
+        }
+        if config.create_contract_limit is not None:
+            rules["code_size_limit"] = config.create_contract_limit
+        custom_gas = {name: custom.gas for name, custom in config.custom_opcodes.items()}
+        amended = fork.amend(
+            fork.name, gas={**custom_gas, **config.gas}, rules={**rules, **config.rules}, extends=False
+        )
+        specification = specify(
+            amended,
+            self.host.precompile_sets(VM_NAME) if self.host is not None else (),
+            precompiles={int(at, 16): self._load_precompile(at, path) for at, path in config.precompiles.items()},
+            custom_ops=self._custom_ops,
+            disabled_opcodes=self._disabled_codes,
+        )
+        if config.precompile_addresses is None:
+            return specification
+        allowed = {int(at, 16) for at in config.precompile_addresses | config.precompiles.keys()}
+        return replace(
+            specification, precompiles={at: one for at, one in specification.precompiles.items() if at in allowed}
+        )
+
+    @cached_property
+    def _custom_ops(self) -> tuple[OpRow, ...]:
+        return tuple(
+            row_of(_load(f"custom_opcodes.{name}", custom.function), custom.code, name, kind=OpKind.VALUE)
+            for name, custom in sorted(self.config.custom_opcodes.items())
+        )
+
+    @cached_property
+    def _disabled_codes(self) -> frozenset[int]:
+        return frozenset(OPS[name].code for name in self.config.disabled_opcodes)
+
+    @staticmethod
+    def _load_precompile(address: str, path: str) -> Precompile:
+        loaded = _load(f"precompiles.{address}", path)
+        precompile = loaded() if isinstance(loaded, type) else loaded
+        if not isinstance(precompile, Precompile):
+            raise ConfigError(f"[vm.evm] precompiles.{address}: {path} is no vmloom.Precompile")
+        return precompile
+
+    # Calls
+
+    def execute(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Run `code` as the call that `context` describes; see `VirtualMachine.execute`.
+
+        A call of depth 0 is a transaction of its own: nothing is warm but caller, callee and precompiles, and
+        accounts that destroyed themselves are gone at its end.
+        """
+        tracers: list[Tracer] = [InstructionMetrics()] if self.config.instruction_metrics else []
+        return self.execute_traced(code, context, state, tracers)
+
+    def execute_traced(
+        self, code: bytes, context: ExecutionContext, state: StateAccess, tracers: Sequence[Tracer]
+    ) -> ExecutionResult:
+        """`execute`, watched by `tracers`."""
+        specification = self.specification(self.fork_at(context.block))
+        checkpoint = state.snapshot()
+        try:
+            return self._execute(specification, code, context, state, tracers, checkpoint)
+        except BaseException:
+            state.revert(checkpoint)
+            raise
+
+    def _execute(
+        self,
+        specification: Specification,
+        code: bytes,
+        context: ExecutionContext,
+        state: StateAccess,
+        tracers: Sequence[Tracer],
+        checkpoint: int,
+    ) -> ExecutionResult:
+        if context.depth == 0:
+            state.begin_transaction()
+        first_event = len(state.events)
+        run = Execution(
+            specification,
+            state,
+            context.block,
+            origin=context.origin,
+            gas_price=context.gas_price,
+            blob_hashes=context.blob_hashes,
+            tracers=tracers,
+            host=self.host,
+        )
+        root = run.root(context.caller, 0, b"", depth=context.depth - 1)
+        if context.depth == 0 and specification.rules.access_lists:
+            warm = [*specification.precompiles, root.address, int.from_bytes(context.address, "big")]
+            state.marks(WARM_ACCOUNTS).update(dict.fromkeys(warm, True))
+        address = int.from_bytes(context.address, "big")
+        run.enter(
+            EvmFrame(
+                run,
+                root,
+                gas=context.gas_limit,
+                caller=root.address,
+                address=address,
+                code_address=address,
+                code=code,
+                value=context.value,
+                input=context.input,
+                is_static=context.is_static,
+                depth=context.depth,
+            )
+        )
+        run.run(root)
+        if context.depth == 0:
+            end_transaction(state, specification.rules)
+        metrics = [tracer for tracer in tracers if isinstance(tracer, InstructionMetrics)]
+        return ExecutionResult(
+            state=STATES.get(run.status, ExecutionState.FAILED),
+            gas_used=context.gas_limit - root.gas,
+            gas_refunded=max(0, root.refund),
+            return_data=root.return_data,
+            events=tuple(state.events[first_event:]),
+            state_changes=tuple(state.changes_since(checkpoint)),
+            error=HALT_NAMES[run.status],
+            metadata={"instruction_metrics": metrics[0].named(specification.rows)} if metrics else {},
+        )
+
+    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
+        """`execute`, writing EIP-3155 JSON lines in geth's field order to `sink`."""
+        specification = self.specification(self.fork_at(context.block))
+        tracer = Eip3155Tracer(sink, specification.rows)
+        result = self.execute_traced(code, context, state, [tracer])
+        tracer.finish(result.return_data, result.gas_used, result.error)
+        return result
+
+    def validate_code(self, code: bytes) -> None:
+        """Raise `CodeTooLarge` or `ProhibitedOpcode` (with the offset) for code that may not be deployed."""
+        limit = self.config.max_code_size
+        if limit is None:
+            limit = self.specification(fork_named(self.config.revision)).rules.code_size_limit
+        if limit and len(code) > limit:
+            raise CodeTooLarge(f"code has {len(code)} bytes, the limit is {limit}")
+        if self._disabled_codes:
+            for instruction in disassemble(code, self.specification(fork_named(self.config.revision)).rows):
+                if code[instruction.offset] in self._disabled_codes:
+                    raise ProhibitedOpcode(f"{instruction.name} is disabled", offset=instruction.offset)
+
+    def disassemble(self, code: bytes) -> Iterator[Instruction]:
+        """The instructions of `code` by the names of the configured fork."""
+        return disassemble(code, self.specification(fork_named(self.config.revision)).rows)
+
+    # Transactions
+
+    def apply_transaction(
+        self,
+        tx: Transaction,
+        block: BlockContext,
+        state: StateAccess,
+        *,
+        sender: bytes | None = None,
+        gas_available: int | None = None,
+        tracers: Sequence[Tracer] = (),
+        checks: Checks = ALL_CHECKS,
+    ) -> TransactionResult:
+        """Run a transaction, leaving its changes in the undo log. Raises `TransactionRefused`.
+
+        `sender` spares the recovery from the signature; `gas_available` is what the block has left (default: all).
+        """
+        return apply_transaction(
+            self.specification(self.fork_at(block)),
+            state,
+            block,
+            tx,
+            sender=sender,
+            gas_available=gas_available,
+            tracers=tracers,
+            checks=checks,
+            host=self.host,
+        )
+
+    def call(
+        self,
+        tx: Transaction,
+        block: BlockContext,
+        state: StateAccess,
+        *,
+        sender: bytes,
+        overrides: Mapping[bytes, AccountOverride] | None = None,
+        checks: Checks = NO_CHECKS,
+        tracers: Sequence[Tracer] = (),
+    ) -> TransactionResult:
+        """What `tx` would do, on `state` as `overrides` change it; the state is left as it was.
+
+        Raises `TransactionRefused`. By default nonce, balance and base fee are not checked, as in eth_call.
+        """
+        checkpoint = state.snapshot()
+        try:
+            apply_overrides(state, overrides or {})
+            block = block if checks.base_fee or tx.max_fee_per_gas else replace(block, base_fee=0)
+            return self.apply_transaction(tx, block, state, sender=sender, tracers=tracers, checks=checks)
+        finally:
+            state.revert(checkpoint)
+            state.begin_transaction()
+
+    def estimate_transaction_gas(
+        self,
+        tx: Transaction,
+        block: BlockContext,
+        state: StateAccess,
+        *,
+        sender: bytes,
+        overrides: Mapping[bytes, AccountOverride] | None = None,
+    ) -> int:
+        """The least gas limit with which `tx` succeeds, up to its own limit and that of the block.
+
+        Raises `GasEstimationError` with the revert data if it cannot succeed, `TransactionRefused` if it may not run.
+        """
+        rules = self.specification(self.fork_at(block)).rules
+        cap = min(tx.gas_limit, block.gas_limit)
+        if rules.transaction_gas_limit:
+            cap = min(cap, rules.transaction_gas_limit)
+        if tx.max_fee_per_gas:
+            funds = overrides[sender].balance if overrides and sender in overrides else None
+            available = (state.get_balance(sender) if funds is None else funds) - tx.value
+            cap = min(cap, max(0, available) // tx.max_fee_per_gas)
+
+        def attempt(gas_limit: int) -> ExecutionResult:
+            result = self.call(replace(tx, gas_limit=gas_limit), block, state, sender=sender, overrides=overrides)
+            return ExecutionResult(result.state, result.max_gas_used, result.return_data, error=result.error)
+
+        return estimate_gas(attempt, cap=cap, floor=intrinsic_gas(tx, rules), tolerance=self.config.estimate_tolerance)
+
+    def create_access_list(
+        self,
+        tx: Transaction,
+        block: BlockContext,
+        state: StateAccess,
+        *,
+        sender: bytes,
+        overrides: Mapping[bytes, AccountOverride] | None = None,
+    ) -> tuple[tuple[AccessListEntry, ...], TransactionResult]:
+        """The access list that `tx` would use, and its result with that list. EIP-2930."""
+        specification = self.specification(self.fork_at(block))
+        exclude = {*specification.precompiles, int.from_bytes(sender, "big")}
+        if tx.to is not None:
+            exclude.add(int.from_bytes(tx.to, "big"))
+
+        def run(candidate: Transaction, tracer: Tracer) -> TransactionResult:
+            return self.call(candidate, block, state, sender=sender, overrides=overrides, tracers=[tracer])
+
+        return find_access_list(tx, exclude, run)
+
+
+def _load(key: str, path: str) -> Any:
+    """What stands at an import path of the configuration. Raises `ConfigError` with the key."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"[vm.evm] {key}: cannot import {path}: {error}") from None
