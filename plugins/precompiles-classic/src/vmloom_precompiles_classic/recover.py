@@ -20,7 +20,7 @@ class EcRecover(PurePrecompile):
 
     name = "ECRECOVER"
 
-    def gas_cost(self, input: bytes) -> int:  # noqa: ARG002
+    def gas_cost(self, input: bytes) -> int:
         """3000, whatever the input."""
         return GAS
 

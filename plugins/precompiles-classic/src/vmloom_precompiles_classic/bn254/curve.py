@@ -20,7 +20,7 @@ def g1_on_curve(x: int, y: int) -> bool:
 
 
 def g1_add(p: G1Point, q: G1Point) -> G1Point:
-    """The sum p + q."""
+    """The sum p + q. G1 has odd order, so y is never 0."""
     if p is None:
         return q
     if q is None:
@@ -28,7 +28,7 @@ def g1_add(p: G1Point, q: G1Point) -> G1Point:
     (x1, y1), (x2, y2) = p, q
     if x1 != x2:
         slope = (y2 - y1) * invert(x2 - x1, P) % P
-    elif y1 == y2 and y1:
+    elif y1 == y2:
         slope = 3 * x1 * x1 * invert(2 * y1, P) % P
     else:
         return None

@@ -52,10 +52,11 @@ def pairing_product_is_one(pairs: Sequence[tuple[G1Point, G2Point]]) -> bool:
 def lines_through(x: Fp2, y: Fp2) -> list[Line]:
     """The lines of the Miller loop of Q = (x, y), in the order in which the loop meets them.
 
-    F being the Frobenius map, the walk ends at R = (6X + 2) Q + F(Q) - F(F(Q)), and R = -F(F(F(Q))) says that Q is in
-    G2: for that equation is f(F) Q = 0 with f = 6X + 2 + F - F^2 + F^3, so the order of Q divides the norm of f in Z[F],
-    whose only common factor with the order of the twist is that of G2. On the way, a Q in G2 meets no two points that are
-    equal or opposite, its order being far above the multiples of Q that occur; so a division by zero says that it is not.
+    F being the Frobenius map, the walk ends at R = (6X + 2) Q + F(Q) - F(F(Q)), and R = -F(F(F(Q))) says that Q is
+    in G2: for that equation is f(F) Q = 0 with f = 6X + 2 + F - F^2 + F^3, so the order of Q divides the norm of f in
+    Z[F], whose only common factor with the order of the twist is the order of G2. On its way, the walk of a Q in G2
+    never adds points that are equal or opposite, since the multiples of Q that occur are below its order; so a
+    division by zero says that Q is not in G2.
 
     Raises `NotInSubgroupError`.
     """
@@ -115,7 +116,10 @@ def miller_loop(pairs: Sequence[tuple[tuple[int, int], list[Line]]]) -> Fp12:
 
 
 def line_at(p: tuple[int, int], line: Line) -> Fp12:
-    """The line's value at p: y - slope * x * w + constant * w^3, for (x, y) of the twist is (x w^2, y w^3) of the curve."""
+    """The line's value at p, y - slope * x * w + constant * w^3.
+
+    For the point (x, y) of the twist is (x w^2, y w^3) on the curve over Fp12.
+    """
     x, y = p
     (a, b), (c, d) = line
     minus_x = P - x

@@ -56,7 +56,7 @@ class Bn254Add(Bn254Precompile):
 
     name = "BN254_ADD"
 
-    def gas_cost(self, input: bytes) -> int:  # noqa: ARG002
+    def gas_cost(self, input: bytes) -> int:
         """The fork's price, whatever the input."""
         return self.prices.add
 
@@ -77,7 +77,7 @@ class Bn254Mul(Bn254Precompile):
 
     name = "BN254_MUL"
 
-    def gas_cost(self, input: bytes) -> int:  # noqa: ARG002
+    def gas_cost(self, input: bytes) -> int:
         """The fork's price, whatever the input."""
         return self.prices.mul
 
