@@ -1,0 +1,70 @@
+"""Fixtures for all tests: where the public conformance data is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+try:
+    import fcntl
+except ImportError:  # Windows: workers may unpack side by side, and the first to finish wins
+    fcntl = None  # type: ignore[assignment]
+
+ARCHIVE = Path(__file__).parents[2] / "shared" / "fixtures" / "fixtures.zip"
+CACHE = Path.home() / ".cache" / "vmloom-fixtures"
+
+
+@pytest.fixture(scope="session")
+def fixtures_folder() -> Path:
+    """The unpacked conformance data: $VMLOOM_FIXTURES, else fixtures.zip unpacked into a cache.
+
+    Skips where there is neither; fails then in CI, where it must be there.
+    """
+    named = os.environ.get("VMLOOM_FIXTURES")
+    if named:
+        folder = Path(named)
+        if not folder.is_dir():
+            pytest.fail(f"VMLOOM_FIXTURES names {folder}, which is not a folder")
+        return folder
+    if ARCHIVE.is_file():
+        return unpacked(ARCHIVE, CACHE)
+    missing = "the conformance data is not here: set VMLOOM_FIXTURES, or put fixtures.zip into ../shared/fixtures"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+def unpacked(archive: Path, cache: Path) -> Path:
+    """The folder of `cache` with what is in `archive`, named by its SHA-256; the first who asks unpacks it."""
+    with archive.open("rb") as file:
+        folder = cache / hashlib.file_digest(file, "sha256").hexdigest()
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / f"{folder.name}.lock"):
+        if not folder.is_dir():
+            part = Path(tempfile.mkdtemp(dir=cache))
+            try:
+                with zipfile.ZipFile(archive) as contents:
+                    contents.extractall(part)
+                part.replace(folder)
+            except BaseException as failure:
+                shutil.rmtree(part, ignore_errors=True)
+                if not (isinstance(failure, OSError) and folder.is_dir()):
+                    raise
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file at `path`, which other processes wait for; released even if the process dies."""
+    with path.open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
