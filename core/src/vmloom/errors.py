@@ -6,9 +6,20 @@ one line. Knows nothing of the rest of the package.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class VmloomError(Exception):
     """Base of all errors that vmloom raises on purpose."""
+
+    fix: str = ""
+    """The way out, such as a command or a line of configuration; empty if there is none to offer."""
+
+    def with_fix(self, fix: str) -> Self:
+        """Set `fix` and return the error; a traceback shows it below the message."""
+        self.fix = fix
+        self.add_note(f"fix: {fix}")
+        return self
 
 
 # Code

@@ -1,0 +1,201 @@
+"""The factory: creates, configures and caches virtual machines and what belongs to them.
+
+The one place where plugins, settings and the classes that plugins offer come together. Safe to share by threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from .accelerator import Accelerator
+from .errors import ConfigError, PluginError
+from .hookspecs import PrecompileSpec
+from .plugins import Kind, Offer, PluginRecord, PluginRegistry, Status, one_line
+from .precompile import PrecompileSet
+from .settings import Settings, load_settings
+from .state import MemoryState, StateAccess
+from .vm import VirtualMachine, VmType
+
+VmFactoryConfig: TypeAlias = Settings
+"""What a factory is configured by. Each field lives in the section of the plugin that owns it.
+
+The sketch of the factory (seed 001) lists the fields of one VM flatly; they are found here, all in `[vm.evm]`:
+`evm_enable_jit` is `engine`, `evm_max_memory_size` is `max_memory_size` (bytes), `evm_stack_limit` is `stack_limit`
+(items), `max_call_depth` is `max_call_depth`, `max_create_contract_limit` is `max_create_contract_limit`,
+`evm_disabled_opcodes` is `disabled_opcodes`, `evm_precompile_addresses` is `precompile_addresses` and `evm_revision`
+is `revision`.
+"""
+
+ENABLED: Final = "enabled"
+"""The one key of `[precompiles.<set>]` that is the core's: `enabled = false` leaves the set out."""
+
+
+class VmHost(Protocol):
+    """What a VM may ask of its surroundings. A `VmFactory` is one."""
+
+    def get_vm(self, vm_type: VmType) -> VirtualMachine:
+        """The VM of that type, for calls into contracts of other VMs. Raises `PluginError`."""
+
+    def precompile_sets(self, vm: VmType) -> Sequence[PrecompileSet]:
+        """The precompile sets for the VM of that type, in a stable order. Raises `PluginError`."""
+
+
+class VmFactory:
+    """Virtual machines by type. Without `settings` everything has its default; nothing is read from files.
+
+    `plugins` replaces the registry that the settings describe. Raises `ConfigError` for a section that belongs to
+    nothing installed, and with `strict` settings `PluginError` for a plugin that cannot be used.
+    """
+
+    def __init__(self, settings: VmFactoryConfig | None = None, *, plugins: PluginRegistry | None = None) -> None:
+        self.settings = Settings() if settings is None else settings
+        chosen = self.settings.plugins
+        self.plugins = plugins or PluginRegistry(disable=chosen.disable, prefer=chosen.prefer, strict=chosen.strict)
+        self._made: dict[tuple[Kind, str], Any] = {}
+        self._being_made: list[tuple[Kind, str]] = []
+        self._lock = threading.RLock()
+        check_sections(self.settings, self.plugins)
+
+    @property
+    def records(self) -> list[PluginRecord]:
+        """The installed plugins with their statuses, in a stable order."""
+        return self.plugins.records
+
+    # Virtual machines
+
+    def available(self) -> list[VmType]:
+        """The types of VM that can be asked for, sorted."""
+        return self.plugins.names("vm")
+
+    def get_vm(self, vm_type: VmType) -> VirtualMachine:
+        """The VM of that type; the same one each time.
+
+        Raises `UnknownVm`, which lists what there is, `PluginError` if it cannot be created and `ConfigError`.
+        """
+        vm: VirtualMachine = self._get("vm", vm_type, lambda: self.create_vm(vm_type))
+        return vm
+
+    def create_vm(self, vm_type: VmType, **values: Any) -> VirtualMachine:
+        """A new VM that is not cached. `values` override those of its section. Raises as `get_vm` does."""
+        offer = self.plugins.find("vm", vm_type)
+        settings = self.settings.overridden({"vm": {vm_type: values}}) if values else self.settings
+        vm: VirtualMachine = self._create(offer, VirtualMachine, settings, host=self)
+        return vm
+
+    # What belongs to them
+
+    def precompile_sets(self, vm: VmType) -> Sequence[PrecompileSet]:
+        """The precompile sets for the VM of that type, by name, less those whose section says `enabled = false`.
+
+        Raises `PluginError` for one that cannot be created: to run without it would change what contracts do.
+        """
+        return [
+            self._get("precompiles", offer.spec.name, functools.partial(self._create, offer, PrecompileSet))
+            for offer in self.plugins.offers("precompiles")
+            if isinstance(offer.spec, PrecompileSpec) and offer.spec.vm == vm and self._is_enabled(offer.spec.name)
+        ]
+
+    def accelerator(self, name: str) -> Accelerator:
+        """The accelerator of that name; the same one each time. Raises `PluginError`."""
+        offer = self.plugins.find("accelerator", name)
+        accelerator: Accelerator = self._get("accelerator", name, lambda: self._create(offer, Accelerator))
+        return accelerator
+
+    def accelerators(self) -> list[Accelerator]:
+        """Every accelerator that can be created, by name. What cannot be is logged and left out: all are optional."""
+        found = []
+        for name in self.plugins.names("accelerator"):
+            try:
+                found.append(self.accelerator(name))
+            except PluginError as error:
+                _log().warning("accelerator left out", name=name, cause=str(error))
+        return found
+
+    def create_state(self, name: str = "memory") -> StateAccess:
+        """A new state store; `memory` is the core's own, others come from plugins. Raises `PluginError`."""
+        if name == "memory":
+            return MemoryState()
+        state: StateAccess = self._create(self.plugins.find("state", name), StateAccess)
+        return state
+
+    def check(self, kind: Kind, name: str) -> Any:
+        """The checked section of an offer, None if it has none. Raises `ConfigError` and `PluginError`."""
+        return self._section(self.plugins.find(kind, name), self.settings)
+
+    # How they are made
+
+    def _get(self, kind: Kind, name: str, make: Callable[[], Any]) -> Any:
+        made = self._made.get((kind, name))
+        if made is not None:  # the usual case, without a lock
+            return made
+        with self._lock:
+            made = self._made.get((kind, name))
+            if made is None:
+                if (kind, name) in self._being_made:
+                    chain = " -> ".join(name for _, name in [*self._being_made, (kind, name)])
+                    raise PluginError(f"{chain}: it asks for itself while it is being created")
+                self._being_made.append((kind, name))
+                try:
+                    made = self._made[kind, name] = make()
+                finally:
+                    self._being_made.pop()
+            return made
+
+    def _create(self, offer: Offer, base: type[Any], settings: Settings | None = None, **arguments: Any) -> Any:
+        config = self._section(offer, settings or self.settings)
+        # A VM is always told its configuration; what has no model of its own is called without one.
+        if config is not None or offer.kind == "vm":
+            arguments["config"] = config
+        cls = self.plugins.load(offer)
+        try:
+            made = cls(**arguments)
+        except (PluginError, ConfigError):
+            raise
+        except Exception as cause:
+            raise PluginError(
+                f"{offer} of {offer.dist} {offer.version} cannot be created: {one_line(cause)}"
+            ) from cause
+        if not isinstance(made, base):
+            raise PluginError(f"{offer} of {offer.dist} {offer.version}: {offer.spec.target} is no {base.__name__}")
+        return made
+
+    def _section(self, offer: Offer, settings: Settings) -> Any:
+        model = self.plugins.load_config_model(offer)
+        skip = (ENABLED,) if offer.kind == "precompiles" else ()
+        return settings.section(offer.kind, offer.spec.name, model, skip=skip)
+
+    def _is_enabled(self, name: str) -> bool:
+        enabled = self.settings.raw("precompiles", name).get(ENABLED, True)
+        if str(enabled).lower() not in ("true", "false", "1", "0"):
+            raise self.settings.error(("precompiles", name, ENABLED), f"should be true or false, got {enabled!r}")
+        return str(enabled).lower() in ("true", "1")
+
+
+@functools.lru_cache(maxsize=1)
+def default_factory() -> VmFactory:
+    """The factory for the settings that `load_settings` finds where the process runs. The same one each time."""
+    return VmFactory(load_settings())
+
+
+def check_sections(settings: Settings, plugins: PluginRegistry) -> None:
+    """Raise `ConfigError` for a section that belongs to nothing installed.
+
+    As long as some plugin cannot be asked what it offers, the section may be its own, and is let pass.
+    """
+    if any(record.status is not Status.LOADED for record in plugins.records):
+        return
+    kinds: tuple[Kind, ...] = ("vm", "precompiles", "accelerator", "state")
+    for kind in kinds:
+        known = plugins.names(kind)
+        for name in settings.section_names(kind):
+            if name not in known:
+                raise settings.unknown_section(kind, name, known)
+
+
+def _log() -> Any:
+    import structlog  # costs more to import than the rest of the core; only what goes wrong needs it
+
+    return structlog.get_logger("vmloom")
