@@ -1,0 +1,1 @@
+"""A stack calculator as a virtual machine for vmloom."""
