@@ -29,9 +29,10 @@ from .config import EvmConfig
 from .disassembly import disassemble
 from .forks import FORKS, Fork, fork_named
 from .halts import HALT_NAMES, REVERT, SUCCESS
+from .marks import WARM_ACCOUNTS
 from .overrides import AccountOverride, apply_overrides
 from .reference.execution import Execution
-from .reference.frame import VM_NAME, WARM_ACCOUNTS, EvmFrame
+from .reference.frame import VM_NAME, EvmFrame
 from .schedule import NETWORKS
 from .specification import Specification, specify
 from .table import OPS, OpKind, OpRow, row_of

@@ -12,9 +12,10 @@ from vmloom.vm import VmHost
 
 from ..frames import end_failure, end_revert, end_success
 from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, SUCCESS
+from ..marks import WARM_ACCOUNTS, WARM_SLOTS
 from ..specification import Specification
 from ..trace.hooks import OpcodeHook, Tracer, hook_table
-from .frame import VM_NAME, WARM_ACCOUNTS, WARM_SLOTS, EvmFrame, Guest, to_address
+from .frame import VM_NAME, EvmFrame, Guest, to_address
 from .loop import LOOP, TRACED_LOOP
 
 FOREIGN_DEPTH_LIMIT = 64

@@ -11,23 +11,15 @@ from typing import TYPE_CHECKING
 from vmloom import Event
 from vmloom.state import NO_ACCOUNT
 
+from ..delegation import delegation_target
 from ..hashing import code_hash, create2_address, create_address, keccak256
+from ..marks import CREATED, DESTROYED, TOUCHED
 from ..rules import Rules
 from .analysis import PADDING, jump_destinations
 
 if TYPE_CHECKING:
     from .execution import Execution
 
-# Kinds of marks that a transaction makes in the state
-WARM_ACCOUNTS = "evm.warm_accounts"
-WARM_SLOTS = "evm.warm_slots"
-CREATED = "evm.created"
-DESTROYED = "evm.destroyed"
-TOUCHED = "evm.touched"
-
-DELEGATION_PREFIX = b"\xef\x01\x00"
-"""EIP-7702: a designator is this and an address."""
-DELEGATION_SIZE = 23
 RIPEMD160_ADDRESS = 3
 VM_NAME = "evm"
 
@@ -35,13 +27,6 @@ VM_NAME = "evm"
 def to_address(value: int) -> bytes:
     """An address as the state has it."""
     return value.to_bytes(20, "big")
-
-
-def delegation_target(code: bytes) -> bytes | None:
-    """The address that `code` delegates to, None if it is no designator. EIP-7702."""
-    if len(code) == DELEGATION_SIZE and code.startswith(DELEGATION_PREFIX):
-        return code[3:]
-    return None
 
 
 Guest = Callable[["EvmFrame"], None]

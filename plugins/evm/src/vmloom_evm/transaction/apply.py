@@ -9,20 +9,13 @@ from vmloom import BlockContext, Event, ExecutionState, StateAccess, StateChange
 from vmloom.kernel import U64_MAX
 from vmloom.vm import VmHost
 
+from ..delegation import delegation_target, designator
 from ..frames import begin_call, open_contract
 from ..halts import HALT_NAMES, REVERT, SUCCESS
 from ..hashing import create_address
+from ..marks import DESTROYED, TOUCHED, WARM_ACCOUNTS, WARM_SLOTS
 from ..reference.execution import Execution
-from ..reference.frame import (
-    DELEGATION_PREFIX,
-    DESTROYED,
-    TOUCHED,
-    VM_NAME,
-    WARM_ACCOUNTS,
-    WARM_SLOTS,
-    EvmFrame,
-    delegation_target,
-)
+from ..reference.frame import VM_NAME, EvmFrame
 from ..rules import Rules
 from ..specification import Specification
 from ..trace.hooks import Tracer
@@ -248,7 +241,7 @@ def apply_authorization(state: StateAccess, rules: Rules, block: BlockContext, a
         return 0
     refund = rules.authorization_refund if state.account_exists(authority) else 0
     if any(authorization.address):
-        state.set_code(authority, DELEGATION_PREFIX + authorization.address, VM_NAME)
+        state.set_code(authority, designator(authorization.address), VM_NAME)
     else:
         state.set_code(authority, b"", "")
     state.set_nonce(authority, authorization.nonce + 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from vmloom import BlockContext, StateAccess
 from vmloom.kernel import U64_MAX, U256_MAX
 
+from ..delegation import delegation_target
 from ..fees import GAS_PER_BLOB
 from ..gas import words_of
-from ..reference.frame import delegation_target
 from ..rules import Rules
 from .types import Refusal, Transaction, TransactionRefused, TransactionType
 
