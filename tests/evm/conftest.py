@@ -1,0 +1,28 @@
+"""The EVM under test, on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from vmloom_evm.testing import EvmUnderTest
+
+ENGINES = ("reference",)
+"""Every engine that there is: each semantic test runs on each."""
+
+
+@pytest.fixture(params=ENGINES)
+def evm(request: pytest.FixtureRequest) -> EvmUnderTest:
+    """An EVM of the latest fork with a state of its own; `evm.at(fork)` is one of another fork."""
+    return EvmUnderTest(request.param)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    """Add the last program of a failed test, and the end of its trace."""
+    outcome = yield
+    report = outcome.get_result()
+    evm = getattr(item, "funcargs", {}).get("evm")
+    if report.when == "call" and report.failed and isinstance(evm, EvmUnderTest):
+        report.sections.append(("the last program that ran", evm.report()))
