@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 try:
     import fcntl
@@ -20,6 +21,10 @@ except ImportError:  # Windows: workers may unpack side by side, and the first t
 
 ARCHIVE = Path(__file__).parents[2] / "shared" / "fixtures" / "fixtures.zip"
 CACHE = Path.home() / ".cache" / "vmloom-fixtures"
+
+# Time on a busy machine says nothing about a test. The rest stays as Hypothesis has it, which is repeatable in CI.
+settings.register_profile("vmloom", deadline=None)
+settings.load_profile("vmloom")
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,12 @@ def revision(fork: str) -> Revision:
 
 
 @pytest.fixture(scope="session")
+def forks() -> list[str]:
+    """The EVM's forks, oldest first."""
+    return FORKS
+
+
+@pytest.fixture(scope="session")
 def precompiles_at() -> Callable[[str], dict[int, Precompile]]:
     """All precompiles of a fork, by address as a number."""
 
