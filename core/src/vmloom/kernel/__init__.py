@@ -8,7 +8,8 @@ Three rules let one body mean the same everywhere:
 
 * integers are exact, as in Python; a result that can leave its type is masked where it is computed
   (`(x + y) & U256_MAX`) or computed in a wider type (`u512(x) * y`);
-* a cast truncates: `u64(x)` is `x & U64_MAX`;
+* a cast truncates: `u64(x)` is `x & U64_MAX`; without one a value may only go where its range shows that it fits
+  (a remainder fits the type of its divisor). `i64`, the signed type, is an annotation only;
 * `a if c else b`, `and` and `or` evaluate only the side they need, so `x // y if y else 0` never divides by zero.
 
 Importing this package costs nothing: no compiler is loaded, and the markers are C-level callables.

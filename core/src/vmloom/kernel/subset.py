@@ -1,9 +1,8 @@
 """What belongs to the kernel language: `check` says which rule a function breaks, and where.
 
-Compilers call `check` before they translate a function, and tests call it on every op body, so that a body
-that only CPython can run is found on machines without a compiler. It reads one function's source: functions
-that it calls are checked on their own, and types are left to mypy and to the compilers.
-`vmloom.kernel` does not import this module: the markers stay free.
+Compilers call it before they translate a function, and tests on every op body, so that a body that only CPython can
+run is found without a compiler. It reads one function's source: functions that it calls are checked on their own, and
+types are left to mypy and the compilers. `vmloom.kernel` does not import this module: the markers stay free.
 """
 
 from __future__ import annotations
@@ -15,23 +14,21 @@ import re
 import textwrap
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from . import Halt, UInt
 
-ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
-BITS = (ast.LShift, ast.RShift, ast.BitAnd, ast.BitOr, ast.BitXor)
-COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-BUILTINS = {"max": 2, "min": 2, "len": 1}
-"""Builtins that kernels call, and how many arguments they take there."""
+BUILTINS = {"max": 2, "min": 2, "len": 1}  # those that kernels call, and how many arguments they take there
 
-_NOUNS = {  # for nodes whose class name, in words, would not be what a programmer calls them
-    "AsyncFor": "coroutines", "AsyncWith": "coroutines", "Await": "coroutines", "ClassDef": "classes",
-    "Delete": "del statements", "DictComp": "comprehensions", "FunctionDef": "nested functions",
-    "GeneratorExp": "comprehensions", "Import": "imports", "ImportFrom": "imports", "JoinedStr": "f-strings",
-    "ListComp": "comprehensions", "NamedExpr": "assignments inside expressions", "SetComp": "comprehensions",
-    "Starred": "starred expressions", "TryStar": "try statements", "YieldFrom": "generators", "Yield": "generators",
-}  # fmt: skip
+_ALLOWED = (
+    *(ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.If, ast.While, ast.For, ast.Return, ast.Raise),
+    *(ast.Break, ast.Continue, ast.Pass),
+    *(ast.Name, ast.Constant, ast.Attribute, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Call),
+    *(ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.LShift, ast.RShift, ast.BitAnd, ast.BitOr, ast.BitXor),
+    *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.And, ast.Or, ast.Not, ast.USub, ast.Load, ast.Store),
+)
+_NOUNS = {"function def statement": "nested functions", "class def statement": "classes", "joined str": "f-strings"}
+_NOUNS |= {"named expr": "assignment expressions", "starred": "starred expressions", "uadd operator": "plus signs"}
 
 
 class KernelError(Exception):
@@ -39,189 +36,115 @@ class KernelError(Exception):
 
     def __init__(self, file: str, line: int, rule: str) -> None:
         super().__init__(f"{file}:{line}: {rule}")
-        self.file = file
-        self.line = line
-        self.rule = rule
+        self.file, self.line, self.rule = file, line, rule
 
 
 def check(function: Callable[..., Any]) -> None:
     """Raise `KernelError` if `function` leaves the kernel language; `OSError` if its source is not available."""
-    code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    if not isinstance(code, types.CodeType):
-        raise KernelError("<unknown>", 0, f"{function!r} is not a Python function")
-    lines, first = inspect.getsourcelines(code)
-    try:
-        definition = ast.parse(textwrap.dedent("".join(lines))).body[0]
-    except SyntaxError:  # a lambda in the middle of an expression has no source of its own
-        definition = ast.Pass(lineno=1, col_offset=0)
-    _Checker(code, names, first - 1).definition(definition)
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, types.CodeType) or code.co_name == "<lambda>":
+        raise KernelError("<unknown>", 0, f"{function!r} is not a function defined with `def`")
+    definition = ast.parse(textwrap.dedent(inspect.getsource(code))).body[0]
+    _Checker(code, function.__globals__).definition(ast.increment_lineno(definition, code.co_firstlineno - 1))
 
 
 class _Checker:
-    def __init__(self, code: types.CodeType, names: dict[str, Any], offset: int) -> None:
-        self.file, self.offset, self.globals = code.co_filename, offset, names
-        self.locals = frozenset(code.co_varnames)
+    def __init__(self, code: types.CodeType, names: dict[str, Any]) -> None:
+        self.code, self.globals, self.line = code, names, code.co_firstlineno
+        self.locals = frozenset((*code.co_varnames, *code.co_cellvars))
+
+    def require(self, condition: object, node: ast.AST, rule: str) -> None:
+        if not condition:
+            raise KernelError(self.code.co_filename, getattr(node, "lineno", self.line), rule)
+
+    def lookup(self, node: ast.AST, name: str) -> Any:
+        self.require(name in self.globals or hasattr(builtins, name), node, f"name `{name}` is not defined")
+        return self.globals.get(name, getattr(builtins, name, None))
 
     def definition(self, node: ast.stmt) -> None:
         if not isinstance(node, ast.FunctionDef):
-            self.refuse(node, "kernel functions are defined with `def`")
-        spec = node.args
-        for name in (spec.vararg, spec.kwarg, *spec.kwonlyargs):
-            if name is not None:
-                self.refuse(name, f"parameter `{name.arg}` must be positional")
-        if spec.defaults:
-            self.refuse(spec.defaults[0], "parameters have no default values in the kernel language")
-        for parameter in (*spec.posonlyargs, *spec.args):
+            raise KernelError(self.code.co_filename, self.line, "coroutines are not in the kernel language")
+        odd = any((node.args.vararg, node.args.kwarg, *node.args.kwonlyargs, *node.args.defaults))
+        self.require(not odd, node, "parameters are positional and have no default values in the kernel language")
+        for parameter in (*node.args.posonlyargs, *node.args.args):
             self.annotation(parameter, parameter.annotation, f"parameter `{parameter.arg}`")
         if not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.annotation(node, node.returns, "the result")
-        documented = ast.get_docstring(node) is not None
-        self.block(node.body[documented:])
+        self.visit(node.body[ast.get_docstring(node) is not None :])
 
     def annotation(self, node: ast.AST, annotation: ast.expr | None, what: str) -> None:
-        """An integer type by its name, `bool`, or a protocol; `int` says nothing of its width."""
-        if annotation is None:
-            self.refuse(node, f"{what} needs a type annotation")
-        kind = self.lookup(annotation, annotation.id) if isinstance(annotation, ast.Name) else None
-        named = isinstance(annotation, ast.Name) and (kind is not int or annotation.id == "i64")
-        if not (named and (isinstance(kind, UInt) or kind in (int, bool) or getattr(kind, "_is_protocol", False))):
-            self.refuse(annotation, f"{what}: `{ast.unparse(annotation)}` is not a kernel type, `bool` or a protocol")
+        """An integer type by its name, `bool`, or a protocol; `int` would not say how wide."""
+        name = annotation.id if isinstance(annotation, ast.Name) else ""
+        kind = self.lookup(node, name) if name else None
+        known = isinstance(kind, UInt) or kind is bool or getattr(kind, "_is_protocol", False) or name == "i64"
+        self.require(known, node, f"{what} needs a kernel type, `bool` or a protocol as its annotation")
 
-    def block(self, statements: Iterable[ast.stmt]) -> None:
-        for statement in statements:
-            self.statement(statement)
-
-    def statement(self, node: ast.stmt) -> None:
-        match node:
-            case ast.Expr(value=ast.Call() as value):
-                self.expression(value)
-            case ast.Expr():
-                self.refuse(node, "an expression on its own must be a call")
-            case ast.Assign(targets=[target], value=value):
-                self.assignment(target, value)
-            case ast.Assign():
-                self.refuse(node, "an assignment has one target")
-            case ast.AugAssign(target=target, op=operator, value=value):
-                self.operator(node, operator)
-                self.assignment(target, value)
-            case ast.AnnAssign(target=ast.Name() as target, annotation=annotation, value=ast.expr() as value):
-                self.annotation(node, annotation, f"`{target.id}`")
-                self.assignment(target, value)
-            case ast.AnnAssign():
-                self.refuse(node, "an annotation needs a name and a value")
-            case ast.If(test=test, body=body, orelse=orelse):
-                self.expression(test)
-                self.block((*body, *orelse))
-            case ast.While(orelse=[_, *_]) | ast.For(orelse=[_, *_]):
-                self.refuse(node, "`else` after a loop is not in the kernel language")
-            case ast.While(test=test, body=body):
-                self.expression(test)
-                self.block(body)
-            case ast.For(target=ast.Name(), iter=ast.Call(func=ast.Name("range"), args=[_, *_] as bounds, keywords=[])):
-                self.each(bounds)
-                self.block(node.body)
-            case ast.For():
-                self.refuse(node, "a for loop has the form `for name in range(...)`")
-            case ast.Return(value=value):
-                self.each([value] if value else [])
-            case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[reason], keywords=[]), cause=None) if (
-                self.globals.get(name) is Halt
-            ):
-                self.expression(reason)
-            case ast.Raise():
-                self.refuse(node, "raise takes the form `raise Halt(reason)`")
-            case ast.Break() | ast.Continue() | ast.Pass():
-                pass
-            case _:
-                self.refuse_node(node, " statements")
-
-    def assignment(self, target: ast.expr, value: ast.expr) -> None:
-        match target:
-            case ast.Name(id=name) if name not in self.locals:
-                self.refuse(target, f"`{name}` is not a local: kernel functions do not assign globals")
-            case ast.Name() | ast.Attribute():
-                self.each((target, value))
-            case _:
-                self.refuse(target, "only names and attributes can be assigned")
-
-    def each(self, nodes: Iterable[ast.expr]) -> None:
+    def visit(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:
-            self.expression(node)
+            self.line = getattr(node, "lineno", self.line)  # an operator has no line of its own
+            if rule := self.broken_rule(node):
+                raise KernelError(self.code.co_filename, self.line, rule)
+            self.visit(self.below(node))
 
-    def expression(self, node: ast.expr) -> None:
+    def broken_rule(self, node: ast.AST) -> str:
+        """The rule that `node` itself breaks, or nothing. What is below it is looked at later."""
         match node:
-            case ast.Constant(value=int()):
+            case _ if not isinstance(node, _ALLOWED):
+                kind = "" if isinstance(node, ast.expr) else " statement" if isinstance(node, ast.stmt) else " operator"
+                words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower() + kind
+                return f"{_NOUNS.get(words, words + 's')} are not in the kernel language"
+            case ast.Compare(ops=[_, _, *_]):
+                return "comparisons are not chained in the kernel language"
+            case ast.Expr(value=value) if not isinstance(value, ast.Call):
+                return "an expression on its own must be a call"
+            case ast.Constant(value=value) if not isinstance(value, int):
+                return f"constant {value!r} is not an integer or a boolean"
+            case ast.Name(id=name) if name not in self.locals and not isinstance(self.lookup(node, name), int):
+                return f"global `{name}` is not an integer or a boolean"
+            case ast.Assign(targets=[target, *more]) if more or not isinstance(target, ast.Name | ast.Attribute):
+                return "an assignment has one target, a name or an attribute"
+            case ast.AnnAssign(target=ast.Name() as target, annotation=annotation, value=ast.expr()):
+                self.annotation(node, annotation, f"`{target.id}`")
+            case ast.AnnAssign():
+                return "an annotation stands where a name is assigned"
+            case ast.While(orelse=[_, *_]) | ast.For(orelse=[_, *_]):
+                return "`else` after a loop is not in the kernel language"
+            case ast.For(ast.Name(), ast.Call(ast.Name("range"), [_, *_], [])):
                 pass
-            case ast.Constant():
-                self.refuse(node, f"constant {node.value!r} is not an integer or a boolean")
-            case ast.Name(id=name):
-                if name not in self.locals and not isinstance(self.lookup(node, name), int):
-                    self.refuse(node, f"global `{name}` is not an integer or a boolean")
-            case ast.Attribute(value=value):
-                self.path(value)
-            case ast.BinOp(left=left, op=operator, right=right):
-                self.operator(node, operator)
-                self.each((left, right))
-            case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
-                self.expression(operand)
-            case ast.UnaryOp(op=operator):
-                self.operator(node, operator)
-            case ast.BoolOp(values=values):
-                self.each(values)
-            case ast.Compare(left=left, ops=[operator], comparators=[right]):
-                if not isinstance(operator, COMPARISONS):
-                    self.operator(node, operator)
-                self.each((left, right))
-            case ast.Compare():
-                self.refuse(node, "comparisons are not chained in the kernel language")
-            case ast.IfExp(test=test, body=body, orelse=orelse):
-                self.each((test, body, orelse))
-            case ast.Call(keywords=[_, *_]):
-                self.refuse(node, "calls have positional arguments only")
-            case ast.Call(func=ast.Attribute(value=value, attr="bit_length"), args=[]):
-                self.expression(value)
-            case ast.Call(func=ast.Attribute(value=ast.Name() as value)):
-                self.each((value, *node.args)) if value.id in self.locals else self.path(value)
-            case ast.Call(func=ast.Name(id=name)):
-                self.callee(node, name)
-                self.each(node.args)
-            case ast.Call():
-                self.refuse(node, "only names, and methods of a parameter or local, can be called")
-            case _:
-                self.refuse_node(node, " expressions")
+            case ast.For():
+                return "a for loop has the form `for name in range(...)`"
+            case ast.Raise(ast.Call(ast.Name(name), [_], []), None) if self.globals.get(name) is Halt:
+                pass
+            case ast.Raise():
+                return "raise takes the form `raise Halt(reason)`"
+            case ast.Call(keywords=keywords):
+                return "calls have positional arguments only" if keywords else self.broken_call_rule(node)
+        return ""
 
-    def path(self, node: ast.expr) -> None:
-        """What stands before the dot of an attribute."""
+    def broken_call_rule(self, node: ast.Call) -> str:
+        match node.func:
+            case ast.Attribute(value=base, attr=name) if isinstance(base, ast.Name) or name == "bit_length":
+                return ""
+            case ast.Name(id=name) if name not in self.locals:
+                target = self.lookup(node, name)
+                counted = name in BUILTINS or name == "i64" or isinstance(target, UInt)
+                if not counted and not isinstance(target, types.FunctionType):
+                    return f"`{name}` is not a kernel function, a cast, {', '.join(BUILTINS)}"
+                if not counted and target.__code__ is self.code:
+                    return "recursion is not in the kernel language"
+                count = BUILTINS.get(name, 1) if counted else len(node.args)
+                return "" if len(node.args) == count else f"`{name}` takes {count} argument(s) in the kernel language"
+        return "only names, and methods of a parameter or local, can be called"
+
+    def below(self, node: ast.AST) -> Iterable[ast.AST]:
+        """The nodes under `node` that are still to be looked at."""
         match node:
-            case ast.Attribute(value=value):
-                self.path(value)
-            case ast.Name(id=name) if name in self.locals:
-                pass
-            case _:
-                self.refuse(node, f"`{ast.unparse(node)}`: only parameters and locals have attributes in a kernel")
-
-    def callee(self, node: ast.Call, name: str) -> None:
-        target = None if name in self.locals else self.lookup(node, name)
-        builtin = name in BUILTINS and target is getattr(builtins, name)
-        cast = isinstance(target, UInt) or (target is int and name == "i64")
-        if not (builtin or cast or isinstance(target, types.FunctionType)):
-            self.refuse(node, f"`{name}` is not a kernel function, a cast, {', '.join(BUILTINS)}")
-        if (builtin or cast) and len(node.args) != BUILTINS.get(name, 1):
-            self.refuse(node, f"`{name}` takes {BUILTINS.get(name, 1)} arguments in the kernel language")
-
-    def lookup(self, node: ast.AST, name: str) -> Any:
-        if name not in self.globals and not hasattr(builtins, name):
-            self.refuse(node, f"name `{name}` is not defined in the module")
-        return self.globals.get(name, getattr(builtins, name, None))
-
-    def operator(self, node: ast.AST, operator: ast.AST) -> None:
-        if not isinstance(operator, ARITHMETIC + BITS):
-            self.refuse(node, f"operator {type(operator).__name__} is not in the kernel language")
-
-    def refuse_node(self, node: ast.AST, suffix: str) -> NoReturn:
-        name = type(node).__name__
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-        self.refuse(node, f"{_NOUNS.get(name, words + suffix)} are not in the kernel language")
-
-    def refuse(self, node: ast.AST, rule: str) -> NoReturn:
-        raise KernelError(self.file, getattr(node, "lineno", 1) + self.offset, rule)
+            case ast.Call(func=ast.Attribute(value=value, attr="bit_length"), args=arguments):
+                return [value, *arguments]
+            case ast.Call(func=ast.Name(), args=arguments) | ast.Raise(exc=ast.Call(args=arguments)):
+                return arguments
+            case ast.For(target=target, iter=ast.Call(args=bounds), body=body):
+                return [target, *bounds, *body]
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                return [target, value]
+        return ast.iter_child_nodes(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import u64, u256
+from vmloom.kernel import u8, u64, u256
 
 from ..gas import WORD, charge_copy, expand_memory
 from ..machine import Machine
@@ -27,7 +27,7 @@ def mstore(m: Machine, offset: u256, value: u256) -> None:
 def mstore8(m: Machine, offset: u256, value: u256) -> None:
     """Write the lowest byte of `value` at `offset`."""
     expand_memory(m, offset, 1)
-    m.memory_write_byte(u64(offset), value & 0xFF)
+    m.memory_write_byte(u64(offset), u8(value))
 
 
 @op(0x50, "POP")
