@@ -22,5 +22,8 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
 
 @hookimpl
 def vmloom_commands() -> Iterable[CommandSpec]:
-    """`vmloom evm ...`"""
-    return [CommandSpec("evm", "vmloom_evm.cli:evm", summary="Ethereum tools: statetest, run, t8n")]
+    """`vmloom evm ...` and `vmloom demo`."""
+    return [
+        CommandSpec("demo", "vmloom_evm.demo:demo", summary="Run a token contract and show all that happens"),
+        CommandSpec("evm", "vmloom_evm.cli:evm", summary="Ethereum tools: statetest, run, t8n"),
+    ]
