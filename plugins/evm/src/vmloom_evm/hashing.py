@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import sha3
+from Crypto.Hash import keccak
 
+try:
+    import sha3
+except ImportError:  # no wheel for this platform
+    sha3 = None
 
-def keccak256(data: bytes | bytearray | memoryview) -> bytes:
-    """The 32-byte keccak256 digest of `data` (the padding of 2013, not that of SHA-3)."""
-    digest: bytes = sha3.keccak_256(data).digest()
-    return digest
+if sha3 is not None:
+
+    def keccak256(data: bytes | bytearray | memoryview) -> bytes:
+        """The 32-byte keccak256 digest of `data` (the padding of 2013, not that of SHA-3)."""
+        digest: bytes = sha3.keccak_256(data).digest()
+        return digest
+else:
+
+    def keccak256(data: bytes | bytearray | memoryview) -> bytes:
+        """The 32-byte keccak256 digest of `data` (the padding of 2013, not that of SHA-3)."""
+        return keccak.new(data=data, digest_bits=256).digest()
 
 
 EMPTY_CODE_HASH = keccak256(b"")
