@@ -192,7 +192,7 @@ def check_sections(settings: Settings, plugins: PluginRegistry) -> None:
         known = plugins.names(kind)
         for name in settings.section_names(kind):
             if name not in known:
-                raise settings.unknown_section(kind, name, known)
+                raise settings.unknown_section((kind, name), known, f"no installed plugin offers {kind} '{name}'")
 
 
 def _log() -> Any:

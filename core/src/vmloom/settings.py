@@ -32,8 +32,8 @@ Key = tuple[str, ...]
 
 PREFIX: Final = "VMLOOM_"
 CONFIG_VARIABLE: Final = "VMLOOM_CONFIG"
-TEST_PREFIX: Final = "VMLOOM_TEST_"
-"""Variables that configure test suites, not vmloom; they are not looked at."""
+OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "VMLOOM_FIXTURES"})
+"""Variables that set no value: the file to read, and where this project's tests find their data."""
 FILE: Final = "vmloom.toml"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -203,12 +203,12 @@ class Settings:
         spelled = close if origin.kind in ("file", "pyproject", "argument", "default") else origin.place(key, close)
         return self.error(key, f"{what} (did you mean `{spelled.removeprefix('--set ')}`?)")
 
-    def unknown_section(self, kind: str, name: str, known: Iterable[str]) -> ConfigError:
-        """A `ConfigError` for a section of something that is not installed."""
-        origin, close = self.origin((kind, name)), nearest(name, known)
-        place = origin.name if origin.is_text else f"{origin.name}: [{kind}.{name}]".removeprefix(": ")
-        hint = f"did you mean `{kind}.{close}`?" if close else f"no installed plugin offers {kind} '{name}'"
-        return ConfigError(f"{place}: unknown section ({hint})")
+    def unknown_section(self, key: Key, known: Iterable[str], why: str = "") -> ConfigError:
+        """A `ConfigError` for the whole section `key`, with the nearest of the `known` ones or else the reason."""
+        origin, close = self.origin(key), nearest(key[-1], known)
+        place = origin.name if origin.is_text else f"{origin.name}: [{_table(origin, key)}]".removeprefix(": ")
+        hint = f"did you mean `{'.'.join((*key[:-1], close))}`?" if close else why
+        return ConfigError(f"{place}: unknown section" + (f" ({hint})" if hint else ""))
 
     # How it is put together
 
@@ -229,7 +229,7 @@ class Settings:
     def _check(self) -> None:
         for section, value in self._tree.items():
             if section not in _SECTIONS:
-                raise self.unknown((section,), _SECTIONS, "unknown section")
+                raise self.unknown_section((section,), _SECTIONS)
             if not isinstance(value, dict):
                 raise self.error((section,), "must be a section, not a value")
             for name, inner in value.items() if section in _NAMED else ():
@@ -328,7 +328,7 @@ def _read_pyproject(path: Path) -> _Layer:
 
 def _read_environment(variables: Mapping[str, str]) -> Iterator[_Layer]:
     for name, text in sorted(variables.items()):
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or name.startswith(TEST_PREFIX):
+        if not name.startswith(PREFIX) or name in OTHER_VARIABLES:
             continue
         words = name.removeprefix(PREFIX).lower().split("__")
         if words[0] not in _SECTIONS or len(words) < 2 or not all(words):

@@ -248,9 +248,10 @@ class VmConformance(_Standard):
             state.revert(checkpoint)
 
     def test_gas_is_charged_exactly(self, vm: VirtualMachine, state: MemoryState) -> None:
-        """A plain run succeeds with just the gas it uses, using all of it, and fails with one less."""
+        """A plain run uses the same gas whatever the limit, succeeds with just that, and fails with one less."""
         code = self.program_returning(b"gas")
         used = self.run(vm, code, state).gas_used
+        assert self.run(vm, code, state, gas=2 * GAS + 1).gas_used == used
         assert self.run(vm, code, state, gas=used).gas_used == used
         if used:
             short = self.run(vm, code, state, gas=used - 1)
@@ -427,6 +428,10 @@ class PrecompileConformance(_Standard):
     @pytest.fixture
     def precompile_set(self) -> PrecompileSet:
         """The set under test."""
+        return self.find_set()
+
+    def find_set(self) -> PrecompileSet:
+        """The set as a factory with default settings gives it."""
         factory = VmFactory()
         offers = [
             offer for offer in factory.plugins.offers("precompiles") if getattr(offer.spec, "vm", "") == self.vm_name

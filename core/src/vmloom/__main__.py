@@ -1,0 +1,5 @@
+"""`python -m vmloom` is the command `vmloom`."""
+
+from .cli import main
+
+main()
