@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import rlp
 from trie.hexary import HexaryTrie
 from vmloom import Event, MemoryState
 
+from . import rlp
 from .hashing import keccak256
 
 EMPTY_TRIE_ROOT = keccak256(b"\x80")
@@ -19,7 +19,7 @@ def state_root(state: MemoryState) -> bytes:
     for address, account in state.accounts():
         storage = storage_root(state.storage_of(address))
         leaves[keccak256(address)] = rlp.encode(
-            [_integer(account.nonce), _integer(account.balance), storage, keccak256(account.code)]
+            [rlp.integer(account.nonce), rlp.integer(account.balance), storage, keccak256(account.code)]
         )
     return trie_root(leaves)
 
@@ -28,7 +28,9 @@ def storage_root(words: Mapping[int, int]) -> bytes:
     """Root of the trie of one account's words, 32 bytes."""
     if not words:
         return EMPTY_TRIE_ROOT
-    return trie_root({keccak256(slot.to_bytes(32, "big")): rlp.encode(_integer(word)) for slot, word in words.items()})
+    return trie_root(
+        {keccak256(slot.to_bytes(32, "big")): rlp.encode(rlp.integer(word)) for slot, word in words.items()}
+    )
 
 
 def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
@@ -41,7 +43,7 @@ def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
 
 def ordered_root(items: Iterable[bytes]) -> bytes:
     """Root of the trie of a list, such as a block's transactions or receipts, keyed by RLP of the position."""
-    return trie_root({rlp.encode(_integer(index)): item for index, item in enumerate(items)})
+    return trie_root({rlp.encode(rlp.integer(index)): item for index, item in enumerate(items)})
 
 
 def logs_hash(events: Iterable[Event]) -> bytes:
@@ -49,7 +51,7 @@ def logs_hash(events: Iterable[Event]) -> bytes:
     return keccak256(rlp.encode(encodable_logs(events)))
 
 
-def encodable_logs(events: Iterable[Event]) -> list[list[object]]:
+def encodable_logs(events: Iterable[Event]) -> list[rlp.RlpItem]:
     """Logs as nested lists of bytes: address, topics, data."""
     return [[event.address, [topic.to_bytes(32, "big") for topic in event.topics], event.data] for event in events]
 
@@ -63,7 +65,3 @@ def logs_bloom(events: Iterable[Event]) -> bytes:
             for start in (0, 2, 4):
                 bloom |= 1 << (int.from_bytes(digest[start : start + 2], "big") & 2047)
     return bloom.to_bytes(256, "big")
-
-
-def _integer(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")

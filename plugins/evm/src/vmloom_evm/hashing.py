@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from Crypto.Hash import keccak
 
+from . import rlp
+
 try:
     import sha3
 except ImportError:  # no wheel for this platform
@@ -35,18 +37,9 @@ def code_hash(code: bytes) -> int:
 
 def create_address(sender: bytes, nonce: int) -> bytes:
     """Address of the contract that `sender` creates at `nonce`. Yellow paper, section 7."""
-    encoded_nonce = _rlp_integer(nonce)
-    payload = b"\x94" + sender + encoded_nonce
-    return keccak256(bytes([0xC0 + len(payload)]) + payload)[12:]
+    return keccak256(rlp.encode([sender, rlp.integer(nonce)]))[12:]
 
 
 def create2_address(sender: bytes, salt: int, init_code: bytes | memoryview) -> bytes:
     """Address of the contract that `sender` creates from `init_code` with `salt`. EIP-1014."""
     return keccak256(b"\xff" + sender + salt.to_bytes(32, "big") + keccak256(init_code))[12:]
-
-
-def _rlp_integer(value: int) -> bytes:
-    if value == 0:
-        return b"\x80"
-    data = value.to_bytes((value.bit_length() + 7) // 8, "big")
-    return data if value < 0x80 else bytes([0x80 + len(data)]) + data

@@ -42,8 +42,13 @@ def encode(item: RlpItem) -> bytes:
     length = len(payload)
     if length <= _SHORT:
         return bytes([base + length]) + payload
-    digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    digits = integer(length)
     return bytes([base + _SHORT + len(digits)]) + digits + payload
+
+
+def integer(value: int) -> bytes:
+    """A number as RLP has it: big-endian without leading zeros, so 0 is the empty string. `value` is 0 and up."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def decode(data: bytes, start: int = 0) -> RlpItem:

@@ -267,7 +267,7 @@ def _envelope(tx: Transaction, items: list[RlpItem]) -> bytes:
 def _integer(value: int, place: str, bits: int = 256, overflow: Refusal = Refusal.FIELD_OVERFLOW) -> bytes:
     if value < 0 or value.bit_length() > bits:
         raise TransactionRefused(overflow, f"{place}: does not fit {bits} bits without sign")
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return rlp.integer(value)
 
 
 def _exactly(data: bytes, size: int, place: str) -> bytes:
