@@ -29,7 +29,6 @@ from .config import EvmConfig
 from .disassembly import disassemble
 from .forks import FORKS, Fork, fork_named
 from .halts import HALT_NAMES, REVERT, SUCCESS
-from .marks import WARM_ACCOUNTS
 from .overrides import AccountOverride, apply_overrides
 from .reference.execution import Execution
 from .reference.frame import VM_NAME, EvmFrame
@@ -39,7 +38,7 @@ from .table import OPS, OpKind, OpRow, row_of
 from .trace.eip3155 import Eip3155Tracer
 from .trace.hooks import Tracer
 from .trace.metrics import InstructionMetrics
-from .transaction.apply import ALL_CHECKS, Checks, TransactionResult, apply_transaction, end_transaction
+from .transaction.apply import ALL_CHECKS, Checks, TransactionResult, apply_transaction, end_transaction, warm_up
 from .transaction.types import AccessListEntry, Transaction
 from .transaction.validation import intrinsic_gas
 
@@ -139,8 +138,8 @@ class Evm(VirtualMachine):
     def execute(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Run `code` as the call that `context` describes; see `VirtualMachine.execute`.
 
-        A call of depth 0 is a transaction of its own: nothing is warm but caller, callee and precompiles, and
-        accounts that destroyed themselves are gone at its end.
+        A call of depth 0 is a transaction of its own: warm are origin, caller, callee, precompiles and, where the fork
+        has it so, the fee recipient; accounts that destroyed themselves are gone at its end.
         """
         tracers: list[Tracer] = [InstructionMetrics()] if self.config.instruction_metrics else []
         return self.execute_traced(code, context, state, tracers)
@@ -168,6 +167,7 @@ class Evm(VirtualMachine):
     ) -> ExecutionResult:
         if context.depth == 0:
             state.begin_transaction()
+            warm_up(state, specification, context.block, [context.origin, context.caller, context.address])
         first_event = len(state.events)
         run = Execution(
             specification,
@@ -180,9 +180,6 @@ class Evm(VirtualMachine):
             host=self.host,
         )
         root = run.root(context.caller, 0, b"", depth=context.depth - 1)
-        if context.depth == 0 and specification.rules.access_lists:
-            warm = [*specification.precompiles, root.address, int.from_bytes(context.address, "big")]
-            state.marks(WARM_ACCOUNTS).update(dict.fromkeys(warm, True))
         address = int.from_bytes(context.address, "big")
         run.enter(
             EvmFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vmloom import BlockContext, Event, ExecutionState, StateAccess, StateChange
@@ -20,7 +20,7 @@ from ..rules import Rules
 from ..specification import Specification
 from ..trace.hooks import Tracer
 from .signing import recover_authority, recover_sender
-from .types import Authorization, Transaction
+from .types import AccessListEntry, Authorization, Transaction
 from .validation import (
     blob_gas,
     effective_gas_price,
@@ -133,7 +133,8 @@ class _Run:
         self.buy_gas(checks)
         nonce = state.get_nonce(self.sender)
         state.set_nonce(self.sender, nonce + 1)
-        warm_up(state, self.specification, self.block, self.sender, tx)
+        called = [self.sender] if tx.to is None else [self.sender, tx.to]
+        warm_up(state, self.specification, self.block, called, tx.access_list)
         refund = sum(apply_authorization(state, self.rules, self.block, one) for one in tx.authorizations)
         execution = Execution(
             self.specification,
@@ -207,21 +208,27 @@ class _Run:
 
 
 def warm_up(
-    state: StateAccess, specification: Specification, block: BlockContext, sender: bytes, tx: Transaction
+    state: StateAccess,
+    specification: Specification,
+    block: BlockContext,
+    accounts: Iterable[bytes],
+    access_list: Sequence[AccessListEntry] = (),
 ) -> None:
-    """Mark what is warm from the beginning. EIP-2929, EIP-2930, EIP-3651."""
-    if not specification.rules.access_lists:
+    """Mark what is warm from the beginning: `accounts`, precompiles, the fee recipient, the access list.
+
+    EIP-2929, EIP-2930, EIP-3651.
+    """
+    rules = specification.rules
+    if not rules.access_lists:
         return
-    accounts = state.marks(WARM_ACCOUNTS)
-    accounts.update(dict.fromkeys(specification.precompiles, True))
-    warm = [sender, *(entry.address for entry in tx.access_list)]
-    if tx.to is not None:
-        warm.append(tx.to)
-    if specification.rules.warm_coinbase:
+    warm = [*accounts, *(entry.address for entry in access_list)]
+    if rules.warm_coinbase:
         warm.append(block.coinbase)
-    accounts.update({int.from_bytes(address, "big"): True for address in warm})
+    marks = state.marks(WARM_ACCOUNTS)
+    marks.update(dict.fromkeys(specification.precompiles, True))
+    marks.update({int.from_bytes(address, "big"): True for address in warm})
     slots = state.marks(WARM_SLOTS)
-    for entry in tx.access_list:
+    for entry in access_list:
         address = int.from_bytes(entry.address, "big")
         slots.update({(address, slot): True for slot in entry.slots})
 
