@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 from vmloom.suggest import nearest
 
+from . import ops
 from .forks import LATEST, fork_named
 from .rules import Rules
 from .schedule import NETWORKS
 from .table import OPS
+
+assert ops is not None  # importing the instructions fills OPS, which names are checked against
 
 Engine = Literal["auto", "reference"]
 OpcodeName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]*$")]
