@@ -1,0 +1,252 @@
+"""A block from its first system call to its roots. Transactions that may not run are left out and reported.
+
+The changes stay in the state's undo log: committing is the caller's. A block that is invalid as such raises, and the
+state is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vmloom import BlockContext, Event, MemoryState
+from vmloom.vm import VmHost
+
+from ..commitment import logs_bloom, logs_hash, ordered_root, state_root
+from ..fees import GAS_PER_BLOB
+from ..hashing import create_address, keccak256
+from ..specification import Specification
+from ..trace.hooks import Tracer
+from ..transaction.apply import TransactionResult, apply_transaction
+from ..transaction.codec import encode_transaction
+from ..transaction.signing import recover_sender
+from ..transaction.types import Refusal, Transaction, TransactionRefused
+from ..transaction.validation import blob_gas, validate_static
+from .receipts import Receipt, receipts_root
+from .requests import DEPOSIT_CONTRACT_ADDRESS, collect_requests, requests_hash
+from .rewards import NO_REWARD, Ommer, pay_rewards
+from .system_calls import open_block
+from .withdrawals import Withdrawal, apply_withdrawals, withdrawals_root
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInput:
+    """What a block is beside its transactions. Hashes and roots have 32 bytes; None leaves their system call out.
+
+    `reward` is wei for the miner, None being the fork's own and `NO_REWARD` nothing at all; `withdrawals` count from
+    Shanghai on. `deposit_contract` is that of the network (EIP-6110).
+    """
+
+    context: BlockContext
+    parent_hash: bytes | None = None
+    parent_beacon_root: bytes | None = None
+    ommers: tuple[Ommer, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
+    reward: int | None = None
+    deposit_contract: bytes = DEPOSIT_CONTRACT_ADDRESS
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A transaction that was left out: its position in the input, and why."""
+
+    index: int
+    cause: TransactionRefused
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What came of a block. Roots and hashes have 32 bytes, gas is in gas; what the fork does not have is None."""
+
+    included: tuple[Transaction, ...]
+    receipts: tuple[Receipt, ...]
+    rejected: tuple[Rejection, ...]
+    state_root: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    logs_hash: bytes
+    logs_bloom: bytes
+    gas_used: int
+    blob_gas_used: int | None
+    withdrawals_root: bytes | None
+    requests: tuple[bytes, ...] | None
+    requests_hash: bytes | None
+
+
+class BlockObserver:
+    """Watches the transactions of a block; override what you need. `index` counts those that are included."""
+
+    def begin(self, index: int, tx: Transaction, sender: bytes) -> Sequence[Tracer]:
+        """The tracers for a transaction that is tried next; `sender` is a 20-byte address."""
+        return ()
+
+    def included(self, index: int, tx: Transaction, result: TransactionResult) -> None:
+        """It has run."""
+
+    def refused(self, index: int, tx: Transaction, cause: TransactionRefused) -> None:
+        """It was not run after all."""
+
+
+NOBODY = BlockObserver()
+
+
+def process_block(
+    specification: Specification,
+    state: MemoryState,
+    block: BlockInput,
+    transactions: Iterable[Transaction | TransactionRefused],
+    *,
+    transactions_only: bool = False,
+    observer: BlockObserver = NOBODY,
+    host: VmHost | None = None,
+) -> BlockResult:
+    """Run a block on `state`. What is given as a refusal (it could not be decoded) is reported with the others.
+
+    `transactions_only` leaves out all that surrounds the transactions: system calls, rewards, withdrawals, requests.
+
+    Raises `InvalidBlock` where a system contract that the fork requires is missing or fails, or a deposit event is
+    malformed (EIP-6110, EIP-7002, EIP-7251).
+    """
+    checkpoint = state.snapshot()
+    try:
+        return _Block(specification, state, block, observer, host).process(transactions, transactions_only)
+    except BaseException:
+        state.revert(checkpoint)
+        raise
+    finally:
+        state.begin_transaction()
+
+
+class _Block:
+    """A block on its way: what it has used and collected so far."""
+
+    def __init__(
+        self,
+        specification: Specification,
+        state: MemoryState,
+        block: BlockInput,
+        observer: BlockObserver,
+        host: VmHost | None,
+    ) -> None:
+        self.specification = specification
+        self.rules = specification.rules
+        self.state = state
+        self.block = block
+        self.context = block.context
+        self.observer = observer
+        self.host = host
+        self.gas_used = 0
+        self.blob_gas_used = 0
+        self.included: list[Transaction] = []
+        self.encoded: list[bytes] = []
+        self.receipts: list[Receipt] = []
+        self.rejected: list[Rejection] = []
+        self.events: list[Event] = []
+        self.requests: tuple[bytes, ...] | None = None
+
+    def process(self, transactions: Iterable[Transaction | TransactionRefused], transactions_only: bool) -> BlockResult:
+        if not transactions_only:
+            open_block(
+                self.specification,
+                self.state,
+                self.context,
+                parent_beacon_root=self.block.parent_beacon_root,
+                parent_hash=self.block.parent_hash,
+                host=self.host,
+            )
+        for index, one in enumerate(transactions):
+            try:
+                if isinstance(one, TransactionRefused):
+                    raise one
+                self.include(one)
+            except TransactionRefused as cause:
+                self.rejected.append(Rejection(index, cause))
+        if not transactions_only:
+            self.close()
+        return self.result()
+
+    def include(self, tx: Transaction) -> None:
+        """Run `tx` and write its receipt. Raises `TransactionRefused`, with nothing changed."""
+        validate_static(tx, self.rules)
+        sender = recover_sender(tx, self.rules, self.context.chain_id)
+        encoded = encode_transaction(tx)
+        blobs_left = self.rules.blob_limit * GAS_PER_BLOB - self.blob_gas_used
+        if blob_gas(tx) > blobs_left:
+            raise TransactionRefused(
+                Refusal.BLOB_ALLOWANCE_EXCEEDED,
+                f"{blob_gas(tx)} blob gas, the block has {blobs_left} left",
+            )
+        index = len(self.included)
+        try:
+            result = apply_transaction(
+                self.specification,
+                self.state,
+                self.context,
+                tx,
+                sender=sender,
+                gas_available=self.context.gas_limit - self.gas_used,
+                tracers=self.observer.begin(index, tx, sender),
+                host=self.host,
+            )
+        except TransactionRefused as cause:
+            self.observer.refused(index, tx, cause)
+            raise
+        self.observer.included(index, tx, result)
+        self.gas_used += result.gas_used
+        self.blob_gas_used += result.blob_gas_used
+        self.included.append(tx)
+        self.encoded.append(encoded)
+        self.events.extend(result.events)
+        self.receipts.append(self.receipt(tx, sender, keccak256(encoded), result))
+
+    def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
+        return Receipt(
+            type=tx.type,
+            success=result.success,
+            state_root=b"" if self.rules.status_receipts else state_root(self.state),
+            cumulative_gas_used=self.gas_used,
+            events=result.events,
+            transaction_hash=transaction_hash,
+            gas_used=result.gas_used,
+            gas_price=result.gas_price,
+            contract=create_address(sender, tx.nonce) if tx.to is None else None,
+            blob_gas_used=result.blob_gas_used,
+            blob_gas_price=self.context.blob_base_fee if result.blob_gas_used else 0,
+        )
+
+    def close(self) -> None:
+        """What follows the transactions: rewards, withdrawals, requests."""
+        block, rules = self.block, self.rules
+        if block.reward is not None:
+            if block.reward != NO_REWARD:
+                pay_rewards(self.state, rules, self.context.coinbase, block.ommers, block.reward)
+        elif not rules.proof_of_stake:
+            pay_rewards(self.state, rules, self.context.coinbase, block.ommers, rules.block_reward)
+        if rules.withdrawals:
+            apply_withdrawals(self.state, rules, block.withdrawals)
+        if rules.request_contracts:
+            self.requests = collect_requests(
+                self.specification,
+                self.state,
+                self.context,
+                self.events,
+                deposit_contract=block.deposit_contract,
+                host=self.host,
+            )
+
+    def result(self) -> BlockResult:
+        return BlockResult(
+            included=tuple(self.included),
+            receipts=tuple(self.receipts),
+            rejected=tuple(self.rejected),
+            state_root=state_root(self.state),
+            transactions_root=ordered_root(self.encoded),
+            receipts_root=receipts_root(self.receipts),
+            logs_hash=logs_hash(self.events),
+            logs_bloom=logs_bloom(self.events),
+            gas_used=self.gas_used,
+            blob_gas_used=self.blob_gas_used if self.rules.blobs else None,
+            withdrawals_root=withdrawals_root(self.block.withdrawals) if self.rules.withdrawals else None,
+            requests=self.requests,
+            requests_hash=None if self.requests is None else requests_hash(self.requests),
+        )
