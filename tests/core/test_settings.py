@@ -215,6 +215,16 @@ def test_reading_settings_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+def test_importing_the_package_does_not_look_for_plugins(tmp_path: Path) -> None:
+    program = (
+        "import sys, vmloom, vmloom.testing.pytest_plugin\n"
+        "print([name for name in ('vmloom.factory', 'vmloom.plugins', 'pydantic') if name in sys.modules])\n"
+        "print(vmloom.VmFactory.__module__, vmloom.Settings.__module__, hasattr(vmloom, 'Vmfactory'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nvmloom.factory vmloom.settings False\n"
+
+
 def test_values_are_not_shared_with_the_caller() -> None:
     source: dict[str, Any] = {"vm": {"evm": {"prices": {"ADD": 1}}}}
     settings = Settings(source)

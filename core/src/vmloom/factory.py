@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .accelerator import Accelerator
 from .errors import ConfigError, PluginError
@@ -17,30 +17,29 @@ from .plugins import Kind, Offer, PluginRecord, PluginRegistry, Status, one_line
 from .precompile import PrecompileSet
 from .settings import Settings, load_settings
 from .state import MemoryState, StateAccess
-from .vm import VirtualMachine, VmType
+from .vm import VirtualMachine, VmHost, VmType
+
+__all__ = ["VmFactory", "VmFactoryConfig", "VmHost", "check_sections", "default_factory"]
 
 VmFactoryConfig: TypeAlias = Settings
 """What a factory is configured by. Each field lives in the section of the plugin that owns it.
 
 The sketch of the factory (seed 001) lists the fields of one VM flatly; they are found here, all in `[vm.evm]`:
-`evm_enable_jit` is `engine`, `evm_max_memory_size` is `max_memory_size` (bytes), `evm_stack_limit` is `stack_limit`
-(items), `max_call_depth` is `max_call_depth`, `max_create_contract_limit` is `max_create_contract_limit`,
-`evm_disabled_opcodes` is `disabled_opcodes`, `evm_precompile_addresses` is `precompile_addresses` and `evm_revision`
-is `revision`.
+
+| the sketch's name | key | unit |
+|---|---|---|
+| `evm_enable_jit` | `enable_jit` (and `engine`) | |
+| `evm_max_memory_size` | `max_memory_size` | bytes |
+| `evm_stack_limit` | `stack_limit` | items |
+| `max_call_depth` | `call_depth_limit` | calls |
+| `max_create_contract_limit` | `create_contract_limit` | bytes |
+| `evm_disabled_opcodes` | `disabled_opcodes` | names |
+| `evm_precompile_addresses` | `precompile_addresses` | |
+| `evm_revision` | `revision` | |
 """
 
 ENABLED: Final = "enabled"
 """The one key of `[precompiles.<set>]` that is the core's: `enabled = false` leaves the set out."""
-
-
-class VmHost(Protocol):
-    """What a VM may ask of its surroundings. A `VmFactory` is one."""
-
-    def get_vm(self, vm_type: VmType) -> VirtualMachine:
-        """The VM of that type, for calls into contracts of other VMs. Raises `PluginError`."""
-
-    def precompile_sets(self, vm: VmType) -> Sequence[PrecompileSet]:
-        """The precompile sets for the VM of that type, in a stable order. Raises `PluginError`."""
 
 
 class VmFactory:

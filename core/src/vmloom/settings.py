@@ -267,7 +267,8 @@ class Settings:
         if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             return self.unknown(where, _field_types_at(model, first["loc"][:-1]))
         message = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] == "missing" else f", got {first['input']!r}"
+        # A model's own message says what it was given.
+        given = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
         if not first["loc"]:  # a rule about several fields: only the section can be named
             return ConfigError(f"{self.origin(key).place((*key, '')).rstrip()}: {message}")
         return self.error(where, f"{message[:1].lower()}{message[1:]}{given}")
