@@ -7,6 +7,7 @@ raised, and the case must expect an exception.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ class Case:
     config: Mapping[str, Any]
     receipt: Mapping[str, Any] | None
     transaction_bytes: str
+    rejects_storage_collision: bool = False
+    """Whether the file was filled under EIP-7610; see `filled_under_eip7610`."""
 
     @property
     def name(self) -> str:
@@ -64,10 +67,12 @@ class Case:
 def read_cases(path: Path) -> Iterator[Case]:
     """The cases of a file. Raises `InputError` with file and test for what is not a state test."""
     try:
-        tests = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+        tests = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start}: not UTF-8") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(tests, dict):
         raise InputError(f"{path}: a state test file holds an object of tests, this one a {type(tests).__name__}")
@@ -79,6 +84,7 @@ def read_cases(path: Path) -> Iterator[Case]:
 
 
 def _cases_of(file: str, name: str, test: Mapping[str, Any]) -> Iterator[Case]:
+    rejects_storage_collision = filled_under_eip7610(test.get("_info") or {})
     for fork, expectations in test["post"].items():
         for index, expected in enumerate(expectations):
             yield Case(
@@ -98,7 +104,33 @@ def _cases_of(file: str, name: str, test: Mapping[str, Any]) -> Iterator[Case]:
                 config=test.get("config", {}),
                 receipt=expected.get("receipt"),
                 transaction_bytes=expected.get("txbytes", ""),
+                rejects_storage_collision=rejects_storage_collision,
             )
+
+
+RETESTETH_WITH_EIP7610 = (0, 3, 2)
+"""The first retesteth whose fillings refuse creation onto storage, in every fork."""
+LAST_EELS_WITH_EIP7610 = (2, 19)
+"""The specification was to drop the rule after this version: EIP-7610 was declined in August 2026."""
+
+
+def filled_under_eip7610(info: Mapping[str, Any]) -> bool:
+    """Whether the test with this `_info` was filled by tools that refuse creation onto an account with storage.
+
+    The published suites disagree, and a file names what filled it:
+
+    - `filling-tool-version` of retesteth: yes from 0.3.2 on, which filled Istanbul to Cancun anew;
+    - `fixture-format`, which execution-spec-tests writes: yes, unless `filling-transition-tool` is a bare version
+      number, that of the Python specification, above 2.19;
+    - anything else, such as `filledwith` of testeth, or nothing: no. On no network can it happen.
+    """
+    retesteth = re.match(r"retesteth-(\d+)\.(\d+)\.(\d+)", str(info.get("filling-tool-version", "")))
+    if retesteth is not None:
+        return tuple(map(int, retesteth.groups())) >= RETESTETH_WITH_EIP7610
+    if "fixture-format" not in info and "fixture_format" not in info:
+        return False
+    version = re.fullmatch(r"v?(\d+)\.(\d+)(\..*)?", str(info.get("filling-transition-tool", "")))
+    return version is None or (int(version[1]), int(version[2])) <= LAST_EELS_WITH_EIP7610
 
 
 class TestState(MemoryState):
@@ -140,7 +172,8 @@ def block_of(case: Case, fork: Fork) -> BlockContext:
         timestamp=read_integer(env["currentTimestamp"]),
         coinbase=read_bytes(env["currentCoinbase"], 20),
         gas_limit=read_integer(env["currentGasLimit"]),
-        base_fee=read_integer(env.get("currentBaseFee", "0x0")) if fork.rules.base_fee else 0,
+        # Where a file names none, it is what all other tools take.
+        base_fee=read_integer(env.get("currentBaseFee", "0xa")) if fork.rules.base_fee else 0,
         difficulty=read_integer(env.get("currentDifficulty", "0x0")),
         prev_randao=read_integer(env.get("currentRandom") or "0x0"),
         blob_base_fee=blob_base_fee(read_integer(env.get("currentExcessBlobGas") or "0x0"), fork.rules),
@@ -153,7 +186,7 @@ def transaction_of(case: Case) -> tuple[Transaction, bytes]:
     fields = case.transaction
     try:
         return _transaction(case, fields), sender_of(fields)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise TransactionRefused(Refusal.FIELD_OVERFLOW, f"{case.file}: {case.name}: {error}") from None
 
 
@@ -179,7 +212,7 @@ def _transaction(case: Case, fields: Mapping[str, Any]) -> Transaction:
     to = fields["to"]
     return Transaction(
         type=kind,
-        chain_id=None if kind is TransactionType.LEGACY else 1,
+        chain_id=None if kind is TransactionType.LEGACY else read_integer(case.config.get("chainid", "0x1")),
         nonce=read_integer(fields["nonce"], U64_LIMIT),
         max_fee_per_gas=read_integer(fields["maxFeePerGas"]) if price is None else price,
         max_priority_fee_per_gas=read_integer(fields["maxPriorityFeePerGas"]) if price is None else price,

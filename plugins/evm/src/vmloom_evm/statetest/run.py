@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from vmloom import MemoryState
+from vmloom import BlockContext, MemoryState
+from vmloom.errors import InputError
 
 from ..commitment import logs_hash, state_root
 from ..forks import Fork, fork_named
@@ -62,15 +63,18 @@ def run_case(
     specification_of: SpecificationOf,
     *,
     tracers: Sequence[Tracer] = (),
-    reject_storage_collision: bool = False,
+    reject_storage_collision: bool | None = None,
 ) -> Verdict:
-    """Run `case` and compare state root, logs hash, receipt, and the reason of a refusal. Raises `UnknownRevision`."""
+    """Run `case` and compare state root, logs hash, receipt, and the reason of a refusal.
+
+    Raises `UnknownRevision`, and `InputError` for an environment or a pre-state that cannot be read.
+    `reject_storage_collision` turns EIP-7610 on or off; None does as the file was filled.
+    """
     fork = fork_named(case.fork)
-    if reject_storage_collision:
+    if case.rejects_storage_collision if reject_storage_collision is None else reject_storage_collision:
         fork = _with_storage_collision(fork)
     specification = specification_of(fork)
-    state = pre_state(case)
-    block = block_of(case, fork)
+    state, block = _surroundings(case, fork)
     result: TransactionResult | None = None
     refusal: TransactionRefused | None = None
     try:
@@ -88,6 +92,13 @@ def run_case(
     return Verdict(case, not error_text, root_hash, error_text, result, state, refusal)
 
 
+def _surroundings(case: Case, fork: Fork) -> tuple[MemoryState, BlockContext]:
+    try:
+        return pre_state(case), block_of(case, fork)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{case.file}: {case.name}: not a state test: {type(error).__name__}: {error}") from None
+
+
 @cache
 def _with_storage_collision(fork: Fork) -> Fork:
     return fork.amend(fork.name, rules={"reject_storage_collision": True}, extends=False)
@@ -97,16 +108,16 @@ def _judge(case: Case, root: bytes, result: TransactionResult | None, refusal: T
     """Why the case failed, empty if it passed."""
     if case.expected_exception:
         if refusal is None:
-            return f"expected exception {case.expected_exception}, but the transaction was accepted"
+            return f'expected error "{case.expected_exception}", got no error'
         if not reason_matches(case.expected_exception, refusal.refusal):
-            return f"expected exception {case.expected_exception}, got {refusal}"
+            return f'expected error "{case.expected_exception}", got: {refusal}'
     elif refusal is not None:
-        return f"unexpected exception: {refusal}"
+        return f"unexpected error: {refusal}"
     events = result.events if result is not None else ()
-    if logs_hash(events) != case.expected_logs:
-        return f"post state logs hash mismatch: got {logs_hash(events).hex()}, want {case.expected_logs.hex()}"
     if root != case.expected_root:
         return f"post state root mismatch: got {root.hex()}, want {case.expected_root.hex()}"
+    if logs_hash(events) != case.expected_logs:
+        return f"post state logs hash mismatch: got {logs_hash(events).hex()}, want {case.expected_logs.hex()}"
     return _judge_receipt(case, result)
 
 

@@ -1,28 +1,25 @@
-"""EIP-3155: one JSON object a line for each instruction, in geth's field order, and a summary line."""
+"""EIP-3155: one JSON object a line for each instruction, and one for each frame that ends, exactly as geth writes them.
+
+Where EIP and geth disagree (`refund` is a number, not a string; a line for each frame) it is as in geth, which tools
+compare with. geth's words for a write refused in a static call differ from version to version; here it is
+`write protection` in all places.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TextIO
 
-from ..halts import HALT_NAMES
-from ..table import OPS, OpRow
-from .hooks import Tracer
-
-if TYPE_CHECKING:
-    from ..reference.frame import EvmFrame
-
-_CREATES = {OPS["CREATE"].code, OPS["CREATE2"].code}
+from ..dump import go_json
+from ..table import OpRow
+from .steps import FrameEntry, FrameExit, Step, StepTracer
 
 
-class Eip3155Tracer(Tracer):
+class Eip3155Tracer(StepTracer):
     """Writes to `sink`. Memory and return data are left out unless asked for, as in geth; the stack can be.
 
-    Where EIP and geth disagree (`refund` is a number, not a string) it is as in geth, which tools compare with.
+    `call_frames` adds a line for each frame that begins. `rows` names instructions that geth does not know.
     """
-
-    opcodes = None
 
     def __init__(
         self,
@@ -32,62 +29,57 @@ class Eip3155Tracer(Tracer):
         memory: bool = False,
         stack: bool = True,
         return_data: bool = False,
+        call_frames: bool = False,
     ) -> None:
+        super().__init__()
         self._sink = sink
         self._rows = rows
-        self._memory = memory
+        self.wants_memory = memory
         self._stack = stack
         self._return_data = return_data
-        self._line: dict[str, Any] = {}
-        self._gas = 0
-        self._refund = 0
+        self._call_frames = call_frames
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
-        """Take down what stands before the instruction."""
-        line: dict[str, Any] = {"pc": frame.pc, "op": opcode, "gas": hex(frame.gas), "gasCost": "0x0"}
-        if self._memory:
-            line["memory"] = "0x" + frame.memory.hex()
-        line["memSize"] = len(frame.memory)
-        if self._stack:
-            line["stack"] = [hex(word) for word in frame.stack]
-        if self._return_data and frame.return_data:
-            line["returnData"] = "0x" + frame.return_data.hex()
-        line["depth"] = frame.depth + 1
-        line["refund"] = self._refund_of(frame)
-        row = self._rows.get(opcode)
-        line["opName"] = row.name if row is not None else f"opcode 0x{opcode:x} not defined"
-        self._line = line
-        self._gas = frame.gas
+    def on_step(self, step: Step) -> None:
+        """Write the line."""
+        row = self._rows.get(step.opcode)
+        memory = f'"memory":"0x{step.memory.hex()}",' if step.memory else ""
+        stack = "[" + ",".join([f'"{word:#x}"' for word in step.stack]) + "]" if self._stack else "null"
+        return_data = f'"returnData":"0x{step.return_data.hex()}",' if self._return_data and step.return_data else ""
+        error = f',"error":{go_json(step.error)}' if step.error else ""
+        self._sink.write(
+            f'{{"pc":{step.pc},"op":{step.opcode},"gas":"{step.gas:#x}","gasCost":"{step.cost:#x}",{memory}'
+            f'"memSize":{step.memory_size},"stack":{stack},{return_data}"depth":{step.depth},"refund":{step.refund},'
+            f'"opName":"{row.name if row is not None else step.name}"{error}}}\n'
+        )
 
-    def after(self, frame: EvmFrame, opcode: int) -> None:
-        """Write the line with what the instruction cost; gas passed to a call counts, to a creation not, as in geth."""
-        cost = self._gas - frame.gas
-        child = frame.run.frame
-        if opcode in _CREATES and child.parent is frame:
-            cost -= child.gas
-        self._write(cost)
+    def on_fault(self, step: Step) -> None:
+        """Write the line again, with the reason."""
+        self.on_step(step)
 
-    def fault(self, frame: EvmFrame, opcode: int, status: int) -> None:
-        """Write the line with the static cost, for the instruction did not get to its end, and the reason."""
-        self._line["error"] = HALT_NAMES[status]
-        self._write(frame.run.table[opcode][2])
+    def on_enter(self, entry: FrameEntry) -> None:
+        """Write the frame, if that is asked for."""
+        if not self._call_frames:
+            return
+        data = f'"input":"0x{entry.input.hex()}",' if self.wants_memory and entry.input else ""
+        value = "null" if entry.value is None else f'"{entry.value:#x}"'
+        self._sink.write(
+            f'{{"from":"0x{entry.sender.hex()}","to":"0x{entry.to.hex()}",{data}"gas":"{entry.gas:#x}",'
+            f'"value":{value},"type":"{entry.kind}"}}\n'
+        )
+
+    def on_exit(self, leaving: FrameExit) -> None:
+        """Write the frame's end."""
+        self._summary(leaving.output, leaving.gas_used, leaving.error)
 
     def finish(self, output: bytes, gas_used: int, error: str) -> None:
-        """Write the summary line."""
-        summary: dict[str, Any] = {"output": output.hex(), "gasUsed": hex(gas_used)}
-        if error:
-            summary["error"] = error
-        self._sink.write(json.dumps(summary, separators=(",", ":")) + "\n")
+        """End the trace of a run: write its summary, unless the end of its first frame has been written, which is it.
 
-    def _write(self, cost: int) -> None:
-        self._line["gasCost"] = hex(cost)
-        self._sink.write(json.dumps(self._line, separators=(",", ":")) + "\n")
+        That is for calls that were declined before any frame. The tracer may then be used for another run.
+        """
+        if not self.exited:
+            self._summary(output, gas_used, error)
+        self.exited = False
 
-    @staticmethod
-    def _refund_of(frame: EvmFrame) -> int:
-        total = 0
-        current: EvmFrame | None = frame
-        while current is not None:
-            total += current.refund
-            current = current.parent
-        return max(0, total)
+    def _summary(self, output: bytes, gas_used: int, error: str) -> None:
+        reason = f',"error":{go_json(error)}' if error else ""
+        self._sink.write(f'{{"output":"{output.hex()}","gasUsed":"{gas_used:#x}"{reason}}}\n')

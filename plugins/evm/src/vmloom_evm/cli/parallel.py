@@ -1,0 +1,36 @@
+"""Work spread over processes, with results in order and an end when the user wants one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+_runner: Callable[[Any], Any] | None = None
+"""What a worker process runs; made once in each."""
+
+
+def in_processes(
+    make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...], items: Sequence[Any], workers: int
+) -> Iterator[Any]:
+    """`make(*arguments)(item)` for each item, in order, in `workers` processes (0: one for each core).
+
+    An error in a worker is raised here. Leaving the iteration, by an interrupt too, ends the workers.
+    """
+    count = min(workers or os.cpu_count() or 1, len(items))
+    # Fresh processes: a fork would copy threads' locks, and not every platform has it.
+    with multiprocessing.get_context("spawn").Pool(count, _begin, (make, arguments)) as pool:
+        yield from pool.imap(_work, items, chunksize=max(1, min(16, len(items) // (count * 8))))
+
+
+def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+    global _runner
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    _runner = make(*arguments)
+
+
+def _work(item: Any) -> Any:
+    assert _runner is not None
+    return _runner(item)
