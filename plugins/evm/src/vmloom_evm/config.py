@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from vmloom.suggest import nearest
 
 from . import ops
@@ -101,14 +110,17 @@ class EvmConfig(BaseModel):
     @field_validator("rules")
     @classmethod
     def _known_rules(cls, value: dict[str, Any]) -> dict[str, Any]:
+        checked: dict[str, Any] = {}
         for name, setting in value.items():
             rule = Rules.__dataclass_fields__.get(name)
             if rule is None:
                 raise ValueError(_unknown("rule", name, Rules.__dataclass_fields__))
             wanted = type(rule.default)
-            if type(setting) is not wanted:
-                raise ValueError(f"rule {name!r} is of type {wanted.__name__}, got {setting!r}")
-        return value
+            try:
+                checked[name] = TypeAdapter(wanted).validate_python(setting)
+            except ValidationError:
+                raise ValueError(f"rule {name!r} is of type {wanted.__name__}, got {setting!r}") from None
+        return checked
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
