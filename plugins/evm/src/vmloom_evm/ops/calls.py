@@ -11,10 +11,12 @@ from ..machine import Machine
 from ..table import OpKind, op
 
 
-def charge_ranges(m: Machine, in_offset: u256, in_size: u256, out_offset: u256, out_size: u256) -> None:
-    """Pay for the memory of input and output: growth to the further end of the two."""
+def charge_target(m: Machine, account: u160, in_offset: u256, in_size: u256, out_offset: u256, out_size: u256) -> u160:
+    """Pay for the memory of input and output and for access to `account`. Returns the account whose code runs."""
     expand_memory(m, in_offset, in_size)
     expand_memory(m, out_offset, out_size)
+    charge_account_access(m, account)
+    return resolve_code(m, account)
 
 
 def resolve_code(m: Machine, account: u160) -> u160:
@@ -71,9 +73,7 @@ def call(
     if m.is_static and value != 0:
         raise Halt(WRITE_PROTECTION)
     account = u160(to)
-    charge_ranges(m, in_offset, in_size, out_offset, out_size)
-    charge_account_access(m, account)
-    code_address = resolve_code(m, account)
+    code_address = charge_target(m, account, in_offset, in_size, out_offset, out_size)
     charge_new_account(m, account, value)
     stipend = charge_value(m, value)
     begin_call(
@@ -106,9 +106,7 @@ def callcode(
 ) -> None:
     """Run another account's code as this account, sending wei to itself."""
     account = u160(to)
-    charge_ranges(m, in_offset, in_size, out_offset, out_size)
-    charge_account_access(m, account)
-    code_address = resolve_code(m, account)
+    code_address = charge_target(m, account, in_offset, in_size, out_offset, out_size)
     stipend = charge_value(m, value)
     begin_call(
         m,
@@ -133,9 +131,7 @@ def delegatecall(
 ) -> None:
     """Run another account's code as this account, keeping caller and value. EIP-7."""
     account = u160(to)
-    charge_ranges(m, in_offset, in_size, out_offset, out_size)
-    charge_account_access(m, account)
-    code_address = resolve_code(m, account)
+    code_address = charge_target(m, account, in_offset, in_size, out_offset, out_size)
     begin_call(
         m,
         pass_on(m, gas),
@@ -159,9 +155,7 @@ def staticcall(
 ) -> None:
     """Call an account that may not change the state. EIP-214."""
     account = u160(to)
-    charge_ranges(m, in_offset, in_size, out_offset, out_size)
-    charge_account_access(m, account)
-    code_address = resolve_code(m, account)
+    code_address = charge_target(m, account, in_offset, in_size, out_offset, out_size)
     begin_call(
         m,
         pass_on(m, gas),
