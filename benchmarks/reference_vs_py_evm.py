@@ -22,7 +22,6 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks import CancunVM
 from rich.console import Console
 from rich.table import Table
-
 from vmloom import Account, ExecutionContext, MemoryState
 from vmloom_evm import Evm, EvmConfig
 
@@ -32,7 +31,9 @@ from workloads import CALLEE, CALLER, CONTRACT, WORKLOADS, Workload
 
 def run_vmloom(vm: Evm, workload: Workload) -> tuple[float, int]:
     """CPU seconds and gas used of one run on the reference engine."""
-    state = MemoryState({CONTRACT: Account(code=workload.code, nonce=1), CALLEE: Account(code=workload.callee, nonce=1)})
+    state = MemoryState(
+        {CONTRACT: Account(code=workload.code, nonce=1), CALLEE: Account(code=workload.callee, nonce=1)}
+    )
     context = ExecutionContext(caller=CALLER, address=CONTRACT, origin=CALLER, gas_limit=workload.gas)
     start = time.process_time()
     result = vm.execute(workload.code, context, state)
@@ -85,7 +86,9 @@ def run_py_evm(chain: MiningChain, workload: Workload) -> tuple[float, int]:
     return elapsed, used
 
 
-def compare(workload: Workload, rounds: int, ours: Callable[[], tuple[float, int]], theirs: Callable[[], tuple[float, int]]) -> dict[str, object]:
+def compare(
+    workload: Workload, rounds: int, ours: Callable[[], tuple[float, int]], theirs: Callable[[], tuple[float, int]]
+) -> dict[str, object]:
     """Medians of both sides and their ratio: how many times as long py-evm takes."""
     times: tuple[list[float], list[float]] = ([], [])
     gas = [0, 0]
@@ -116,8 +119,9 @@ def main() -> None:
         print(json.dumps({"rows": rows, "geometric_mean_ratio": mean}, indent=2))
         return
     table = Table(title="py-evm time / vmloom reference engine time (Cancun, CPU time, medians)")
-    for column, side in (("workload", "left"), ("gas", "right"), ("vmloom ms", "right"), ("py-evm ms", "right"), ("ratio", "right")):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    table.add_column("workload")
+    for column in ("gas", "vmloom ms", "py-evm ms", "ratio"):
+        table.add_column(column, justify="right")
     for row in rows:
         ms = [f"{float(str(row[side])) * 1e3:.1f}" for side in ("vmloom_s", "py_evm_s")]
         table.add_row(str(row["workload"]), f"{row['gas']:,}", *ms, f"{row['ratio']:.2f}x")

@@ -26,17 +26,17 @@ def loop(body: str, count: int, setup: str = "") -> bytes:
     """`setup`, then `count` times `body` with the counter on top of the stack, which it must leave there."""
     before = bytes.fromhex(setup + "6000")
     start = len(before)
-    tail = "6001" "01" f"62{count:06x}" "81" "10" f"60{start:02x}" "57" "00"
+    tail = f"60010162{count:06x}811060{start:02x}5700"
     return before + bytes.fromhex("5b" + body + tail)
 
 
-ADDMOD_BODY = "80" "80" "02" "6007" "01" "62fffffb" "90" "06" "50"
-MEMORY_BODY = "80" "6040" "52" "6040" "51" "50"
-KECCAK_BODY = "6040" "6000" "20" "50"
-SLOAD_BODY = "6005" "54" "50"
-SSTORE_BODY = "80" "6005" "55"
-SSTORE_MANY_BODY = "80" "80" "55"
-CALL_BODY = "6000" "6000" "6000" "6000" "6000" "73" + CALLEE.hex() + "61ffff" "f1" "50"
+ADDMOD_BODY = "80800260070162fffffb900650"
+MEMORY_BODY = "8060405260405150"
+KECCAK_BODY = "604060002050"
+SLOAD_BODY = "60055450"
+SSTORE_BODY = "80600555"
+SSTORE_MANY_BODY = "808055"
+CALL_BODY = "6000600060006000600073" + CALLEE.hex() + "61fffff150"
 
 WORKLOADS = (
     Workload("counting loop", loop("", 50_000)),

@@ -121,7 +121,7 @@ class PluginRecord:
         self.fix = self.fix or fix
 
 
-class _Incompatible(Exception):  # noqa: N818 - a verdict on a plugin, turned into a record
+class _Incompatible(Exception):
     pass
 
 
@@ -258,7 +258,7 @@ class PluginRegistry:
         if unusable:
             message += f"; not usable: {'; '.join(map(str, unusable))}"
         error = (UnknownVm if kind == "vm" else PluginError)(message)
-        fix = _fix_for(kind, name, unusable)
+        fix = _fix_for(kind, name, usable, unusable)
         return error.with_fix(fix) if fix else error
 
     def _import(self, offer: Offer, path: str) -> Any:
@@ -271,13 +271,13 @@ class PluginRegistry:
             ) from cause
 
 
-def _fix_for(kind: Kind, name: str, unusable: list[PluginRecord]) -> str:
+def _fix_for(kind: Kind, name: str, usable: list[str], unusable: list[PluginRecord]) -> str:
     for record in unusable:
         if record.fix and any(offer.kind == kind and offer.spec.name == name for offer in record.offers):
             return record.fix
     prefix, names = _OURS.get(kind, ("", ()))
     close = nearest(name, names)
-    if close is None:
+    if close is None or close in usable:
         return ""
     package = prefix + close
     for record in unusable:

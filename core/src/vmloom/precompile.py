@@ -47,7 +47,7 @@ class Precompile(ABC):
         """Run on `input`. A failure is a result whose state is FAILED: the caller then loses all gas of the call."""
 
 
-class PrecompileFailure(Exception):  # noqa: N818 - a verdict on the input, turned into a result by PurePrecompile
+class PrecompileFailure(Exception):
     """Raised by `PurePrecompile.compute` for input that the specification makes the call fail on."""
 
 

@@ -53,10 +53,22 @@ Operand = Any  # a Value, or an int: a constant, whose type is that of what it m
 
 BOOL, U64, U256, U512, I64 = Kind(1), Kind(64), Kind(256), Kind(512), Kind(64, signed=True)
 OPERATORS: dict[type[ast.AST], str] = {  # syntax node: LLVM's name for it, and Python's, which folds constants
-    ast.Add: "add add", ast.Sub: "sub sub", ast.Mult: "mul mul", ast.FloorDiv: "udiv floordiv", ast.Mod: "urem mod",
-    ast.LShift: "shl lshift", ast.RShift: "lshr rshift", ast.BitAnd: "and_ and_", ast.BitOr: "or_ or_",
-    ast.BitXor: "xor xor", ast.Eq: "== eq", ast.NotEq: "!= ne", ast.Lt: "< lt", ast.LtE: "<= le",
-    ast.Gt: "> gt", ast.GtE: ">= ge",
+    ast.Add: "add add",
+    ast.Sub: "sub sub",
+    ast.Mult: "mul mul",
+    ast.FloorDiv: "udiv floordiv",
+    ast.Mod: "urem mod",
+    ast.LShift: "shl lshift",
+    ast.RShift: "lshr rshift",
+    ast.BitAnd: "and_ and_",
+    ast.BitOr: "or_ or_",
+    ast.BitXor: "xor xor",
+    ast.Eq: "== eq",
+    ast.NotEq: "!= ne",
+    ast.Lt: "< lt",
+    ast.LtE: "<= le",
+    ast.Gt: "> gt",
+    ast.GtE: ">= ge",
 }
 
 
@@ -104,7 +116,8 @@ class Body:
     def __init__(self, function: Callable[..., Any], builder: Any, machine: Any, target: Target) -> None:
         check(function)
         definition = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-        assert isinstance(definition, ast.FunctionDef) and inspect.isfunction(function)
+        assert isinstance(definition, ast.FunctionDef)
+        assert inspect.isfunction(function)
         self.definition, self.names = definition, function.__globals__
         self.b, self.machine, self.target = builder, machine, target
         self.locals: dict[str, tuple[Any, Kind]] = {}

@@ -31,7 +31,8 @@ pytest.importorskip("llvmlite", reason="llvmlite, the compiler's back end, is no
 def sibling(name: str) -> Any:
     """The module beside this file: test folders are not packages."""
     spec = importlib.util.spec_from_file_location(f"kernel_proof_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Halt(Exception):  # noqa: N818 - the word of the field; it is control flow, not a failure of the program
+class Halt(Exception):
     """Stop the current frame for `reason`, a small integer that the VM defines.
 
     Compiled engines turn `raise Halt(reason)` into a jump to the frame's exit, so `reason` is an integer

@@ -48,7 +48,7 @@ class _Substitution(ast.NodeTransformer):
         self.constants = constants
         self.used: set[str] = set()
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - the name ast.NodeTransformer looks for
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in self.constants:
             return node
         self.used.add(node.id)

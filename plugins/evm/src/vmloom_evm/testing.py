@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 from vmloom import Account, BlockContext, Event, ExecutionContext, ExecutionResult, MemoryState
@@ -138,7 +137,7 @@ class EvmUnderTest:
     ) -> None:
         self._arguments = {"engine": engine, "revision": revision, **config}
         self._host = host
-        self.vm = Evm(EvmConfig(**self._arguments), _everything_installed() if host is None else host)
+        self.vm = Evm(EvmConfig(**self._arguments), host)
         self.state = MemoryState({SENDER: Account(balance=FUNDS)})
         self._history = _History()
         self._next = FIRST_CALLEE
@@ -317,10 +316,3 @@ class EvmUnderTest:
                 *lines[-TRACE_LINES:],
             ]
         )
-
-
-@cache
-def _everything_installed() -> VmHost:
-    from vmloom.factory import VmFactory
-
-    return VmFactory()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Lock
 from typing import Any, TextIO
 
@@ -22,6 +22,7 @@ from vmloom import (
 )
 from vmloom.errors import CodeTooLarge, ConfigError, ProhibitedOpcode
 from vmloom.estimate import estimate_gas
+from vmloom.factory import VmFactory
 from vmloom.vm import VmHost
 
 from .access_list import find_access_list
@@ -47,16 +48,22 @@ NO_CHECKS = Checks(nonce=False, balance=False, base_fee=False)
 """What eth_call checks of sender and fees: nothing."""
 
 
+@cache
+def installed() -> VmHost:
+    """A factory of everything that is installed, with default settings; the same one each time."""
+    return VmFactory()
+
+
 class Evm(VirtualMachine):
     """Runs EVM code on the fork that its configuration names, or on that of the block where it names a network.
 
-    Without a `host` the installed precompile sets are not found and other VMs cannot be called: use the factory,
-    or pass `vmloom.factory.default_factory()`.
+    `host` finds precompile sets and other VMs; by default it is a factory of everything installed, with no file of
+    settings read.
     """
 
     def __init__(self, config: EvmConfig | None = None, host: VmHost | None = None) -> None:
         self.config = config or EvmConfig()
-        self.host = host
+        self.host = host or installed()
         self._specifications: dict[Fork, Specification] = {}
         self._lock = Lock()
 
@@ -102,7 +109,7 @@ class Evm(VirtualMachine):
         )
         specification = specify(
             amended,
-            self.host.precompile_sets(VM_NAME) if self.host is not None else (),
+            self.host.precompile_sets(VM_NAME),
             precompiles={int(at, 16): self._load_precompile(at, path) for at, path in config.precompiles.items()},
             custom_ops=self._custom_ops,
             disabled_opcodes=self._disabled_codes,
