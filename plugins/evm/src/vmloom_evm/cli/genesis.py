@@ -14,18 +14,19 @@ from vmloom.hexadecimal import parse_hex, parse_number
 
 from ..forks import FORKS, Fork
 
+# Keys of `config`, in lower case
 BLOCK_KEYS = {
-    "homesteadBlock": "homestead",
-    "eip150Block": "tangerine_whistle",
-    "eip158Block": "spurious_dragon",
-    "byzantiumBlock": "byzantium",
-    "constantinopleBlock": "constantinople",
-    "petersburgBlock": "petersburg",
-    "istanbulBlock": "istanbul",
-    "berlinBlock": "berlin",
-    "londonBlock": "london",
+    "homesteadblock": "homestead",
+    "eip150block": "tangerine_whistle",
+    "eip158block": "spurious_dragon",
+    "byzantiumblock": "byzantium",
+    "constantinopleblock": "constantinople",
+    "petersburgblock": "petersburg",
+    "istanbulblock": "istanbul",
+    "berlinblock": "berlin",
+    "londonblock": "london",
 }
-TIME_KEYS = {"shanghaiTime": "shanghai", "cancunTime": "cancun", "pragueTime": "prague", "osakaTime": "osaka"}
+TIME_KEYS = {"shanghaitime": "shanghai", "cancuntime": "cancun", "praguetime": "prague", "osakatime": "osaka"}
 INITIAL_BASE_FEE = 1_000_000_000
 """wei per gas; EIP-1559"""
 
@@ -61,8 +62,8 @@ def _genesis(values: Mapping[str, Any]) -> Genesis:
     config = values.get("config")
     chain_id, fork = 1337, None
     if config is not None:
-        config = _object(config, "config")
-        chain_id = _number(config, "chainId", default=1)
+        config = {key.lower(): value for key, value in _object(config, "config").items()}  # Go does not mind the case
+        chain_id = _number(config, "chainid", default=1)
         fork = _fork_of(config, number, timestamp)
     block = BlockContext(
         number=number,

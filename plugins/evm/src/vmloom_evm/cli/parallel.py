@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 _runner: Callable[[Any], Any] | None = None
@@ -21,13 +23,27 @@ def in_processes(
     """
     count = min(workers or os.cpu_count() or 1, len(items))
     # Fresh processes: a fork would copy threads' locks, and not every platform has it.
-    with multiprocessing.get_context("spawn").Pool(count, _begin, (make, arguments)) as pool:
+    context = multiprocessing.get_context("spawn")
+    with _without_interrupts():  # which the workers inherit: an interrupt is this process's to handle
+        pool = context.Pool(count, _begin, (make, arguments))
+    with pool:
         yield from pool.imap(_work, items, chunksize=max(1, min(16, len(items) // (count * 8))))
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which alone may say what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     global _runner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
     _runner = make(*arguments)
 
 

@@ -109,7 +109,8 @@ def run(
     """
     debug = options["debug"]
     tracing = tracing_of(options, machine=options.pop("machine"))
-    genesis = read_genesis(options["prestate"]) if options.pop("prestate") else None
+    prestate = options.pop("prestate")
+    genesis = read_genesis(prestate) if prestate else None
     job = _job(genesis, **options)
     chosen = fork_named(fork) if fork else (genesis.fork if genesis is not None else None) or LATEST
     factory = app.factory_with("--engine", {"vm": {"evm": {"engine": engine}}}) if engine else app.factory
@@ -123,7 +124,7 @@ def run(
         outcome, stats = runner.measured([tracer] if tracer else [])
     else:
         outcome, stats = runner.timed([tracer] if tracer else [])
-    end_trace(tracer, outcome.output, outcome.gas_used, outcome.error)
+    end_trace(tracer, sys.stderr, outcome.output, outcome.gas_used, outcome.error)
     if dump:
         click.echo(go_json(dump_state(job.state), indent=4))
     if debug and job.state.events:

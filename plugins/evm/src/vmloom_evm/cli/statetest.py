@@ -206,7 +206,8 @@ class Runner:
             reject_storage_collision=selection.storage_collision,
         )
         if verdict.result is not None:
-            end_trace(tracer, verdict.result.return_data, verdict.result.gas_used, verdict.result.error)
+            result = verdict.result
+            end_trace(tracer, sink, result.return_data, result.gas_used, result.error)
         if selection.roots:
             sink.write(f'{{"stateRoot": "0x{verdict.state_root.hex()}"}}\n')
         return Finding(

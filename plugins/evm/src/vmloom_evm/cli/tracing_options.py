@@ -9,6 +9,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from ..table import OpRow
+from ..trace.calltree import CallTreeTracer, draw
 from ..trace.eip3155 import Eip3155Tracer
 from ..trace.hooks import Tracer
 from ..trace.markdown import MarkdownTracer
@@ -17,7 +18,8 @@ from .flags import switch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FORMATS = ("json", "struct", "md", "markdown")
+FORMATS = ("json", "struct", "md", "markdown", "tree")
+"""geth's, and a drawing of the calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Tracing:
             return StructTextTracer(
                 sink, memory=self.memory, stack=self.stack, storage=self.storage, return_data=self.return_data
             )
+        if self.form == "tree":
+            return CallTreeTracer(with_log=True)
         return MarkdownTracer(sink, stack=self.stack) if self.form else None
 
 
@@ -79,7 +83,12 @@ def tracing_of(values: dict[str, Any], *, machine: bool = False) -> Tracing:
     )
 
 
-def end_trace(tracer: Tracer | None, output: bytes, gas_used: int, error: str) -> None:
-    """Let the tracer write what it has not: the outcome of a call that was declined before its first frame."""
+def end_trace(tracer: Tracer | None, sink: TextIO, output: bytes, gas_used: int, error: str) -> None:
+    """Let the tracer write to `sink` what it has not: a drawing, or the outcome of a call declined at once."""
     if isinstance(tracer, Eip3155Tracer):
         tracer.finish(output, gas_used, error)
+    elif isinstance(tracer, CallTreeTracer) and tracer.root is not None:
+        from rich.console import Console
+
+        width = None if sink.isatty() else 200  # what reads it is a file or a program, and nothing may be cut off
+        Console(file=sink, width=width, highlight=False).print(draw(tracer.root))

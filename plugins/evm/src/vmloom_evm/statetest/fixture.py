@@ -186,7 +186,7 @@ def transaction_of(case: Case) -> tuple[Transaction, bytes]:
     fields = case.transaction
     try:
         return _transaction(case, fields), sender_of(fields)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, InputError) as error:
         raise TransactionRefused(Refusal.FIELD_OVERFLOW, f"{case.file}: {case.name}: {error}") from None
 
 

@@ -241,8 +241,10 @@ class FrameTracer(Tracer):
             has_value = kind in ("CALL", "CALLCODE")
             value = stack[2] if has_value else frame.value
             offset, size = stack[3:5] if has_value else stack[2:4]
-            available = frame.gas - (frame.gas // 64) if frame.rules.all_but_one_64th else frame.gas
-            gas = min(stack[0], available)
+            stipend = frame.rules.call_stipend if has_value and value else 0
+            paid_from = frame.gas - stipend  # all that was passed on is back, the stipend too
+            limit = paid_from - paid_from // 64 if frame.rules.all_but_one_64th else stack[0]
+            gas = min(stack[0], limit) + stipend
         data = bytes(frame.memory[offset : offset + size]) if size else b""
         self.on_enter(
             FrameEntry(
