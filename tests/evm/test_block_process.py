@@ -10,7 +10,7 @@ import pytest
 import rlp
 from trie.hexary import HexaryTrie
 from vmloom import BlockContext
-from vmloom_evm.assembly import Bytecode, log1, mstore, revert, selfdestruct, sstore
+from vmloom_evm.assembly import log1, mstore, revert, selfdestruct, sstore
 from vmloom_evm.block import (
     NO_REWARD,
     BlockInput,
@@ -36,7 +36,6 @@ PRICE = 10**9
 SOMEBODY = bytes.fromhex("50be" * 10)
 BLOB = b"\x01" + bytes(31)
 BLOB_GAS = 1 << 17
-NOTHING = Bytecode()
 
 
 def signed(nonce: int, to: bytes | None = SOMEBODY, **fields: Any) -> Transaction:

@@ -6,13 +6,13 @@ from hashlib import sha256
 
 import pytest
 from vmloom import Event
+from vmloom_evm.block.invalid import InvalidBlock
 from vmloom_evm.block.requests import (
     DEPOSIT_CONTRACT_ADDRESS,
     DEPOSIT_EVENT,
     deposit_requests,
     requests_hash,
 )
-from vmloom_evm.block.system_calls import InvalidBlock
 
 FIELDS = (bytes(range(48)), b"\x01" + bytes(31), (32 * 10**9).to_bytes(8, "little"), bytes(range(96)), bytes(8))
 """Public key, withdrawal credentials, amount, signature, index."""

@@ -25,8 +25,9 @@ from vmloom_evm.assembly import (
     sub,
 )
 from vmloom_evm.block import system_calls
+from vmloom_evm.block.invalid import InvalidBlock
 from vmloom_evm.block.requests import CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, collect_requests
-from vmloom_evm.block.system_calls import SYSTEM_ADDRESS, InvalidBlock, open_block, system_call
+from vmloom_evm.block.system_calls import SYSTEM_ADDRESS, open_block, system_call
 from vmloom_evm.testing import BLOCK, SENDER, EvmUnderTest
 
 BEACON_ROOTS_CREATION = bytes.fromhex(

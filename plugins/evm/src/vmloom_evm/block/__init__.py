@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from .invalid import InvalidBlock
 from .process import BlockInput, BlockObserver, BlockResult, Rejection, process_block
 from .receipts import Receipt
 from .rewards import NO_REWARD, Ommer
-from .system_calls import InvalidBlock, system_call
+from .system_calls import system_call
 from .withdrawals import Withdrawal
 
 __all__ = [

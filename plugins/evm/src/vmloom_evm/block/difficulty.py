@@ -31,6 +31,7 @@ BOMB_DELAYS: Final = {
     "gray_glacier": 11_400_000,  # EIP-5133
 }
 """Blocks by which a fork's bomb is late. The glaciers changed nothing else, so they are no forks of their own here."""
+WORD_BITS: Final = 256
 _DIVISOR = 2_048
 _LEAST_STEP = -99
 
@@ -47,7 +48,7 @@ def difficulty(
 ) -> int:
     """Difficulty of block `number` under its fork's `rules`; times are UNIX seconds, `bomb_delay` blocks.
 
-    Raises `ValueError` for a block that is not later than its parent.
+    Raises `ValueError` for a block that is not later than its parent, and where the bomb alone exceeds 256 bits.
     """
     seconds = timestamp - parent_timestamp
     if seconds <= 0:
@@ -59,5 +60,7 @@ def difficulty(
     else:
         step = 1 if seconds < FRONTIER_LIMIT else -1
     bomb = max(0, number - bomb_delay) // BOMB_PERIOD - 2
+    if bomb >= WORD_BITS:
+        raise ValueError(f"the difficulty of block {number} has more than {WORD_BITS} bits")
     value = parent_difficulty + parent_difficulty // _DIVISOR * step + (1 << bomb if bomb >= 0 else 0)
     return max(value, MINIMUM_DIFFICULTY)

@@ -13,7 +13,8 @@ from vmloom import BlockContext, Event, StateAccess
 from vmloom.vm import VmHost
 
 from ..specification import Specification
-from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, InvalidBlock, system_call
+from .invalid import InvalidBlock
+from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, system_call
 
 DEPOSIT_REQUESTS: Final = b"\x00"
 """EIP-6110"""

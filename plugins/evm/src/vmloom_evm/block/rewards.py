@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmloom import StateAccess
+from vmloom.kernel import U256_MAX
 
 from ..rules import Rules
+from .invalid import InvalidBlock
 
 NO_REWARD: Final = -1
 """In place of a reward: nobody is paid, nor touched."""
@@ -40,9 +42,13 @@ def pay_rewards(state: StateAccess, rules: Rules, coinbase: bytes, ommers: Seque
 def credit(state: StateAccess, rules: Rules, address: bytes, amount: int) -> None:
     """Give an account `amount` wei out of nothing.
 
-    Nothing brings it about before EIP-161; since then it touches it, and an empty account goes.
+    Nothing brings it about before EIP-161; since then it touches it, and an empty account goes. Raises `InvalidBlock`
+    where there is more ether than a balance can tell.
     """
     if amount or not rules.state_clearing:
-        state.set_balance(address, state.get_balance(address) + amount)
+        balance = state.get_balance(address) + amount
+        if balance > U256_MAX:
+            raise InvalidBlock(f"the balance of 0x{address.hex()} would exceed 256 bits")
+        state.set_balance(address, balance)
     elif state.account_exists(address) and state.is_empty(address):
         state.delete_account(address)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from vmloom import BlockContext, StateAccess
-from vmloom.errors import VmloomError
 from vmloom.vm import VmHost
 
 from ..frames import begin_call
@@ -16,6 +15,7 @@ from ..halts import HALT_NAMES, SUCCESS
 from ..reference.execution import Execution
 from ..specification import Specification
 from ..transaction.apply import end_transaction
+from .invalid import InvalidBlock
 
 SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
 """The caller. EIP-4788"""
@@ -29,10 +29,6 @@ WITHDRAWAL_REQUESTS_ADDRESS: Final = bytes.fromhex("00000961ef480eb55e80d19ad835
 """EIP-7002"""
 CONSOLIDATION_REQUESTS_ADDRESS: Final = bytes.fromhex("0000bbddc7ce488642fb579f8b00f3a590007251")
 """EIP-7251"""
-
-
-class InvalidBlock(VmloomError):  # noqa: N818 - a verdict on the block, as `TransactionRefused` is on a transaction
-    """A block that no transaction of it can be blamed for; the state is as it was before the block."""
 
 
 def system_call(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from vmloom.cli import App, pass_app
 
+from ..block.rewards import NO_REWARD
 from ..t8n.failure import TransitionError
 from ..t8n.rulesets import DEFAULT_RULESET
 from .flags import GethCommand, switch
@@ -17,20 +18,23 @@ class _Integer(click.ParamType):  # type: ignore[type-arg] # generic since click
 
     name = "integer"
 
+    def __init__(self, least: int) -> None:
+        self.least = least
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number; fails for anything but digits, and for what has more than 64 bits."""
+        """The number; fails for anything but digits, and for what is too small or has more than 63 bits."""
         if isinstance(value, int):
             return value
+        text = str(value)
         try:
-            number = int(str(value)[:64], 0)
+            number = int(text[:64], 0)
         except ValueError:
-            self.fail(f"{value!r} is no whole number", param, ctx)
-        if number.bit_length() >= 64:
-            self.fail(f"{value!r} has more than 63 bits", param, ctx)
+            number = None
+        if number is None or len(text) > 64:
+            self.fail(f"{text[:20]!r} is no whole number", param, ctx)
+        if number.bit_length() >= 64 or number < self.least:
+            self.fail(f"{text[:20]} is not in {self.least} .. 2**63 - 1", param, ctx)
         return number
-
-
-_INTEGER = _Integer()
 
 
 @click.command("t8n", cls=GethCommand, short_help="Run a block of transactions on a state, as geth's `evm t8n` does.")
@@ -64,9 +68,14 @@ _INTEGER = _Integer()
 @click.option(
     "--state.fork", "fork", default=DEFAULT_RULESET, show_default=True, help="Ruleset, also `BerlinToLondonAt5`."
 )
-@click.option("--state.chainid", "chain_id", type=_INTEGER, default=1, show_default=True, help="Chain id.")
+@click.option("--state.chainid", "chain_id", type=_Integer(0), default=1, show_default=True, help="Chain id.")
 @click.option(
-    "--state.reward", "reward", type=_INTEGER, default=0, show_default=True, help="Reward in wei; -1 for none at all."
+    "--state.reward",
+    "reward",
+    type=_Integer(NO_REWARD),
+    default=0,
+    show_default=True,
+    help="Reward in wei; -1: none.",
 )
 @click.option("--state-test", "transactions_only", is_flag=True, help="Only the transactions: no system calls etc.")
 @switch("--trace", help="Write trace-<index>-<hash>.jsonl for each transaction (EIP-3155).")
@@ -86,7 +95,7 @@ _INTEGER = _Integer()
 @click.option("--opcode.count", "opcode_count", default="", help="How often each instruction ran: file or `stdout`.")
 @click.option(
     "--verbosity",
-    type=_INTEGER,
+    type=_Integer(0),
     default=3,
     expose_value=False,
     help="Accepted for geth's sake; see `vmloom --log-level`.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vmloom import BlockContext, MemoryState
 from vmloom.hexadecimal import parse_number
+from vmloom.kernel import U256_MAX
 
 from ..block.difficulty import difficulty
 from ..block.process import BlockInput
@@ -19,6 +20,8 @@ from .rulesets import Ruleset
 
 NO_OMMERS_HASH = bytes.fromhex("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347")
 """keccak256 of the RLP of an empty list"""
+LARGEST_EXPONENT = 177
+"""e to the power of one more exceeds 256 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +96,38 @@ def _base_fee(env: Fields) -> int:
         return env.number("currentBaseFee")
     if not env.has("parentBaseFee") or not env.has("parentGasLimit"):
         raise _lacking("currentBaseFee", "nor can it be computed without parentBaseFee and parentGasLimit (EIP-1559)")
-    return next_base_fee(
+    fee = next_base_fee(
         env.number("parentBaseFee"),
         env.number("parentGasUsed", bits=64, default=0),
         env.number("parentGasLimit", bits=64),
     )
+    if fee > U256_MAX:
+        raise TransitionError(ExitCode.CONFIG, "env.parentBaseFee: with so much, gas costs over 2**256 wei")
+    return fee
 
 
 def _excess_blob_gas(env: Fields, rules: Rules) -> int | None:
     """The block's own, or that which follows from its parent's; None if neither is given. EIP-4844, EIP-7918."""
     if env.has("currentExcessBlobGas"):
-        return env.number("currentExcessBlobGas", bits=64)
+        return _priceable(env.number("currentExcessBlobGas", bits=64), "currentExcessBlobGas", rules)
     if not env.has("parentExcessBlobGas") or not env.has("parentBlobGasUsed"):
         return None
     if rules.blob_reserve_price and not env.has("parentBaseFee"):
         raise _lacking("parentBaseFee", "the excess of blob gas depends on it (EIP-7918)")
-    return next_excess_blob_gas(
-        env.number("parentExcessBlobGas", bits=64),
+    excess = next_excess_blob_gas(
+        _priceable(env.number("parentExcessBlobGas", bits=64), "parentExcessBlobGas", rules),
         env.number("parentBlobGasUsed", bits=64),
         env.number("parentBaseFee", default=0),
         rules,
     )
+    return _priceable(excess, "parentBlobGasUsed", rules)
+
+
+def _priceable(excess: int, name: str, rules: Rules) -> int:
+    """`excess`, unless a blob's price has more than 256 bits with it; that of much greater ones takes for ever."""
+    if excess > LARGEST_EXPONENT * rules.blob_fee_fraction:
+        raise TransitionError(ExitCode.CONFIG, f"env.{name}: with so much, a blob costs over 2**256 wei")
+    return excess
 
 
 def _difficulty(env: Fields, ruleset: Ruleset) -> int:

@@ -14,8 +14,8 @@ from vmloom.alloc import parse_alloc
 from vmloom.errors import ConfigError, InputError, PluginError, StateError, UnknownRevision
 from vmloom.hexadecimal import parse_hex
 
+from ..block.invalid import InvalidBlock
 from ..block.process import process_block
-from ..block.system_calls import InvalidBlock
 from ..rules import Rules
 from ..specification import Specification
 from ..transaction.types import Refusal, TransactionRefused
