@@ -39,8 +39,8 @@ class Store(StateAccess):
     def load_record(self, address: bytes, key: bytes) -> bytes | None:
         return self.kept.get((address, "record", key))
 
-    def load_has_storage(self, address: bytes) -> bool:
-        return any(value for (of, field, _), value in self.kept.items() if of == address and field == "storage")
+    def load_slots(self, address: bytes) -> list[int]:
+        return [slot for (of, field, slot), word in self.kept.items() if of == address and field == "storage" and word]
 
     def get_block_hash(self, number: int) -> bytes:
         return bytes(32)

@@ -78,8 +78,8 @@ class StateAccess(ABC):
         """The committed record, None if there is none."""
 
     @abstractmethod
-    def load_has_storage(self, address: bytes) -> bool:
-        """Whether any committed word of the account is not zero."""
+    def load_slots(self, address: bytes) -> Iterable[int]:
+        """The slots of the account whose committed word is not zero, in any order."""
 
     @abstractmethod
     def get_block_hash(self, number: int) -> bytes:
@@ -243,7 +243,10 @@ class StateAccess(ABC):
     def has_storage(self, address: bytes) -> bool:
         """Whether any word of the account is not zero."""
         slots = self._open_storage(address)
-        return any(slots.values()) or (not slots.complete and self.load_has_storage(address))
+        if any(slots.values()):
+            return True
+        # What is known here goes before what was committed: a slot may have been set to zero since.
+        return not slots.complete and any(slot not in slots for slot in self.load_slots(address))
 
     def clear_storage(self, address: bytes) -> None:
         """Set every word of the account to zero."""
@@ -314,9 +317,9 @@ class MemoryState(StateAccess):
         """None: what is not in memory does not exist."""
         return None
 
-    def load_has_storage(self, address: bytes) -> bool:
-        """False: what is not in memory does not exist."""
-        return False
+    def load_slots(self, address: bytes) -> Iterable[int]:
+        """None: what is not in memory does not exist."""
+        return ()
 
     def is_complete(self, address: bytes) -> bool:
         """Always: memory is all there is."""

@@ -147,10 +147,11 @@ class _Run:
             host=self.host,
         )
         root = execution.root(self.sender, 0, tx.data)
+        root.refund = refund
         created = create_address(self.sender, nonce) if tx.to is None else None
         self.open(root, tx.gas_limit - intrinsic_gas(tx, self.rules), created)
         execution.run(root)
-        return self.settle(execution, root, refund, created, checkpoint)
+        return self.settle(execution, root, created, checkpoint)
 
     def buy_gas(self, checks: Checks) -> None:
         cost = self.tx.gas_limit * self.gas_price + blob_gas(self.tx) * self.block.blob_base_fee
@@ -177,13 +178,11 @@ class _Run:
             root, gas, root.address, to, code_address, delegated, tx.value, True, 0, len(tx.data), 0, 0, is_static=False
         )
 
-    def settle(
-        self, execution: Execution, root: EvmFrame, refund: int, created: bytes | None, checkpoint: int
-    ) -> TransactionResult:
+    def settle(self, execution: Execution, root: EvmFrame, created: bytes | None, checkpoint: int) -> TransactionResult:
         """Refund, pay the fee recipient, delete what is to be deleted, and sum up. EIP-3529, EIP-7623."""
         tx, rules, state = self.tx, self.rules, self.state
         max_used = tx.gas_limit - root.gas
-        refunded = min(max_used // rules.refund_quotient, root.refund + refund)
+        refunded = min(max_used // rules.refund_quotient, root.refund)
         floor = floor_gas(tx, rules)
         used = max(max_used - refunded, floor)
         state.set_balance(self.sender, state.get_balance(self.sender) + (tx.gas_limit - used) * self.gas_price)
