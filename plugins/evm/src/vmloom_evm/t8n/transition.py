@@ -119,6 +119,9 @@ def _failures() -> Iterator[None]:
         yield
     except InvalidBlock as error:
         raise TransitionError(ExitCode.EVM, str(error)) from None
+    except OverflowError:
+        # Only with more ether than there can be, which an alloc may claim there is; clients differ in what follows.
+        raise TransitionError(ExitCode.EVM, "a balance would exceed 256 bits") from None
     except (UnknownRevision, ConfigError, PluginError) as error:
         raise TransitionError(ExitCode.CONFIG, str(error)) from None
     except (InputError, StateError) as error:
