@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 TOKEN = HERE.parents[1] / "plugins/evm/src/vmloom_evm/demo/token.vy"
 FORMATS = ("abi", "bytecode", "bytecode_runtime", "layout")
 

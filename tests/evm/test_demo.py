@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from vmloom.cli.commands import root
-from vmloom_evm.demo.abi import Artifact, revert_reason
+from vmloom_evm.demo.abi import Artifact
 from vmloom_evm.demo.story import PEOPLE, key_of
 from vmloom_evm.forks import FORKS
 from vmloom_evm.transaction.codec import decode_transaction
@@ -147,11 +147,6 @@ def test_encoding_asks_for_as_many_values_as_the_method_takes() -> None:
     artifact = Artifact.load("vmloom_evm.demo", "token.json")
     with pytest.raises(TypeError, match="transfer takes 2 values, got 1"):
         artifact.encode_call("transfer", 1)
-
-
-@pytest.mark.parametrize("data", [b"", b"\x08\xc3\x79\xa0", bytes(68), b"\x08\xc3\x79\xa0" + b"\xff" * 64])
-def test_revert_data_without_a_reason_give_none(data: bytes) -> None:
-    assert revert_reason(data) == ""
 
 
 def test_artifacts_are_what_their_sources_compile_to() -> None:

@@ -1,4 +1,4 @@
-"""The little of the contract ABI that the demo needs: addresses and 256-bit numbers, events, revert reasons.
+"""The little of the contract ABI that the demo needs: calls and events of addresses and 256-bit numbers.
 
 Reads an artifact that `examples/contracts/build.py` wrote. For anything larger there are `eth-abi` and `web3`.
 """
@@ -17,8 +17,6 @@ from ..hashing import keccak256
 
 WORD = 32
 """bytes"""
-ERROR = keccak256(b"Error(string)")[:4]
-"""Selector of the revert data that carry a reason as text."""
 
 Value = int | bytes
 """A number, or an address of 20 bytes."""
@@ -98,14 +96,6 @@ class Artifact:
         for key in keys:
             slot = int.from_bytes(keccak256(slot.to_bytes(WORD, "big") + encode_word(key)), "big")
         return slot
-
-
-def revert_reason(return_data: bytes) -> str:
-    """The text that a contract gave when it reverted, empty if it gave none."""
-    if return_data[:4] != ERROR or len(return_data) < 4 + 2 * WORD:
-        return ""
-    size = int.from_bytes(return_data[4 + WORD : 4 + 2 * WORD], "big")
-    return return_data[4 + 2 * WORD :][:size].decode("utf-8", "replace")
 
 
 def encode_word(value: Value) -> bytes:

@@ -15,13 +15,14 @@ from typing import Any
 from vmloom import BlockContext, MemoryState, StateChange
 
 from ..hashing import keccak256
+from ..trace.calltree import revert_reason
 from ..trace.eip3155 import Eip3155Tracer
 from ..transaction.apply import TransactionResult
 from ..transaction.codec import decode_transaction, encode_transaction
 from ..transaction.signing import address_of, sign_transaction
 from ..transaction.types import Transaction, TransactionType
 from ..vm import Evm
-from .abi import Artifact, DecodedEvent, revert_reason
+from .abi import Artifact, DecodedEvent
 
 ETHER = 10**18
 """wei"""
