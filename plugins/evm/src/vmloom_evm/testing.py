@@ -226,11 +226,12 @@ class EvmUnderTest:
     ) -> Outcome:
         """Put `code` at `at` and call it as `SENDER`; `value` wei come from nowhere.
 
-        What stands there already keeps its storage, and its balance unless `balance` says otherwise.
+        What stands there already keeps its storage and nonce, and its balance unless `balance` says otherwise.
         """
         program = bytes(code)
         held = self.state.get_balance(at) if balance is None else balance
-        self.state.set_account(at, Account(nonce=1, balance=held + value, code=program))
+        nonce = max(1, self.state.get_nonce(at))
+        self.state.set_account(at, Account(nonce=nonce, balance=held + value, code=program))
         context = ExecutionContext(
             caller=SENDER,
             address=at,
