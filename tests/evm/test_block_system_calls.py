@@ -24,6 +24,7 @@ from vmloom_evm.assembly import (
     sstore,
     sub,
 )
+from vmloom_evm.assembly import call as evm_call
 from vmloom_evm.block import system_calls
 from vmloom_evm.block.invalid import InvalidBlock
 from vmloom_evm.block.requests import CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, collect_requests
@@ -137,6 +138,12 @@ def test_nothing_is_warm_when_the_call_begins(evm: EvmUnderTest) -> None:
     assert spent == 2_600 + 2 + 2 + 2  # cold BALANCE, ADDRESS, POP, GAS
     # and what the call has warmed is cold in the next
     assert 2**256 - int.from_bytes(call(evm, target), "big") == spent
+
+
+def test_accounts_that_the_call_leaves_empty_are_deleted(evm: EvmUnderTest) -> None:
+    empty = evm.deploy(b"", nonce=0)
+    call(evm, evm.deploy(evm_call(empty)))
+    assert not evm.exists(empty)
 
 
 def test_output_is_what_the_contract_returns(evm: EvmUnderTest) -> None:

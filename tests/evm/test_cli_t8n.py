@@ -212,6 +212,13 @@ def test_result_has_the_shape_of_geths(t8n: Transition) -> None:
     assert done["alloc"][SENDER]["nonce"] == "0x2"
 
 
+def test_logs_are_counted_through_the_block(t8n: Transition) -> None:
+    txs = [transaction(to=CONTRACT, nonce=hex(nonce)) for nonce in range(2)]
+    contract = alloc(**{CONTRACT: log1(0, 0, 1) * 2})
+    receipts = transition(t8n, "Berlin", alloc=contract, env=proof_of_work(), txs=txs)["result"]["receipts"]
+    assert [log["logIndex"] for one in receipts for log in one["logs"]] == ["0x0", "0x1", "0x2", "0x3"]
+
+
 def test_result_of_cancun_and_prague(t8n: Transition) -> None:
     blob = transaction(
         type="0x3",
