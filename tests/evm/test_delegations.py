@@ -226,9 +226,10 @@ def test_each_authorisation_costs_25000_before_anything_runs(evm: EvmUnderTest) 
 
 
 def test_authority_is_warm_even_if_its_nonce_was_wrong_but_not_if_its_signature_was(evm: EvmUnderTest) -> None:
-    evm.deploy(sstore(0, gas) + pop(balance(AUTHORITY)) + sstore(1, gas), at=CONTRACT, storage={0: 1, 1: 1})
+    program = sstore(0, gas) + pop(balance(AUTHORITY)) + sstore(1, gas)
 
     def cost_of_query(authorization: Authorization) -> int:
+        evm.deploy(program, at=CONTRACT, storage={0: 1, 1: 1})
         apply(evm, authorization)
         spent = evm.storage(CONTRACT, 0) - evm.storage(CONTRACT, 1)
         return spent - (3 + 5_000 + 3 + 2 + 2)  # PUSH, SSTORE, PUSH, POP, GAS
