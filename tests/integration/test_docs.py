@@ -217,6 +217,26 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in headings(found), f"{page} links to {target}, which has no such heading"
 
 
+@pytest.mark.parametrize(
+    ("shown", "given", "same"),
+    [
+        ("one\ntwo", "one  \ntwo\n\n", True),
+        ("one\n...\nfour", "one\ntwo\nthree\nfour\n", True),
+        ("took ... ms", "took 12 ms\n", True),
+        ("took ... ms", "took 12 s\n", False),
+        ("one", "one\ntwo\n", False),
+        ("one\n...\nfour", "one\ntwo\n", False),
+        ("a.c", "abc\n", False),
+    ],
+)
+def test_output_is_compared_line_by_line(shown: str, given: str, same: bool) -> None:
+    if same:
+        compare(shown, given, "page")
+    else:
+        with pytest.raises(PageError):
+            compare(shown, given, "page")
+
+
 def test_what_is_not_run_is_still_shown_somewhere() -> None:
     shown = {
         command.text
