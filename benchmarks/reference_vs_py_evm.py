@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eth.chains.base import MiningChain
-from eth.consensus.noproof import NoProofConsensus
-from eth.db.atomic import AtomicDB
 from eth.vm.forks import CancunVM
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +24,7 @@ from vmloom import Account, ExecutionContext, MemoryState
 from vmloom_evm import Evm, EvmConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
+from py_evm_chain import py_evm_chain
 from workloads import CALLEE, CALLER, CONTRACT, WORKLOADS, Workload
 
 
@@ -41,22 +40,6 @@ def run_vmloom(vm: Evm, workload: Workload) -> tuple[float, int]:
     if not result.success:
         raise SystemExit(f"{workload.name}: vmloom: {result.error}")
     return elapsed, result.gas_used
-
-
-def py_evm_chain() -> MiningChain:
-    """A Cancun chain without proofs, in memory."""
-    consensus = CancunVM.configure(consensus_class=NoProofConsensus)
-    chain_class = MiningChain.configure(__name__="BenchmarkChain", vm_configuration=((0, consensus),), chain_id=1)
-    genesis = {
-        "difficulty": 0,
-        "gas_limit": 300_000_000,
-        "timestamp": 1,
-        "coinbase": b"\0" * 20,
-        "extra_data": b"",
-        "nonce": b"\0" * 8,
-        "mix_hash": b"\0" * 32,
-    }
-    return chain_class.from_genesis(AtomicDB(), genesis, {})
 
 
 def run_py_evm(chain: MiningChain, workload: Workload) -> tuple[float, int]:
@@ -109,7 +92,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default 5)")
     options = parser.parse_args()
     vm = Evm(EvmConfig(revision="cancun", engine="reference"))
-    chain = py_evm_chain()
+    chain = py_evm_chain(CancunVM)
     rows = [
         compare(one, options.rounds, lambda one=one: run_vmloom(vm, one), lambda one=one: run_py_evm(chain, one))
         for one in WORKLOADS

@@ -136,11 +136,22 @@ EIPS: dict[str, dict[str, tuple[Any, Any]]] = {
         "blob_transaction_limit": (0, 6),  # EIP-7594
         "blob_reserve_price": (False, True),  # EIP-7918
     },
+    "bpo1": {  # EIP-8134
+        "blob_target": (6, 10),
+        "blob_limit": (9, 15),
+        "blob_fee_fraction": (5_007_716, 8_346_193),
+    },
+    "bpo2": {  # EIP-8135
+        "blob_target": (10, 14),
+        "blob_limit": (15, 21),
+        "blob_fee_fraction": (8_346_193, 11_684_671),
+    },
 }
 
 ORDER = [
     *("frontier", "homestead", "tangerine_whistle", "spurious_dragon", "byzantium", "constantinople", "petersburg"),
     *("istanbul", "berlin", "london", "paris", "shanghai", "cancun", "prague", "osaka"),
+    *("bpo1", "bpo2"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from vmloom import BlockContext
+from vmloom.errors import InputError
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.fees import blob_base_fee, fake_exponential, next_base_fee, next_excess_blob_gas
 from vmloom_evm.forks import FORKS
@@ -76,17 +77,13 @@ def test_forks_by_time_since_shanghai(schedule: Schedule, timestamp: int, fork: 
         (1_767_747_671, 14, 21, 11_684_671),  # BPO2
     ],
 )
-def test_blob_parameters_change_without_a_fork(timestamp: int, target: int, limit: int, fraction: int) -> None:
+def test_blob_parameters_change_by_time(timestamp: int, target: int, limit: int, fraction: int) -> None:
     rules = MAINNET.fork_at(23_000_000, timestamp).rules
     assert (rules.blob_target, rules.blob_limit, rules.blob_fee_fraction) == (target, limit, fraction)
 
 
 def test_time_does_not_matter_before_the_merge_block() -> None:
     assert MAINNET.fork_at(15_537_393, 2_000_000_000).name == "london"
-
-
-def test_same_variant_is_the_same_object_so_that_it_is_specified_once() -> None:
-    assert MAINNET.fork_at(23_000_000, 1_765_290_071) is MAINNET.fork_at(23_000_001, 1_765_290_083)
 
 
 def test_chain_ids_are_those_of_the_networks() -> None:
@@ -179,3 +176,13 @@ def test_blob_fee_below_the_price_of_execution_falls_no_further_since_osaka() ->
     assert next_excess_blob_gas(10 * BLOB, 6 * BLOB, 1, rules) == 10 * BLOB
     assert next_excess_blob_gas(10 * BLOB, 6 * BLOB, 10**9, FORKS["prague"].rules) == 10 * BLOB
     assert next_excess_blob_gas(0, 5 * BLOB, 10**9, rules) == 0  # below the target, nothing remains
+
+
+def test_blob_fee_beyond_256_bits_is_refused_instead_of_summed_forever() -> None:
+    with pytest.raises(InputError, match="would exceed 256 bits"):
+        blob_base_fee(2**64 - 1, FORKS["cancun"].rules)
+
+
+def test_largest_blob_fee_fits_256_bits() -> None:
+    rules = FORKS["cancun"].rules
+    assert blob_base_fee(177 * rules.blob_fee_fraction, rules) < 2**256

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from vmloom.errors import InputError
+
 from .rules import Rules
 
 GAS_PER_BLOB = 1 << 17
 BLOB_BASE_COST = 1 << 13
 """EIP-7918: execution gas whose price a blob's price is held to."""
 MIN_BLOB_BASE_FEE = 1
+MAX_EXPONENT = 177
+"""e**177 is the last whole power of e below 2**256."""
 ELASTICITY = 2
 BASE_FEE_CHANGE_DENOMINATOR = 8
 INITIAL_BASE_FEE = 10**9
@@ -26,9 +30,14 @@ def next_base_fee(parent_base_fee: int, parent_gas_used: int, parent_gas_limit: 
 
 
 def blob_base_fee(excess_blob_gas: int, rules: Rules) -> int:
-    """wei per blob gas for an excess of blob gas: the fee rises exponentially with it. EIP-4844."""
+    """wei per blob gas for an excess of blob gas: the fee rises exponentially with it. EIP-4844.
+
+    Raises `InputError` for an excess whose fee would not fit 256 bits: no chain gets there, and the sum would not end.
+    """
     if not rules.blobs:
         return 0
+    if excess_blob_gas > MAX_EXPONENT * rules.blob_fee_fraction:
+        raise InputError(f"excess blob gas {excess_blob_gas}: the blob base fee would exceed 256 bits")
     return fake_exponential(MIN_BLOB_BASE_FEE, excess_blob_gas, rules.blob_fee_fraction)
 
 

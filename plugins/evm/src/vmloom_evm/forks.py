@@ -248,6 +248,12 @@ OSAKA = PRAGUE.amend(
     },
 )
 
+# EIP-7892: forks that change only how many blobs a block aims at and may carry, and how fast their price moves.
+
+BPO1 = OSAKA.amend("bpo1", rules={"blob_target": 10, "blob_limit": 15, "blob_fee_fraction": 8_346_193})  # EIP-8134
+
+BPO2 = BPO1.amend("bpo2", rules={"blob_target": 14, "blob_limit": 21, "blob_fee_fraction": 11_684_671})  # EIP-8135
+
 FORKS: dict[str, Fork] = {
     fork.name: fork
     for fork in (
@@ -266,6 +272,8 @@ FORKS: dict[str, Fork] = {
         CANCUN,
         PRAGUE,
         OSAKA,
+        BPO1,
+        BPO2,
     )
 }
 

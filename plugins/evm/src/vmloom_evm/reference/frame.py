@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from vmloom import Event
+from vmloom.kernel import U256_MAX
 from vmloom.state import NO_ACCOUNT
 
 from ..delegation import delegation_target
@@ -193,7 +194,8 @@ class EvmFrame:
         if value:
             state, giver, taker = self.state, to_address(source), to_address(destination)
             state.set_balance(giver, state.get_balance(giver) - value)
-            state.set_balance(taker, state.get_balance(taker) + value)
+            # No chain has 2**256 wei; a made-up state may, and its sum wraps as a word does.
+            state.set_balance(taker, (state.get_balance(taker) + value) & U256_MAX)
 
     def burn_balance(self, account: int) -> None:
         self.state.set_balance(to_address(account), 0)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from vmloom.errors import UnknownRevision
 
 from ..block.difficulty import BOMB_DELAYS
-from ..forks import OSAKA, Fork, fork_named
+from ..forks import Fork, fork_named
 
 DEFAULT_RULESET: Final = "GrayGlacier"
 """What geth's tool takes when none is named."""
@@ -20,15 +19,6 @@ _GLACIERS: Final = {
     "grayglacier": ("london", "gray_glacier"),
 }
 """Forks that only delayed the bomb: the fork whose rules hold, and the name of the delay."""
-_BLOB_FORKS: Final[Mapping[str, Fork]] = {
-    f"bpo{number}": OSAKA.amend(
-        "osaka",
-        rules={"blob_target": target, "blob_limit": limit, "blob_fee_fraction": fraction},
-        extends=False,
-    )
-    for number, (target, limit, fraction) in {1: (10, 15, 8_346_193), 2: (14, 21, 11_684_671)}.items()
-}
-"""EIP-7892: forks that changed only how many blobs there may be."""
 _CHANGE: Final = re.compile(r"(?P<old>\w+?)To(?P<new>\w+)At(?P<time>Time)?(?P<start>[0-9]{1,18})(?P<thousand>k?)")
 
 
@@ -53,8 +43,6 @@ def ruleset_named(name: str, number: int, timestamp: int) -> Ruleset:
     if key in _GLACIERS:
         rules_of, delay_of = _GLACIERS[key]
         return Ruleset(fork_named(rules_of), BOMB_DELAYS[delay_of])
-    if key in _BLOB_FORKS:
-        return Ruleset(_BLOB_FORKS[key], 0)
     if "+" in name:
         raise UnknownRevision(f"fork {name!r}: single EIPs cannot be added to a fork")
     fork = fork_named(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vmloom import BlockContext, Event, ExecutionState, StateAccess, StateChange
-from vmloom.kernel import U64_MAX
+from vmloom.kernel import U64_MAX, U256_MAX
 from vmloom.vm import VmHost
 
 from ..delegation import delegation_target, designator
@@ -185,7 +185,8 @@ class _Run:
         refunded = min(max_used // rules.refund_quotient, root.refund)
         floor = floor_gas(tx, rules)
         used = max(max_used - refunded, floor)
-        state.set_balance(self.sender, state.get_balance(self.sender) + (tx.gas_limit - used) * self.gas_price)
+        unused = (tx.gas_limit - used) * self.gas_price
+        state.set_balance(self.sender, (state.get_balance(self.sender) + unused) & U256_MAX)
         tip = self.gas_price - self.block.base_fee if rules.base_fee else self.gas_price
         pay_fee_recipient(root, self.block.coinbase, used * max(tip, 0))
         end_transaction(state, rules)
@@ -257,7 +258,7 @@ def apply_authorization(state: StateAccess, rules: Rules, block: BlockContext, a
 def pay_fee_recipient(root: EvmFrame, coinbase: bytes, fee: int) -> None:
     """Pay `fee` wei. Even nothing brings the account about before EIP-161, and touches it since."""
     if fee:
-        root.state.set_balance(coinbase, root.state.get_balance(coinbase) + fee)
+        root.state.set_balance(coinbase, (root.state.get_balance(coinbase) + fee) & U256_MAX)
     if root.rules.state_clearing:
         root.touch(int.from_bytes(coinbase, "big"))
     else:
