@@ -25,8 +25,6 @@ def test_received_wei_wrap_as_words_do() -> None:
 
 def test_tip_of_a_rich_fee_recipient_wraps() -> None:
     state = MemoryState({SENDER: Account(balance=10**18), COINBASE: Account(balance=ALL)})
-    tx = Transaction(
-        type=TransactionType.LEGACY, to=RICH, gas_limit=21_000, max_fee_per_gas=1, max_priority_fee_per_gas=1
-    )
+    tx = Transaction(to=RICH, gas_limit=21_000, max_fee_per_gas=1, max_priority_fee_per_gas=1)
     Evm().apply_transaction(tx, BlockContext(coinbase=COINBASE), state, sender=SENDER)
-    assert state.get_balance(COINBASE) == 20_999  # the last of the first 21,000 wei is the one that wraps
+    assert state.get_balance(COINBASE) == 20_999  # the first of the 21,000 wei wraps
