@@ -18,7 +18,7 @@ import click
 import griffe
 from vmloom.cli.commands import root
 from vmloom.plugins import PluginRegistry
-from vmloom_evm.forks import FORKS
+from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.specification import Specification
 from vmloom_evm.table import OPS
 
@@ -178,12 +178,11 @@ def forks() -> str:
             for name, (old, new) in previous.differences(fork).items():
                 lines.append(f"| `{name}` | {_value(old)} | {_value(new)} |")
         previous = fork
-    assert previous is not None
-    lines += ["", "## Instructions", "", f"Static prices are those of {previous.name}.", ""]
+    lines += ["", "## Instructions", "", f"Static prices are those of {LATEST.name}.", ""]
     lines += ["| code | name | pops | pushes | gas | since |", "|---|---|---|---|---|---|"]
     for row in sorted(OPS.values(), key=lambda row: row.code):
         since = next((fork.name for fork in FORKS.values() if row.name in fork.gas), "")
-        price = previous.gas.get(row.name, "")
+        price = LATEST.gas.get(row.name, "")
         lines.append(f"| `{row.code:#04x}` | {row.name} | {row.pops} | {row.pushes} | {price} | {since} |")
     return "\n".join(lines) + "\n"
 
