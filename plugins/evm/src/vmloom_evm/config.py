@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from vmloom.suggest import nearest
 
@@ -121,6 +122,13 @@ class EvmConfig(BaseModel):
             except ValidationError:
                 raise ValueError(f"rule {name!r} is of type {wanted.__name__}, got {setting!r}") from None
         return checked
+
+    @model_validator(mode="after")
+    def _known_prices(self) -> Self:
+        for name in self.gas:
+            if name not in OPS and name not in self.custom_opcodes:
+                raise ValueError("gas: " + _unknown("opcode", name, OPS))
+        return self
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

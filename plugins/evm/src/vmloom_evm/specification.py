@@ -47,11 +47,13 @@ def specify(
 ) -> Specification:
     """Make `fork` ready to run, with the precompiles of the sets and single ones that go before them.
 
-    `custom_ops` are rows beside the built-in ones, priced by `fork.gas`. Raises `ValueError` for one whose name or
-    code is taken by an instruction that the fork has.
+    `custom_ops` are rows beside the built-in ones, priced by `fork.gas`. Raises `ValueError` for one whose name
+    an instruction has, or whose code is that of one which the fork has.
     """
     rows = {row.code: row for row in OPS.values() if row.name in fork.gas}
     for row in custom_ops:
+        if row.name in OPS:
+            raise ValueError(f"opcode {row.code:#04x} {row.name}: there is an instruction of that name")
         if row.code in rows:
             raise ValueError(f"opcode {row.code:#04x} {row.name}: {fork.name} has {rows[row.code].name} there")
         rows[row.code] = row

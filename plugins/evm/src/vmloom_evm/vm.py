@@ -107,13 +107,18 @@ class Evm(VirtualMachine):
         amended = fork.amend(
             fork.name, gas={**custom_gas, **config.gas}, rules={**rules, **config.rules}, extends=False
         )
-        specification = specify(
-            amended,
-            self.host.precompile_sets(VM_NAME),
-            precompiles={int(at, 16): self._load_precompile(at, path) for at, path in config.precompiles.items()},
-            custom_ops=self._custom_ops,
-            disabled_opcodes=self._disabled_codes,
-        )
+        sets = self.host.precompile_sets(VM_NAME)
+        precompiles = {int(at, 16): self._load_precompile(at, path) for at, path in config.precompiles.items()}
+        try:
+            specification = specify(
+                amended,
+                sets,
+                precompiles=precompiles,
+                custom_ops=self._custom_ops,
+                disabled_opcodes=self._disabled_codes,
+            )
+        except ValueError as error:
+            raise ConfigError(f"[vm.evm] custom_opcodes: {error}") from None
         if config.precompile_addresses is None:
             return specification
         allowed = {int(at, 16) for at in config.precompile_addresses | config.precompiles.keys()}

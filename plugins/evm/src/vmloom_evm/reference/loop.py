@@ -199,14 +199,20 @@ def _shape(row: OpRow) -> tuple[int, Any]:
         return _machine_shape(row), row.function
     plain = {(0, 0): NOTHING, (1, 0): DROP, (1, 1): ONE_TO_ONE, (2, 1): TWO_TO_ONE, (3, 1): THREE_TO_ONE}
     shape = plain.get((row.pops, row.pushes))
-    if shape is not None and row.name in OPS:
+    if shape is not None and _is_ours(row):
         return shape, row.function
     function = row.function
     assert function is not None
     return _machine_shape(row), lambda _m, *operands: function(*operands)
 
 
+def _is_ours(row: OpRow) -> bool:
+    return OPS.get(row.name) is row
+
+
 def _machine_shape(row: OpRow) -> int:
     if row.pushes:
-        return {0: M_TO_ONE, 1: M_ONE_TO_ONE}.get(row.pops, M_ANY_TO_ONE)
+        # The loop takes it that M_TO_ONE charges nothing, which is so for our own; a custom one may.
+        shapes = {0: M_TO_ONE, 1: M_ONE_TO_ONE} if _is_ours(row) else {1: M_ONE_TO_ONE}
+        return shapes.get(row.pops, M_ANY_TO_ONE)
     return {2: M_TWO}.get(row.pops, M_ANY)
