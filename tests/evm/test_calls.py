@@ -163,6 +163,17 @@ def test_call_to_itself_with_all_its_value_changes_nothing(evm: EvmUnderTest) ->
 # New accounts
 
 
+def test_call_that_cannot_pay_for_itself_is_out_of_gas_in_the_caller(evm: EvmUnderTest) -> None:
+    """Memory, access, new account and value are all charged before the callee gets anything."""
+    program = call(0xDEAD, gas=0, value=1, output=(0, 32))
+    needed = 7 * 3 + 3 + 2_600 + 25_000 + 9_000
+    for missing in (1, 9_000, 34_000, 36_600):
+        outcome = evm.run(program, gas=needed - missing, balance=1)
+        assert (outcome.error, outcome.gas_used) == ("out of gas", needed - missing)
+        assert not evm.exists((0xDEAD).to_bytes(20, "big"))
+    assert evm.run(program, gas=needed, balance=1).success
+
+
 @pytest.mark.parametrize(
     ("fork", "value", "new"),
     [
