@@ -8,10 +8,13 @@ from vmloom_evm.assembly import (
     address,
     balance,
     call,
+    calldatasize,
     create_from,
     deployer,
     extcodesize,
     invalid,
+    jumpi,
+    label,
     log0,
     mload,
     mstore,
@@ -97,6 +100,14 @@ def test_account_that_is_its_own_heir_burns_its_wei_only_if_it_goes(evm: EvmUnde
     victim = evm.deploy(selfdestruct(address), balance=70)
     evm.run(call(victim))
     assert evm.balance(victim) == left
+
+
+def test_wei_of_an_account_that_is_its_own_heir_are_gone_at_once(evm: EvmUnderTest) -> None:
+    evm = evm.at("shanghai")
+    victim = evm.deploy(jumpi("again", calldatasize) + selfdestruct(address) + label("again") + selfdestruct(HEIR))
+    evm.state.set_balance(victim, 70)
+    evm.run(pop(call(victim)) + sstore(0, balance(victim)) + pop(call(victim, input=(0, 1))))
+    assert (evm.storage(CONTRACT, 0), evm.balance(HEIR)) == (0, 0)
 
 
 def test_account_of_this_transaction_that_is_its_own_heir_burns_its_wei(evm: EvmUnderTest) -> None:
