@@ -184,7 +184,6 @@ def invalid_authorizations() -> dict[str, Authorization]:
     return {
         "other chain": authorize(target, chain_id=2),
         "wrong nonce": authorize(target, nonce=1),
-        "largest nonce": replace(good, nonce=2**64 - 1),
         "parity 2": replace(good, signature=replace(signature, y_parity=2)),
         "parity 27": replace(good, signature=replace(signature, y_parity=27)),
         "high s": replace(
@@ -206,16 +205,28 @@ def test_invalid_authorisation_is_skipped_and_paid_for(evm: EvmUnderTest, author
     assert evm.code(address_of(bytes(31) + b"\x2b")) == PREFIX + bytes(19) + b"\x98"
 
 
+def test_largest_nonce_authorises_nothing(evm: EvmUnderTest) -> None:
+    """EIP-2681: it would have no successor."""
+    evm.deploy(at=AUTHORITY, nonce=2**64 - 1)
+    apply(evm, authorize(bytes(19) + b"\x99", nonce=2**64 - 1))
+    assert (evm.code(AUTHORITY), evm.nonce(AUTHORITY)) == (b"", 2**64 - 1)
+    evm.deploy(at=AUTHORITY, nonce=2**64 - 2)
+    apply(evm, authorize(bytes(19) + b"\x99", nonce=2**64 - 2))
+    assert evm.nonce(AUTHORITY) == 2**64 - 1
+
+
 def test_account_with_code_of_its_own_cannot_delegate(evm: EvmUnderTest) -> None:
     evm.deploy(stop, at=AUTHORITY, nonce=0)
     apply(evm, authorize(bytes(19) + b"\x99"))
     assert (evm.code(AUTHORITY), evm.nonce(AUTHORITY)) == (bytes(stop), 0)
 
 
-@pytest.mark.parametrize(("exists", "refund"), [(False, 0), (True, 12_500)])
-def test_authority_that_exists_is_refunded(evm: EvmUnderTest, exists: bool, refund: int) -> None:
-    if exists:
-        evm.deploy(at=AUTHORITY, nonce=0, balance=1)
+@pytest.mark.parametrize(
+    ("balance", "refund"), [(None, 0), (1, 12_500), (0, 12_500)], ids=["absent", "there", "there but empty"]
+)
+def test_authority_that_exists_is_refunded(evm: EvmUnderTest, balance: int | None, refund: int) -> None:
+    if balance is not None:
+        evm.deploy(at=AUTHORITY, nonce=0, balance=balance)
     used = apply(evm, authorize(bytes(19) + b"\x99"))
     assert used == 46_000 - min(refund, 46_000 // 5)
 

@@ -65,7 +65,7 @@ from vmloom_evm.forks import FORKS
 from vmloom_evm.gas import use_gas
 from vmloom_evm.machine import Machine
 from vmloom_evm.reference.loop import LOOP, TRACED_LOOP
-from vmloom_evm.testing import BLOCK, CONTRACT, SENDER, EvmUnderTest
+from vmloom_evm.testing import BLOCK, COINBASE, CONTRACT, SENDER, EvmUnderTest
 from vmloom_evm.trace.hooks import Tracer
 from vmloom_evm.transaction.apply import Checks
 from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionRefused, TransactionType
@@ -361,6 +361,28 @@ def test_call_leaves_the_state_as_it_was(evm: EvmUnderTest) -> None:
     assert evm.contents() == before
 
 
+def test_call_leaves_nothing_of_its_transaction(evm: EvmUnderTest) -> None:
+    from vmloom_evm.assembly import log0, tload, tstore
+
+    contract = evm.deploy(log0(0, 0) + tstore(0, 1) + pop(balance(EOA)))
+    result = evm.vm.call(evm.transaction(contract), BLOCK, evm.state, sender=SENDER)
+    assert len(result.events) == 1
+    assert evm.state.events == []
+    for account in (EOA, contract, SENDER):
+        assert evm.run(balance(account), depth=1).gas_used == 3 + 2_600
+    assert evm.run(ret_top(tload(0)), at=contract, depth=1).output_int == 0
+
+
+def test_price_below_the_base_fee_takes_nothing_from_the_coinbase(evm: EvmUnderTest) -> None:
+    contract = evm.deploy(ret_top(balance(COINBASE)))
+    evm.deploy(at=COINBASE, balance=10**18)
+    tx = evm.transaction(contract, max_fee_per_gas=5)
+    checks = Checks(base_fee=False)
+    block = replace(BLOCK, base_fee=1_000)
+    evm.vm.apply_transaction(tx, block, evm.state, sender=SENDER, checks=checks)
+    assert evm.balance(COINBASE) == 10**18
+
+
 def test_call_checks_neither_nonce_nor_balance_nor_base_fee(evm: EvmUnderTest) -> None:
     contract = evm.deploy(ret_top(balance(CONTRACT)))
     block = replace(BLOCK, base_fee=10**9)
@@ -458,6 +480,11 @@ def estimate(evm: EvmUnderTest, to: bytes | None, **fields: Any) -> int:
 
 def test_estimate_of_a_transfer_is_21000(evm: EvmUnderTest) -> None:
     assert estimate(evm, EOA, value=1) == 21_000
+
+
+def test_estimate_looks_no_higher_than_a_transaction_may_ask(evm: EvmUnderTest) -> None:
+    """EIP-7825: a higher limit is no reason to refuse, only no use."""
+    assert estimate(evm, EOA, gas_limit=90_000_000) == 21_000
 
 
 def test_estimate_is_more_than_what_is_used_after_refunds(evm: EvmUnderTest) -> None:
