@@ -71,6 +71,15 @@ def test_code_from_file_stdin_and_argument(vmloom: Any) -> None:
     assert json.loads(outputs[0])["return_data"] == "0x6869"
 
 
+def test_bare_hex_may_be_longer_than_the_name_of_a_file(vmloom: Any) -> None:
+    padded = SAY_HI + "00" * 5_000
+    assert json.loads(vmloom("run", padded, "--json").stdout)["return_data"] == "0x6869"
+
+
+def test_empty_argument_is_empty_code(vmloom: Any) -> None:
+    assert vmloom("validate", "").output == vmloom("validate", "0x").output
+
+
 def test_input_reaches_the_code(vmloom: Any) -> None:
     assert json.loads(vmloom("run", "0c", "--input", "0xbeef", "--json").stdout)["return_data"] == "0xbeef"
 

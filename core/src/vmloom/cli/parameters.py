@@ -33,18 +33,19 @@ def read_code(text: str, what: str = "CODE") -> bytes:
     """The code that an argument stands for: `-` for stdin, a file, or hex. Raises `InputError`."""
     if text == "-":
         return decode_code(sys.stdin.buffer.read(), "stdin")
-    if text[:2] not in ("0x", "0X"):
-        path = Path(text)
-        try:
-            if path.is_file():
-                return decode_code(path.read_bytes(), text)
-        except OSError as error:  # unreadable, or hex too long for a file's name
-            if path.name != text or "." in text:
-                raise InputError(f"{text}: {error.strerror}") from None
-        if path.is_dir():
-            raise InputError(f"{text}: is a directory")
-        if "/" in text or "\\" in text or "." in text:
-            raise InputError(f"{text}: no such file")
+    if not text or text[:2] in ("0x", "0X"):
+        return parse_hex(text, what)
+    looks_like_path = any(mark in text for mark in "/\\.")
+    try:
+        return decode_code(Path(text).read_bytes(), text)
+    except FileNotFoundError:
+        if looks_like_path:
+            raise InputError(f"{text}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{text}: is a directory") from None
+    except (OSError, ValueError) as error:  # unreadable, a NUL in the name, or hex too long for the name of a file
+        if looks_like_path:
+            raise InputError(f"{text}: {getattr(error, 'strerror', None) or error}") from None
     return parse_hex(text, what)
 
 
