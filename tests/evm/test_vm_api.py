@@ -26,7 +26,7 @@ from vmloom import (
     VirtualMachine,
     VmVersion,
 )
-from vmloom.errors import CodeTooLarge, ConfigError, GasEstimationError, ProhibitedOpcode
+from vmloom.errors import CodeTooLarge, ConfigError, GasEstimationError, InvalidCode, ProhibitedOpcode
 from vmloom.kernel import u256
 from vmloom_evm import AccountOverride, Evm, EvmConfig
 from vmloom_evm.assembly import (
@@ -334,6 +334,14 @@ def test_code_that_may_not_be_deployed_is_refused(evm: EvmUnderTest) -> None:
     with pytest.raises(CodeTooLarge):
         evm.configured(max_code_size=10).vm.validate_code(bytes(11))
     evm.at("homestead").vm.validate_code(bytes(100_000))
+
+
+def test_code_that_begins_with_ef_is_refused_since_london(evm: EvmUnderTest) -> None:
+    evm.at("berlin").vm.validate_code(b"\xef\x00")
+    evm.at("london").vm.validate_code(b"\x00\xef")
+    with pytest.raises(InvalidCode, match="offset 0x0: code may not begin with 0xef") as refused:
+        evm.at("london").vm.validate_code(b"\xef\x00")
+    assert refused.value.offset == 0
 
 
 def test_disassembly_never_fails_and_covers_every_byte(evm: EvmUnderTest) -> None:

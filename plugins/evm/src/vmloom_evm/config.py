@@ -75,7 +75,7 @@ class EvmConfig(BaseModel):
     precompiles: dict[AddressKey, ImportPath] = {}
     """Further precompiles, or replacements: address to import path of a `Precompile` class."""
     gas: dict[OpcodeName, NonNegativeInt] = {}
-    """Static prices that differ from the fork's."""
+    """Static prices that differ from the fork's. An instruction that the fork lacks exists once it has a price."""
     rules: dict[str, Any] = {}
     """Rules that differ from the fork's, by their name in `vmloom_evm.rules.Rules`: `reject_storage_collision`, ..."""
     custom_opcodes: dict[OpcodeName, CustomOpcode] = {}

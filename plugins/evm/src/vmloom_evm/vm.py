@@ -20,7 +20,7 @@ from vmloom import (
     VirtualMachine,
     VmVersion,
 )
-from vmloom.errors import CodeTooLarge, ConfigError, ProhibitedOpcode
+from vmloom.errors import CodeTooLarge, ConfigError, InvalidCode, ProhibitedOpcode
 from vmloom.estimate import estimate_gas
 from vmloom.factory import VmFactory
 from vmloom.vm import VmHost
@@ -29,6 +29,7 @@ from .access_list import find_access_list
 from .config import EvmConfig
 from .disassembly import disassemble
 from .forks import FORKS, Fork, fork_named
+from .frames import EF_PREFIX
 from .halts import HALT_NAMES, REVERT, SUCCESS
 from .overrides import AccountOverride, apply_overrides
 from .reference.execution import Execution
@@ -232,14 +233,20 @@ class Evm(VirtualMachine):
         return result
 
     def validate_code(self, code: bytes) -> None:
-        """Raise `CodeTooLarge` or `ProhibitedOpcode` (with the offset) for code that may not be deployed."""
-        limit = self.config.max_code_size
-        if limit is None:
-            limit = self.specification(fork_named(self.config.revision)).rules.code_size_limit
+        """Raise `CodeError` for code that may not be deployed on the configured fork.
+
+        `CodeTooLarge`, `InvalidCode` for a first byte that is reserved (EIP-3541), `ProhibitedOpcode` for a disabled
+        instruction, the last two with the offset.
+        """
+        specification = self.specification(fork_named(self.config.revision))
+        rules = specification.rules
+        limit = rules.code_size_limit if self.config.max_code_size is None else self.config.max_code_size
         if limit and len(code) > limit:
             raise CodeTooLarge(f"code has {len(code)} bytes, the limit is {limit}")
+        if rules.reject_ef_code and code[:1] == bytes([EF_PREFIX]):
+            raise InvalidCode("code may not begin with 0xef (EIP-3541)", offset=0)
         if self._disabled_codes:
-            for instruction in disassemble(code, self.specification(fork_named(self.config.revision)).rows):
+            for instruction in disassemble(code, specification.rows):
                 if code[instruction.offset] in self._disabled_codes:
                     raise ProhibitedOpcode(f"{instruction.name} is disabled", offset=instruction.offset)
 
