@@ -1,7 +1,8 @@
 """The public state tests: of each folder and fork a part in every run, all of them if asked for.
 
-The part is the same each time: every so-manieth case of each fork of each sub-folder. `VMLOOM_STATE_TESTS=all` runs
-every case, which takes hours on the reference engine; `vmloom evm statetest` does so on all cores with a progress bar.
+The part is the same each time: every so-manieth case of each fork of each sub-folder; in CI it is larger.
+`VMLOOM_STATE_TESTS=all` runs every case, which takes a quarter of an hour; `vmloom evm statetest --summary` does so
+with a progress bar and a table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from vmloom_evm.statetest.run import run_case
 from vmloom_evm.testing import EvmUnderTest
 
 ALL = os.environ.get("VMLOOM_STATE_TESTS") == "all"
-PART = 8
+PART = 48 if os.environ.get("CI") else 8
 """Cases of each fork of a sub-folder that run each time, at most."""
 
 SINCE_CONSTANTINOPLE = """

@@ -32,7 +32,10 @@ def test_every_vm_test_of_the_group_leaves_what_it_must(evm: EvmUnderTest, fixtu
     assert {name: complaint for name, complaint in complaints.items() if complaint} == {}
 
 
-@pytest.mark.skipif(os.environ.get("VMLOOM_STATE_TESTS") != "all", reason="takes minutes: set VMLOOM_STATE_TESTS=all")
+@pytest.mark.skipif(
+    not os.environ.get("CI") and os.environ.get("VMLOOM_STATE_TESTS") != "all",
+    reason="takes a minute: runs in CI, or with VMLOOM_STATE_TESTS=all",
+)
 @pytest.mark.parametrize("name", LONG)
 def test_long_loop_leaves_what_it_must(evm: EvmUnderTest, fixtures_folder: Path, name: str) -> None:
     [path] = (fixtures_folder / "vm_tests").rglob(f"vmPerformance/{name}.json")
