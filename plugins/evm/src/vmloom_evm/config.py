@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from vmloom.errors import UnknownRevision
 from vmloom.suggest import nearest
 
 from . import ops
@@ -90,7 +91,7 @@ class EvmConfig(BaseModel):
     def _known_revision(cls, value: str) -> str:
         try:
             return fork_named(value).name
-        except Exception as error:
+        except UnknownRevision as error:
             raise ValueError(str(error)) from None
 
     @field_validator("network")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from vmloom.errors import UnknownRevision
 
 from ..dump import go_json
 from ..forks import FORKS, fork_named
@@ -120,7 +121,7 @@ def _order(key: tuple[str, str]) -> tuple[str, int, str]:
     names = list(FORKS)
     try:
         return folder, names.index(fork_named(fork).name), fork
-    except Exception:
+    except UnknownRevision:
         return folder, len(names), fork
 
 
