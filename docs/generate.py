@@ -29,6 +29,7 @@ REFERENCE = REPOSITORY / "docs/reference"
 PACKAGES = {
     "vmloom": "core/src",
     "vmloom_evm": "plugins/evm/src",
+    "vmloom_native": "plugins/native/src",
     "vmloom_precompiles_classic": "plugins/precompiles-classic/src",
     "vmloom_precompiles_kzg": "plugins/precompiles-kzg/src",
     "vmloom_precompiles_bls12_381": "plugins/precompiles-bls12-381/src",
