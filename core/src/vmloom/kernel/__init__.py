@@ -18,33 +18,104 @@ Importing this package costs nothing: no compiler is loaded, and the markers are
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
+from .bits import byteswap, count_ones, rotate_left, rotate_right, trailing_zeros
 from .halt import Halt
+from .inline import inline, outline
 from .specialise import specialise
 from .wide import wrapping_pow
 
+if TYPE_CHECKING:
+    from .memory import Ptr, Table, address_of, copy, fill, is_null, load, local, size_of, start, store, table, view
+    from .structs import Field, embedded, fields_of, struct
+
 __all__ = [
     "U8_MAX",
+    "U16_MAX",
+    "U32_MAX",
     "U64_MAX",
+    "U128_MAX",
     "U160_MAX",
     "U256_MAX",
+    "U512_MAX",
+    "Field",
     "Halt",
+    "Ptr",
+    "Table",
     "UInt",
+    "address_of",
+    "byteswap",
+    "copy",
+    "count_ones",
+    "embedded",
+    "fields_of",
+    "fill",
     "i64",
+    "inline",
+    "is_null",
+    "load",
+    "local",
+    "outline",
+    "rotate_left",
+    "rotate_right",
+    "size_of",
     "specialise",
+    "start",
+    "store",
+    "struct",
+    "table",
+    "trailing_zeros",
     "u8",
+    "u16",
+    "u32",
     "u64",
+    "u128",
     "u160",
     "u256",
     "u512",
+    "view",
     "wrapping_pow",
 ]
 
+_LAZY = {"Field": "structs", "embedded": "structs", "fields_of": "structs", "struct": "structs"}
+_LAZY |= dict.fromkeys(
+    (
+        "Ptr",
+        "Table",
+        "address_of",
+        "copy",
+        "fill",
+        "is_null",
+        "load",
+        "local",
+        "size_of",
+        "start",
+        "store",
+        "table",
+        "view",
+    ),
+    "memory",
+)
+
+
+def __getattr__(name: str) -> object:
+    """What works on memory is loaded when it is first asked for: it needs ctypes, and most kernels do not."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    return found
+
+
 U8_MAX = (1 << 8) - 1
+U16_MAX = (1 << 16) - 1
+U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1
+U128_MAX = (1 << 128) - 1
 U160_MAX = (1 << 160) - 1
 U256_MAX = (1 << 256) - 1
+U512_MAX = (1 << 512) - 1
 
 
 class UInt(partial[int]):
@@ -70,14 +141,20 @@ class UInt(partial[int]):
 
 if TYPE_CHECKING:
     u8: TypeAlias = int
+    u16: TypeAlias = int
+    u32: TypeAlias = int
     u64: TypeAlias = int
+    u128: TypeAlias = int
     u160: TypeAlias = int
     u256: TypeAlias = int
     u512: TypeAlias = int
     i64: TypeAlias = int
 else:
     u8 = UInt.of_width(8)
+    u16 = UInt.of_width(16)
+    u32 = UInt.of_width(32)
     u64 = UInt.of_width(64)
+    u128 = UInt.of_width(128)
     u160 = UInt.of_width(160)
     u256 = UInt.of_width(256)
     u512 = UInt.of_width(512)

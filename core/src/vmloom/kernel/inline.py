@@ -1,0 +1,24 @@
+"""Inlining control: marks that compilers read and CPython ignores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def inline(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a kernel function whose body compilers put into every caller: `function.__kernel_inline__` is True."""
+    function.__kernel_inline__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def outline(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a kernel function that compilers keep out of its callers: `function.__kernel_inline__` is False.
+
+    For rare paths, whose registers and size would slow the frequent one. Without a mark the compiler decides.
+    """
+    function.__kernel_inline__ = False  # type: ignore[attr-defined]
+    return function
