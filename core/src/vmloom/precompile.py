@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .context import ExecutionContext
+from .kernel import U64_MAX, u8, u64
 from .result import ExecutionResult, ExecutionState
 
 if TYPE_CHECKING:
+    from .kernel import Ptr
     from .state import StateAccess
+
+FAILED: Final = U64_MAX
+"""What the kernel of a precompile returns where the specification says the call fails."""
+
+OUTPUT_ROOM: Final = 256
+"""Kernels may write this many bytes of output, or as many as the input has if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +34,33 @@ class Revision:
         return name in self.lineage
 
 
+@dataclass(frozen=True, slots=True)
+class PrecompileKernel:
+    """A precompile as two functions in the kernel language, which compiled engines run instead of the Python methods.
+
+    Input is untrusted and may have any size, 0 included. `run` is only called once the caller has paid.
+    """
+
+    gas: Callable[[Ptr[u8], u64], u64]
+    """`gas(input, size)`: the gas for `size` bytes at `input`; U64_MAX where it is more than that."""
+    run: Callable[[Ptr[u8], u64, Ptr[u8]], u64]
+    """`run(input, size, output)` writes the output and returns its size in bytes, or `FAILED`.
+
+    There is room for `size` bytes or `OUTPUT_ROOM`, whichever is more; input and output do not overlap.
+    """
+
+
 class Precompile(ABC):
     """A contract that the host runs itself.
 
     Input is untrusted: `gas_cost` must price hostile lengths without allocating anything of that size, for
     it is called before `execute`, which is only called once the caller has paid.
     """
+
+    @property
+    def kernel(self) -> PrecompileKernel | None:
+        """The same in the kernel language, if there is that: gas, output and failures agree with the methods."""
+        return None
 
     @property
     @abstractmethod
