@@ -1,8 +1,9 @@
-"""The vocabulary of the EVM: the verbs and fields through which op functions speak to the machine.
+"""The vocabulary of the EVM: the verbs and fields through which op functions, and the life of a transaction, speak.
 
 Containers exist once per engine (Python objects in `reference`, native arenas in compiled engines); rules
 never do. Op functions know only this protocol. Offsets and sizes given to memory verbs lie inside memory
-that the op has already paid for and grown; gas is never charged by a verb.
+that the op has already paid for and grown; gas is never charged by a verb. An op function sees a `Machine`; what begins
+and ends a transaction sees a `TransactionMachine`, which is the root frame above the first.
 """
 
 from __future__ import annotations
@@ -252,3 +253,144 @@ class Machine(Protocol):
 
     def undo(self, checkpoint: u64) -> None:
         """Take back every change of state since the undo log stood at `checkpoint`."""
+
+
+class TransactionData(Protocol):
+    """What a transaction says of itself, which is all that can be known of it without state or block."""
+
+    rules: Rules
+
+    def tx_type(self) -> u64:
+        """EIP-2718"""
+
+    def tx_is_create(self) -> bool:
+        """Whether it creates a contract."""
+
+    def tx_to(self) -> u160:
+        """The account that it calls; 0 if it creates a contract."""
+
+    def tx_nonce(self) -> u64:
+        """The sender's nonce that it is for."""
+
+    def tx_gas_limit(self) -> u64:
+        """Gas"""
+
+    def tx_max_fee(self) -> u256:
+        """wei per gas, at most; the gas price of types that have one."""
+
+    def tx_max_priority_fee(self) -> u256:
+        """wei per gas for the fee recipient, at most; the gas price of types that have one."""
+
+    def tx_max_blob_fee(self) -> u256:
+        """wei per blob gas, at most. EIP-4844."""
+
+    def tx_value(self) -> u256:
+        """wei"""
+
+    def tx_data_size(self) -> u64:
+        """Bytes of call data or init code."""
+
+    def tx_zero_bytes(self) -> u64:
+        """How many of them are zero."""
+
+    def access_accounts(self) -> u64:
+        """Entries of the access list. EIP-2930."""
+
+    def access_slots(self) -> u64:
+        """Slots of all its entries."""
+
+    def authorizations(self) -> u64:
+        """How many authorisations there are. EIP-7702."""
+
+    def blobs(self) -> u64:
+        """How many blobs it carries. EIP-4844."""
+
+    def blob_version(self, index: u64) -> u8:
+        """First byte of versioned hash `index`."""
+
+
+class TransactionMachine(TransactionData, Machine, Protocol):
+    """The root frame: its account is the sender, its memory the transaction's data. Indices lie below their counts."""
+
+    # What comes of the transaction
+    created: u160
+    """The contract that it creates, be it with success or not; 0 for a call."""
+    gas_used: i64
+    """Gas paid for, after refunds."""
+    max_gas_used: i64
+    """Gas that the limit must cover: before refunds, and at least the floor."""
+
+    # The transaction's lists
+    def access_account(self, entry: u64) -> u160:
+        """The account of an entry of the access list."""
+
+    def access_slots_of(self, entry: u64) -> u64:
+        """How many slots the entry has."""
+
+    def access_slot(self, entry: u64, index: u64) -> u256:
+        """One of them."""
+
+    def authority(self, index: u64) -> u256:
+        """2**160 plus the address that signed the authorisation; 0 if nobody can have signed it."""
+
+    def authorization_chain_id(self, index: u64) -> u256:
+        """The chain that it is for; 0 is any."""
+
+    def authorization_nonce(self, index: u64) -> u64:
+        """The authority's nonce that it is for."""
+
+    def authorization_target(self, index: u64) -> u160:
+        """Whose code the authority is to run; 0 ends its delegation."""
+
+    # How it is to be run
+    def gas_available(self) -> u64:
+        """Gas that the block has left."""
+
+    def blob_gas_available(self) -> u64:
+        """Blob gas that the block has left."""
+
+    def checks_nonce(self) -> bool:
+        """Whether the sender's nonce and code are checked."""
+
+    def checks_balance(self) -> bool:
+        """Whether the sender must be able to pay."""
+
+    def checks_base_fee(self) -> bool:
+        """Whether fees must cover those of the block."""
+
+    def set_gas_price(self, price: u256) -> None:
+        """Set what `gas_price` returns from now on."""
+
+    # State beyond what instructions need
+    def begin_transaction(self) -> None:
+        """Forget what belonged to the former transaction: warm, created, destroyed, touched; events, original words."""
+
+    def warm_precompiles(self) -> None:
+        """Note an access to every precompile."""
+
+    def warm_slot_of(self, account: u160, key: u256) -> None:
+        """Note an access to a slot of any account."""
+
+    def set_balance(self, account: u160, balance: u256) -> None:
+        """Set the balance in wei; the account comes to exist."""
+
+    def set_delegation(self, account: u160, target: u160) -> None:
+        """Make the designator of `target` the account's code. EIP-7702."""
+
+    def clear_code(self, account: u160) -> None:
+        """Leave the account without code; it comes to exist."""
+
+    def delete_account(self, account: u160) -> None:
+        """Remove the account with its storage."""
+
+    def destroyed_count(self) -> u64:
+        """How many accounts are marked for deletion; stays as it is while accounts are deleted."""
+
+    def destroyed(self, index: u64) -> u160:
+        """One of them."""
+
+    def touched_count(self) -> u64:
+        """How many accounts have been touched; stays as it is while accounts are deleted."""
+
+    def touched(self, index: u64) -> u160:
+        """One of them."""

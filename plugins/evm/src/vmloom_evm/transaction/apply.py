@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from vmloom import BlockContext, Event, ExecutionState, StateAccess, StateChange
+from vmloom import BlockContext, ExecutionState, StateAccess
 from vmloom.kernel import U64_MAX, U256_MAX
 from vmloom.vm import VmHost
 
@@ -19,6 +18,7 @@ from ..reference.frame import VM_NAME, EvmFrame
 from ..rules import Rules
 from ..specification import Specification
 from ..trace.hooks import Tracer
+from .outcome import ALL_CHECKS, Checks, TransactionResult
 from .signing import recover_authority, recover_sender
 from .types import AccessListEntry, Authorization, Transaction
 from .validation import (
@@ -31,43 +31,7 @@ from .validation import (
     validate_static,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """Which checks of a transaction to make; simulations leave some out. EIP-3607 goes with `nonce`."""
-
-    nonce: bool = True
-    balance: bool = True
-    base_fee: bool = True
-
-
-ALL_CHECKS = Checks()
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionResult:
-    """Outcome of a transaction that was not refused.
-
-    `gas_used` is what is paid for, after refunds; `gas_refunded` what was taken off it; `gas_price` wei per gas in
-    effect; `created` the new contract's address; `max_gas_used` gas used before refunds, which the limit must cover.
-    """
-
-    state: ExecutionState
-    gas_used: int
-    gas_refunded: int
-    max_gas_used: int
-    gas_price: int
-    blob_gas_used: int
-    return_data: bytes
-    events: tuple[Event, ...]
-    created: bytes | None
-    state_changes: tuple[StateChange, ...]
-    error: str = ""
-
-    @property
-    def success(self) -> bool:
-        """Whether the first frame ended without revert or error."""
-        return self.state is ExecutionState.SUCCESS
+__all__ = ["ALL_CHECKS", "Checks", "TransactionResult", "apply_transaction"]
 
 
 def apply_transaction(

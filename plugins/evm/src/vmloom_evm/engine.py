@@ -1,0 +1,121 @@
+"""What runs code: the seam between the EVM as rules (op functions, frames, the life of a transaction) and an engine.
+
+An engine supplies the containers that rules speak to (`machine`) and the driver that runs op functions. Everything
+above (`vm`, blocks, state tests, command lines) calls one through `Engine` and knows no other part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess
+from vmloom.vm import VmHost
+
+from .halts import HALT_NAMES
+from .transaction.outcome import ALL_CHECKS, Checks, TransactionResult
+from .transaction.types import Transaction, TransactionRefused
+
+if TYPE_CHECKING:
+    from .specification import Specification
+    from .table import OpRow
+    from .trace.hooks import Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class MessageResult:
+    """How a message ended: `status` is one of `halts`, `gas_used` gas before refunds."""
+
+    status: int
+    gas_used: int
+    return_data: bytes
+
+    @property
+    def error(self) -> str:
+        """Why it did not succeed, empty if it did."""
+        return HALT_NAMES[self.status]
+
+
+class Engine(Protocol):
+    """Runs code by the rules of a specification. Holds no state of a run, and may be shared by threads.
+
+    Every run leaves its changes in the undo log of the state it is given; where it raises, the state is as it was.
+    `host` finds the VM of contracts that are not the EVM's.
+    """
+
+    @property
+    def name(self) -> str:
+        """As configurations name it."""
+
+    def check(self, custom_ops: Sequence[OpRow]) -> None:
+        """Raise `KernelError` (`vmloom.kernel.subset`) if one of these instructions cannot be run by this engine."""
+
+    def execute(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        code: bytes,
+        context: ExecutionContext,
+        *,
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> ExecutionResult:
+        """Run `code` as the call that `context` describes, whose value has been moved already.
+
+        One of depth 0 is a transaction of its own (`life.begin_execution`, `life.end_state`); a deeper one is part of
+        the transaction that runs on `state`, and goes on with its warm accounts, events and so on.
+        """
+
+    def transact(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        tx: Transaction,
+        sender: bytes,
+        *,
+        gas_available: int | None = None,
+        blob_gas_available: int | None = None,
+        checks: Checks = ALL_CHECKS,
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> TransactionResult:
+        """Run `tx` of `sender`, whose signature is not looked at (`checks.refusal`, `life.begin`, `life.end`).
+
+        `gas_available` and `blob_gas_available` are what the block has left; by default its gas limit, and any amount.
+        Raises `TransactionRefused`, with the state untouched.
+        """
+
+    def transact_all(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        *,
+        gas_available: int | None = None,
+        blob_gas_available: int | None = None,
+        checks: Checks = ALL_CHECKS,
+        host: VmHost | None = None,
+    ) -> list[TransactionResult | TransactionRefused]:
+        """Run the transactions in order, each on what those before it left of state and gas; a refused one takes none."""
+
+    def send(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        message: Transaction,
+        sender: bytes,
+        *,
+        is_system_call: bool = False,
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> MessageResult:
+        """Run what `message` calls or creates, by itself: unchecked and free (`life.begin_message`, `life.end_state`).
+
+        All of its gas limit is to be spent. A system call moves no value and finds nothing warm
+        (`life.begin_system_call`).
+        """
