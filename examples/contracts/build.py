@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TOKEN = HERE.parents[1] / "plugins/evm/src/vmloom_evm/demo/token.vy"
+BENCHMARKS = HERE.parents[1] / "benchmarks/contracts"
 FORMATS = ("abi", "bytecode", "bytecode_runtime", "layout")
 
 
@@ -45,7 +46,7 @@ def compile_contract(source: Path) -> dict[Path, str]:
 def main(arguments: list[str]) -> int:
     """Write the files, or with `--check` say which differ; 1 if any does."""
     stale = 0
-    for source in [TOKEN, *sorted(HERE.glob("*.vy"))]:
+    for source in [TOKEN, *sorted(HERE.glob("*.vy")), *sorted(BENCHMARKS.glob("*.vy"))]:
         for path, wanted in compile_contract(source).items():
             if path.is_file() and path.read_text("utf-8") == wanted:
                 continue
