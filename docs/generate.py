@@ -38,6 +38,7 @@ PACKAGES = {
 NOTE = "<!-- Written by docs/generate.py: change the code, then run it. -->\n\n"
 SECTIONS = {
     "vm.evm": ("vmloom_evm", "config.EvmConfig"),
+    "accelerator.cpu": ("vmloom_native", "config.CpuConfig"),
     "plugins": ("vmloom", "settings.PluginSettings"),
     "logging": ("vmloom", "settings.LoggingSettings"),
 }
@@ -45,6 +46,7 @@ TYPES = {
     "str": "text",
     "bool": "true or false",
     "PositiveInt": "number, 1 and up",
+    "PositiveInt | None": "number, 1 and up",
     "NonNegativeInt": "number, 0 and up",
     "NonNegativeInt | None": "number, 0 and up",
     "Annotated[float, Field(ge=0, lt=1)]": "number, 0 to below 1",

@@ -32,8 +32,8 @@ Key = tuple[str, ...]
 
 PREFIX: Final = "VMLOOM_"
 CONFIG_VARIABLE: Final = "VMLOOM_CONFIG"
-OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "VMLOOM_FIXTURES"})
-"""Variables that set no value: the file to read, and where this project's tests find their data."""
+OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "VMLOOM_CACHE_DIR", "VMLOOM_FIXTURES"})
+"""Variables that set no value: the file to read, where compiled code is kept, and where our tests find their data."""
 FILE: Final = "vmloom.toml"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 

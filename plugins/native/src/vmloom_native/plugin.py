@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmloom.hookspecs import AcceleratorSpec, hookimpl
+from vmloom.hookspecs import AcceleratorSpec, CommandSpec, hookimpl
 
 
 @hookimpl
 def vmloom_accelerators() -> Iterable[AcceleratorSpec]:
     """The processor itself."""
     return [
-        AcceleratorSpec("cpu", "vmloom_native.cpu:CpuAccelerator", summary="This computer's processor, compiled kernels")
+        AcceleratorSpec(
+            "cpu",
+            "vmloom_native.cpu:CpuAccelerator",
+            config="vmloom_native.config:CpuConfig",
+            summary="Batches on this computer's processor",
+        )
     ]
+
+
+@hookimpl
+def vmloom_commands() -> Iterable[CommandSpec]:
+    """`vmloom cache`."""
+    return [CommandSpec("cache", "vmloom_native.cli:cache", summary="Show or delete the compiled code kept on disk")]

@@ -1,0 +1,213 @@
+"""Machine code of kernel functions, ready to call: from this process, from the cache, or made now.
+
+Engines and accelerators call `compiled`. What the code depends on goes into a key, so that a warm start runs no part of
+the compiler; the front end included, which is the slower half.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .cache import ObjectCache
+
+if TYPE_CHECKING:
+    from .library import Library
+
+NOTICE_AFTER: Final = 0.5
+"""Seconds of compiling after which the command line says so."""
+
+_STARTED: Final = time.time()
+_libraries: dict[str, Library] = {}
+_locks: dict[str, threading.Lock] = {}
+
+
+def key_of(*parts: str | bytes | int) -> str:
+    """A key that two lists of parts share only if they are equal: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(f"{type(part).__name__} {len(data)} ".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def source_digest(*modules: str) -> bytes:
+    """SHA-256 of the source of modules, by their full names; of a package, of all that is in it.
+
+    Constants of kernels are taken from modules as they were imported. So where a file has changed since this process
+    began, the digest is one that never comes again, and what is compiled now is of use to this process only.
+
+    Raises `ModuleNotFoundError` for a module that is not there or has no file.
+    """
+    digest = hashlib.sha256()
+    for name in modules:
+        for path, below in _sources(name):
+            data = path.read_bytes()
+            digest.update(f"{name} {below} {len(data)} ".encode())
+            digest.update(data)
+            if _STARTED < path.stat().st_mtime <= time.time():
+                digest.update(secrets.token_bytes(32))
+    return digest.digest()
+
+
+def _sources(name: str) -> Iterator[tuple[Path, str]]:
+    """Source files of a module, each with its path below the module's folder, in an order that does not change."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"no module named {name!r}", name=name)
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            yield path, path.relative_to(folder).as_posix()
+    if not folders:
+        if not spec.has_location or spec.origin is None:
+            raise ModuleNotFoundError(f"module {name!r} has no source file", name=name)
+        yield Path(spec.origin), Path(spec.origin).name
+
+
+@functools.cache
+def host() -> bytes:
+    """All that machine code depends on besides its source: the processor, the tools and their versions."""
+    import llvmlite.binding as llvm
+
+    return bytes.fromhex(
+        key_of(
+            llvm.get_process_triple(),
+            llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten(),
+            importlib.metadata.version("llvmlite"),
+            ".".join(map(str, llvm.llvm_version_info)),
+            platform.python_implementation(),
+            ".".join(map(str, sys.version_info)),
+            source_digest("vmloom.kernel", "vmloom_native"),
+        )
+    )
+
+
+def compiled(
+    parts: Iterable[str | bytes | int] | None,
+    make_ir: Callable[[], str],
+    *,
+    subject: str,
+    level: int = 2,
+    cache: ObjectCache | None = None,
+) -> Library:
+    """The library for the IR that `make_ir` would make, which is called only where nothing has been kept.
+
+    `parts` are all that the IR depends on besides `host`: a `source_digest` of the modules of the kernels, and the
+    options. Without them (`None`) the key is that of the IR itself, which is then made each time: right for kernels
+    that do not come from a module's file. `subject` says what it is, for people: `"the EVM for osaka"`.
+
+    Threads that ask for the same get the same, compiled once. Raises what `make_ir` raises.
+    """
+    if parts is None:
+        text = make_ir()
+        return compiled(("ir", text), lambda: text, subject=subject, level=level, cache=cache)
+    key = key_of("vmloom-native", host(), level, *parts)
+    found = _libraries.get(key)
+    if found is None:
+        with _locks.setdefault(key, threading.Lock()):
+            found = _libraries.get(key)
+            if found is None:
+                found = _libraries[key] = _loaded(key, make_ir, subject, level, cache or ObjectCache())
+    return found
+
+
+def _loaded(key: str, make_ir: Callable[[], str], subject: str, level: int, cache: ObjectCache) -> Library:
+    from .library import Library
+
+    content = cache.get(key)
+    if content is None:
+        with _announced(subject), cache.writing(key):
+            content = cache.get(key)  # while we waited, another process may have made it
+            if content is None:
+                from .codegen import emit_object
+
+                content = emit_object(make_ir(), level=level)
+                cache.put(key, content, subject)
+    return Library(content)
+
+
+def _after_fork() -> None:
+    """In a child, locks that another thread of the parent held would never be released."""
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# What is said meanwhile
+
+
+@contextmanager
+def _announced(subject: str) -> Iterator[None]:
+    """Say what is happening: to the log where one is set up, and to whoever waits at the command line."""
+    began = time.perf_counter()
+    log = _log()
+    if log is not None:
+        log.info("compiling", subject=subject, reason="not in the object cache")
+    notice = _Notice(f"vmloom: compiling {subject} (first use on this machine, a few seconds) ...")
+    try:
+        with notice:
+            yield
+    finally:
+        if log is not None:
+            log.info("compiled", subject=subject, seconds=round(time.perf_counter() - began, 2))
+
+
+def _log() -> Any:
+    """The log, if anybody has set one up. A library is silent otherwise, and structlog would not be."""
+    structlog = sys.modules.get("structlog")
+    return structlog.get_logger("vmloom") if structlog is not None and structlog.is_configured() else None
+
+
+class _Notice:
+    """A line on stderr while something takes long, within a command of the command line; nothing anywhere else."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._guard = threading.Lock()
+        self._over = False
+        self._status: Any = None
+        self._timer = threading.Timer(NOTICE_AFTER, self._show)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        click = sys.modules.get("click")
+        if click is not None and click.get_current_context(silent=True) is not None:
+            self._timer.start()
+
+    def __exit__(self, *_details: object) -> None:
+        self._timer.cancel()
+        with self._guard:
+            self._over = True
+            if self._status is not None:
+                self._status.stop()
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        with self._guard:
+            if self._over:
+                return
+            console = Console(stderr=True, highlight=False)
+            if console.is_terminal:
+                self._status = console.status(Text(self._text))
+                self._status.start()
+            else:
+                print(self._text, file=sys.stderr, flush=True)
