@@ -199,15 +199,15 @@ class _Notice:
                 self._status.stop()
 
     def _show(self) -> None:
+        if not sys.stderr.isatty():
+            with self._guard:
+                if not self._over:
+                    print(self._text, file=sys.stderr, flush=True)
+            return
         from rich.console import Console
         from rich.text import Text
 
         with self._guard:
-            if self._over:
-                return
-            console = Console(stderr=True, highlight=False)
-            if console.is_terminal:
-                self._status = console.status(Text(self._text))
+            if not self._over:
+                self._status = Console(stderr=True, highlight=False).status(Text(self._text))
                 self._status.start()
-            else:
-                print(self._text, file=sys.stderr, flush=True)
