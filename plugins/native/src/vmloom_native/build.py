@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .cache import ObjectCache
+from .llvm import process_triple, processor, processor_features
 
 if TYPE_CHECKING:
     from .library import Library
@@ -81,15 +82,12 @@ def _sources(name: str) -> Iterator[tuple[Path, str]]:
 @functools.cache
 def host() -> bytes:
     """All that machine code depends on besides its source: the processor, the tools and their versions."""
-    import llvmlite.binding as llvm
-
     return bytes.fromhex(
         key_of(
-            llvm.get_process_triple(),
-            llvm.get_host_cpu_name(),
-            llvm.get_host_cpu_features().flatten(),
+            process_triple(),
+            processor(),
+            processor_features(),
             importlib.metadata.version("llvmlite"),
-            ".".join(map(str, llvm.llvm_version_info)),
             platform.python_implementation(),
             ".".join(map(str, sys.version_info)),
             source_digest("vmloom.kernel", "vmloom_native"),

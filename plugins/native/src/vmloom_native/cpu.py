@@ -8,6 +8,7 @@ from typing import Any
 from vmloom.accelerator import Accelerator, AcceleratorStatus, Capability
 
 from .config import CpuConfig
+from .llvm import processor
 
 
 class CpuAccelerator(Accelerator):
@@ -23,9 +24,7 @@ class CpuAccelerator(Accelerator):
 
     def status(self) -> AcceleratorStatus:
         """The processor's name as LLVM knows it."""
-        import llvmlite.binding as llvm
-
-        return AcceleratorStatus(True, device=llvm.get_host_cpu_name(), path="llvmlite")
+        return AcceleratorStatus(True, device=processor(), path="llvmlite")
 
     def capabilities(self) -> Mapping[str, Capability]:
         """None yet."""

@@ -1,0 +1,57 @@
+"""LLVM without the Python half of llvmlite, whose import takes longer than all else of a warm start together.
+
+Only what a start from the object cache needs: which processor this is. Compiling imports `llvmlite.binding`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+_FILES: Final = {"win32": "llvmlite.dll", "darwin": "libllvmlite.dylib"}
+
+
+@functools.cache
+def shared_library() -> Any:
+    """The shared library of llvmlite, as `llvmlite.binding` would load it; its functions begin with `LLVMPY_`.
+
+    Raises `ModuleNotFoundError` without llvmlite.
+    """
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("llvmlite is not installed", name="llvmlite")
+    path = Path(spec.origin).parent / "binding" / _FILES.get(sys.platform, "libllvmlite.so")
+    if path.is_file():
+        return ctypes.CDLL(str(path))
+    import llvmlite.binding.ffi
+
+    return llvmlite.binding.ffi.lib
+
+
+def process_triple() -> str:
+    """What this process is compiled for, such as `x86_64-unknown-linux-gnu`."""
+    return _text("LLVMPY_GetProcessTriple")
+
+
+def processor() -> str:
+    """The processor's name in LLVM's words, such as `znver5`."""
+    return _text("LLVMPY_GetHostCPUName")
+
+
+def processor_features() -> str:
+    """What the processor can and cannot do: `+avx2,-avx512f,...`, in an order that does not change."""
+    return ",".join(sorted(_text("LLVMPY_GetHostCPUFeatures").split(",")))
+
+
+def _text(function: str) -> str:
+    """What an LLVM function writes into the string that it is given."""
+    library = shared_library()
+    out = ctypes.c_char_p()
+    getattr(library, function)(ctypes.byref(out))
+    text = (out.value or b"").decode()
+    library.LLVMPY_DisposeString(out)
+    return text
