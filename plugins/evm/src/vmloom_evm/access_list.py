@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from . import ops
 from .table import OPS
-from .trace.hooks import Tracer
-from .transaction.apply import TransactionResult
+from .trace.hooks import TracedFrame, Tracer
+from .transaction.outcome import TransactionResult
 from .transaction.types import AccessListEntry, Transaction, TransactionType
 
-if TYPE_CHECKING:
-    from .reference.frame import EvmFrame
+assert ops  # importing the instructions fills OPS
 
 _SLOT_OPS = {OPS[name].code for name in ("SLOAD", "SSTORE")}
 _TOP_OPS = {OPS[name].code for name in ("BALANCE", "EXTCODESIZE", "EXTCODECOPY", "EXTCODEHASH", "SELFDESTRUCT")}
@@ -28,7 +27,7 @@ class AccessListTracer(Tracer):
         self._exclude = frozenset(exclude)
         self.accesses: dict[int, set[int]] = {}
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Note what the instruction is about to access."""
         stack = frame.stack
         if opcode in _SLOT_OPS and stack:

@@ -27,7 +27,7 @@ from .table import OPS
 
 assert ops is not None  # importing the instructions fills OPS, which names are checked against
 
-Engine = Literal["auto", "reference"]
+Engine = Literal["auto", "reference", "native"]
 OpcodeName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]*$")]
 AddressKey = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{1,40}$")]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -54,7 +54,7 @@ class EvmConfig(BaseModel):
     network: str = ""
     """A schedule of forks by block number and time: `mainnet`, `sepolia`, `hoodi`; empty for one fork."""
     engine: Engine = "auto"
-    """Which engine runs code; `auto` is the fastest one installed."""
+    """Which engine runs code; `auto` is the fastest one that is installed and can run all custom instructions."""
     enable_jit: bool = True
     """Whether `auto` may compile contracts; without a compiling engine installed it changes nothing."""
     stack_limit: PositiveInt = 1024

@@ -100,7 +100,7 @@ class Engine(Protocol):
         checks: Checks = ALL_CHECKS,
         host: VmHost | None = None,
     ) -> list[TransactionResult | TransactionRefused]:
-        """Run the transactions in order, each on what those before it left of state and gas; a refused one takes none."""
+        """Run the transactions in order, each on what those before it left of state and gas."""
 
     def send(
         self,

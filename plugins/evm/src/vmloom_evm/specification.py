@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vmloom.precompile import Precompile, PrecompileSet, Revision
 
 from . import ops
 from .forks import Fork
-from .reference.loop import Entry, build_table
 from .rules import Rules
 from .table import OPS, OpRow
 
@@ -18,13 +17,15 @@ assert ops  # importing the instructions fills OPS
 
 @dataclass(frozen=True, eq=False)
 class Specification:
-    """A fork made ready to run. `precompiles` maps addresses as integers, `rows` holds the instructions by code."""
+    """A fork made ready to run. `precompiles` maps addresses as integers, `rows` holds the instructions by code.
+
+    It is equal to itself only, so that an engine may keep what it builds of it under it.
+    """
 
     fork: Fork
     rows: Mapping[int, OpRow]
     precompiles: Mapping[int, Precompile]
     disabled_opcodes: frozenset[int]
-    table: list[Entry] = field(repr=False)
 
     @property
     def rules(self) -> Rules:
@@ -61,5 +62,4 @@ def specify(
     for precompile_set in precompile_sets:
         found.update({int.from_bytes(at, "big"): one for at, one in precompile_set.at(fork.revision).items()})
     found.update(precompiles or {})
-    table = build_table(rows.values(), fork.gas, fork.rules.stack_limit, disabled_opcodes)
-    return Specification(fork, rows, found, disabled_opcodes, table)
+    return Specification(fork, rows, found, disabled_opcodes)

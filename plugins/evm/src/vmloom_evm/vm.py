@@ -13,7 +13,6 @@ from vmloom import (
     BlockContext,
     ExecutionContext,
     ExecutionResult,
-    ExecutionState,
     Instruction,
     Precompile,
     StateAccess,
@@ -28,23 +27,22 @@ from vmloom.vm import VmHost
 from .access_list import find_access_list
 from .config import EvmConfig
 from .disassembly import disassemble
+from .engine import Engine
+from .engines import choose_engine
 from .forks import FORKS, Fork, fork_named
 from .frames import EF_PREFIX
-from .halts import HALT_NAMES, REVERT, SUCCESS
 from .overrides import AccountOverride, apply_overrides
-from .reference.execution import Execution
-from .reference.frame import VM_NAME, EvmFrame
+from .reference.frame import VM_NAME
 from .schedule import NETWORKS
 from .specification import Specification, specify
 from .table import OPS, OpKind, OpRow, row_of
 from .trace.eip3155 import Eip3155Tracer
 from .trace.hooks import Tracer
 from .trace.metrics import InstructionMetrics
-from .transaction.apply import ALL_CHECKS, Checks, TransactionResult, apply_transaction, end_transaction, warm_up
-from .transaction.types import AccessListEntry, Transaction
+from .transaction.apply import ALL_CHECKS, Checks, TransactionResult, apply_transaction, apply_transactions
+from .transaction.types import AccessListEntry, Transaction, TransactionRefused
 from .transaction.validation import intrinsic_gas
 
-STATES = {SUCCESS: ExecutionState.SUCCESS, REVERT: ExecutionState.REVERTED}
 NO_CHECKS = Checks(nonce=False, balance=False, base_fee=False)
 """What eth_call checks of sender and fees: nothing."""
 
@@ -79,6 +77,19 @@ class Evm(VirtualMachine):
         return VmVersion(0, 1, 0, tuple(FORKS))
 
     # What runs
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs code: `reference` or `native`. Raises `ConfigError`."""
+        return self.executor.name
+
+    @cached_property
+    def executor(self) -> Engine:
+        """The engine, to be handed to functions that take one.
+
+        Raises `ConfigError` for an engine that is not installed, or that cannot run a custom instruction.
+        """
+        return choose_engine(self.config, self._custom_ops)
 
     def fork_at(self, block: BlockContext) -> Fork:
         """The fork of `block`: that of the network's schedule, or the configured one."""
@@ -162,67 +173,12 @@ class Evm(VirtualMachine):
     ) -> ExecutionResult:
         """`execute`, watched by `tracers`."""
         specification = self.specification(self.fork_at(context.block))
-        checkpoint = state.snapshot()
-        try:
-            return self._execute(specification, code, context, state, tracers, checkpoint)
-        except BaseException:
-            state.revert(checkpoint)
-            raise
-
-    def _execute(
-        self,
-        specification: Specification,
-        code: bytes,
-        context: ExecutionContext,
-        state: StateAccess,
-        tracers: Sequence[Tracer],
-        checkpoint: int,
-    ) -> ExecutionResult:
-        if context.depth == 0:
-            state.begin_transaction()
-            warm_up(state, specification, context.block, [context.origin, context.caller, context.address])
-        first_event = len(state.events)
-        run = Execution(
-            specification,
-            state,
-            context.block,
-            origin=context.origin,
-            gas_price=context.gas_price,
-            blob_hashes=context.blob_hashes,
-            tracers=tracers,
-            host=self.host,
-        )
-        root = run.root(context.caller, 0, b"", depth=context.depth - 1)
-        address = int.from_bytes(context.address, "big")
-        run.enter(
-            EvmFrame(
-                run,
-                root,
-                gas=context.gas_limit,
-                caller=root.address,
-                address=address,
-                code_address=address,
-                code=code,
-                value=context.value,
-                input=context.input,
-                is_static=context.is_static,
-                depth=context.depth,
-            )
-        )
-        run.run(root)
-        if context.depth == 0:
-            end_transaction(state, specification.rules)
-        metrics = [tracer for tracer in tracers if isinstance(tracer, InstructionMetrics)]
-        return ExecutionResult(
-            state=STATES.get(run.status, ExecutionState.FAILED),
-            gas_used=context.gas_limit - root.gas,
-            gas_refunded=max(0, root.refund),
-            return_data=root.return_data,
-            events=tuple(state.events[first_event:]),
-            state_changes=tuple(state.changes_since(checkpoint)),
-            error=HALT_NAMES[run.status],
-            metadata={"instruction_metrics": metrics[0].named(specification.rows)} if metrics else {},
-        )
+        result = self.executor.execute(specification, state, code, context, tracers=tracers, host=self.host)
+        for tracer in tracers:
+            if isinstance(tracer, InstructionMetrics):
+                result.metadata["instruction_metrics"] = tracer.named(specification.rows)
+                break
+        return result
 
     def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
         """`execute`, writing EIP-3155 JSON lines in geth's field order to `sink`."""
@@ -281,6 +237,35 @@ class Evm(VirtualMachine):
             tracers=tracers,
             checks=checks,
             host=self.host,
+            engine=self.executor,
+        )
+
+    def apply_transactions(
+        self,
+        txs: Sequence[Transaction],
+        block: BlockContext,
+        state: StateAccess,
+        *,
+        senders: Sequence[bytes | None] | None = None,
+        gas_available: int | None = None,
+        checks: Checks = ALL_CHECKS,
+    ) -> list[TransactionResult | TransactionRefused]:
+        """Run the transactions of a block in order, leaving their changes in the undo log.
+
+        Each has what those before it left of the state and of `gas_available` (default: the block's limit). One that
+        may not run has its refusal in its place, and takes nothing. `senders` spares recoveries from signatures,
+        wherever it is not None. What surrounds the transactions of a block is in `block.process_block`.
+        """
+        return apply_transactions(
+            self.specification(self.fork_at(block)),
+            state,
+            block,
+            txs,
+            senders=senders,
+            gas_available=gas_available,
+            checks=checks,
+            host=self.host,
+            engine=self.executor,
         )
 
     def call(

@@ -13,12 +13,14 @@ from vmloom import BlockContext, Event, MemoryState
 from vmloom.vm import VmHost
 
 from ..commitment import logs_bloom, logs_hash, ordered_root, state_root
+from ..engine import Engine
 from ..fees import GAS_PER_BLOB
 from ..hashing import create_address, keccak256
+from ..reference.engine import REFERENCE
 from ..specification import Specification
 from ..trace.hooks import Tracer
-from ..transaction.apply import TransactionResult, apply_transaction
 from ..transaction.codec import encode_transaction
+from ..transaction.outcome import TransactionResult
 from ..transaction.signing import recover_sender
 from ..transaction.types import Refusal, Transaction, TransactionRefused
 from ..transaction.validation import blob_gas, validate_static
@@ -99,6 +101,7 @@ def process_block(
     transactions_only: bool = False,
     observer: BlockObserver = NOBODY,
     host: VmHost | None = None,
+    engine: Engine = REFERENCE,
 ) -> BlockResult:
     """Run a block on `state`. What is given as a refusal (it could not be decoded) is reported with the others.
 
@@ -109,7 +112,7 @@ def process_block(
     """
     checkpoint = state.snapshot()
     try:
-        return _Block(specification, state, block, observer, host).process(transactions, transactions_only)
+        return _Block(specification, state, block, observer, host, engine).process(transactions, transactions_only)
     except BaseException:
         state.revert(checkpoint)
         raise
@@ -127,6 +130,7 @@ class _Block:
         block: BlockInput,
         observer: BlockObserver,
         host: VmHost | None,
+        engine: Engine,
     ) -> None:
         self.specification = specification
         self.rules = specification.rules
@@ -135,6 +139,7 @@ class _Block:
         self.context = block.context
         self.observer = observer
         self.host = host
+        self.engine = engine
         self.gas_used = 0
         self.blob_gas_used = 0
         self.included: list[Transaction] = []
@@ -153,6 +158,7 @@ class _Block:
                 parent_beacon_root=self.block.parent_beacon_root,
                 parent_hash=self.block.parent_hash,
                 host=self.host,
+                engine=self.engine,
             )
         for index, one in enumerate(transactions):
             try:
@@ -178,12 +184,12 @@ class _Block:
             )
         index = len(self.included)
         try:
-            result = apply_transaction(
+            result = self.engine.transact(
                 self.specification,
                 self.state,
                 self.context,
                 tx,
-                sender=sender,
+                sender,
                 gas_available=self.context.gas_limit - self.gas_used,
                 tracers=self.observer.begin(index, tx, sender),
                 host=self.host,
@@ -232,6 +238,7 @@ class _Block:
                 self.events,
                 deposit_contract=block.deposit_contract,
                 host=self.host,
+                engine=self.engine,
             )
 
     def result(self) -> BlockResult:

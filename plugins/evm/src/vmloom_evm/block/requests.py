@@ -12,6 +12,8 @@ from typing import Final
 from vmloom import BlockContext, Event, StateAccess
 from vmloom.vm import VmHost
 
+from ..engine import Engine
+from ..reference.engine import REFERENCE
 from ..specification import Specification
 from .invalid import InvalidBlock
 from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, system_call
@@ -41,6 +43,7 @@ def collect_requests(
     *,
     deposit_contract: bytes = DEPOSIT_CONTRACT_ADDRESS,
     host: VmHost | None = None,
+    engine: Engine = REFERENCE,
 ) -> tuple[bytes, ...]:
     """The request lists of a block whose transactions left `events`, in order of type.
 
@@ -52,7 +55,8 @@ def collect_requests(
         (WITHDRAWAL_REQUESTS, WITHDRAWAL_REQUESTS_ADDRESS),
         (CONSOLIDATION_REQUESTS, CONSOLIDATION_REQUESTS_ADDRESS),
     ):
-        found.append((kind, system_call(specification, state, block, address, b"", required=True, host=host)))
+        output = system_call(specification, state, block, address, b"", required=True, host=host, engine=engine)
+        found.append((kind, output))
     return tuple(kind + requests for kind, requests in found if requests)
 
 

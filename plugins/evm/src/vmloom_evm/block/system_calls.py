@@ -10,11 +10,11 @@ from typing import Final
 from vmloom import BlockContext, StateAccess
 from vmloom.vm import VmHost
 
-from ..frames import begin_call
-from ..halts import HALT_NAMES, SUCCESS
-from ..reference.execution import Execution
+from ..engine import Engine
+from ..halts import SUCCESS
+from ..reference.engine import REFERENCE
 from ..specification import Specification
-from ..transaction.apply import end_transaction
+from ..transaction.types import Transaction
 from .invalid import InvalidBlock
 
 SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
@@ -40,6 +40,7 @@ def system_call(
     *,
     required: bool = False,
     host: VmHost | None = None,
+    engine: Engine = REFERENCE,
 ) -> bytes:
     """Call the system contract at `address` with `data` and return its output.
 
@@ -50,20 +51,12 @@ def system_call(
         if required:
             raise InvalidBlock(f"system contract 0x{address.hex()}: no code is there")
         return b""
-    state.begin_transaction()
-    run = Execution(specification, state, block, origin=SYSTEM_ADDRESS, host=host)
-    root = run.root(SYSTEM_ADDRESS, 0, data)
-    target = int.from_bytes(address, "big")
-    # No value moves, not even none: that would bring the caller about, or touch it.
-    begin_call(
-        root, SYSTEM_CALL_GAS, root.address, target, target, False, 0, False, 0, len(data), 0, 0, is_static=False
-    )
-    run.run(root)
-    end_transaction(state, specification.rules)
-    if run.status == SUCCESS:
-        return root.return_data
+    message = Transaction(to=address, data=data, gas_limit=SYSTEM_CALL_GAS)
+    result = engine.send(specification, state, block, message, SYSTEM_ADDRESS, is_system_call=True, host=host)
+    if result.status == SUCCESS:
+        return result.return_data
     if required:
-        raise InvalidBlock(f"system contract 0x{address.hex()}: the call failed: {HALT_NAMES[run.status]}")
+        raise InvalidBlock(f"system contract 0x{address.hex()}: the call failed: {result.error}")
     return b""
 
 
@@ -75,6 +68,7 @@ def open_block(
     parent_beacon_root: bytes | None = None,
     parent_hash: bytes | None = None,
     host: VmHost | None = None,
+    engine: Engine = REFERENCE,
 ) -> None:
     """Tell the contracts that remember them the parent's beacon root (EIP-4788) and its hash (EIP-2935), 32 bytes each.
 
@@ -82,6 +76,6 @@ def open_block(
     """
     rules = specification.rules
     if rules.beacon_root_contract and parent_beacon_root is not None:
-        system_call(specification, state, block, BEACON_ROOTS_ADDRESS, parent_beacon_root, host=host)
+        system_call(specification, state, block, BEACON_ROOTS_ADDRESS, parent_beacon_root, host=host, engine=engine)
     if rules.history_contract and parent_hash is not None:
-        system_call(specification, state, block, HISTORY_STORAGE_ADDRESS, parent_hash, host=host)
+        system_call(specification, state, block, HISTORY_STORAGE_ADDRESS, parent_hash, host=host, engine=engine)

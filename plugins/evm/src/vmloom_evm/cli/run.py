@@ -16,19 +16,16 @@ from vmloom.cli import GAS, NUMBER, App, pass_app
 from vmloom.errors import InputError
 from vmloom.hexadecimal import parse_hex
 
-from ..delegation import delegation_target
 from ..dump import dump_state, go_json
 from ..forks import LATEST, fork_named
-from ..frames import begin_call, open_contract
-from ..halts import HALT_NAMES, INSUFFICIENT_BALANCE, SUCCESS
+from ..halts import HALT_NAMES, SUCCESS
 from ..hashing import create_address
-from ..reference.execution import Execution
 from ..reference.frame import VM_NAME
 from ..specification import Specification
 from ..trace.hooks import Tracer
 from ..trace.steps import FrameExit, StepTracer
 from ..trace.structlog import hex_dump
-from ..transaction.apply import end_transaction, warm_up
+from ..transaction.types import Transaction
 from ..vm import Evm
 from .flags import GethCommand, ends_as_geth, switch
 from .genesis import INITIAL_BASE_FEE, Genesis, read_genesis
@@ -176,12 +173,9 @@ class Runner:
         """Run once; `undo` leaves the state as it was."""
         state = self._job.state
         checkpoint = state.snapshot()
-        state.begin_transaction()
         outcome = self._run(tracers)
         if undo:
             state.revert(checkpoint)
-        else:
-            end_transaction(state, self._specification.rules)
         return outcome
 
     def error_text(self, outcome: Outcome) -> str:
@@ -193,42 +187,22 @@ class Runner:
         return tracer.error if again == outcome and tracer.error else outcome.error
 
     def _run(self, tracers: Sequence[Tracer]) -> Outcome:
-        job, specification, state = self._job, self._specification, self._job.state
-        data = job.code + job.input if job.create else job.input
-        to = create_address(job.sender, state.get_nonce(job.sender)) if job.create else job.receiver
-        warm_up(state, specification, job.block, [job.sender, to])
-        execution = Execution(
-            specification,
-            state,
-            job.block,
-            origin=job.sender,
-            gas_price=job.price,
-            tracers=tracers,
-            host=self._vm.host,
+        job, state = self._job, self._job.state
+        nonce = state.get_nonce(job.sender)
+        message = Transaction(
+            to=None if job.create else job.receiver,
+            value=job.value,
+            data=job.code + job.input if job.create else job.input,
+            gas_limit=job.gas,
+            max_fee_per_gas=job.price,
         )
-        root = execution.root(job.sender, 0, data)
-        if not job.create:
-            self._call(execution, root, len(data))
-        elif state.get_balance(job.sender) < job.value:
-            return Outcome(b"", 0, INSUFFICIENT_BALANCE)
-        else:
-            state.set_nonce(job.sender, state.get_nonce(job.sender) + 1)
-            open_contract(root, job.gas, int.from_bytes(to, "big"), job.value, 0, len(data))
-        execution.run(root)
-        output = root.return_data
-        if job.create and execution.status == SUCCESS:
-            output = state.get_code(to)
-        return Outcome(output, job.gas - root.gas, execution.status)
-
-    def _call(self, execution: Execution, root: Any, size: int) -> None:
-        job = self._job
-        to = int.from_bytes(job.receiver, "big")
-        delegate = None
-        if self._specification.rules.delegations:
-            delegate = delegation_target(job.state.get_code(job.receiver))
-        code_address = to if delegate is None else int.from_bytes(delegate, "big")
-        delegated = delegate is not None
-        begin_call(root, job.gas, root.address, to, code_address, delegated, job.value, True, 0, size, 0, 0, False)
+        result = self._vm.executor.send(
+            self._specification, state, job.block, message, job.sender, tracers=tracers, host=self._vm.host
+        )
+        output = result.return_data
+        if job.create and result.status == SUCCESS:
+            output = state.get_code(create_address(job.sender, nonce))
+        return Outcome(output, result.gas_used, result.status)
 
 
 class _LastError(StepTracer):

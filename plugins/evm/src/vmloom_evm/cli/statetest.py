@@ -204,6 +204,7 @@ class Runner:
             self._evm.specification,
             tracers=[tracer] if tracer is not None else [],
             reject_storage_collision=selection.storage_collision,
+            engine=self._evm.executor,
         )
         if verdict.result is not None:
             result = verdict.result
@@ -237,7 +238,12 @@ class Runner:
         return SubtestStats(sum(times) // len(times), max(0, sys.getallocatedblocks() - blocks), peak, gas)
 
     def _again(self, case: Case) -> Any:
-        return run_case(case, self._evm.specification, reject_storage_collision=self._selection.storage_collision)
+        return run_case(
+            case,
+            self._evm.specification,
+            reject_storage_collision=self._selection.storage_collision,
+            engine=self._evm.executor,
+        )
 
 
 def collect(paths: Iterable[str]) -> list[TestFile]:

@@ -92,6 +92,7 @@ class _Integer(click.ParamType):  # type: ignore[type-arg] # generic since click
 @switch("--trace.returndata", "return_data", help="With return data.")
 @switch("--trace.noreturndata", "no_return_data", help="Without return data, which is the default.")
 @switch("--trace.callframes", "call_frames", help="With a line where a call begins.")
+@click.option("--engine", metavar="NAME", help="Engine of the EVM: sets vm.evm.engine.")
 @click.option("--opcode.count", "opcode_count", default="", help="How often each instruction ran: file or `stdout`.")
 @click.option(
     "--verbosity",
@@ -107,6 +108,7 @@ def t8n(
     app: App,
     /,
     *,
+    engine: str | None,
     trace: bool,
     memory: bool,
     no_memory: bool,
@@ -126,7 +128,8 @@ def t8n(
     from ..vm import Evm
 
     traced = TraceOptions(memory and not no_memory, not no_stack, return_data and not no_return_data, call_frames)
-    evm = app.factory.get_vm("evm")
+    factory = app.factory_with("--engine", {"vm": {"evm": {"engine": engine}}}) if engine else app.factory
+    evm = factory.get_vm("evm")
     assert isinstance(evm, Evm)
     try:
         run(Options(trace=traced if trace else None, **options), evm)

@@ -15,8 +15,11 @@ from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE,
 from ..marks import WARM_ACCOUNTS, WARM_SLOTS
 from ..specification import Specification
 from ..trace.hooks import OpcodeHook, Tracer, hook_table
+from ..transaction.outcome import ALL_CHECKS, Checks
+from ..transaction.types import Transaction
 from .frame import VM_NAME, EvmFrame, Guest, to_address
-from .loop import LOOP, TRACED_LOOP
+from .loop import LOOP, TRACED_LOOP, table_of
+from .root import RootFrame
 
 FOREIGN_DEPTH_LIMIT = 64
 """Nested changes from one VM to another; each takes some of the host's own stack."""
@@ -43,7 +46,7 @@ class Execution:
     ) -> None:
         self.specification = specification
         self.rules = specification.rules
-        self.table = specification.table
+        self.table = table_of(specification)
         self.state = state
         self.block = block
         self.origin = int.from_bytes(origin, "big")
@@ -57,13 +60,18 @@ class Execution:
         self.status = SUCCESS
         self.frame: EvmFrame
 
-    def root(self, sender: bytes, gas: int, data: bytes, depth: int = -1) -> EvmFrame:
-        """The frame above the first: it belongs to the sender, and its memory holds the call data."""
-        address = int.from_bytes(sender, "big")
-        root = EvmFrame(
-            self, None, gas=gas, caller=address, address=address, code_address=address, code=b"", depth=depth
-        )
-        root.memory = bytearray(data)
+    def root(
+        self,
+        sender: bytes,
+        tx: Transaction,
+        checks: Checks = ALL_CHECKS,
+        *,
+        depth: int = -1,
+        gas_left: int = 0,
+        blob_gas_left: int = 0,
+    ) -> RootFrame:
+        """The frame above the first, made the current one. `gas_left` and `blob_gas_left` are the block's."""
+        root = RootFrame(self, sender, tx, checks, depth=depth, gas_left=gas_left, blob_gas_left=blob_gas_left)
         self.frame = root
         return root
 

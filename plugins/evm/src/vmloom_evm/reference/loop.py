@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from vmloom.kernel import Halt, specialise
 
 from ..frames import end_failure
 from ..halts import INVALID_OPCODE, OUT_OF_GAS, STACK_OVERFLOW, STACK_UNDERFLOW
+from ..specification import Specification
 from ..table import OPS, OpKind, OpRow
 
 if TYPE_CHECKING:
@@ -168,6 +170,21 @@ def loop(run: Execution, root: EvmFrame) -> None:
 
 LOOP = specialise(loop, TRACED=False)
 TRACED_LOOP = specialise(loop, TRACED=True)
+
+
+_TABLES: Final[WeakKeyDictionary[Specification, list[Entry]]] = WeakKeyDictionary()
+
+
+def table_of(specification: Specification) -> list[Entry]:
+    """The loop's table for `specification`, built once."""
+    table = _TABLES.get(specification)
+    if table is None:
+        fork = specification.fork
+        table = build_table(
+            specification.rows.values(), fork.gas, fork.rules.stack_limit, specification.disabled_opcodes
+        )
+        _TABLES[specification] = table
+    return table
 
 
 def build_table(

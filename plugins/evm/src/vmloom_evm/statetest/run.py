@@ -10,11 +10,12 @@ from vmloom import BlockContext, MemoryState
 from vmloom.errors import InputError
 
 from ..commitment import logs_hash, state_root
+from ..engine import Engine
 from ..forks import Fork, fork_named
-from ..reference.execution import Execution
+from ..reference.engine import REFERENCE, forgo
 from ..specification import Specification
 from ..trace.hooks import Tracer
-from ..transaction.apply import TransactionResult, apply_transaction, end_transaction, pay_fee_recipient
+from ..transaction.apply import TransactionResult, apply_transaction
 from ..transaction.types import Refusal, TransactionRefused
 from .fixture import Case, block_of, pre_state, transaction_of
 
@@ -64,6 +65,7 @@ def run_case(
     *,
     tracers: Sequence[Tracer] = (),
     reject_storage_collision: bool | None = None,
+    engine: Engine = REFERENCE,
 ) -> Verdict:
     """Run `case` and compare state root, logs hash, receipt, and the reason of a refusal.
 
@@ -79,13 +81,10 @@ def run_case(
     refusal: TransactionRefused | None = None
     try:
         tx, sender = transaction_of(case)
-        result = apply_transaction(specification, state, block, tx, sender=sender, tracers=tracers)
+        result = apply_transaction(specification, state, block, tx, sender=sender, tracers=tracers, engine=engine)
     except TransactionRefused as error:
         refusal = error
-        state.begin_transaction()
-        root = Execution(specification, state, block, origin=bytes(20)).root(bytes(20), 0, b"")
-        pay_fee_recipient(root, block.coinbase, 0)
-        end_transaction(state, fork.rules)
+        forgo(specification, state, block)
     state.commit()
     root_hash = state_root(state)
     error_text = _judge(case, root_hash, result, refusal)

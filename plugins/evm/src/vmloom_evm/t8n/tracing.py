@@ -19,16 +19,15 @@ from vmloom.errors import InputError
 from vmloom.suggest import nearest
 
 from ..block.process import BlockObserver
-from ..reference.frame import EvmFrame
 from ..specification import Specification
 from ..table import OpRow
 from ..trace.calltree import CallTreeTracer
 from ..trace.eip3155 import Eip3155Tracer
-from ..trace.hooks import Tracer
+from ..trace.hooks import TracedFrame, Tracer
 from ..trace.prestate import PrestateTracer
 from ..trace.steps import opcode_name
-from ..transaction.apply import TransactionResult
 from ..transaction.codec import transaction_hash
+from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from .failure import ExitCode, TransitionError
 from .fields import Fields, parse_json
@@ -46,7 +45,7 @@ class OpcodeCounter(Tracer):
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Count, also what fails then; but an account without code runs nothing."""
         if frame.code:
             self.counts[opcode] += 1

@@ -99,6 +99,7 @@ def _run(options: Options, evm: Evm) -> None:
             transactions_only=options.transactions_only,
             observer=watch,
             host=evm.host,
+            engine=evm.executor,
         )
     finally:
         watch.close()

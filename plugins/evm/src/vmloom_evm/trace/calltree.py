@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from vmloom import Event
 
+from .hooks import TracedFrame
 from .steps import FRAME_OPCODES, LOGS, UNDEFINED_OPCODES, FrameEntry, FrameExit, FrameTracer
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from ..reference.frame import EvmFrame
 
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
 """Error(string)"""
@@ -145,7 +145,7 @@ class CallTreeTracer(FrameTracer):
             for undone in frame.walk():
                 undone.logs.clear()
 
-    def after(self, frame: EvmFrame, opcode: int) -> None:
+    def after(self, frame: TracedFrame, opcode: int) -> None:
         """Note a log."""
         super().after(frame, opcode)
         if opcode in LOGS and (len(self._open) == 1 or not self._only_top_call):

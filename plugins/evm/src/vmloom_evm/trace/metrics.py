@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..table import OpRow
-from .hooks import Tracer
-
-if TYPE_CHECKING:
-    from ..reference.frame import EvmFrame
+from .hooks import TracedFrame, Tracer
 
 
 @dataclass(slots=True)
@@ -33,12 +30,12 @@ class InstructionMetrics(Tracer):
         self._gas = 0
         self._started = 0
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Note gas and time."""
         self._gas = frame.gas
         self._started = perf_counter_ns()
 
-    def after(self, frame: EvmFrame, opcode: int) -> None:
+    def after(self, frame: TracedFrame, opcode: int) -> None:
         """Add what was used since."""
         elapsed = perf_counter_ns() - self._started
         metric = self.by_opcode.setdefault(opcode, InstructionMetric())
@@ -48,7 +45,7 @@ class InstructionMetrics(Tracer):
         metric.gas += max(0, self._gas - frame.gas - passed_on)
         metric.nanoseconds += elapsed
 
-    def fault(self, frame: EvmFrame, opcode: int, status: int) -> None:
+    def fault(self, frame: TracedFrame, opcode: int, status: int) -> None:
         """The whole gas is gone, which is the frame's loss, not the instruction's price."""
         metric = self.by_opcode.setdefault(opcode, InstructionMetric())
         metric.count += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmloom import BlockContext, StateAccess
 from vmloom.state import NO_ACCOUNT
@@ -15,11 +15,8 @@ from ..rules import Rules
 from ..table import OPS
 from ..transaction.signing import recover_authority
 from ..transaction.types import Transaction
-from .hooks import Tracer
+from .hooks import TracedFrame, Tracer
 from .steps import CALLS, CREATES
-
-if TYPE_CHECKING:
-    from ..reference.frame import EvmFrame
 
 _SLOTS = frozenset({OPS["SLOAD"].code, OPS["SSTORE"].code})
 _ACCOUNTS = frozenset(
@@ -54,7 +51,7 @@ class Creation:
     nonce: int
     operands: tuple[int, ...]
 
-    def address(self, frame: EvmFrame) -> bytes:
+    def address(self, frame: TracedFrame) -> bytes:
         """Where the contract would stand; to be asked once memory has grown to the init code."""
         if CREATES[self.opcode] == "CREATE":
             return create_address(frame.account, self.nonce)
@@ -109,7 +106,7 @@ class PrestateTracer(Tracer):
 
     # Hooks. What an instruction is about to meet is read before it acts, and kept if it could be paid.
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Read what the instruction is about to meet."""
         stack = frame.stack
         self._drop()
@@ -126,26 +123,26 @@ class PrestateTracer(Tracer):
         else:
             self._pending_creation = Creation(opcode, frame.state.get_nonce(frame.account), tuple(stack[:-5:-1]))
 
-    def after(self, frame: EvmFrame, opcode: int) -> None:
+    def after(self, frame: TracedFrame, opcode: int) -> None:
         """Keep it. A creation that has opened no frame was declined, but has met the address all the same."""
         creation = self._pending_creation
         self._keep()
         if creation is not None:
             self._create(creation.address(frame))
 
-    def enter(self, frame: EvmFrame) -> None:
+    def enter(self, frame: TracedFrame) -> None:
         """Keep what the instruction that opens the frame has met."""
         self._keep()
         if frame.is_create:
             self._create(frame.account)
 
-    def leave(self, frame: EvmFrame, status: int, output: bytes) -> None:
+    def leave(self, frame: TracedFrame, status: int, output: bytes) -> None:
         """Keep what SELFDESTRUCT has met, which closes the frame."""
         if self._pending and (not self._rules.selfdestruct_only_created or frame.account in self._created):
             self._deleted.add(frame.account)
         self._keep()
 
-    def fault(self, frame: EvmFrame, opcode: int, status: int) -> None:
+    def fault(self, frame: TracedFrame, opcode: int, status: int) -> None:
         """Forget what an instruction that could not be paid would have met."""
         self._drop()
 

@@ -8,8 +8,8 @@ are declined, precompiles and SELFDESTRUCT count as frames. The code of an accou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from .. import ops
 from ..gas import memory_cost, words_of
 from ..halts import (
     ADDRESS_COLLISION,
@@ -24,10 +24,9 @@ from ..halts import (
     WRITE_PROTECTION,
 )
 from ..table import OPS
-from .hooks import Tracer
+from .hooks import TracedFrame, Tracer
 
-if TYPE_CHECKING:
-    from ..reference.frame import EvmFrame
+assert ops  # importing the instructions fills OPS
 
 CALLS = {OPS[name].code: name for name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL")}
 CREATES = {OPS[name].code: name for name in ("CREATE", "CREATE2")}
@@ -50,7 +49,7 @@ def opcode_name(opcode: int) -> str:
     return _NAMES.get(opcode) or f"opcode {opcode:#x} not defined"
 
 
-def fault_text(frame: EvmFrame, opcode: int, status: int) -> str:
+def fault_text(frame: TracedFrame, opcode: int, status: int) -> str:
     """Why an instruction halted `frame`, in geth's words."""
     if status == INVALID_OPCODE:
         return f"invalid opcode: {opcode_name(opcode)}"
@@ -153,7 +152,7 @@ class FrameTracer(Tracer):
 
     # From hooks to events
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Take down the operands, which are gone when the frame opens."""
         if opcode in FRAME_OPCODES:
             self._operands = _Operands(
@@ -164,7 +163,7 @@ class FrameTracer(Tracer):
                 frame.state.get_balance(frame.account) if opcode == SELFDESTRUCT else 0,
             )
 
-    def enter(self, frame: EvmFrame) -> None:
+    def enter(self, frame: TracedFrame) -> None:
         """Report the frame, with what its instruction tells of it."""
         operands, self._operands = self._operands, None
         self._starting_gas.append(frame.gas)
@@ -190,7 +189,7 @@ class FrameTracer(Tracer):
             )
         )
 
-    def leave(self, frame: EvmFrame, status: int, output: bytes) -> None:
+    def leave(self, frame: TracedFrame, status: int, output: bytes) -> None:
         """Report the end, and before it that of an account which destroyed itself."""
         operands, self._operands = self._operands, None
         if operands is not None and operands.opcode == SELFDESTRUCT:
@@ -203,13 +202,13 @@ class FrameTracer(Tracer):
         error, self._error = self._error or HALT_NAMES[status], ""
         self._exit(FrameExit(frame.depth, output, start - left, error, status == REVERT))
 
-    def after(self, frame: EvmFrame, opcode: int) -> None:
+    def after(self, frame: TracedFrame, opcode: int) -> None:
         """Report a call or creation that was declined: no frame has been opened."""
         operands, self._operands = self._operands, None
         if operands is not None:
             self._declined(frame, operands)
 
-    def fault(self, frame: EvmFrame, opcode: int, status: int) -> None:
+    def fault(self, frame: TracedFrame, opcode: int, status: int) -> None:
         """Keep the reason for the frame's end."""
         self._operands = None
         self._error = fault_text(frame, opcode, status)
@@ -218,7 +217,7 @@ class FrameTracer(Tracer):
         self.exited = True
         self.on_exit(leaving)
 
-    def _destroyed(self, frame: EvmFrame, operands: _Operands) -> None:
+    def _destroyed(self, frame: TracedFrame, operands: _Operands) -> None:
         heir = _account(operands.stack[0]).to_bytes(20, "big")
         depth = frame.depth + 1
         self.on_enter(
@@ -226,7 +225,7 @@ class FrameTracer(Tracer):
         )
         self._exit(FrameExit(depth, b"", 0, "", reverted=False))
 
-    def _declined(self, frame: EvmFrame, operands: _Operands) -> None:
+    def _declined(self, frame: TracedFrame, operands: _Operands) -> None:
         """Report what would have been a frame. Its gas is back, unless it was burnt by a collision."""
         opcode, stack = operands.opcode, operands.stack
         status = frame.run.status
@@ -282,7 +281,7 @@ class StepTracer(FrameTracer):
     def on_fault(self, step: Step) -> None:
         """The instruction reported last has failed in action: `step` is it again, with operands gone."""
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Take down what stands before the instruction."""
         super().before(frame, opcode)
         if not frame.code:
@@ -300,13 +299,13 @@ class StepTracer(FrameTracer):
             address=frame.account,
         )
 
-    def after(self, frame: EvmFrame, opcode: int) -> None:
+    def after(self, frame: TracedFrame, opcode: int) -> None:
         """Report the instruction."""
         if self._step is not None:
             self._report(frame, self._cost(frame, opcode))
         super().after(frame, opcode)
 
-    def enter(self, frame: EvmFrame) -> None:
+    def enter(self, frame: TracedFrame) -> None:
         """Report the instruction that opens the frame, then the frame."""
         parent = frame.parent
         assert parent is not None
@@ -316,7 +315,7 @@ class StepTracer(FrameTracer):
         self._refunds.append(self._refund(parent))
         super().enter(frame)
 
-    def leave(self, frame: EvmFrame, status: int, output: bytes) -> None:
+    def leave(self, frame: TracedFrame, status: int, output: bytes) -> None:
         """Report the instruction that closes the frame, then its end."""
         step = self._step
         if step is not None:
@@ -326,7 +325,7 @@ class StepTracer(FrameTracer):
         self._refunds.pop()
         super().leave(frame, status, output)
 
-    def fault(self, frame: EvmFrame, opcode: int, status: int) -> None:
+    def fault(self, frame: TracedFrame, opcode: int, status: int) -> None:
         """Report the instruction with the reason, once or twice."""
         super().fault(frame, opcode, status)
         step = self._step
@@ -341,21 +340,21 @@ class StepTracer(FrameTracer):
             step.error = self._error
             self._report(frame, cost)
 
-    def _cost(self, frame: EvmFrame, opcode: int) -> int:
+    def _cost(self, frame: TracedFrame, opcode: int) -> int:
         assert self._step is not None
         operands = self._operands
         if operands is not None and opcode in CREATES and frame.run.status == ADDRESS_COLLISION:
             return creation_cost(frame, operands)
         return self._step.gas - frame.gas
 
-    def _report(self, frame: EvmFrame, cost: int) -> None:
+    def _report(self, frame: TracedFrame, cost: int) -> None:
         step, self._step = self._step, None
         assert step is not None
         step.cost = cost
         step.refund = self._refund(frame)
         self.on_step(step)
 
-    def _report_again(self, frame: EvmFrame, step: Step, error: str) -> None:
+    def _report_again(self, frame: TracedFrame, step: Step, error: str) -> None:
         self.on_fault(
             Step(
                 pc=step.pc,
@@ -373,11 +372,11 @@ class StepTracer(FrameTracer):
             )
         )
 
-    def _refund(self, frame: EvmFrame) -> int:
+    def _refund(self, frame: TracedFrame) -> int:
         return max(0, self._refunds[-1] + frame.refund)
 
 
-def creation_cost(frame: EvmFrame, operands: _Operands) -> int:
+def creation_cost(frame: TracedFrame, operands: _Operands) -> int:
     """What a creation costs beside the gas that it passes on, worked out where that gas is gone. EIP-3860."""
     rules = frame.rules
     word_price = rules.initcode_word + (rules.keccak_word if CREATES[operands.opcode] == "CREATE2" else 0)

@@ -6,13 +6,11 @@ Storage is what the contract's SLOAD and SSTORE have met so far, shown where one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from ..table import OPS
+from .hooks import TracedFrame
 from .steps import FrameExit, Step, StepTracer
-
-if TYPE_CHECKING:
-    from ..reference.frame import EvmFrame
 
 _SLOAD = OPS["SLOAD"].code
 _SSTORE = OPS["SSTORE"].code
@@ -38,7 +36,7 @@ class StructLogger(StepTracer):
         self.end: FrameExit | None = None
         """How the first frame ended; None until it has."""
 
-    def before(self, frame: EvmFrame, opcode: int) -> None:
+    def before(self, frame: TracedFrame, opcode: int) -> None:
         """Take down the slot that the instruction reads or writes."""
         super().before(frame, opcode)
         self._met = {}
