@@ -43,6 +43,8 @@ NOT_RUN = {
 }
 """Commands that pages show and this test does not run, each with its reason."""
 
+_NOTICE = re.compile(r"^vmloom: compiling .*\n", re.MULTILINE)
+"""What the first command on a computer says while it compiles; it is on no page, for the second does not say it."""
 _FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?$")
 
 
@@ -152,7 +154,7 @@ def run(command: Command, folder: Path, where: str) -> None:
     if done.returncode != 0:
         raise PageError(f"{where}: $ {command.text}\nexit code {done.returncode}\n{done.stdout}")
     if command.output.strip():
-        compare(command.output, done.stdout, f"{where}: $ {command.text}")
+        compare(command.output, _NOTICE.sub("", done.stdout), f"{where}: $ {command.text}")
 
 
 def execute(block: Block, names: dict[str, Any], folder: Path) -> str:
