@@ -22,13 +22,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from .bits import byteswap, count_ones, rotate_left, rotate_right, trailing_zeros
-from .halt import Halt
+from .halt import Halt, attempt
 from .inline import inline, outline
 from .specialise import specialise
 from .wide import wrapping_pow
 
 if TYPE_CHECKING:
-    from .memory import Ptr, Table, address_of, copy, fill, is_null, load, local, size_of, start, store, table, view
+    from .memory import (
+        Ptr,
+        Table,
+        address_of,
+        copy,
+        fill,
+        is_null,
+        load,
+        local,
+        pointer,
+        size_of,
+        start,
+        store,
+        table,
+        view,
+    )
     from .structs import Field, embedded, fields_of, struct
 
 __all__ = [
@@ -46,6 +61,7 @@ __all__ = [
     "Table",
     "UInt",
     "address_of",
+    "attempt",
     "byteswap",
     "copy",
     "count_ones",
@@ -58,6 +74,7 @@ __all__ = [
     "load",
     "local",
     "outline",
+    "pointer",
     "rotate_left",
     "rotate_right",
     "size_of",
@@ -90,6 +107,7 @@ _LAZY |= dict.fromkeys(
         "is_null",
         "load",
         "local",
+        "pointer",
         "size_of",
         "start",
         "store",

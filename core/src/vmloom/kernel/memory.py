@@ -108,6 +108,11 @@ def is_null(pointer: Any) -> bool:
     return address_of(pointer) == 0
 
 
+def pointer(kind: type[T], address: int) -> Ptr[T]:
+    """A pointer to elements of type `kind` at `address`."""
+    return Ptr(kind, address)
+
+
 def local(kind: type[T], count: int) -> Ptr[T]:
     """`count` zeroed elements, a constant, that live until the kernel function returns.
 

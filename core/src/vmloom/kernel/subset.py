@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import ast
 import builtins
-import inspect
+import linecache
 import re
-import textwrap
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import Halt, UInt
@@ -41,11 +40,37 @@ class KernelError(Exception):
 
 def check(function: Callable[..., Any]) -> None:
     """Raise `KernelError` if `function` leaves the kernel language; `OSError` if its source is not available."""
+    definition = definition_of(function)
+    _Checker(function.__code__, function.__globals__).definition(definition)
+
+
+def definition_of(function: Callable[..., Any]) -> ast.FunctionDef:
+    """The syntax tree of a function, with the lines of its file; it is shared, so nobody may change it.
+
+    Raises `KernelError` for what `def` does not define, and `OSError` if the source is not available.
+    """
     code = getattr(function, "__code__", None)
     if not isinstance(code, types.CodeType) or code.co_name == "<lambda>":
         raise KernelError("<unknown>", 0, f"{function!r} is not a function defined with `def`")
-    definition = ast.parse(textwrap.dedent(inspect.getsource(code))).body[0]
-    _Checker(code, function.__globals__).definition(ast.increment_lineno(definition, code.co_firstlineno - 1))
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    if code.co_filename not in _SOURCES or _SOURCES[code.co_filename][0] != lines:
+        _SOURCES[code.co_filename] = lines, dict(_definitions(ast.parse("".join(lines))))
+    definition = _SOURCES[code.co_filename][1].get((code.co_firstlineno, code.co_name))
+    if definition is None:
+        raise OSError(f"the source of {code.co_qualname} in {code.co_filename} is not available")
+    if not isinstance(definition, ast.FunctionDef):
+        raise KernelError(code.co_filename, code.co_firstlineno, "coroutines are not in the kernel language")
+    return definition
+
+
+_SOURCES: dict[str, tuple[list[str], dict[tuple[int, str], ast.FunctionDef | ast.AsyncFunctionDef]]] = {}
+"""By file: its lines, and its functions by first line and name."""
+
+
+def _definitions(tree: ast.AST) -> Iterator[tuple[tuple[int, str], ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield (min([node.lineno, *(it.lineno for it in node.decorator_list)]), node.name), node
 
 
 class _Checker:
@@ -61,9 +86,7 @@ class _Checker:
         self.require(name in self.globals or hasattr(builtins, name), node, f"name `{name}` is not defined")
         return self.globals.get(name, getattr(builtins, name, None))
 
-    def definition(self, node: ast.stmt) -> None:
-        if not isinstance(node, ast.FunctionDef):
-            raise KernelError(self.code.co_filename, self.line, "coroutines are not in the kernel language")
+    def definition(self, node: ast.FunctionDef) -> None:
         odd = any((node.args.vararg, node.args.kwarg, *node.args.kwonlyargs, *node.args.defaults))
         self.require(not odd, node, "parameters are positional and have no default values in the kernel language")
         for parameter in (*node.args.posonlyargs, *node.args.args):
