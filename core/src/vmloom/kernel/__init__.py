@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .bits import byteswap, count_ones, rotate_left, rotate_right, trailing_zeros
 from .halt import Halt, attempt
-from .inline import inline, outline
+from .inline import inline, outline, unlikely
 from .specialise import specialise
 from .wide import wrapping_pow
 
@@ -92,6 +92,7 @@ __all__ = [
     "u160",
     "u256",
     "u512",
+    "unlikely",
     "view",
     "wrapping_pow",
 ]

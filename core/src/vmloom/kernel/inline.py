@@ -1,4 +1,4 @@
-"""Inlining control: marks that compilers read and CPython ignores."""
+"""Hints for compilers, which CPython ignores: what to inline, and what hardly ever happens."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def outline(function: Callable[P, R]) -> Callable[P, R]:
     """
     function.__kernel_inline__ = False  # type: ignore[attr-defined]
     return function
+
+
+@inline
+def unlikely(condition: bool) -> bool:
+    """`condition`, which is hardly ever true: compilers lay the code out, and use registers, for when it is not."""
+    return condition

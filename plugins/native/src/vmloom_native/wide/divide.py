@@ -14,6 +14,7 @@ from .words import (
     digit_1,
     digit_2,
     digit_4,
+    pair,
     reciprocal,
     reciprocal_of_two,
     shifted_128,
@@ -66,7 +67,7 @@ def divided_128(x: u128, y: u128) -> u256:
     shift = 64 - u64(y >> 64).bit_length()
     divisor = shifted_128(y, shift)
     inverse = reciprocal_of_two(divisor)
-    rest = u128(shifted_word(0, u64(x >> 64), shift)) << 64 | shifted_word(u64(x >> 64), u64(x), shift)
+    rest = pair(shifted_word(0, u64(x >> 64), shift), shifted_word(u64(x >> 64), u64(x), shift))
     last = digit_2(rest, u64(u64(x) << shift), divisor, inverse)
     return u256(u128(last) >> shift) << 128 | last >> 128
 
@@ -80,7 +81,7 @@ def divided_by_word_128(x: u128, y: u64) -> u256:
     rest = shifted_word(0, u64(x >> 64), shift)
     first = digit_1(rest, shifted_word(u64(x >> 64), u64(x), shift), divisor, inverse)
     last = digit_1(u64(first), u64(u64(x) << shift), divisor, inverse)
-    return u256(u64(last) >> shift) << 128 | (first >> 64 << 64 | last >> 64)
+    return u256(u64(last) >> shift) << 128 | pair(u64(first >> 64), u64(last >> 64))
 
 
 # 256 bits
@@ -110,7 +111,7 @@ def divide_u256_wide(x: u256, y: u256) -> u256:
     if y <= U64_MAX:
         return quotient_by_word(0, x, u64(y))
     if y <= U128_MAX:
-        return divided_by_two(x, u128(y)) >> 128
+        return u256(divided_by_two(x, u128(y)) >> 128)
     return u128(divided_by_many(x, y) >> 256)
 
 
@@ -141,11 +142,11 @@ def quotient_by_word(above: u64, x: u256, y: u64) -> u256:
         rest = shifted_word(above, u64(x >> 192), shift)
         fourth = digit_1(rest, shifted_word(u64(x >> 192), u64(x >> 128), shift), divisor, inverse)
         third = digit_1(u64(fourth), shifted_word(u64(x >> 128), u64(x >> 64), shift), divisor, inverse)
-        high = fourth >> 64 << 64 | third >> 64
+        high = pair(u64(fourth >> 64), u64(third >> 64))
         rest = u64(third)
     second = digit_1(rest, shifted_word(u64(x >> 64), u64(x), shift), divisor, inverse)
     first = digit_1(u64(second), u64(u64(x) << shift), divisor, inverse)
-    return u256(high) << 128 | (second >> 64 << 64 | first >> 64)
+    return u256(high) << 128 | pair(u64(second >> 64), u64(first >> 64))
 
 
 @inline
@@ -174,15 +175,15 @@ def divided_by_two(x: u256, y: u128) -> u512:
     inverse = reciprocal_of_two(divisor)
     fourth = shifted_word(u64(x >> 192), u64(x >> 128), shift)
     third = shifted_word(u64(x >> 128), u64(x >> 64), shift)
-    rest = u128(fourth) << 64 | third
+    rest = pair(fourth, third)
     top = u64(0)
     if x >> 192:
-        highest = digit_2(u128(shifted_word(0, u64(x >> 192), shift)) << 64 | fourth, third, divisor, inverse)
+        highest = digit_2(pair(shifted_word(0, u64(x >> 192), shift), fourth), third, divisor, inverse)
         top = u64(highest >> 128)
         rest = u128(highest)
     second = digit_2(rest, shifted_word(u64(x >> 64), u64(x), shift), divisor, inverse)
     first = digit_2(u128(second), u64(u64(x) << shift), divisor, inverse)
-    quotient = u256(top) << 128 | (second >> 128 << 64 | first >> 128)
+    quotient = u256(top) << 128 | pair(u64(second >> 128), u64(first >> 128))
     return u512(quotient) << 128 | u128(first) >> shift
 
 
@@ -202,7 +203,7 @@ def divided_by_many(x: u256, y: u256) -> u512:
     quotient = u128(digit >> 256)
     if twice:
         digit = digit_4(u256(digit), 0, divisor, inverse)
-        quotient = u128(quotient << 64 | u64(digit >> 256))
+        quotient = pair(u64(quotient), u64(digit >> 256))
     rest = unshifted_256(u256(digit), shift)
     return u512(quotient) << 256 | (rest >> 64 if three else rest)
 
@@ -262,8 +263,8 @@ def divided_512(high: u256, low: u256, y: u256) -> u512:
     while words_less:
         rest = rest >> 64
         words_less -= 1
-    higher = fourth >> 256 << 64 | third >> 256
-    quotient = u256(higher) << 128 | (second >> 256 << 64 | first >> 256)
+    higher = pair(u64(fourth >> 256), u64(third >> 256))
+    quotient = u256(higher) << 128 | pair(u64(second >> 256), u64(first >> 256))
     return u512(quotient) << 256 | rest
 
 

@@ -13,10 +13,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, inline, table, u16, u64, u128, u256, u512
+from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, inline, table, u16, u64, u128, u256, u512, unlikely
 
 SEEDS: Final = table(u16, (0x7FD00 // (256 + i) for i in range(256)))
 """The first 11 bits of a word's reciprocal, by the 8 bits of the word that follow its highest."""
+
+
+@inline
+def pair(high: u64, low: u64) -> u128:
+    """`high * 2**64 + low`."""
+    return u128(high) << 64 | low
 
 
 # Shifts by less than a word
@@ -25,8 +31,7 @@ SEEDS: Final = table(u16, (0x7FD00 // (256 + i) for i in range(256)))
 @inline
 def shifted_word(word: u64, lower: u64, shift: u64) -> u64:
     """The higher word of `word * 2**64 + lower`, shifted left by 0 to 63 bits."""
-    both = u128(word) << 64 | lower
-    return u64((both << (shift & 63) & U128_MAX) >> 64)
+    return u64(shifted_128(pair(word, lower), shift) >> 64)
 
 
 @inline
@@ -38,23 +43,23 @@ def shifted_128(x: u128, shift: u64) -> u128:
 @inline
 def shifted_256(x: u256, below: u64, shift: u64) -> u256:
     """The highest 256 of the 320 bits `x * 2**64 + below`, shifted left by 0 to 63 bits, modulo 2**256."""
-    low = u128(shifted_word(u64(x >> 64), u64(x), shift)) << 64 | shifted_word(u64(x), below, shift)
-    high = u128(shifted_word(u64(x >> 192), u64(x >> 128), shift)) << 64
-    return u256(high | shifted_word(u64(x >> 128), u64(x >> 64), shift)) << 128 | low
-
-
-@inline
-def unshifted_256(x: u256, shift: u64) -> u256:
-    """`x` shifted right by 0 to 63 bits."""
-    low = u128(unshifted_word(u64(x >> 64), u64(x >> 128), shift)) << 64 | unshifted_word(u64(x), u64(x >> 64), shift)
-    high = u128(u64(x >> 192) >> (shift & 63)) << 64
-    return u256(high | unshifted_word(u64(x >> 128), u64(x >> 192), shift)) << 128 | low
+    low = pair(shifted_word(u64(x >> 64), u64(x), shift), shifted_word(u64(x), below, shift))
+    third = shifted_word(u64(x >> 128), u64(x >> 64), shift)
+    return u256(pair(shifted_word(u64(x >> 192), u64(x >> 128), shift), third)) << 128 | low
 
 
 @inline
 def unshifted_word(word: u64, higher: u64, shift: u64) -> u64:
     """The lower word of `higher * 2**64 + word`, shifted right by 0 to 63 bits."""
-    return u64((u128(higher) << 64 | word) >> (shift & 63))
+    return u64(pair(higher, word) >> (shift & 63))
+
+
+@inline
+def unshifted_256(x: u256, shift: u64) -> u256:
+    """`x` shifted right by 0 to 63 bits."""
+    low = pair(unshifted_word(u64(x >> 64), u64(x >> 128), shift), unshifted_word(u64(x), u64(x >> 64), shift))
+    third = unshifted_word(u64(x >> 128), u64(x >> 192), shift)
+    return u256(pair(u64(x >> 192) >> (shift & 63), third)) << 128 | low
 
 
 # Reciprocals
@@ -107,16 +112,16 @@ def reciprocal_of_two(divisor: u128) -> u64:
 @inline
 def digit_1(rest: u64, word: u64, divisor: u64, inverse: u64) -> u128:
     """The digit above the new rest (64 bits), for a divisor of one word. Algorithm 4."""
-    estimate = (u128(inverse) * rest + (u128(rest) << 64 | word)) & U128_MAX
+    estimate = (u128(inverse) * rest + pair(rest, word)) & U128_MAX
     digit = u64(u64(estimate >> 64) + 1)
     left = u64(word - digit * divisor)
     excess = u64(left > u64(estimate))
     digit = u64(digit - excess)
     left = u64(left + (divisor & u64(0 - excess)))
-    if left >= divisor:  # hardly ever
+    if unlikely(left >= divisor):
         digit = u64(digit + 1)
         left = left - divisor
-    return u128(digit) << 64 | left
+    return pair(digit, left)
 
 
 @inline
@@ -126,11 +131,11 @@ def digit_2(rest: u128, word: u64, divisor: u128, inverse: u64) -> u256:
     estimate = (u128(inverse) * high + rest) & U128_MAX
     digit = u64(estimate >> 64)
     top = u64(u64(rest) - digit * u64(divisor >> 64))
-    left = ((u128(top) << 64 | word) - u128(digit) * u64(divisor) - divisor) & U128_MAX
+    left = (pair(top, word) - u128(digit) * u64(divisor) - divisor) & U128_MAX
     excess = u128(u64(left >> 64) >= u64(estimate))
     digit = u64(digit + 1 - u64(excess))
     left = (left + (divisor & u128(0 - excess))) & U128_MAX
-    if left >= divisor:  # hardly ever
+    if unlikely(left >= divisor):
         digit = u64(digit + 1)
         left = (left - divisor) & U128_MAX
     return u256(digit) << 128 | left
@@ -140,13 +145,13 @@ def digit_2(rest: u128, word: u64, divisor: u128, inverse: u64) -> u256:
 def digit_4(rest: u256, word: u64, divisor: u256, inverse: u64) -> u512:
     """The digit above the new rest (256 bits), for a divisor of four words; `inverse` is of the leading two."""
     top = u128(divisor >> 128)
-    if u128(rest >> 128) == top:  # hardly ever: the leading words give no digit, but then it is the highest
+    if unlikely(u128(rest >> 128) == top):  # the leading words give no digit, but then it is the highest
         behind = ((divisor - rest) << 64) - word & U256_MAX
         return u512(U64_MAX) << 256 | (divisor - behind) & U256_MAX
     estimate = digit_2(u128(rest >> 128), u64(rest >> 64), top, inverse)
     digit = u64(estimate >> 128)
-    left = u256(u128(estimate)) << 128 | u128(u64(rest)) << 64 | word
+    left = u256(u128(estimate)) << 128 | pair(u64(rest), word)
     product = u256(digit) * u128(divisor)
-    if left < product:  # hardly ever: the digit is too large by one
+    if unlikely(left < product):  # the digit is too large by one
         return u512(digit - 1) << 256 | (left - product + divisor) & U256_MAX
     return u512(digit) << 256 | (left - product) & U256_MAX
