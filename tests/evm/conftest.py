@@ -6,9 +6,22 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from vmloom_evm.config import EvmConfig
+from vmloom_evm.engines import native_engine
 from vmloom_evm.testing import EvmUnderTest
 
-ENGINES = ("reference",)
+
+def _why_not_native() -> str:
+    try:
+        native_engine(EvmConfig(engine="native"))
+    except (ImportError, OSError) as error:
+        return str(error)
+    return ""
+
+
+WHY_NOT_NATIVE = _why_not_native()
+"""Why the native engine cannot be used here, empty if it can. `test_engines` says so, and in CI fails."""
+ENGINES = ("reference",) if WHY_NOT_NATIVE else ("reference", "native")
 """Every engine that there is: each semantic test runs on each."""
 
 

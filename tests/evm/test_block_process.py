@@ -22,6 +22,7 @@ from vmloom_evm.block import (
     Withdrawal,
     process_block,
 )
+from vmloom_evm.block.process import NOBODY
 from vmloom_evm.block.system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS
 from vmloom_evm.commitment import EMPTY_TRIE_ROOT, logs_bloom, logs_hash, state_root
 from vmloom_evm.hashing import create_address, keccak256
@@ -52,15 +53,31 @@ def process(
     observer: BlockObserver | None = None,
     **block: Any,
 ) -> BlockResult:
-    return process_block(
-        evm.vm.specification(evm.vm.fork_at(context)),
-        evm.state,
-        BlockInput(context, **block),
-        transactions,
-        transactions_only=transactions_only,
-        observer=observer or BlockObserver(),
-        host=evm.vm.host,
-    )
+    """Process the block, and unless an observer is given make sure that it makes no difference to be watched."""
+
+    def result(observer: BlockObserver) -> BlockResult:
+        return process_block(
+            evm.vm.specification(evm.vm.fork_at(context)),
+            evm.state,
+            BlockInput(context, **block),
+            transactions,
+            transactions_only=transactions_only,
+            observer=observer,
+            host=evm.vm.host,
+            engine=evm.vm.executor,
+        )
+
+    if observer is not None:
+        return result(observer)
+    checkpoint = evm.state.snapshot()
+    watched = result(BlockObserver())
+    evm.state.revert(checkpoint)
+    unwatched = result(NOBODY)
+    assert replace(unwatched, rejected=()) == replace(watched, rejected=())
+    assert [(one.index, str(one.cause)) for one in unwatched.rejected] == [
+        (one.index, str(one.cause)) for one in watched.rejected
+    ]
+    return unwatched
 
 
 @pytest.fixture

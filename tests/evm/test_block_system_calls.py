@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from vmloom import BlockContext
@@ -82,19 +83,23 @@ ROOT = bytes.fromhex("bea0") * 16
 HASH = bytes.fromhex("9a5e") * 16
 
 
+def surroundings(evm: EvmUnderTest) -> dict[str, Any]:
+    return {"host": evm.vm.host, "engine": evm.vm.executor}
+
+
 def call(evm: EvmUnderTest, target: bytes, data: bytes = b"", *, required: bool = False) -> bytes:
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
-    return system_call(specification, evm.state, BLOCK, target, data, required=required, host=evm.vm.host)
+    return system_call(specification, evm.state, BLOCK, target, data, required=required, **surroundings(evm))
 
 
 def open_with(evm: EvmUnderTest, block: BlockContext = BLOCK) -> None:
     specification = evm.vm.specification(evm.vm.fork_at(block))
-    open_block(specification, evm.state, block, parent_beacon_root=ROOT, parent_hash=HASH, host=evm.vm.host)
+    open_block(specification, evm.state, block, parent_beacon_root=ROOT, parent_hash=HASH, **surroundings(evm))
 
 
 def requests_of(evm: EvmUnderTest) -> tuple[bytes, ...]:
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
-    return collect_requests(specification, evm.state, BLOCK, (), host=evm.vm.host)
+    return collect_requests(specification, evm.state, BLOCK, (), **surroundings(evm))
 
 
 @pytest.fixture
@@ -239,5 +244,5 @@ def test_block_without_a_request_contract_is_invalid(chain: EvmUnderTest, missin
 def test_calls_do_not_count_towards_the_block(evm: EvmUnderTest) -> None:
     target = evm.deploy(sstore(0, 1))
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
-    system_call(specification, evm.state, replace(BLOCK, gas_limit=0), target, b"", host=evm.vm.host)
+    system_call(specification, evm.state, replace(BLOCK, gas_limit=0), target, b"", **surroundings(evm))
     assert evm.storage(target, 0) == 1

@@ -56,7 +56,7 @@ def test_state_tests_of_the_folder_pass(evm: EvmUnderTest, fixtures_folder: Path
     complaints = []
     ran = 0
     for case in cases_to_run(fixtures_folder / "state_tests" / folder):
-        verdict = run_case(case, evm.vm.specification)
+        verdict = run_case(case, evm.vm.specification, engine=evm.vm.executor)
         ran += 1
         if not verdict.passed:
             complaints.append(f"{Path(case.file).name}: {case.name}: {verdict.error}")

@@ -37,7 +37,7 @@ def choose_engine(config: EvmConfig, custom_ops: Sequence[OpRow] = ()) -> Engine
         ) from None
     try:
         engine.check(custom_ops)
-    except KernelError as error:
+    except (KernelError, OSError) as error:  # OSError: no source to compile
         if config.engine == "auto":
             _warn(error)
             return REFERENCE
@@ -57,12 +57,9 @@ def native_engine(config: EvmConfig) -> Engine:
     return make(config)
 
 
-def _warn(error: KernelError) -> None:
+def _warn(error: Exception) -> None:
     import structlog  # costs more to import than the rest; only what goes wrong needs it
 
     structlog.get_logger("vmloom").warning(
-        "running on the reference engine, since a custom instruction cannot be compiled",
-        file=error.file,
-        line=error.line,
-        rule=error.rule,
+        "a custom instruction cannot be compiled, so the reference engine runs all code", cause=str(error)
     )

@@ -310,7 +310,7 @@ class EvmUnderTest:
         left_out = max(0, len(lines) - TRACE_LINES)
         return "\n".join(
             [
-                f"fork {fork.name}, engine {evm.vm.config.engine}: {run.ending}",
+                f"fork {fork.name}, engine {evm.vm.engine}: {run.ending}",
                 run.description,
                 str(raw(run.program)),
                 *([f"... {left_out} lines of trace"] if left_out else []),

@@ -19,11 +19,12 @@ from ..hashing import create_address, keccak256
 from ..reference.engine import REFERENCE
 from ..specification import Specification
 from ..trace.hooks import Tracer
+from ..transaction.apply import sender_of
+from ..transaction.checks import BLOB_ALLOWANCE_EXCEEDED
 from ..transaction.codec import encode_transaction
 from ..transaction.outcome import TransactionResult
-from ..transaction.signing import recover_sender
-from ..transaction.types import Refusal, Transaction, TransactionRefused
-from ..transaction.validation import blob_gas, validate_static
+from ..transaction.types import Transaction, TransactionRefused
+from ..transaction.validation import Facts, blob_gas, refused, validate_static
 from .receipts import Receipt, receipts_root
 from .requests import DEPOSIT_CONTRACT_ADDRESS, collect_requests, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
@@ -120,6 +121,16 @@ def process_block(
         state.begin_transaction()
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A transaction that may be tried: its position in the input, who sent it, and its encoding."""
+
+    index: int
+    tx: Transaction
+    sender: bytes
+    encoded: bytes
+
+
 class _Block:
     """A block on its way: what it has used and collected so far."""
 
@@ -160,28 +171,61 @@ class _Block:
                 host=self.host,
                 engine=self.engine,
             )
-        for index, one in enumerate(transactions):
-            try:
-                if isinstance(one, TransactionRefused):
-                    raise one
-                self.include(one)
-            except TransactionRefused as cause:
-                self.rejected.append(Rejection(index, cause))
+        if self.observer is NOBODY and self.rules.status_receipts:
+            self.include_all(transactions)
+        else:
+            self.include_each(transactions)
         if not transactions_only:
             self.close()
         return self.result()
 
-    def include(self, tx: Transaction) -> None:
-        """Run `tx` and write its receipt. Raises `TransactionRefused`, with nothing changed."""
-        validate_static(tx, self.rules)
-        sender = recover_sender(tx, self.rules, self.context.chain_id)
-        encoded = encode_transaction(tx)
-        blobs_left = self.rules.blob_limit * GAS_PER_BLOB - self.blob_gas_used
-        if blob_gas(tx) > blobs_left:
-            raise TransactionRefused(
-                Refusal.BLOB_ALLOWANCE_EXCEEDED,
-                f"{blob_gas(tx)} blob gas, the block has {blobs_left} left",
-            )
+    def include_all(self, transactions: Iterable[Transaction | TransactionRefused]) -> None:
+        """Run the transactions in one go. Nobody watches them, and receipts need no state root in between."""
+        candidates: list[_Candidate] = []
+        for index, one in enumerate(transactions):
+            try:
+                candidates.append(self.candidate(index, one))
+            except TransactionRefused as cause:
+                self.rejected.append(Rejection(index, cause))
+        outcomes = self.engine.transact_all(
+            self.specification,
+            self.state,
+            self.context,
+            [candidate.tx for candidate in candidates],
+            [candidate.sender for candidate in candidates],
+            blob_gas_available=self.blob_gas_left,
+            host=self.host,
+        )
+        for candidate, outcome in zip(candidates, outcomes, strict=True):
+            if isinstance(outcome, TransactionRefused):
+                self.rejected.append(Rejection(candidate.index, outcome))
+            else:
+                self.take(candidate, outcome)
+        self.rejected.sort(key=lambda rejection: rejection.index)
+
+    def include_each(self, transactions: Iterable[Transaction | TransactionRefused]) -> None:
+        """Run the transactions one by one."""
+        for index, one in enumerate(transactions):
+            try:
+                candidate = self.candidate(index, one)
+                self.take(candidate, self.run(candidate))
+            except TransactionRefused as cause:
+                self.rejected.append(Rejection(index, cause))
+
+    def candidate(self, index: int, one: Transaction | TransactionRefused) -> _Candidate:
+        """What can be said of a transaction without running it. Raises `TransactionRefused`."""
+        if isinstance(one, TransactionRefused):
+            raise one
+        sender = sender_of(self.specification, self.context, one)
+        return _Candidate(index, one, sender, encode_transaction(one))
+
+    def run(self, candidate: _Candidate) -> TransactionResult:
+        """Run it, watched. Raises `TransactionRefused`, with nothing changed."""
+        tx, sender = candidate.tx, candidate.sender
+        validate_static(tx, self.rules)  # nobody is to watch what can never run
+        if blob_gas(tx) > self.blob_gas_left:
+            facts = Facts(tx, self.rules, blob_gas_available=self.blob_gas_left)
+            raise refused(BLOB_ALLOWANCE_EXCEEDED, facts)
         index = len(self.included)
         try:
             result = self.engine.transact(
@@ -198,12 +242,21 @@ class _Block:
             self.observer.refused(index, tx, cause)
             raise
         self.observer.included(index, tx, result)
+        return result
+
+    @property
+    def blob_gas_left(self) -> int:
+        """Blob gas that the block still has."""
+        return self.rules.blob_limit * GAS_PER_BLOB - self.blob_gas_used
+
+    def take(self, candidate: _Candidate, result: TransactionResult) -> None:
+        """Count what ran, and write its receipt."""
         self.gas_used += result.gas_used
         self.blob_gas_used += result.blob_gas_used
-        self.included.append(tx)
-        self.encoded.append(encoded)
+        self.included.append(candidate.tx)
+        self.encoded.append(candidate.encoded)
         self.events.extend(result.events)
-        self.receipts.append(self.receipt(tx, sender, keccak256(encoded), result))
+        self.receipts.append(self.receipt(candidate.tx, candidate.sender, keccak256(candidate.encoded), result))
 
     def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
         return Receipt(

@@ -172,6 +172,11 @@ class Watch(BlockObserver):
         self.sink: TextIO | None = None
         self.finish: Finish | None = None
 
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to do."""
+        return self.recorder is not None or self.counter is not None
+
     def begin(self, index: int, tx: Transaction, sender: bytes) -> Sequence[Tracer]:
         """Open the transaction's file. Raises `TransitionError`."""
         tracers: list[Tracer] = [] if self.counter is None else [self.counter]

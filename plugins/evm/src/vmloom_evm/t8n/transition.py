@@ -15,7 +15,7 @@ from vmloom.errors import ConfigError, InputError, PluginError, StateError, Unkn
 from vmloom.hexadecimal import parse_hex
 
 from ..block.invalid import InvalidBlock
-from ..block.process import process_block
+from ..block.process import NOBODY, process_block
 from ..rules import Rules
 from ..specification import Specification
 from ..transaction.types import Refusal, TransactionRefused
@@ -97,7 +97,7 @@ def _run(options: Options, evm: Evm) -> None:
             environment.block,
             (_with_price(one, environment, ruleset.fork.rules) for one in transactions),
             transactions_only=options.transactions_only,
-            observer=watch,
+            observer=watch if watch.watches else NOBODY,
             host=evm.host,
             engine=evm.executor,
         )
