@@ -79,9 +79,9 @@ def begin_call(
 
 def begin_create(m: Machine, address: u160, value: u256, offset: u64, size: u64) -> None:
     """Open a frame for init code in memory that creates a contract at `address`, giving it all gas it may have."""
-    gas = m.gas
+    gas = u64(m.gas)
     if m.rules.all_but_one_64th:
-        gas -= m.gas // 64
+        gas -= gas // 64
     m.gas -= gas
     m.clear_return_data()
     nonce = m.nonce(m.address)

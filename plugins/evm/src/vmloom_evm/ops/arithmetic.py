@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import U256_MAX, u256, u512, wrapping_pow
+from vmloom.kernel import U256_MAX, u64, u256, u512, wrapping_pow
 
 from ..gas import use_gas
 from ..machine import Machine
@@ -94,6 +94,6 @@ def signextend(width: u256, value: u256) -> u256:
     """Extend the sign of the (`width` + 1)-byte integer in `value` to 256 bits; `width` >= 31 leaves it alone."""
     if width >= 31:
         return value
-    sign = u256(1) << (width * 8 + 7)
-    mask = sign + sign - 1
+    sign = (u256(1) << (u64(width) * 8 + 7)) & U256_MAX
+    mask = (sign + sign - 1) & U256_MAX
     return value | (U256_MAX ^ mask) if value & sign else value & mask

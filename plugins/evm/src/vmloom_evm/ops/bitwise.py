@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import U256_MAX, u256
+from vmloom.kernel import U256_MAX, u64, u256
 
 from ..table import op
 from .arithmetic import SIGN_BIT
@@ -71,7 +71,7 @@ def not_(x: u256) -> u256:
 @op(0x1A, "BYTE")
 def byte(index: u256, word: u256) -> u256:
     """Byte `index` of `word`, counted from the most significant; 0 from 32 on."""
-    return (word >> (248 - index * 8)) & 0xFF if index < 32 else 0
+    return (word >> (248 - u64(index) * 8)) & 0xFF if index < 32 else 0
 
 
 @op(0x1B, "SHL")

@@ -6,7 +6,7 @@ from vmloom.kernel import Halt, u64, u160, u256
 
 from ..frames import begin_call
 from ..gas import charge_account_access, expand_memory, use_gas
-from ..halts import WRITE_PROTECTION
+from ..halts import OUT_OF_GAS, WRITE_PROTECTION
 from ..machine import Machine
 from ..table import OpKind, op
 
@@ -34,11 +34,14 @@ def resolve_code(m: Machine, account: u160) -> u160:
 
 def pass_on(m: Machine, asked: u256) -> u64:
     """Take the child's gas from this frame: what was asked for, at most all but 1/64 of what is left. EIP-150."""
-    gas = asked
+    available = u64(m.gas)
     if m.rules.all_but_one_64th:
-        gas = min(gas, m.gas - m.gas // 64)
+        available -= available // 64
+    elif asked > available:
+        raise Halt(OUT_OF_GAS)
+    gas = min(asked, available)
     use_gas(m, gas)
-    return u64(gas)
+    return gas
 
 
 def charge_value(m: Machine, value: u256) -> u64:

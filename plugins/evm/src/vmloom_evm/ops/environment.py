@@ -108,7 +108,7 @@ def returndatacopy(m: Machine, destination: u256, offset: u256, size: u256) -> N
     """Copy the last call's output to memory; reading beyond its end halts, be `size` 0. EIP-211."""
     charge_copy(m, destination, size)
     available = len(m.return_data)
-    if offset > available or size > available - offset:
+    if offset > available or size > available - u64(offset):
         raise Halt(RETURN_DATA_OUT_OF_BOUNDS)
     m.memory_fill(u64(destination), m.return_data, offset, u64(size))
 
@@ -124,7 +124,7 @@ def extcodehash(m: Machine, account: u256) -> u256:
 def blockhash(m: Machine, number: u256) -> u256:
     """Hash of one of the last 256 blocks, 0 for any other."""
     current = m.block_number()
-    if number >= current or current - number > BLOCK_HASH_WINDOW:
+    if number >= current or u256(current - number) > BLOCK_HASH_WINDOW:
         return 0
     return m.block_hash(number)
 

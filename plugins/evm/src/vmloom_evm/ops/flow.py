@@ -41,7 +41,7 @@ def pc(m: Machine) -> u256:
 @op(0x5A, "GAS")
 def gas(m: Machine) -> u256:
     """Gas left after this instruction."""
-    return m.gas
+    return u64(m.gas)
 
 
 @op(0x5B, "JUMPDEST")

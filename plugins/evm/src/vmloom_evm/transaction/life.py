@@ -162,7 +162,8 @@ def end(m: TransactionMachine) -> None:
     limit: i64 = m.tx_gas_limit()
     floor: i64 = floor_gas(m)
     spent: i64 = limit - m.gas
-    refunded: i64 = min(spent // m.rules.refund_quotient, m.refund)
+    share: i64 = u64(spent) // m.rules.refund_quotient
+    refunded: i64 = min(share, m.refund)
     m.gas_used = max(spent - refunded, floor)
     m.max_gas_used = max(spent, floor)
     unused = u512(m.gas_price()) * u64(limit - m.gas_used)
