@@ -1,6 +1,7 @@
 """LLVM without the Python half of llvmlite, whose import takes longer than all else of a warm start together.
 
-Only what a start from the object cache needs: which processor this is. Compiling imports `llvmlite.binding`.
+Only what a start from the object cache needs: `library` links with it, `build` asks it which processor this is.
+Compiling imports `llvmlite.binding`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,16 @@ _FILES: Final = {"win32": "llvmlite.dll", "darwin": "libllvmlite.dylib"}
 def shared_library() -> Any:
     """The shared library of llvmlite, as `llvmlite.binding` would load it; its functions begin with `LLVMPY_`.
 
-    Raises `ModuleNotFoundError` without llvmlite.
+    Raises `ModuleNotFoundError` without llvmlite, `OSError` if the library cannot be loaded.
     """
     spec = importlib.util.find_spec("llvmlite")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("llvmlite is not installed", name="llvmlite")
     path = Path(spec.origin).parent / "binding" / _FILES.get(sys.platform, "libllvmlite.so")
-    if path.is_file():
-        return ctypes.CDLL(str(path))
-    import llvmlite.binding.ffi
-
-    return llvmlite.binding.ffi.lib
+    library = ctypes.CDLL(str(path))
+    library.LLVMPY_DisposeString.argtypes = (ctypes.c_void_p,)
+    library.LLVMPY_DisposeString.restype = None
+    return library
 
 
 def process_triple() -> str:
@@ -47,11 +47,18 @@ def processor_features() -> str:
     return ",".join(sorted(_text("LLVMPY_GetHostCPUFeatures").split(",")))
 
 
+def taken(text: ctypes.c_void_p) -> str:
+    """The text that LLVM has put behind a pointer, and that is ours to release. Empty for none."""
+    if not text.value:
+        return ""
+    try:
+        return ctypes.string_at(text.value).decode(errors="replace")
+    finally:
+        shared_library().LLVMPY_DisposeString(text)
+
+
 def _text(function: str) -> str:
-    """What an LLVM function writes into the string that it is given."""
-    library = shared_library()
-    out = ctypes.c_char_p()
-    getattr(library, function)(ctypes.byref(out))
-    text = (out.value or b"").decode()
-    library.LLVMPY_DisposeString(out)
-    return text
+    """What an LLVM function writes into the pointer that it is given."""
+    out = ctypes.c_void_p()
+    getattr(shared_library(), function)(ctypes.byref(out))
+    return taken(out)
