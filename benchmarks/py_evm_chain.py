@@ -12,7 +12,7 @@ from eth.db.atomic import AtomicDB
 def py_evm_chain(vm_class: Any, *, proof_of_stake: bool = True) -> MiningChain:
     """A chain of one fork without proofs, in memory; `get_vm()` gives a VM with a state of its own."""
     vm = vm_class.configure(consensus_class=NoProofConsensus)
-    chain_class = MiningChain.configure(__name__="BenchmarkChain", vm_configuration=((0, vm),), chain_id=1)
+    chain_class: Any = MiningChain.configure(__name__="BenchmarkChain", vm_configuration=((0, vm),), chain_id=1)
     genesis = {
         "difficulty": 0 if proof_of_stake else 1 << 34,
         "gas_limit": 300_000_000,

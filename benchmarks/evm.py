@@ -1,0 +1,348 @@
+"""vmloom against other EVMs: the same programs, states and inputs, gas and results compared, medians and ratios.
+
+    uv run --group bench python benchmarks/evm.py [--peers pyrevm,py-evm,evmone] [--rows WORD ...] [--json]
+
+Each row runs on all sides in one process, in turns; several fresh processes repeat that, and the median process counts.
+What is timed is the call alone, as each side's Python API has it: the state is made before and put back afterwards.
+Runs over 1 ms count CPU time of the thread, shorter ones wall time. A ratio is the peer's time over vmloom's.
+
+Gas, return data, logs and success must agree on all sides: a row where they do not is marked, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comparison import CANNOT, measure
+from peers import PEERS, is_installed, make_side
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from suite.rows import ROWS, chosen
+from suite.work import REVISION, Row
+
+OURS = "vmloom"
+KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
+"""glibc gives memory back to the system between runs unless told otherwise, and native peers would pay for that."""
+JSON_DIGITS = 4
+WIDTH = 120
+"""Characters of a table that goes to a file."""
+
+
+@dataclass
+class Finding:
+    """All that is known about a row: medians of each process in ns and failures, by side, and the outcomes."""
+
+    row: Row
+    times: dict[str, list[float]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, list[Any]] = field(default_factory=dict)
+
+    def add(self, side: str, measured: dict[str, Any]) -> None:
+        """Take in what one process measured on `side`."""
+        if measured["failure"]:
+            self.failures[side] = measured["failure"]
+        if measured["ns"] is not None:
+            self.times.setdefault(side, []).append(measured["ns"])
+        if measured["outcome"] is not None:
+            self.outcomes.setdefault(side, measured["outcome"])
+
+    def time(self, side: str) -> float | None:
+        """ns: the median process."""
+        return statistics.median(self.times[side]) if side in self.times else None
+
+    def ratio(self, peer: str) -> float | None:
+        """How many times as long the peer takes."""
+        ours, theirs = self.time(OURS), self.time(peer)
+        return theirs / ours if ours and theirs else None
+
+    @property
+    def gas(self) -> int | None:
+        """Of our side, or of the first that has any."""
+        outcome = self.outcomes.get(OURS) or next(iter(self.outcomes.values()), None)
+        return outcome[1] if outcome else None
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the row, one line each: sides that failed, runs that failed, and outcomes that differ."""
+        for side, failure in self.failures.items():
+            if not failure.startswith(CANNOT):
+                yield f"{self.row.name}: {side}: {failure}"
+        first = next(iter(self.outcomes), None)
+        for side, outcome in self.outcomes.items():
+            if not outcome[0]:
+                yield f"{self.row.name}: {side}: the run failed"
+            for what, a, b in zip(
+                ("success", "gas", "refund", "return data", "logs"), self.outcomes[first or side], outcome, strict=True
+            ):
+                if a != b:
+                    yield f"{self.row.name}: {what} differs: {first} {a}, {side} {b}"
+
+
+@dataclass
+class Comparison:
+    """What was measured on which sides."""
+
+    sides: list[str]
+    findings: list[Finding]
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def peers(self) -> list[str]:
+        """All sides but ours."""
+        return [side for side in self.sides if side != OURS]
+
+    def mean(self, peer: str, group: str = "") -> float | None:
+        """Geometric mean of the ratios, of all rows or of a group."""
+        ratios = [one.ratio(peer) for one in self.findings if not group or one.row.group == group]
+        known = [ratio for ratio in ratios if ratio]
+        return statistics.geometric_mean(known) if known else None
+
+    def faults(self) -> list[str]:
+        """What is wrong, one line each."""
+        return [fault for finding in self.findings for fault in finding.faults()]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-ready values; times are in seconds."""
+        return {
+            "revision": REVISION,
+            "machine": {"processor": processor(), "python": platform.python_version()},
+            "versions": self.versions,
+            "rows": [self._row_to_json(finding) for finding in self.findings],
+            "geometric_means": {peer: _rounded(self.mean(peer)) for peer in self.peers},
+            "faults": self.faults(),
+        }
+
+    def _row_to_json(self, finding: Finding) -> dict[str, Any]:
+        seconds = {side: time / 1e9 for side in self.sides if (time := finding.time(side)) is not None}
+        ratios = {peer: _rounded(ratio) for peer in self.peers if (ratio := finding.ratio(peer)) is not None}
+        return {
+            "row": finding.row.name,
+            "group": finding.row.group,
+            "gas": finding.gas,
+            "agree": not list(finding.faults()),
+            "seconds": seconds,
+            "ratios": ratios,
+            "note": finding.row.note,
+        }
+
+    def table(self) -> Table:
+        """One line for each row, and a mean for each group and for all."""
+        versions = ", ".join(f"{side} {version}" for side, version in self.versions.items())
+        table = Table(title=f"{REVISION.title()}: {versions}", caption=self._caption(), caption_justify="left")
+        table.add_column("row", no_wrap=True)
+        for column in ("gas", *_columns(self.sides)):
+            table.add_column(column, justify="right", no_wrap=True)
+        notes = self._notes()
+        for number, finding in enumerate(self.findings):
+            row = finding.row
+            mark = f" [{notes.index(row.note) + 1}]" if row.note else ""
+            wrong = any(True for _ in finding.faults())
+            name = f"[red]{row.name}: they differ[/red]" if wrong else row.name
+            table.add_row(name + mark.replace("[", r"\["), _number(finding.gas), *self._cells(finding))
+            following = self.findings[number + 1].row.group if number + 1 < len(self.findings) else ""
+            if following != row.group:
+                self._add_mean(table, row.group, f"{row.group}: mean")
+        self._add_mean(table, "", "geometric mean of all rows")
+        return table
+
+    def _cells(self, finding: Finding) -> Iterator[str]:
+        for side in self.sides:
+            yield _duration(finding.time(side))
+            if side != OURS:
+                yield _times(finding.ratio(side))
+
+    def _add_mean(self, table: Table, group: str, name: str) -> None:
+        means = [cell for peer in self.peers for cell in ("", _times(self.mean(peer, group)))]
+        table.add_row(name, "", *([""] if OURS in self.sides else []), *means, style="bold", end_section=True)
+
+    def _notes(self) -> list[str]:
+        return list(dict.fromkeys(finding.row.note for finding in self.findings if finding.row.note))
+
+    def _caption(self) -> str:
+        return "\n".join(rf"\[{number}] {note}" for number, note in enumerate(self._notes(), 1))
+
+
+# The process that measures
+
+
+def work_off(job: dict[str, Any]) -> None:
+    """Measure the rows of `job`; a line of JSON for each."""
+    evmone = Path(job["evmone"]) if job["evmone"] else None
+    sides = [make_side(name, engine=job["engine"], evmone=evmone) for name in job["sides"]]
+    print(json.dumps({side.name: side.version for side in sides}), flush=True)
+    for index in job["rows"]:
+        row = ROWS[index]
+        work = row.make(row.quick if job["quick"] else row.count)
+        wanted = [side for side in sides if side.name not in job["done"].get(str(index), [])]
+        found = measure(work, wanted, rounds=job["rounds"], budget=job["budget"])
+        print(json.dumps([index, {name: one.to_json() for name, one in found.items()}]), flush=True)
+
+
+def run_process(job: dict[str, Any]) -> Iterator[Any]:
+    """The lines that a fresh process writes about `job`. Raises `SystemExit` if it does not end well."""
+    command = [sys.executable, __file__, "--worker"]
+    environment = {**os.environ, **KEPT_MEMORY}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(job))
+        process.stdin.close()
+        for line in process.stdout:
+            yield json.loads(line)
+    if process.returncode:
+        raise SystemExit(f"a measuring process ended with {process.returncode}")
+
+
+def compare(options: argparse.Namespace, rows: list[Row], sides: list[str], progress: Progress) -> Comparison:
+    """Measure `rows` on `sides` in as many processes as `options` says.
+
+    A side that spent its whole time on a row in one process, and is slow beyond doubt, sits out the others.
+    """
+    comparison = Comparison(sides, [Finding(row) for row in rows])
+    by_index = {ROWS.index(finding.row): finding for finding in comparison.findings}
+    job: dict[str, Any] = {
+        "engine": options.engine,
+        "evmone": str(options.evmone or ""),
+        "sides": sides,
+        "rows": list(by_index),
+        "quick": options.quick,
+        "rounds": options.rounds,
+        "budget": int(options.seconds * 1e9),
+        "done": {},
+    }
+    task = progress.add_task("measuring", total=len(rows) * options.processes)
+    for _ in range(options.processes):
+        lines = run_process(job)
+        comparison.versions = next(lines)
+        for index, found in lines:
+            for side, measured in found.items():
+                by_index[index].add(side, measured)
+                if measured["runs"] and measured["ns"] >= job["budget"]:
+                    job["done"].setdefault(str(index), []).append(side)
+            progress.update(task, advance=1, description=by_index[index].row.name)
+    return comparison
+
+
+# What is shown
+
+
+def processor() -> str:
+    """What the machine calls its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _columns(sides: list[str]) -> Iterator[str]:
+    for side in sides:
+        yield side
+        if side != OURS:
+            yield "ratio"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else float(f"{ratio:.{JSON_DIGITS}g}")
+
+
+def _duration(ns: float | None) -> str:
+    """With three digits, in the unit that suits."""
+    if ns is None:
+        return "-"
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{_three_digits(ns / size)} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return "-"
+    text = f"{_three_digits(ratio)}x"
+    return f"[red]{text}[/red]" if ratio < 1 else text
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+# The command
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", help=f"of {', '.join(PEERS)}, with commas; by default those that are installed")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="WORD", help="rows or groups whose name has the word")
+    parser.add_argument("--list", action="store_true", help="name the rows and do nothing")
+    parser.add_argument("--engine", default="auto", choices=("auto", "native", "reference"), help="of vmloom")
+    parser.add_argument("--evmone", type=Path, default=os.environ.get("EVMONE_LIBRARY") or None, metavar="PATH")
+    parser.add_argument("--processes", type=int, default=3, help="fresh processes (default 3)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each side in a process (default 7)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one side on a row, per process (default 1)")
+    parser.add_argument("--quick", action="store_true", help="little work, once: shows that all run, not how fast")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.processes, options.rounds, options.seconds = 1, 1, 0.0
+    options.sides = [OURS, *_peers(parser, options)]
+    return options
+
+
+def _peers(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
+    if options.peers is None:
+        return [peer for peer in PEERS if is_installed(peer, options.evmone)]
+    asked = [peer for peer in options.peers.split(",") if peer]
+    for peer in asked:
+        if peer not in PEERS:
+            parser.error(f"unknown peer {peer!r}; known: {', '.join(PEERS)}")
+        if not is_installed(peer, options.evmone):
+            how = "name its library with --evmone or EVMONE_LIBRARY" if peer == "evmone" else "uv sync --group bench"
+            parser.error(f"{peer} is not installed: {how}")
+    return asked
+
+
+def main() -> int:
+    """Measure and show; 1 if the sides do not agree."""
+    options = parse()
+    if options.worker:
+        work_off(json.load(sys.stdin))
+        return 0
+    try:
+        rows = chosen(options.rows)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}; --list names them") from None
+    if options.list:
+        print("\n".join(f"{row.group}: {row.name}" for row in rows))
+        return 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        comparison = compare(options, rows, options.sides, progress)
+    if options.json:
+        print(json.dumps(comparison.to_json(), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(comparison.table())
+    for fault in comparison.faults():
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if comparison.faults() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
