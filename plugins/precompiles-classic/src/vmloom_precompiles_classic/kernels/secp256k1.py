@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from vmloom.kernel import (
+    U128_MAX,
     U256_MAX,
     U512_MAX,
     Ptr,
@@ -27,43 +28,47 @@ from vmloom.kernel import (
     u512,
 )
 
-from .field256 import DIGITS, NEGATIVE, inverse, multiply, signed_digits, square
+from .field256 import DIGITS, NEGATIVE, inverse, signed_digits, square
 from .secp256k1_table import GX, GY, N, P, odd_multiples, times_power_of_two
 
 C: Final = (1 << 256) - P
 """2**256 modulo P"""
+HIGH_HALF: Final = U256_MAX - U128_MAX
 NEGATED_INVERSE_OF_P: Final = -pow(P, -1, 1 << 64) % (1 << 64)
 NEGATED_INVERSE_OF_N: Final = -pow(N, -1, 1 << 64) % (1 << 64)
 N_COMPLEMENT: Final = (1 << 256) - N
 
-# The field
+# The field. Products are first shortened, to a bit more than 256 bits; sums of such are then folded once.
+
+ZERO: Final = P << 37
+"""A zero that is more than the sum of three short numbers, so that they can be subtracted from it."""
 
 
 @inline
-def reduce(t: u512) -> u256:
-    """`t` modulo P."""
-    return fold(u512(u256(t)) + (t >> 256) * C)
+def short(t: u512) -> u512:
+    """`t` modulo P, below 2**290."""
+    return u512(u256(t)) + (t >> 256) * C
 
 
 @inline
 def fold(t: u512) -> u256:
-    """`t`, below 2**290, modulo P."""
+    """`t`, below 2**300, modulo P."""
     t = u512(u256(t)) + u128(u64(t >> 256)) * C
-    if t >> 256 != 0:  # as good as never; what is left is small, so that there is no further carry
-        t = t + C
-    return u256(t)
+    carry = u64(0 - u64(t >> 256)) & C
+    # After a carry, less than 2**80 is left.
+    return u256(t) & HIGH_HALF | u128(u128(t) + carry)
 
 
 @inline
 def mul(x: u256, y: u256) -> u256:
     """The product x * y."""
-    return reduce(multiply(x, y))
+    return fold(short(u512(x) * y))
 
 
 @inline
 def sqr(x: u256) -> u256:
     """The square x * x."""
-    return reduce(square(x))
+    return fold(short(square(x)))
 
 
 @inline
@@ -75,11 +80,11 @@ def add(x: u256, y: u256) -> u256:
 @inline
 def sub(x: u256, y: u256) -> u256:
     """The difference x - y."""
+    # What is above 256 bits is 0, or all ones for a borrow.
     t = (u512(x) - y) & U512_MAX
-    t = (u512(u256(t)) - (u64(t >> 256) & C)) & U512_MAX  # what is above 256 bits is 0, or all ones for a borrow
-    if t >> 256 != 0:  # as good as never
-        t = (t - C) & U512_MAX
-    return u256(t)
+    t = (u512(u256(t)) - (u64(t >> 256) & C)) & U512_MAX
+    # After a second borrow, the high half is all ones and the low half nearly so.
+    return u256(t) & HIGH_HALF | u128(u128(t) - (u64(t >> 256) & C))
 
 
 @inline
@@ -136,7 +141,7 @@ def root(x: u256) -> u256:
 @outline
 def mul_scalars(x: u256, y: u256) -> u256:
     """x * y modulo N, below N."""
-    t = multiply(x, y)
+    t = u512(x) * y
     t = u512(u256(t)) + (t >> 256) * N_COMPLEMENT  # below 2**386
     t = u512(u256(t)) + (t >> 256) * N_COMPLEMENT  # below 2**260
     t = u512(u256(t)) + (t >> 256) * N_COMPLEMENT  # below 2**256 + 2**134
@@ -195,15 +200,16 @@ class Point:
 @outline
 def double(p: Point) -> None:
     """Add `p` to itself. There is no point of order 2."""
+    x = p.x
     y = p.y
     s = sqr(y)
-    x2 = sqr(p.x)
-    slope = half(fold(u512(x2) * 3))
-    t = sub(0, mul(s, p.x))
-    x = add(sqr(slope), fold(u512(t) << 1))
+    xs = short(u512(x) * s)
+    slope = half(fold((short(square(x)) * 3) & U512_MAX))
+    slope_2 = short(square(slope))
     p.z = mul(y, p.z)
-    p.x = x
-    p.y = sub(0, add(mul(add(t, x), slope), sqr(s)))
+    p.x = fold((slope_2 + 2 * (ZERO - xs)) & U512_MAX)
+    below = fold((3 * (ZERO - xs) + slope_2) & U512_MAX)  # the new x minus x * s
+    p.y = fold((ZERO - short(u512(below) * slope) - short(square(s))) & U512_MAX)
 
 
 @outline
@@ -213,15 +219,17 @@ def add_affine(p: Point, x: u256, y: u256, z: u256) -> u256:
     z is p.z, unless the coordinates of `p` and of (x, y) are scaled differently.
     """
     zz = sqr(z)
-    h = sub(mul(x, zz), p.x)
-    i = sub(p.y, mul(y, mul(zz, z)))
+    h = fold((short(u512(x) * zz) + ZERO - p.x) & U512_MAX)
+    i = fold((ZERO + p.y - short(u512(mul(y, z)) * zz)) & U512_MAX)
     if is_zero(h):
         return add_same_x(p, is_zero(i))
-    minus_hh = sub(0, sqr(h))
-    hhh = mul(minus_hh, h)
-    t = mul(p.x, minus_hh)
-    p.x = add(add(sqr(i), hhh), fold(u512(t) << 1))
-    p.y = add(mul(add(t, p.x), i), mul(hhh, p.y))
+    minus_hh = fold((ZERO - short(square(h))) & U512_MAX)
+    hhh = short(u512(minus_hh) * h)
+    t = short(u512(p.x) * minus_hh)
+    sum_of_x = (short(square(i)) + hhh + t) & U512_MAX
+    p.x = fold((sum_of_x + t) & U512_MAX)
+    above = fold((sum_of_x + t + t) & U512_MAX)
+    p.y = fold((short(u512(above) * i) + short(u512(fold(hhh)) * p.y)) & U512_MAX)
     p.z = mul(p.z, h)
     return h
 
@@ -374,13 +382,14 @@ def recover(message_hash: u256, odd: bool, r: u256, s: u256, public_key: Ptr[u8]
         return False
     y = normal(y)
     if (y & 1 != 0) != odd:
-        y = P - y
+        y = (P - y) & U256_MAX
 
     # key = (s * point - hash * G) / r
     inverse_of_r = inverse(r, N, NEGATED_INVERSE_OF_N)
     p = local(Point, 1)[0]
     hash_scalar = mul_scalars(message_hash, inverse_of_r)
-    combine(p, N - hash_scalar if hash_scalar != 0 else u256(0), mul_scalars(s, inverse_of_r), r, y)
+    minus_hash = (N - hash_scalar) & U256_MAX if hash_scalar != 0 else u256(0)
+    combine(p, minus_hash, mul_scalars(s, inverse_of_r), r, y)
     if p.z == 0:
         return False
     inverse_of_z = inverse(normal(p.z), P, NEGATED_INVERSE_OF_P)
