@@ -1,0 +1,133 @@
+"""The comparison with other EVMs: every row runs, what differs is found, and what is shown is what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / "evm.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a module of the benchmarks, which are scripts and not installed."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def test_every_row_runs_and_succeeds(module: Callable[[str], Any]) -> None:
+    done = compare("--quick", "--engine", "reference", "--peers", "", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rows = module("suite.rows").ROWS
+    assert [row["row"] for row in report["rows"]] == [row.name for row in rows]
+    assert all(row["agree"] and row["seconds"]["vmloom"] > 0 for row in report["rows"])
+    assert report["versions"].keys() == {"vmloom"}
+
+
+def test_peers_agree_on_every_row() -> None:
+    peers = [name for name, library in (("pyrevm", "pyrevm"), ("py-evm", "eth")) if importlib.util.find_spec(library)]
+    if not peers:
+        pytest.skip("no peer is installed: uv run --group bench pytest tests/integration/test_benchmarks.py")
+    done = compare("--quick", "--engine", "reference", "--peers", ",".join(peers), "--json")
+    assert (done.returncode, json.loads(done.stdout)["faults"]) == (0, []), done.stderr
+
+
+def test_rows_are_chosen_by_words() -> None:
+    listed = compare("--list", "--rows", "ERC-20", "blocks").stdout.splitlines()
+    assert "contracts: ERC-20 mint x 2,000" in listed
+    assert "blocks: 1,000 value transfers" in listed
+    assert all("ERC-20" in line or line.startswith("blocks") for line in listed)
+
+
+def test_unknown_row_and_peer_are_refused() -> None:
+    assert "no row is called like 'fibonacci'" in compare("--rows", "fibonacci").stderr
+    unknown = compare("--peers", "geth")
+    assert unknown.returncode == 2
+    assert "unknown peer 'geth'; known: pyrevm, py-evm, evmone" in unknown.stderr
+
+
+def test_table_shows_times_of_peers(module: Callable[[str], Any]) -> None:
+    evm, rows = module("evm"), module("suite.rows").chosen(["ray tracer", "one token swap"])
+    comparison = evm.Comparison(["vmloom", "pyrevm"], [evm.Finding(row) for row in rows])
+    for finding in comparison.findings:
+        for side, ns in (("vmloom", 2_500_000.0), ("pyrevm", 5_000_000.0)):
+            finding.add(side, {"failure": "", "ns": ns, "runs": 7, "outcome": [True, 1234, 0, "", ""]})
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(comparison.table())
+    text = console.export_text()
+    assert "ray tracer" in text
+    assert "1,234" in text
+    assert "2.50 ms" in text
+    assert text.count("2.00x") == 5  # two rows, the means of their groups, and of all
+    assert comparison.to_json()["geometric_means"] == {"pyrevm": 2.0}
+    assert not comparison.faults()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fault"),
+    [
+        ([True, 1235, 0, "", ""], "gas differs: vmloom 1234, pyrevm 1235"),
+        ([True, 1234, 4800, "", ""], "refund differs: vmloom 0, pyrevm 4800"),
+        ([True, 1234, 0, "ff", ""], "return data differs: vmloom , pyrevm ff"),
+        ([True, 1234, 0, "", "aa"], "logs differs: vmloom , pyrevm aa"),
+        ([False, 1234, 0, "", ""], "pyrevm: the run failed"),
+    ],
+)
+def test_what_differs_is_a_fault(module: Callable[[str], Any], outcome: list[Any], fault: str) -> None:
+    evm, rows = module("evm"), module("suite.rows").chosen(["ray tracer"])
+    finding = evm.Finding(rows[0])
+    finding.add("vmloom", {"failure": "", "ns": 1.0, "runs": 1, "outcome": [True, 1234, 0, "", ""]})
+    finding.add("pyrevm", {"failure": "", "ns": 1.0, "runs": 1, "outcome": outcome})
+    assert f"ray tracer: {fault}" in list(finding.faults())
+
+
+def test_side_that_fails_is_a_fault_and_one_that_cannot_is_none(module: Callable[[str], Any]) -> None:
+    measure, sides, work = module("comparison").measure, module("peers.side"), module("suite.work")
+
+    class Side:
+        def __init__(self, name: str, error: Exception | None) -> None:
+            self.name, self.version, self.error = name, "1", error
+
+        def prepare(self, work: Any) -> Any:
+            if self.error:
+                raise self.error
+            outcome = sides.Outcome(True, 1, 0, b"", b"")
+            return sides.Prepared(lambda: None, lambda: None, lambda _: outcome)
+
+    them = [Side("good", None), Side("broken", RuntimeError("no")), Side("lesser", sides.Unsupported("never"))]
+    found = measure(work.Call({}), them, rounds=2, budget=10**9)
+    assert len(found["good"].times) > 2
+    assert found["broken"].failure.startswith("RuntimeError: no")
+    assert found["lesser"].failure == "cannot: never"
+
+    evm, rows = module("evm"), module("suite.rows").chosen(["ray tracer"])
+    finding = evm.Finding(rows[0])
+    for name, measured in found.items():
+        finding.add(name, measured.to_json())
+    (fault,) = finding.faults()
+    assert fault.startswith("ray tracer: broken: RuntimeError: no")
+
+
+def test_refunds_are_capped_as_transactions_have_it(module: Callable[[str], Any]) -> None:
+    """EIP-3529: a fifth of all gas used, of which 21,000 and the price of call data are a part."""
+    side = module("peers.side")
+    assert side.intrinsic_gas(bytes(3) + b"\x01" * 2) == 21_000 + 3 * 4 + 2 * 16
+    assert side.capped_refund(29_000, 4_800, b"") == 4_800
+    assert side.capped_refund(29_000, 48_000, b"") == 10_000
+    assert side.capped_refund(29_000, -5, b"") == 0
