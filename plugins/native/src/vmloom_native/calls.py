@@ -27,7 +27,7 @@ from .kinds import (
     Reference,
     memory_size,
 )
-from .operators import Refused, binary, cast, convert, join, settle
+from .operators import Refused, binary, cast, convert, join, settle, truth
 from .tree import Builtin, Constant, Expression, Frame, PointerCall, Read
 
 if TYPE_CHECKING:
@@ -228,6 +228,12 @@ def _pointer(at: Expressions, node: ast.Call) -> Expression:
     return Builtin(Pointer(kind), 0, 0, node.lineno, "pointer", (convert(address, U64),))
 
 
+def _unlikely(at: Expressions, node: ast.Call) -> Expression:
+    (value,) = _given(at, node, "unlikely", 1)
+    value = truth(value)
+    return value if isinstance(value, Constant) else Builtin(BOOL, 0, 1, node.lineno, "unlikely", (value,))
+
+
 def _local(at: Expressions, node: ast.Call) -> Expression:
     if len(node.args) != 2:
         raise Refused("`local` takes 2 argument(s) in the kernel language")
@@ -253,5 +259,6 @@ BUILTINS: dict[str, Callable[[Expressions, ast.Call], Expression]] = {
     "address_of": _of_pointer("address_of", U64),
     "pointer": _pointer,
     "local": _local,
+    "unlikely": _unlikely,
 }
 """The markers that are not translated but known, by name."""

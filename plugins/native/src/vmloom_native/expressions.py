@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from vmloom.kernel.subset import KernelError
 
-from .kinds import BOOL, BYTES, NOTHING, U64, U256, U512, VIEW, Integer, Kind, Pointer, Reference, kind_of, memory_size
+from .kinds import BOOL, BYTES, NOTHING, U64, VIEW, Integer, Kind, Pointer, Reference, kind_of, memory_size
 from .operators import Refused, binary, choose, compare, convert, truth
 from .tree import (
     Body,
     Builtin,
     Call,
     Constant,
-    Conversion,
     Element,
     Expression,
-    Let,
     Local,
     Logic,
     Negation,
-    Operation,
     Read,
     TableStart,
     literal,
@@ -150,36 +147,15 @@ class Expressions:
         return binary(name, a, b, line, self.kernel)
 
     def kernel(self, name: str, a: Expression, b: Expression) -> Expression:
-        """A call of one of our division kernels. `remainder_u512` takes its dividend in two halves."""
+        """A call of one of our division kernels."""
         module = importlib.import_module("vmloom_native.wide.divide")
         function = self.program.function(getattr(module, name))
         self.body.calls[function] = True
-        arguments = [a, b]
-        if len(function.arguments) == 3:
-            arguments = [*self.halves(a), b]
-        for it in arguments:
+        for it in (a, b):
             if isinstance(it, Local) and it.name.startswith("division."):
                 self.body.locals[it.name] = it.kind
-        kinds = [kind for _, kind in function.arguments]
-        given = tuple(convert(it, kind) for it, kind in zip(arguments, kinds, strict=True))
+        given = tuple(convert(it, kind) for it, kind in zip((a, b), function.parameters, strict=True))
         return made_call(function, given, a.line)
-
-    def halves(self, value: Expression) -> list[Expression]:
-        """The upper and the lower 256 bits of a u512, which is computed once."""
-        hidden = self.hidden("dividend", U512)
-        now = Local(U512, value.low, value.high, value.line, hidden)
-        shift = Constant(U512, 256, 256, value.line, literal=False)
-        high = Operation(U512, value.low >> 256, value.high >> 256, value.line, ">>", now, shift)
-        first = Let(
-            U256,
-            high.low,
-            high.high,
-            value.line,
-            hidden,
-            value,
-            Conversion(U256, high.low, high.high, value.line, high),
-        )
-        return [first, Conversion(U256, 0, U256.high, value.line, now)]
 
     def condition(self, node: ast.expr) -> Expression:
         """`node` where only its truth counts."""
@@ -308,8 +284,8 @@ class Expressions:
             address, kind, embedded = field
             return address if embedded else self.read(address, kind, node.lineno)
         found = self.member(base.kind, node.attr)
-        if isinstance(found, property) and found.fget:
-            return self.call_method(found.fget, base, [], node.lineno)
+        if isinstance(found, property):
+            return self.call_getter(base, found, node.lineno)
         if isinstance(found, int):
             return literal(found if isinstance(found, bool) else int(found), node.lineno)
         raise Refused(f"`{base.kind}` has no field `{node.attr}`")
@@ -340,6 +316,12 @@ class Expressions:
         base = self.expression(target.value)
         found = self.member(base.kind, target.attr)
         return (base, found) if isinstance(found, property) else None
+
+    def call_getter(self, base: Expression, found: property, line: int) -> Expression:
+        """Read a property."""
+        if found.fget is None:
+            raise Refused("the property cannot be read")
+        return self.call_method(found.fget, base, [], line)
 
     def call_setter(self, base: Expression, found: property, value: Expression, line: int) -> Expression:
         """Assign a property."""

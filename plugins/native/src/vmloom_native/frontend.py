@@ -146,20 +146,26 @@ class Frontend(Expressions):
             self.assign(target.id, self.binary(name, current, self.expression(node.value), node), node)
             return
         if found := self.assigned_property(target):
-            current = self.expression(ast.copy_location(ast.Attribute(target.value, target.attr, ast.Load()), target))
-            value = self.binary(name, current, self.expression(node.value), node)
-            self.out.append(Evaluate(node.lineno, self.call_setter(*found, value, node.lineno)))
+            base, changed = self.kept(found[0], node), found[1]
+            value = self.binary(name, self.call_getter(base, changed, node.lineno), self.expression(node.value), node)
+            self.out.append(Evaluate(node.lineno, self.call_setter(base, changed, value, node.lineno)))
             return
         address, kind = self.place(target)
         if not (
-            isinstance(address, Element) and isinstance(address.base, Local) and isinstance(address.index, Constant)
+            isinstance(address, Element) and isinstance(address.index, Constant) and isinstance(address.base, Local)
         ):
-            hidden = self.hidden("place", address.kind)
-            self.out.append(Assign(node.lineno, hidden, address))
-            address = Local(address.kind, 0, 0, node.lineno, hidden)
+            address = self.kept(address, node)
         current = self.read(address, kind, node.lineno)
         value = convert(self.binary(name, current, self.expression(node.value), node), kind)
         self.out.append(Write(node.lineno, address, value))
+
+    def kept(self, value: Expression, node: ast.stmt) -> Expression:
+        """A local that holds `value`, so that it is computed once."""
+        if isinstance(value, Local):
+            return value
+        hidden = self.hidden("kept", value.kind)
+        self.out.append(Assign(node.lineno, hidden, value))
+        return Local(value.kind, 0, 0, node.lineno, hidden)
 
     # Control flow
 

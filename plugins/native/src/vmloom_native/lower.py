@@ -7,7 +7,7 @@ behaviour but for addresses that are wrong: division by zero and shifts beyond t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .kinds import NOTHING, U64, Integer, Kind, alignment, memory_type
 from .tree import (
@@ -45,8 +45,11 @@ from .tree import (
 if TYPE_CHECKING:
     from .program import FunctionRef, Program
 
-RARELY, OFTEN = 1, 2000
-"""Weights of a branch one of whose sides halts."""
+Weights: TypeAlias = "tuple[int, int] | None"
+"""How often a branch goes each way, where that is known."""
+
+RARE: Weights = (1, 2000)
+USUAL: Weights = (2000, 1)
 
 PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 OPCODES = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
@@ -82,7 +85,7 @@ class _Lowering:
         self.entry: list[str] = []
         self.lines: list[str] = []
         self.count = 0
-        self.label = "start"
+        self.label = ".start"
         self.loops: list[tuple[str, str]] = []
         self.slots = body.assigned | set(body.locals)
 
@@ -96,7 +99,7 @@ class _Lowering:
         self.block(self.body.statements)
         if self.label:
             self.end("ret void" if self.function.result == NOTHING and not self.function.halts else self.no_result())
-        return "\n".join(("entry:", *self.entry, "  br label %start", "start:", *self.lines)) + "\n"
+        return "\n".join((".entry:", *self.entry, "  br label %.start", ".start:", *self.lines)) + "\n"
 
     def no_result(self) -> str:
         return "ret i64 0" if self.function.result == NOTHING else "unreachable"
@@ -165,7 +168,7 @@ class _Lowering:
 
     def choose(self, it: If) -> None:
         then, otherwise, after = self.labels("then", "else", "after")
-        weights = ("", RARELY, OFTEN) if halts(it.then) else ("", OFTEN, RARELY) if halts(it.otherwise) else ()
+        weights = RARE if halts(it.then) else USUAL if halts(it.otherwise) else None
         self.branch(it.test, then, otherwise if it.otherwise else after, weights)
         self.begin(then)
         self.block(it.then)
@@ -182,7 +185,7 @@ class _Lowering:
     def loop(self, it: Loop) -> None:
         head, body, step, after = self.labels("head", "body", "step", "after")
         self.begin(head)
-        self.branch(it.test, body, after, ())
+        self.branch(it.test, body, after, None)
         self.begin(body)
         self.loops.append((step, after))
         self.block(it.body)
@@ -220,21 +223,23 @@ class _Lowering:
     def continue_(self, _: Continue) -> None:
         self.end(f"br label %{self.loops[-1][0]}")
 
-    def branch(self, test: Expression, then: str, otherwise: str, weights: tuple[Any, ...]) -> None:
+    def branch(self, test: Expression, then: str, otherwise: str, weights: Weights) -> None:
         """Go to one of two blocks. `and`, `or` and `not` become branches of their own."""
         match test:
             case Constant():
                 self.end(f"br label %{then if test.value else otherwise}")
             case Negation(operand=operand):
-                self.branch(operand, otherwise, then, weights and ("", weights[2], weights[1]))
+                self.branch(operand, otherwise, then, weights and weights[::-1])
+            case Builtin(name="unlikely", arguments=(operand,)):
+                self.branch(operand, then, otherwise, RARE)
             case Logic(name=name, left=left, right=right):
                 (middle,) = self.labels("test")
-                cold = weights if weights and (weights[1] == RARELY) == (name == "or") else ()
-                self.branch(left, *((middle, otherwise) if name == "and" else (then, middle)), cold)
+                first = weights if (weights == RARE) == (name == "or") else None
+                self.branch(left, *((middle, otherwise) if name == "and" else (then, middle)), first)
                 self.begin(middle)
                 self.branch(right, then, otherwise, weights)
             case _:
-                profile = f', !prof !{{!"branch_weights", i32 {weights[1]}, i32 {weights[2]}}}' if weights else ""
+                profile = f", {_profile(weights)}" if weights else ""
                 self.end(f"br i1 {self.value(test)}, label %{then}, label %{otherwise}{profile}")
 
     # Expressions
@@ -313,11 +318,11 @@ class _Lowering:
         return self.merge(it, it.kind)
 
     def choice(self, it: Choice) -> str:
-        if simple(it.then) and simple(it.otherwise):
+        if simple(it.then) and simple(it.otherwise) and not _hinted(it.test):
             test, then, otherwise = self.value(it.test), self.value(it.then), self.value(it.otherwise)
             return self.emit(f"select i1 {test}, {it.kind.llvm} {then}, {it.kind.llvm} {otherwise}")
         then_label, else_label, after = self.labels("then", "else", "after")
-        self.branch(it.test, then_label, else_label, ())
+        self.branch(it.test, then_label, else_label, None)
         sides = []
         for label, side in ((then_label, it.then), (else_label, it.otherwise)):
             self.begin(label)
@@ -330,7 +335,7 @@ class _Lowering:
     def merge(self, it: Expression, kind: Kind) -> str:
         """A condition as a value."""
         true, false, after = self.labels("true", "false", "after")
-        self.branch(it, true, false, ())
+        self.branch(it, true, false, None)
         self.begin(true)
         self.end(f"br label %{after}")
         self.begin(false)
@@ -359,8 +364,7 @@ class _Lowering:
         status = result if nothing else self.emit(f"extractvalue {type_} {result}, 0")
         halted, on = self.labels("halted", "on")
         test = self.emit(f"icmp ne i64 {status}, 0")
-        weights = f'!prof !{{!"branch_weights", i32 {RARELY}, i32 {OFTEN}}}'
-        self.end(f"br i1 {test}, label %{halted}, label %{on}, {weights}")
+        self.end(f"br i1 {test}, label %{halted}, label %{on}, {_profile(RARE)}")
         self.begin(halted)
         self.stop_with(status)
         self.begin(on)
@@ -448,6 +452,9 @@ class _Lowering:
     def is_null(self, _: Builtin, pointer: str) -> str:
         return self.emit(f"icmp eq ptr {pointer}, null")
 
+    def unlikely(self, _: Builtin, value: str) -> str:
+        return value
+
     def address_of(self, _: Builtin, pointer: str) -> str:
         return self.emit(f"ptrtoint ptr {pointer} to i64")
 
@@ -475,6 +482,11 @@ class _Lowering:
         return self.intrinsic("void", "llvm.memset.p0.i64", f"ptr {target}, i8 {byte}, i64 {size}, i1 false")
 
 
+def _profile(weights: Weights) -> str:
+    then, otherwise = weights or (1, 1)
+    return f'!prof !{{!"branch_weights", i32 {then}, i32 {otherwise}}}'
+
+
 def simple(value: Expression) -> bool:
     """Whether it may be computed in vain: cheap, and without effects or memory."""
     match value:
@@ -487,6 +499,10 @@ def simple(value: Expression) -> bool:
         case Operation(name=name, left=left, right=right):
             return name not in ("//", "%", "*") and simple(left) and simple(right)
     return False
+
+
+def _hinted(test: Expression) -> bool:
+    return isinstance(test, Builtin) and test.name == "unlikely"
 
 
 def _narrow(kind: Kind) -> bool:
@@ -536,6 +552,7 @@ _BUILTINS: dict[str, Callable[..., str]] = {
     "min": _Lowering.extreme,
     "max": _Lowering.extreme,
     "is_null": _Lowering.is_null,
+    "unlikely": _Lowering.unlikely,
     "address_of": _Lowering.address_of,
     "pointer": _Lowering.pointer,
     "view": _Lowering.view,
