@@ -11,8 +11,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import platform
-import secrets
 import sys
 import threading
 import time
@@ -60,7 +58,7 @@ def source_digest(*modules: str) -> bytes:
             digest.update(f"{name} {below} {len(data)} ".encode())
             digest.update(data)
             if _STARTED < path.stat().st_mtime <= time.time():
-                digest.update(secrets.token_bytes(32))
+                digest.update(os.urandom(32))
     return digest.digest()
 
 
@@ -88,7 +86,7 @@ def host() -> bytes:
             processor(),
             processor_features(),
             importlib.metadata.version("llvmlite"),
-            platform.python_implementation(),
+            sys.implementation.name,
             ".".join(map(str, sys.version_info)),
             source_digest("vmloom.kernel", "vmloom_native"),
         )

@@ -11,11 +11,9 @@ import contextlib
 import hashlib
 import hmac
 import os
-import secrets
 import stat
 import struct
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -301,7 +299,7 @@ def _open(path: Path) -> Any:
 
 def _write(path: Path, data: bytes) -> None:
     """Put a file in place at once, so that nobody ever reads a part of it. Raises `OSError`."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")  # mode 0600
+    descriptor, name = _temporary(path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -309,6 +307,13 @@ def _write(path: Path, data: bytes) -> None:
     except BaseException:
         _removed(Path(name))
         raise
+
+
+def _temporary(folder: Path) -> tuple[int, str]:
+    """A new file that only this user may read, open for writing. Raises `OSError`."""
+    import tempfile  # brings much with it that a warm start does not need
+
+    return tempfile.mkstemp(dir=folder, suffix=".tmp")
 
 
 def _removed(path: Path) -> bool:
@@ -374,10 +379,10 @@ def _secret_of(folder: Path, *, create: bool) -> bytes:
 
 def _make_secret(path: Path) -> None:
     """Put a new secret in place, unless another process was first: all must end up with the same."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    descriptor, name = _temporary(path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
+            file.write(os.urandom(32))
         try:
             os.link(name, path)  # fails if it is there, which `replace` would not
         except FileExistsError:
