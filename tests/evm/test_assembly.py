@@ -183,7 +183,7 @@ def test_report_shows_the_program_and_the_end_of_its_trace(evm: EvmUnderTest) ->
     fresh = evm.at("berlin")
     fresh.run(sstore(0, 1) + repeat(30, Bytecode()) + add, gas=99_999)
     report = evm.report().split("\n")  # of the last run of the family
-    assert report[0].startswith("fork berlin, engine reference: stack underflow, 99999 gas used")
+    assert report[0].startswith(f"fork berlin, engine {evm.vm.config.engine}: stack underflow, 99999 gas used")
     assert report[1] == "99999 gas, 0 wei, depth 0, input 0x"
     assert "0004  SSTORE" in report
     assert report[-1].startswith('{"output":"","gasUsed":"0x1869f"')

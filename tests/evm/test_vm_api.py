@@ -27,7 +27,7 @@ from vmloom import (
     VmVersion,
 )
 from vmloom.errors import CodeTooLarge, ConfigError, GasEstimationError, InvalidCode, ProhibitedOpcode
-from vmloom.kernel import u256
+from vmloom.kernel import U64_MAX, U256_MAX, u64, u256
 from vmloom_evm import AccountOverride, Evm, EvmConfig
 from vmloom_evm.assembly import (
     Bytecode,
@@ -76,7 +76,7 @@ EOA = (0xE0A).to_bytes(20, "big")
 
 
 def triple(x: u256) -> u256:
-    return (3 * x) & (2**256 - 1)
+    return (3 * x) & U256_MAX
 
 
 def forty_two(m: Machine) -> u256:
@@ -85,11 +85,11 @@ def forty_two(m: Machine) -> u256:
 
 
 def add_four(a: u256, b: u256, c: u256, d: u256) -> u256:
-    return (a + b + c + d) & (2**256 - 1)
+    return (a + b + c + d) & U256_MAX
 
 
 def burn(m: Machine, amount: u256) -> None:
-    use_gas(m, amount)
+    use_gas(m, u64(min(amount, U64_MAX)))
 
 
 class Greeting(Precompile):

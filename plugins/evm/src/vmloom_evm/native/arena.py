@@ -1,0 +1,223 @@
+"""Frames and their memory: one region in which a child's memory begins where its parent's ends."""
+
+from __future__ import annotations
+
+from vmloom.kernel import Halt, Ptr, address_of, copy, fill, inline, is_null, outline, pointer, u8, u64, u160, u256
+
+from .layout import (
+    CODE_PADDING,
+    EVM_CODE,
+    GUEST,
+    KERNEL_PRECOMPILE,
+    NEED_CODE_BYTES,
+    NEED_CODE_ROOM,
+    NEED_LOG_BYTES,
+    NEED_LOG_ROOM,
+    NEED_MEMORY_ROOM,
+    NEED_RETURN_ROOM,
+    Code,
+    Frame,
+    Run,
+)
+from .table import find_account, find_code, index_code, mark_jump_destinations
+
+NEAR_PRECOMPILES = 1024
+"""Addresses below this are looked up in an array."""
+
+STACK_SPACING = 2048
+"""Items from one frame's stack to the next: a power of two above the stack limit, so that the address of an item
+tells how deep it lies."""
+
+
+@inline
+def end_of_memory(frame: Frame) -> Ptr[u8]:
+    """Where the memory of a child would begin."""
+    return frame.memory + frame.memory_words * 32
+
+
+@outline
+def need_memory(run: Run, size: u64) -> None:
+    """Stop until the region of memory has `size` more bytes than it has now."""
+    run.needed_bytes = size
+    raise Halt(NEED_MEMORY_ROOM)
+
+
+@inline
+def reserve_memory(run: Run, begin: Ptr[u8], size: u64) -> None:
+    """Make sure that the region of memory reaches `size` bytes beyond `begin`."""
+    if address_of(begin) + size > address_of(run.memory_end):
+        need_memory(run, size)
+
+
+@outline
+def grow_memory(frame: Frame, words: u64) -> None:
+    """Extend the frame's memory with zeros to `words` words."""
+    reserve_memory(frame.run, frame.memory, words * 32)
+    fill(end_of_memory(frame), 0, (words - frame.memory_words) * 32)
+    frame.memory_words = words
+
+
+@outline
+def open_child(
+    frame: Frame,
+    gas: u64,
+    caller: u160,
+    address: u160,
+    code_address: u160,
+    value: u256,
+    output_offset: u64,
+    output_size: u64,
+    is_static: bool,
+    memory: Ptr[u8],
+) -> Frame:
+    """Make the frame above `frame` ready, but for what it runs, and make it the current one."""
+    run = frame.run
+    account = find_account(run, address)
+    child = frame.child
+    child.pc = 0
+    child.gas = gas
+    child.top = child.bottom
+    child.memory = memory
+    child.memory_words = 0
+    child.account = account
+    child.refund = 0
+    child.kind = EVM_CODE
+    child.guest = 0
+    child.depth = frame.depth + 1
+    child.checkpoint = run.journal_count
+    child.output_offset = output_offset
+    child.output_size = output_size
+    child.is_static = is_static
+    child.is_create = False
+    child.address = address
+    child.caller = caller
+    child.code_address = code_address
+    child.value = value
+    run.frame = child
+    return child
+
+
+def run_code(frame: Frame, code: Code) -> None:
+    """Let the frame run `code`, whose jump destinations are found when it first runs."""
+    if is_null(code.jump_destinations):
+        analyse(frame.run, code)
+    frame.code = code.data
+    frame.code_size = code.size
+    frame.jump_destinations = code.jump_destinations
+
+
+@outline
+def analyse(run: Run, code: Code) -> None:
+    """Find the jump destinations of `code`."""
+    size = (code.size >> 3) + 1
+    bits = take_code_bytes(run, size)
+    fill(bits, 0, size)
+    mark_jump_destinations(code.data, code.size, bits)
+    code.jump_destinations = bits
+
+
+def take_code_bytes(run: Run, size: u64) -> Ptr[u8]:
+    """Room for `size` bytes that stay where they are."""
+    if size > run.code_bytes_left:
+        run.needed_bytes = size
+        raise Halt(NEED_CODE_BYTES)
+    taken = run.code_bytes
+    run.code_bytes = taken + size
+    run.code_bytes_left -= size
+    return taken
+
+
+def add_code(run: Run, data: Ptr[u8], size: u64, digest: u256) -> u64:
+    """Row of the code that is a copy of `size` bytes at `data`, whose keccak256 is `digest`."""
+    row = find_code(run, digest)
+    if row != 0:
+        return row
+    if run.code_count >= run.code_room:
+        raise Halt(NEED_CODE_ROOM)
+    kept = take_code_bytes(run, size + CODE_PADDING)
+    copy(kept, data, size)
+    fill(kept + size, 0, CODE_PADDING)
+    row = run.code_count
+    run.code_count += 1
+    code = run.codes[row]
+    code.data = kept
+    code.size = size
+    code.hash = digest
+    code.jump_destinations = pointer(u8, 0)
+    index_code(run, row)
+    return row
+
+
+@inline
+def find_precompile(run: Run, address: u160) -> u64:
+    """1 plus the number of the precompile at `address`, 0 if there is none."""
+    if address < NEAR_PRECOMPILES:
+        return run.near_precompiles[u64(address)]
+    if run.far_precompiles != 0:
+        return find_far_precompile(run, address)
+    return 0
+
+
+@outline
+def find_far_precompile(run: Run, address: u160) -> u64:
+    """`find_precompile` for addresses that the array does not reach."""
+    for number in range(run.precompile_count):
+        if run.precompiles[number].address == address:
+            return number + 1
+    return 0
+
+
+def choose_guest(frame: Frame, number: u64) -> None:
+    """Let the frame run the precompile 1 below `number`."""
+    frame.guest = number
+    frame.kind = KERNEL_PRECOMPILE if frame.run.precompiles[number - 1].is_kernel != 0 else GUEST
+
+
+@outline
+def give_output(frame: Frame, offset: u64, size: u64) -> None:
+    """Make a range of the frame's memory the return data."""
+    run = frame.run
+    if size > run.return_room:
+        run.needed_bytes = size
+        raise Halt(NEED_RETURN_ROOM)
+    copy(run.return_data, frame.memory + offset, size)
+    run.return_size = size
+
+
+@outline
+def add_log(frame: Frame, offset: u64, size: u64, count: u64, a: u256, b: u256, c: u256, d: u256) -> None:
+    """Append a log; its entry in the undo log is the caller's."""
+    run = frame.run
+    if run.log_count >= run.log_room:
+        raise Halt(NEED_LOG_ROOM)
+    if run.log_bytes_count + size > run.log_bytes_room:
+        run.needed_bytes = size
+        raise Halt(NEED_LOG_BYTES)
+    log = run.logs[run.log_count]
+    log.address = frame.address
+    log.count = count
+    log.offset = run.log_bytes_count
+    log.size = size
+    log.topics[0] = a
+    log.topics[1] = b
+    log.topics[2] = c
+    log.topics[3] = d
+    copy(run.log_bytes + run.log_bytes_count, frame.memory + offset, size)
+    run.log_count += 1
+    run.log_bytes_count += size
+
+
+def rebase_memory(run: Run, former: u64, size: u64, now: u64) -> None:
+    """Correct the pointers of all frames: `size` bytes of memory have moved from address `former` to `now`."""
+    for number in range(u64(run.frame.depth - run.frames[0].depth) + 2):
+        frame = run.frames[number]
+        frame.memory = moved(frame.memory, former, size, now)
+        frame.input = moved(frame.input, former, size, now)
+        frame.code = moved(frame.code, former, size, now)
+        frame.jump_destinations = moved(frame.jump_destinations, former, size, now)
+
+
+def moved(place: Ptr[u8], former: u64, size: u64, now: u64) -> Ptr[u8]:
+    """Where `place` has moved with the bytes it points at, which may be others that did not move."""
+    offset = u64(address_of(place) - former)
+    return pointer(u8, now + offset) if offset <= size else place

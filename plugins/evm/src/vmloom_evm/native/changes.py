@@ -1,0 +1,94 @@
+"""What native code laid down, read by Python: logs as events, changes of rows as changes of state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from vmloom import Event, StateChange
+from vmloom.kernel.memory import size_of
+
+from . import layout
+
+if TYPE_CHECKING:
+    from .state import NativeState
+
+CHANGE: Final = Struct("<QQQ24s32s32s32s")
+LOG: Final = Struct("<24sQQQ128s")
+assert size_of(layout.Change) == CHANGE.size
+assert size_of(layout.Log) == LOG.size
+
+EVM_NAME: Final = "evm"
+
+
+class Names:
+    """What numbers in native memory stand for: names of VMs, and codes that Python has seen, by row."""
+
+    def __init__(self) -> None:
+        self.vms: list[str] = ["", EVM_NAME]
+        self.codes: dict[int, bytes] = {0: b""}
+
+    def number_of(self, vm: str) -> int:
+        """The number of a VM's name."""
+        if vm not in self.vms:
+            self.vms.append(vm)
+        return self.vms.index(vm)
+
+
+def decode_events(logs: bytes, data: bytes) -> list[Event]:
+    """The logs in an array of `layout.Log`."""
+    events = []
+    for address, count, offset, size, topics in LOG.iter_unpack(logs):
+        words = tuple(int.from_bytes(topics[32 * n : 32 * n + 32], "little") for n in range(count))
+        events.append(Event(address[:20][::-1], words, data[offset : offset + size]))
+    return events
+
+
+def decode_changes(data: bytes, state: NativeState) -> Iterator[StateChange]:
+    """The changes in an array of `layout.Change`: accounts first, then words; what was changed back is left out."""
+    fields: dict[bytes, dict[int, tuple[int, int, int]]] = {}
+    words: dict[bytes, dict[int, tuple[int, int, int]]] = {}
+    epochs: dict[bytes, int] = {}
+    for kind, epoch, account_epoch, raw, key, former, now in CHANGE.iter_unpack(data):
+        address = raw[:20][::-1]
+        row = (int.from_bytes(key, "little"), int.from_bytes(former, "little"), int.from_bytes(now, "little"))
+        if kind == layout.SLOT:
+            epochs[address] = account_epoch
+            words.setdefault(address, {}).setdefault(row[0], (epoch, row[1], row[2]))
+        else:
+            fields.setdefault(address, {}).setdefault(kind, row)
+    for address, found in fields.items():
+        yield from _account_changes(address, found, state)
+    for address, slots in words.items():
+        cleared = fields.get(address, {}).get(layout.EPOCH)
+        for slot, (epoch, former, now) in slots.items():
+            begun = epochs[address] if cleared is None else cleared[1]
+            # A word of another epoch than that in which the run began was zero then.
+            old = former if epoch == begun else 0
+            if old != now:
+                yield StateChange(address, "storage", slot, old, now)
+
+
+def cleared_accounts(data: bytes) -> set[bytes]:
+    """The accounts whose storage was cleared, in an array of `layout.Change`."""
+    return {change[3][:20][::-1] for change in CHANGE.iter_unpack(data) if change[0] == layout.EPOCH}
+
+
+def _account_changes(
+    address: bytes, found: dict[int, tuple[int, int, int]], state: NativeState
+) -> Iterator[StateChange]:
+    """Those of one account, in the order of its fields."""
+    for kind, name in ((layout.FLAGS, "exists"), (layout.NONCE, "nonce"), (layout.BALANCE, "balance")):
+        if kind in found:
+            _, old, new = found[kind]
+            if old != new:
+                values: tuple[Any, Any] = (bool(old), bool(new)) if name == "exists" else (old, new)
+                yield StateChange(address, name, None, *values)
+    if layout.CODE in found:
+        vms, old, new = found[layout.CODE]
+        if old != new:
+            yield StateChange(address, "code", None, state.code_of_row(old), state.code_of_row(new))
+        former, now = state.names.vms[vms >> 64], state.names.vms[vms & layout.NO_EPOCH]
+        if former != now:
+            yield StateChange(address, "vm", None, former, now)

@@ -1,0 +1,472 @@
+"""The threaded driver: from the op table to an interpreter of one function for each opcode, each calling the next.
+
+Four values live in registers through the whole run: where the code goes on, where the stack ends, the gas left and
+the frame. Stack checks and static gas are made here from the row; the bodies are the op functions. Everything that
+is slow or rare is a kernel function of `run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from vmloom.kernel.memory import size_of
+from vmloom.kernel.structs import fields_of
+from vmloom_native.program import FunctionRef, Program
+
+from ..table import OpFunction, OpKind, OpRow
+from .arena import STACK_SPACING, add_log
+from .journal import record, reserve_journal
+from .layout import NEED, Frame, Run
+from .machine import Build, NativeMachine
+from .run import begin_op, halted, trace_after, trace_next
+from .table import find_account, locate_account, locate_slot, locate_transient
+
+STACK_MASK = STACK_SPACING * 32 - 1
+SIGNATURE = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
+COLD = '!{!"branch_weights", i32 1, i32 4000}'
+
+NEEDING: Final[frozenset[OpFunction]] = frozenset(
+    {find_account, locate_account, locate_slot, locate_transient, add_log, reserve_journal, record}
+)
+"""Instructions that reach any of these may change something before they have a need."""
+
+
+class Threaded:
+    """Writes the interpreter into `program`: entry `interpret(frame) -> 0 or a need`."""
+
+    def __init__(self, program: Program, rows: Iterable[OpRow], gas: Mapping[str, int], build: Build, limit: int):
+        self.program = program
+        self.rows = {row.code: row for row in rows}
+        self.gas = gas
+        self.build = build
+        self.limit = limit
+        self.halted = program.function(halted)
+        self.begin = program.function(begin_op)
+        self.trace_next = program.function(trace_next) if build.traced else None
+        self.trace_after = program.function(trace_after) if build.traced else None
+
+    def write(self) -> None:
+        """All of it."""
+        define = self.program.define
+        handlers = []
+        for code in range(256):
+            row = self.rows.get(code)
+            if row is None:
+                handlers.append("@op_invalid")
+                continue
+            handlers.append(f"@op_{row.name}")
+            define(_Handler(self, row).text())
+        entries = ", ".join(f"ptr {name}" for name in handlers)
+        define(f"@handlers = internal constant [256 x ptr] [{entries}], align 64")
+        define(self._checks())
+        define(self._stopping())
+        define(self._entry())
+
+    # What handlers go on with
+
+    def jump_to_next(self, pc: str, sp: str, gas: str, frame: str) -> str:
+        """Run the instruction at `pc`."""
+        if self.build.traced:
+            return _tail("@traced", pc, sp, gas, frame)
+        return _fetch(pc, sp, gas, frame)
+
+    def _checks(self) -> str:
+        """Which check an instruction failed; only then does it matter."""
+        needs = ", ".join(f"i64 {32 * self.rows[c].pops if c in self.rows else 0}" for c in range(256))
+        rooms = ", ".join(f"i64 {self.room(self.rows[c]) if c in self.rows else 0}" for c in range(256))
+        return f"""
+@stack_needs = internal constant [256 x i64] [{needs}]
+@stack_rooms = internal constant [256 x i64] [{rooms}]
+define internal preserve_nonecc i64 @check_failed{SIGNATURE} noinline cold nounwind {{
+  %op = load i8, ptr %pc
+  %number = zext i8 %op to i64
+  %needs = getelementptr [256 x i64], ptr @stack_needs, i64 0, i64 %number
+  %need = load i64, ptr %needs
+  %rooms = getelementptr [256 x i64], ptr @stack_rooms, i64 0, i64 %number
+  %room = load i64, ptr %rooms
+  %place = ptrtoint ptr %sp to i64
+  %depth = and i64 %place, {STACK_MASK}
+  %under = icmp ult i64 %depth, %need
+  %over = icmp ugt i64 %depth, %room
+  %full = select i1 %over, i64 4, i64 2
+  %reason = select i1 %under, i64 3, i64 %full
+{_set_halt("%reason", begun=False)}
+{_tail("@stop", "%pc", "%sp", "%gas", "%frame")}
+}}
+define internal preserve_nonecc i64 @op_invalid{SIGNATURE} noinline cold nounwind {{
+{_set_halt("5", begun=False)}
+{_tail("@stop", "%pc", "%sp", "%gas", "%frame")}
+}}"""
+
+    def room(self, row: OpRow) -> int:
+        """Greatest stack depth, in bytes, at which the instruction may run."""
+        return 32 * (self.limit - max(0, row.pushes - row.pops))
+
+    def _stopping(self) -> str:
+        """What follows a halt: the parent goes on, or native code stops."""
+        traced = ""
+        if self.trace_next is not None:
+            traced = f"""
+define internal preserve_nonecc i64 @traced{SIGNATURE} noinline nounwind {{
+{_spill("%pc", "%sp", "%gas", "%frame")}
+  %stopped = call i64 @{self.trace_next.symbol}(ptr %frame)
+  %is_stopped = icmp ne i64 %stopped, 0
+  br i1 %is_stopped, label %exit, label %run
+exit:
+  ret i64 %stopped
+run:
+{_fetch("%pc", "%sp", "%gas", "%frame")}
+}}"""
+        return f"""{traced}
+define internal preserve_nonecc i64 @stop{SIGNATURE} noinline nounwind {{
+{_spill("%pc", "%sp", "%gas", "%frame")}
+  %stopped = call i64 @{self.halted.symbol}(ptr %frame)
+  %is_stopped = icmp ne i64 %stopped, 0
+  br i1 %is_stopped, label %exit, label %go_on
+exit:
+  ret i64 %stopped
+go_on:
+  %run_place = getelementptr i8, ptr %frame, i64 {_at(Frame, "run")}
+  %run = load ptr, ptr %run_place
+  %now_place = getelementptr i8, ptr %run, i64 {_at(Run, "frame")}
+  %now = load ptr, ptr %now_place
+{self.resume("%now")}
+}}"""
+
+    def resume(self, frame: str) -> str:
+        """Go on with a frame that does not run, or leave if it is not EVM code."""
+        return f"""  %kind_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, "kind")}
+  %kind = load i64, ptr %kind_place
+  %is_code = icmp eq i64 %kind, 0
+  br i1 %is_code, label %resume, label %leave
+leave:
+  ret i64 0
+resume:
+{_load_registers(frame)}
+{self.jump_to_next("%r_pc", "%r_sp", "%r_gas", frame)}"""
+
+    def _entry(self) -> str:
+        first = "@traced" if self.build.traced else "%handler"
+        fetch = ""
+        if not self.build.traced:
+            fetch = """  %op = load i8, ptr %r_pc
+  %number = zext i8 %op to i64
+  %place = getelementptr [256 x ptr], ptr @handlers, i64 0, i64 %number
+  %handler = load ptr, ptr %place
+"""
+        return f"""
+define i64 @interpret(ptr %frame) nounwind {{
+{_load_registers("%frame")}
+{fetch}  %stopped = call preserve_nonecc i64 {first}(ptr %r_pc, ptr %r_sp, i64 %r_gas, ptr %frame)
+  ret i64 %stopped
+}}"""
+
+
+class _Handler:
+    """One instruction."""
+
+    def __init__(self, driver: Threaded, row: OpRow) -> None:
+        self.driver = driver
+        self.row = row
+        self.lines: list[str] = []
+
+    def text(self) -> str:
+        row = self.row
+        self.emit(f"define internal preserve_nonecc i64 @op_{row.name}{SIGNATURE} nounwind {{")
+        self.checks()
+        if row.kind is OpKind.PUSH:
+            self.push()
+        elif row.kind is OpKind.DUP:
+            self.word("%item", -row.pops)
+            self.store("%item", 0)
+            self.next_instruction(1, 1)
+        elif row.kind is OpKind.SWAP:
+            self.word("%top", -1)
+            self.word("%other", -row.pops)
+            self.store("%other", -1)
+            self.store("%top", -row.pops)
+            self.next_instruction(1, 0)
+        else:
+            self.call(self.driver.program.function(_body(row)))
+        self.emit("}")
+        return "\n".join(self.lines)
+
+    def emit(self, text: str) -> None:
+        self.lines.append(text)
+
+    def checks(self) -> None:
+        """Enough on the stack, room on it, and static gas."""
+        row = self.row
+        cost = self.driver.gas[row.name]
+        conditions = []
+        if row.pops or row.pushes > row.pops:
+            self.emit("  %place = ptrtoint ptr %sp to i64")
+            self.emit(f"  %depth = and i64 %place, {STACK_MASK}")
+        if row.pops:
+            self.emit(f"  %under = icmp ult i64 %depth, {32 * row.pops}")
+            conditions.append("%under")
+        if row.pushes > row.pops:
+            self.emit(f"  %over = icmp ugt i64 %depth, {self.driver.room(row)}")
+            conditions.append("%over")
+        if cost:
+            self.emit(f"  %broke = icmp slt i64 %gas, {cost}")
+            conditions.append("%broke")
+        if conditions:
+            bad = conditions[0]
+            for number, condition in enumerate(conditions[1:]):
+                self.emit(f"  %bad{number} = or i1 {bad}, {condition}")
+                bad = f"%bad{number}"
+            self.emit(f"  br i1 {bad}, label %fail, label %paid, !prof {COLD}")
+            self.emit("fail:")
+            self.emit(_tail("@check_failed", "%pc", "%sp", "%gas", "%frame", "failed"))
+            self.emit("paid:")
+        self.emit(f"  %left = sub nsw i64 %gas, {cost}")
+
+    # The stack; places count items from its end
+
+    def word(self, name: str, place: int) -> None:
+        self.emit(f"  {name}_place = getelementptr i8, ptr %sp, i64 {32 * place}")
+        self.emit(f"  {name} = load i256, ptr {name}_place, align 8")
+
+    def store(self, value: str, place: int) -> None:
+        name = f"%kept{len(self.lines)}"
+        self.emit(f"  {name} = getelementptr i8, ptr %sp, i64 {32 * place}")
+        self.emit(f"  store i256 {value}, ptr {name}, align 8")
+
+    def next_instruction(self, size: int, growth: int, gas: str = "%left") -> None:
+        """Go on `size` bytes of code further, with `growth` more items on the stack."""
+        self.emit(f"  %next = getelementptr i8, ptr %pc, i64 {size}")
+        self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * growth}")
+        self.emit(self.driver.jump_to_next("%next", "%end", gas, "%frame"))
+
+    def push(self) -> None:
+        size = self.row.immediate
+        if not size:
+            self.store("0", 0)
+        else:
+            bits = next(width for width in (8, 16, 32, 64, 128, 256) if width >= 8 * size)
+            self.emit("  %data = getelementptr i8, ptr %pc, i64 1")
+            self.emit(f"  %raw = load i{bits}, ptr %data, align 1")
+            value = "%raw"
+            if bits > 8:
+                self.emit(f"  %swapped = call i{bits} @llvm.bswap.i{bits}(i{bits} %raw)")
+                value = "%swapped"
+            if bits > 8 * size:
+                self.emit(f"  %shifted = lshr i{bits} {value}, {bits - 8 * size}")
+                value = "%shifted"
+            if bits < 256:
+                self.emit(f"  %wide = zext i{bits} {value} to i256")
+                value = "%wide"
+            self.store(value, 0)
+        self.next_instruction(1 + size, 1)
+
+    # Bodies
+
+    def call(self, body: FunctionRef) -> None:
+        """Call the op function on its operands, and go on as its kind wants it."""
+        row = self.row
+        machine = row.takes_machine
+        if machine:
+            self.emit(f"  %m = alloca [{size_of(NativeMachine)} x i8], align 8")
+            self.set_register("gas", "i64", "%left")
+            self.set_register("frame", "ptr", "%frame")
+        if row.kind in (OpKind.FLOW, OpKind.FRAME):
+            self.emit(_offset_of("%pc", "%frame", "%offset"))
+            self.emit("  %following = add i64 %offset, 1")
+            self.set_register("pc", "i64", "%following")
+        if row.kind is OpKind.FRAME:
+            self.emit(f"  %rest = getelementptr i8, ptr %sp, i64 {-32 * row.pops}")
+            self.set_register("top", "ptr", "%rest")
+        for number in range(row.pops):
+            self.word(f"%a{number}", -1 - number)
+        begun = machine and self.may_need()
+        if begun:
+            self.emit(f"  %begun = call i64 @{self.driver.begin.symbol}(ptr %frame) alwaysinline")
+            self.halting("%begun", "begun", begun=True)
+        operands = [f"i256 %a{number}" for number in range(row.pops)]
+        arguments = ", ".join(["ptr %m", *operands] if machine else operands)
+        result = self.body_call(body, arguments, begun)
+        if row.kind is OpKind.FLOW:
+            self.flow(result)
+        elif row.kind is OpKind.FRAME:
+            self.frame()
+        else:
+            gas = "%left"
+            if machine:
+                gas = self.register("gas", "i64")
+            if result:
+                self.store(result, -row.pops)
+            self.next_instruction(1, row.pushes - row.pops, gas)
+
+    def body_call(self, body: FunctionRef, arguments: str, begun: bool) -> str:
+        """Call, and stop if it halts. Returns the name of the result, or nothing."""
+        returned = body.returns.llvm if body.returns is not None else ""
+        if not body.may_halt:
+            if not returned:
+                self.emit(f"  call void @{body.symbol}({arguments}) alwaysinline")
+                return ""
+            self.emit(f"  %result = call {returned} @{body.symbol}({arguments}) alwaysinline")
+        elif not returned:
+            self.emit(f"  %status = call i64 @{body.symbol}({arguments}) alwaysinline")
+            self.halting("%status", "halt", begun=begun)
+            return ""
+        else:
+            self.emit(f"  %both = call {{i64, {returned}}} @{body.symbol}({arguments}) alwaysinline")
+            self.emit(f"  %status = extractvalue {{i64, {returned}}} %both, 0")
+            self.halting("%status", "halt", begun=begun)
+            self.emit(f"  %result = extractvalue {{i64, {returned}}} %both, 1")
+        if returned == "i256":
+            return "%result"
+        self.emit(f"  %word = zext {returned} %result to i256")
+        return "%word"
+
+    def halting(self, status: str, label: str, begun: bool) -> None:
+        """Stop if `status` is not 0. For a need the gas is that before the instruction."""
+        self.emit(f"  %is_{label} = icmp ne i64 {status}, 0")
+        self.emit(f"  br i1 %is_{label}, label %on_{label}, label %no_{label}, !prof {COLD}")
+        self.emit(f"on_{label}:")
+        self.emit(_set_halt(status, begun, label))
+        gas, sp = "%gas", "%sp"
+        if self.driver.build.traced:
+            now = self.register("gas", "i64", f"{label}_")
+            self.emit(f"  %{label}_is_need = icmp uge i64 {status}, {NEED}")
+            self.emit(f"  %{label}_gas = select i1 %{label}_is_need, i64 %gas, i64 {now}")
+            self.emit(f"  %{label}_rest = getelementptr i8, ptr %sp, i64 {-32 * self.row.pops}")
+            self.emit(f"  %{label}_sp = select i1 %{label}_is_need, ptr %sp, ptr %{label}_rest")
+            gas, sp = f"%{label}_gas", f"%{label}_sp"
+        self.emit(_tail("@stop", "%pc", sp, gas, "%frame", label))
+        self.emit(f"no_{label}:")
+
+    def may_need(self) -> bool:
+        """Whether the body may have a need, other than for the memory that it grows once."""
+        return self.driver.program.reaches(_body(self.row), NEEDING)
+
+    def set_register(self, name: str, kind: str, value: str) -> None:
+        self.emit(f"  %set_{name} = getelementptr i8, ptr %m, i64 {_at(NativeMachine, name)}")
+        self.emit(f"  store {kind} {value}, ptr %set_{name}, align 8")
+
+    def register(self, name: str, kind: str, prefix: str = "") -> str:
+        self.emit(f"  %{prefix}at_{name} = getelementptr i8, ptr %m, i64 {_at(NativeMachine, name)}")
+        self.emit(f"  %{prefix}now_{name} = load {kind}, ptr %{prefix}at_{name}, align 8")
+        return f"%{prefix}now_{name}"
+
+    def flow(self, result: str) -> None:
+        """Go on where the body has set pc."""
+        row = self.row
+        if result:
+            self.store(result, -row.pops)
+        offset = self.register("pc", "i64")
+        self.emit(f"  %code_place = getelementptr i8, ptr %frame, i64 {_at(Frame, 'code')}")
+        self.emit("  %code_now = load ptr, ptr %code_place")
+        self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
+        self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * (row.pushes - row.pops)}")
+        gas = self.register("gas", "i64")
+        self.emit(self.driver.jump_to_next("%next", "%end", gas, "%frame"))
+
+    def frame(self) -> None:
+        """Go on with the frame that is current now."""
+        now = self.register("frame", "ptr")
+        registers = [self.register("pc", "i64"), self.register("top", "ptr"), self.register("gas", "i64")]
+        offset, top, gas = registers
+        self.emit(_spill_offset(offset, top, gas, now))
+        if self.driver.trace_after is not None:
+            self.emit(f"  %aborted = call i64 @{self.driver.trace_after.symbol}(ptr %frame)")
+            self.emit("  %is_aborted = icmp ne i64 %aborted, 0")
+            self.emit("  br i1 %is_aborted, label %abort, label %shown")
+            self.emit("abort:\n  ret i64 %aborted\nshown:")
+        self.emit(f"  %kind_place = getelementptr i8, ptr {now}, i64 {_at(Frame, 'kind')}")
+        self.emit("  %kind = load i64, ptr %kind_place")
+        self.emit("  %is_code = icmp eq i64 %kind, 0")
+        self.emit("  br i1 %is_code, label %resume, label %leave\nleave:\n  ret i64 0\nresume:")
+        self.emit(f"  %code_place = getelementptr i8, ptr {now}, i64 {_at(Frame, 'code')}")
+        self.emit("  %code_now = load ptr, ptr %code_place")
+        self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
+        self.emit(self.driver.jump_to_next("%next", top, gas, now))
+
+
+# Text of what several handlers do
+
+
+def _at(struct: type, field: str) -> int:
+    """Offset of a field in bytes."""
+    return fields_of(struct)[field].offset
+
+
+def _body(row: OpRow) -> OpFunction:
+    assert row.function is not None, f"{row.name} has no body"
+    return row.function
+
+
+def _tail(target: str, pc: str, sp: str, gas: str, frame: str, label: str = "") -> str:
+    """Go on in another handler."""
+    name = f"%tail_{label}"
+    return (
+        f"  {name} = musttail call preserve_nonecc i64 {target}(ptr {pc}, ptr {sp}, i64 {gas}, ptr {frame})\n"
+        f"  ret i64 {name}"
+    )
+
+
+def _fetch(pc: str, sp: str, gas: str, frame: str) -> str:
+    """Run the instruction at `pc`."""
+    return (
+        f"  %opcode = load i8, ptr {pc}\n"
+        "  %opcode_number = zext i8 %opcode to i64\n"
+        "  %handler_place = getelementptr [256 x ptr], ptr @handlers, i64 0, i64 %opcode_number\n"
+        "  %handler = load ptr, ptr %handler_place\n" + _tail("%handler", pc, sp, gas, frame)
+    )
+
+
+def _offset_of(pc: str, frame: str, name: str) -> str:
+    """The offset in the frame's code at which `pc` points."""
+    return (
+        f"  {name}_code_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'code')}\n"
+        f"  {name}_code = load ptr, ptr {name}_code_place\n"
+        f"  {name}_from = ptrtoint ptr {name}_code to i64\n"
+        f"  {name}_to = ptrtoint ptr {pc} to i64\n"
+        f"  {name} = sub i64 {name}_to, {name}_from"
+    )
+
+
+def _spill(pc: str, sp: str, gas: str, frame: str) -> str:
+    """Write the registers to the frame."""
+    return _offset_of(pc, frame, "%offset") + "\n" + _spill_offset("%offset", sp, gas, frame)
+
+
+def _spill_offset(offset: str, sp: str, gas: str, frame: str) -> str:
+    """`_spill` where the offset in code is at hand."""
+    return (
+        f"  %spill_pc = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'pc')}\n"
+        f"  store i64 {offset}, ptr %spill_pc\n"
+        f"  %spill_gas = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'gas')}\n"
+        f"  store i64 {gas}, ptr %spill_gas\n"
+        f"  %spill_top = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'top')}\n"
+        f"  store ptr {sp}, ptr %spill_top"
+    )
+
+
+def _load_registers(frame: str) -> str:
+    """Read %r_pc, %r_sp and %r_gas from a frame that does not run."""
+    return (
+        f"  %r_offset_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'pc')}\n"
+        "  %r_offset = load i64, ptr %r_offset_place\n"
+        f"  %r_code_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'code')}\n"
+        "  %r_code = load ptr, ptr %r_code_place\n"
+        "  %r_pc = getelementptr i8, ptr %r_code, i64 %r_offset\n"
+        f"  %r_sp_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'top')}\n"
+        "  %r_sp = load ptr, ptr %r_sp_place\n"
+        f"  %r_gas_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'gas')}\n"
+        "  %r_gas = load i64, ptr %r_gas_place"
+    )
+
+
+def _set_halt(status: str, begun: bool, label: str = "halt") -> str:
+    """Say why the instruction halts, and whether it can be taken back."""
+    return (
+        f"  %{label}_run_place = getelementptr i8, ptr %frame, i64 {_at(Frame, 'run')}\n"
+        f"  %{label}_run = load ptr, ptr %{label}_run_place\n"
+        f"  %{label}_place = getelementptr i8, ptr %{label}_run, i64 {_at(Run, 'halt')}\n"
+        f"  store i64 {status}, ptr %{label}_place\n"
+        f"  %{label}_begun = getelementptr i8, ptr %{label}_run, i64 {_at(Run, 'begun')}\n"
+        f"  store i64 {int(begun)}, ptr %{label}_begun"
+    )

@@ -1,0 +1,169 @@
+"""What is not EVM code in a native run: precompiles, be they kernels or Python, and contracts of other VMs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from vmloom import ExecutionContext, ExecutionState
+from vmloom.errors import UnknownVm
+from vmloom.kernel.memory import size_of
+from vmloom.precompile import Precompile, PrecompileKernel
+
+from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, REVERT, SUCCESS
+from ..reference.execution import FOREIGN_DEPTH_LIMIT
+from . import layout
+from .arena import NEAR_PRECOMPILES
+from .pages import refer
+
+if TYPE_CHECKING:
+    from vmloom_native.library import Library
+
+    from ..specification import Specification
+    from .engine import NativeRun
+    from .state import NativeMemory, NativeState
+
+_foreign_depth: ContextVar[int] = ContextVar("native_foreign_depth", default=0)
+_libraries: Final[dict[PrecompileKernel, Library]] = {}
+
+
+def install_precompiles(memory: NativeMemory, specification: Specification) -> None:
+    """Let native code find the precompiles of `specification`."""
+    size = size_of(layout.Precompile)
+    items = sorted(specification.precompiles.items())
+    table = memory.allot("precompiles", size * max(1, len(items)))
+    near = memory.pages["near_precompiles"].address
+    ctypes.memset(near, 0, NEAR_PRECOMPILES)
+    far = 0
+    for number, (address, precompile) in enumerate(items):
+        row: Any = refer(layout.Precompile, table.address + size * number)
+        row.address = address
+        kernel = precompile.kernel
+        if kernel is not None:
+            library = kernel_library(kernel)
+            row.gas = library.address("gas")
+            row.run = library.address("run")
+            row.is_kernel = 1
+        if address < NEAR_PRECOMPILES:
+            ctypes.c_uint8.from_address(near + address).value = number + 1
+        else:
+            far += 1
+    memory.set("precompiles", table.address)
+    memory.set("precompile_count", len(items))
+    memory.set("far_precompiles", far)
+
+
+def kernel_library(kernel: PrecompileKernel) -> Library:
+    """The compiled functions `gas` and `run` of a precompile."""
+    found = _libraries.get(kernel)
+    if found is None:
+        from vmloom_native.build import compiled, source_digest
+
+        module = kernel.run.__module__
+        package = module.rpartition(".")[0]
+
+        def make() -> str:
+            from vmloom_native.program import Program
+
+            program = Program()
+            program.export("gas", kernel.gas)
+            program.export("run", kernel.run)
+            return program.ir()
+
+        parts = (source_digest(package), "precompile", kernel.gas.__qualname__, kernel.run.__qualname__, module)
+        found = _libraries[kernel] = compiled(parts, make, subject=f"the precompile {kernel.run.__name__}")
+    return found
+
+
+class Guests:
+    """Runs guests for a native run."""
+
+    def __init__(self, run: NativeRun) -> None:
+        self.run = run
+
+    def meet(self, state: NativeState) -> None:
+        """Run the guest of the current frame, and close the frame as it ended."""
+        frame: Any = refer(layout.Frame, state.memory.get("frame"))
+        guest = frame.guest
+        if guest:
+            self._precompile(frame, sorted(self.run.interpreter.specification.precompiles.items())[guest - 1][1])
+        else:
+            self._foreign(frame)
+
+    def _precompile(self, frame: Any, precompile: Precompile) -> None:
+        """Price the input and run; a failure burns the frame's gas."""
+        context = self._context(frame)
+        gas = context.gas_limit
+        cost = precompile.gas_cost(context.input)
+        if cost > gas:
+            self._finish(frame, OUT_OF_GAS, 0, b"")
+            return
+        result = precompile.execute(context, context.input, self.run.state)
+        if result.success:
+            self._finish(frame, SUCCESS, gas - cost, result.return_data)
+        else:
+            self._finish(frame, PRECOMPILE_FAILURE, 0, b"")
+
+    def _foreign(self, frame: Any) -> None:
+        """Hand the call over to the VM of the account, on the same state and undo log.
+
+        A VM that is not installed is a misconfigured node, not a failing contract: the error is raised.
+        """
+        run = self.run
+        account = run.state.get_account(frame.code_address.to_bytes(20, "big"))
+        assert account is not None
+        if run.host is None:
+            raise UnknownVm(
+                f"contract 0x{frame.address:040x} needs the VM {account.vm!r}, and this EVM was given no host"
+            )
+        depth = _foreign_depth.get()
+        if depth >= FOREIGN_DEPTH_LIMIT:
+            self._finish(frame, CALL_DEPTH, 0, b"")
+            return
+        context = self._context(frame)
+        token = _foreign_depth.set(depth + 1)
+        try:
+            with run.state.lent_to_python():
+                result = run.host.get_vm(account.vm).execute(account.code, context, run.state)
+        finally:
+            _foreign_depth.reset(token)
+        left = context.gas_limit - result.gas_used
+        if result.success:
+            self._finish(frame, SUCCESS, left, result.return_data, result.gas_refunded)
+        elif result.state is ExecutionState.REVERTED:
+            self._finish(frame, REVERT, left, result.return_data)
+        else:
+            self._finish(frame, FOREIGN_FAILURE, 0, b"")
+
+    def _context(self, frame: Any) -> ExecutionContext:
+        """The call that `frame` is, as other VMs and precompiles see it."""
+        memory = self.run.memory
+        count = memory.get("blob_count")
+        hashes = ctypes.string_at(memory.get("blob_hashes"), 32 * count) if count else b""
+        return ExecutionContext(
+            caller=frame.caller.to_bytes(20, "big"),
+            address=frame.address.to_bytes(20, "big"),
+            origin=ctypes.string_at(memory.field("origin"), 20)[::-1],
+            value=frame.value,
+            input=ctypes.string_at(frame.input.address, frame.input_size),
+            gas_limit=frame.gas,
+            gas_price=int.from_bytes(ctypes.string_at(memory.field("gas_price"), 32), "little"),
+            depth=max(0, frame.depth),
+            is_static=frame.is_static,
+            blob_hashes=tuple(hashes[at : at + 32][::-1] for at in range(0, len(hashes), 32)),
+            block=self.run.block,
+        )
+
+    def _finish(self, frame: Any, status: int, gas: int, output: bytes, refund: int = 0) -> None:
+        """Close the frame with `output`, which goes through its memory."""
+        memory = self.run.memory
+        finish: Callable[..., int] = self.run.interpreter.finish_guest
+        while frame.memory.address + len(output) > memory.get("memory_end"):
+            memory.grow_memory(len(output))
+        ctypes.memmove(frame.memory.address, output, len(output))
+        stopped = finish(memory.run, status, gas, refund, len(output))
+        while stopped:
+            self.run.state.meet(stopped)
+            stopped = finish(memory.run, status, gas, refund, len(output))

@@ -1,0 +1,447 @@
+"""What lies where in native memory: structs that kernel functions and Python share.
+
+Everything hangs on one `Run`. Rows of tables are found by number, not by address, so that a table may move when it
+grows; row 0 of every table is nobody's, so that 0 means "none". Native code never allocates: where room is missing it
+stops with a need, and Python makes room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmloom.kernel import Ptr, embedded, i64, struct, u8, u32, u64, u160, u256
+
+# What a frame runs
+EVM_CODE = 0
+ROOT = 1
+"""Nothing: the frame above the first, or one at which a run begins."""
+KERNEL_PRECOMPILE = 2
+"""A precompile that is a kernel."""
+GUEST = 3
+"""A precompile of Python, or a contract of another VM."""
+
+# Account.flags
+KNOWN = 1
+"""Loaded: the fields mean something."""
+EXISTS = 2
+COMPLETE = 4
+"""No source has storage for it: slots that are not in the table are zero."""
+
+# Account.vm
+DEFAULT_VM = 0
+"""No name: the EVM."""
+EVM = 1
+
+# Account.marks
+WARM = 1
+CREATED = 2
+DESTROYED = 4
+TOUCHED = 8
+
+NO_EPOCH = (1 << 64) - 1
+"""Epoch of a slot that has not been loaded."""
+
+# Entry.kind
+SLOT = 1
+SLOT_WARM = 2
+BALANCE = 3
+NONCE = 4
+FLAGS = 5
+CODE = 6
+EPOCH = 7
+MARKS = 8
+TRANSIENT = 9
+LOG = 10
+HOST = 11
+"""A position in the undo log of the Python side."""
+
+# Transaction.mode
+TRANSACTION = 0
+MESSAGE = 1
+"""Unchecked, and nobody pays."""
+SYSTEM_CALL = 2
+EXECUTION = 3
+"""Given code runs as an account; no value moves."""
+
+# Run.phase
+BEGINNING = 0
+RUNNING = 1
+ENDING = 2
+
+# Why native code stopped: 0, or a need. Needs are halts beyond those of the EVM.
+DONE = 0
+NEED = 0x100
+NEED_ACCOUNT = 0x100
+NEED_SLOT = 0x101
+NEED_BLOCK_HASH = 0x102
+NEED_HAS_STORAGE = 0x103
+NEED_GUEST = 0x104
+"""The current frame is a guest's: run it and close it."""
+NEED_ACCOUNT_ROOM = 0x110
+NEED_SLOT_ROOM = 0x111
+NEED_TRANSIENT_ROOM = 0x112
+NEED_CODE_ROOM = 0x113
+NEED_JOURNAL_ROOM = 0x114
+NEED_LOG_ROOM = 0x115
+NEED_MEMORY_ROOM = 0x116
+NEED_RETURN_ROOM = 0x117
+NEED_MARKED_ROOM = 0x118
+NEED_CODE_BYTES = 0x119
+NEED_LOG_BYTES = 0x11A
+NEED_OUTCOME_ROOM = 0x11B
+ABORTED = 0x1FF
+"""A tracer raised an error."""
+
+CODE_PADDING = 40
+"""Zero bytes after code, so that reading an opcode or push data beyond its end finds STOP and zeros."""
+JOURNAL_HEADROOM = 64
+"""Entries that one instruction writes at most."""
+
+
+@struct
+class Code:
+    """Code that accounts share. `jump_destinations` has a bit for each byte, and is null until the code first runs."""
+
+    data: Ptr[u8]
+    size: u64
+    hash: u256
+    jump_destinations: Ptr[u8]
+
+
+@struct
+class Account:
+    """An account. `epoch` counts how often its storage was cleared: words of slots of other epochs are zero."""
+
+    address: u160
+    balance: u256
+    nonce: u64
+    code: u64
+    flags: u64
+    vm: u64
+    """Number of the name of the VM that runs its code."""
+    epoch: u64
+    marks: u64
+    """Of the transaction `stamp`; those of another one are none."""
+    stamp: u64
+    listed: u64
+    """The transaction in whose list of marked accounts it stands."""
+    first_slot: u64
+    """Row of the slot that was added last, from which `Slot.following` leads to the others."""
+
+
+@struct
+class Slot:
+    """A word of storage, or of transient storage."""
+
+    key: u256
+    word: u256
+    original: u256
+    """When the transaction `original_stamp` began."""
+    account: u32
+    following: u32
+    epoch: u64
+    warm_stamp: u64
+    """The transaction that has accessed it."""
+    original_stamp: u64
+
+
+@struct
+class Entry:
+    """A change to take back: `word` or `number` is what stood there, `stamp` the transaction."""
+
+    kind: u64
+    row: u64
+    word: u256
+    number: u64
+    stamp: u64
+
+
+@struct
+class Change:
+    """A change for Python: of `kind`, what stood there and what stands there now, numbers and codes as words.
+
+    `epoch` is that of a former word, which counts if it was the account's when the run began; `account_epoch` is the
+    account's now.
+    """
+
+    kind: u64
+    epoch: u64
+    account_epoch: u64
+    address: u160
+    key: u256
+    former: u256
+    now: u256
+
+
+@struct
+class Log:
+    """A log: `topics` of them count; the data stands in `Run.log_bytes`."""
+
+    address: u160
+    count: u64
+    offset: u64
+    size: u64
+    topics: Ptr[u256] = embedded(4)
+
+
+@struct
+class Precompile:
+    """A precompile that is a kernel: two C functions, as `vmloom.precompile.PrecompileKernel` has them."""
+
+    gas: Callable[[Ptr[u8], u64], u64]
+    run: Callable[[Ptr[u8], u64, Ptr[u8]], u64]
+    address: u160
+    number: u64
+    """Of the specification's precompiles."""
+    is_kernel: u64
+
+
+@struct
+class Frame:
+    """A frame. pc, gas and stack are those of a frame that does not run now, or has been left by native code."""
+
+    # Set once, when the arena is made: run, bottom, parent and child.
+    run: Run
+    pc: u64
+    gas: i64
+    top: Ptr[u256]
+    """Where the next item is pushed."""
+    code: Ptr[u8]
+    code_size: u64
+    jump_destinations: Ptr[u8]
+    memory: Ptr[u8]
+    memory_words: u64
+    input: Ptr[u8]
+    input_size: u64
+    account: u64
+    refund: i64
+    kind: u64
+    guest: u64
+    depth: i64
+    checkpoint: u64
+    output_offset: u64
+    output_size: u64
+    is_static: bool
+    is_create: bool
+    address: u160
+    caller: u160
+    code_address: u160
+    value: u256
+    bottom: Ptr[u256]
+    """Where its stack begins."""
+    parent: Frame
+    child: Frame
+
+
+@struct
+class AccessEntry:
+    """An entry of an access list. EIP-2930."""
+
+    account: u160
+    slots: Ptr[u256]
+    count: u64
+
+
+@struct
+class Authorization:
+    """EIP-7702. `authority` is 2**160 plus the signer's address, or 0."""
+
+    authority: u256
+    chain_id: u256
+    nonce: u64
+    target: u160
+
+
+@struct
+class Transaction:
+    """A transaction, how it is to be run, and what came of it."""
+
+    sender: u160
+    type: u64
+    is_create: bool
+    checks_nonce: bool
+    checks_balance: bool
+    checks_base_fee: bool
+    to: u160
+    nonce: u64
+    gas_limit: u64
+    max_fee: u256
+    max_priority_fee: u256
+    max_blob_fee: u256
+    value: u256
+    data: Ptr[u8]
+    data_size: u64
+    zero_bytes: u64
+    access: Ptr[AccessEntry]
+    access_count: u64
+    access_slots: u64
+    authorizations: Ptr[Authorization]
+    authorization_count: u64
+    blob_hashes: Ptr[u256]
+    blob_count: u64
+    gas_available: u64
+    blob_gas_available: u64
+    mode: u64
+    code: u64
+    """Of an execution: the row of the code that runs."""
+    is_static: bool
+    # What came of it. In `Run.outcome` are return data, logs, their data and changes, each from a multiple of 8.
+    refusal: u64
+    sender_nonce: u64
+    """Of a refused transaction: the sender's nonce and balance then."""
+    sender_balance: u256
+    status: u64
+    created: u160
+    gas_used: i64
+    max_gas_used: i64
+    gas_left: i64
+    refund: i64
+    gas_price: u256
+    outcome: u64
+    return_size: u64
+    log_count: u64
+    log_bytes: u64
+    change_count: u64
+    outcome_end: u64
+
+
+@struct
+class Block:
+    """What contracts see of the block."""
+
+    number: u256
+    timestamp: u256
+    randomness: u256
+    gas_limit: u256
+    chain_id: u256
+    base_fee: u256
+    blob_base_fee: u256
+    coinbase: u160
+
+
+@struct
+class Run:
+    """One native state and what runs on it."""
+
+    # Tables: rows, how many, room for how many; and an open-addressing index of row numbers with a power-of-two size
+    accounts: Ptr[Account]
+    account_count: u64
+    account_room: u64
+    account_index: Ptr[u32]
+    account_mask: u64
+    slots: Ptr[Slot]
+    slot_count: u64
+    slot_room: u64
+    slot_index: Ptr[u32]
+    slot_mask: u64
+    transients: Ptr[Slot]
+    transient_count: u64
+    transient_room: u64
+    transient_index: Ptr[u32]
+    transient_mask: u64
+    codes: Ptr[Code]
+    code_count: u64
+    code_room: u64
+    code_index: Ptr[u32]
+    code_mask: u64
+    code_bytes: Ptr[u8]
+    """What is left of the chunk into which new code goes."""
+    code_bytes_left: u64
+    journal: Ptr[Entry]
+    journal_count: u64
+    journal_room: u64
+    logs: Ptr[Log]
+    log_count: u64
+    log_room: u64
+    log_bytes: Ptr[u8]
+    log_bytes_count: u64
+    log_bytes_room: u64
+    marked: Ptr[u64]
+    """Accounts that the transaction touched or destroyed, be it undone since."""
+    marked_count: u64
+    selected: Ptr[u64]
+    """Those of them that bear a certain mark."""
+    marked_room: u64
+    """Of both lists."""
+    secret: u64
+    """Keys of the tables' hash function, so that nobody can aim at collisions."""
+    second_secret: u64
+    is_complete: u64
+    """Whether accounts that are not in the table do not exist, rather than have to be loaded."""
+    last_account: u64
+    last_slot: u64
+    last_epoch: u64
+    """The newest epoch of any storage."""
+
+    # Arenas of frames
+    frames: Ptr[Frame]
+    memory: Ptr[u8]
+    memory_end: Ptr[u8]
+    return_data: Ptr[u8]
+    return_size: u64
+    return_room: u64
+
+    # The run
+    frame: Frame
+    transaction: Transaction
+    batch: Ptr[Transaction]
+    batch_count: u64
+    batch_next: u64
+    phase: u64
+    """How far the transaction has come."""
+    first_entry: u64
+    """Where the undo log stood when it began."""
+    outcome: Ptr[u8]
+    outcome_size: u64
+    outcome_room: u64
+    stamp: u64
+    """Number of the transaction."""
+    status: u64
+    """How the last frame ended or was declined."""
+    exit: u64
+    halt: u64
+    host_undone: u64
+    """The least position in the Python side's undo log that has been passed while undoing."""
+
+    # What a need asks for, and how the instruction that has it began
+    needed_account: u160
+    needed_row: u64
+    needed_key: u256
+    needed_bytes: u64
+    answered: u64
+    """1 plus the row of the account for which a need was answered; 0 none."""
+    answer: u64
+    begun: u64
+    """Whether the instruction has noted where things stood."""
+    begun_journal: u64
+    begun_words: u64
+    begun_return_size: u64
+    resumed: u64
+    """Whether the next instruction has been shown to the tracers before."""
+    watched: u64
+    """1 plus the opcode of the instruction that a tracer has been shown and waits for the end of; 0 none."""
+    ripemd_stamp: u64
+    """The transaction that touched RIPEMD160, be it undone since."""
+
+    # Surroundings
+    origin: u160
+    gas_price: u256
+    blob_hashes: Ptr[u256]
+    blob_count: u64
+    block: Block
+    block_hashes: Ptr[u256]
+    """Ring of 256 by number."""
+    block_hash_numbers: Ptr[u64]
+    """1 plus the number of the block whose hash stands there."""
+    near_precompiles: Ptr[u8]
+    """For addresses below 1024: 1 plus the number in `precompiles`."""
+    precompiles: Ptr[Precompile]
+    precompile_count: u64
+    far_precompiles: u64
+    """How many of them stand at other addresses."""
+    interpret: Callable[[Frame], u64]
+    trace: Callable[[u64, Frame, u64, u64], u64]
+    hooks: Ptr[u8]
+    """For each opcode whether a tracer watches it."""
+    scratch: Ptr[u256] = embedded(16)
+    """Arguments and results of calls from Python."""

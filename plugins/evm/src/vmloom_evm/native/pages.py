@@ -1,0 +1,50 @@
+"""Memory for native tables: zeroed pages of the operating system, which take room only once they are touched."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from typing import Final, TypeVar
+
+from vmloom.kernel import Ptr
+
+T = TypeVar("T")
+PAGE: Final = mmap.PAGESIZE
+
+
+class Pages:
+    """At least `size` bytes at `address`, aligned to `alignment`, zeroed.
+
+    `guarded` puts a page without any rights right behind the last byte, so that native code which reads or writes
+    beyond it is stopped by the processor: for tests, since it costs pages and time.
+    """
+
+    def __init__(self, size: int, *, alignment: int = 64, guarded: bool = False) -> None:
+        self.size = size
+        whole = -(-size // PAGE) * PAGE
+        room = whole + (alignment if alignment > PAGE else 0) + (PAGE if guarded else 0)
+        self._map = mmap.mmap(-1, room)
+        first = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        start = -(-first // alignment) * alignment
+        if guarded:
+            forbid(start + whole)
+            if alignment <= PAGE:
+                start += (whole - size) & ~7
+        self.address = start
+        self._offset = start - first
+
+    def view(self) -> memoryview:
+        """The bytes."""
+        return memoryview(self._map)[self._offset : self._offset + self.size]
+
+
+def forbid(address: int) -> None:
+    """Take all rights from the page at `address`. Raises `OSError`."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(PAGE), 0) != 0:
+        raise OSError(ctypes.get_errno(), "mprotect failed")
+
+
+def refer(kind: type[T], address: int) -> T:
+    """The struct of type `kind` at `address`."""
+    return Ptr(kind, address)[0]

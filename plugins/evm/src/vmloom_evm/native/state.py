@@ -1,0 +1,681 @@
+"""A state whose accounts, storage, logs and undo log live in native memory, where compiled code works on them.
+
+`NativeState` is a `StateAccess` like any other: Python reads and writes it, every engine runs on it, and the native
+engine does so without a copy. With a `source` it loads from another state what it does not know.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from struct import Struct
+from threading import Lock
+from typing import Any, Final
+
+from vmloom import Account, Event, StateAccess, StateChange
+from vmloom.errors import StateError
+from vmloom.kernel import Ptr, u8
+from vmloom.kernel.memory import size_of
+from vmloom.kernel.structs import fields_of
+from vmloom.state import Slots
+
+from ..marks import CREATED, DESTROYED, TOUCHED, WARM_ACCOUNTS, WARM_SLOTS
+from . import layout
+from .arena import STACK_SPACING
+from .build import state_library
+from .changes import Names, cleared_accounts, decode_changes, decode_events
+from .pages import Pages, refer
+
+BYTES_HEADER: Final = bytes.__basicsize__ - 1
+"""Where in a bytes object its bytes begin."""
+WORD: Final = Struct("<32s")
+FRAMES: Final = 1026
+"""Depths -1 to 1024, and one to spare."""
+FIRST_MEMORY: Final = 1 << 20
+CODE_CHUNK: Final = 1 << 18
+HALF: Final = 2
+
+
+def little(number: int) -> bytes:
+    """A word as native code has it."""
+    return number.to_bytes(32, "little")
+
+
+def address_of_bytes(data: bytes) -> int:
+    """Where the bytes of `data` are, valid as long as the object lives."""
+    return id(data) + BYTES_HEADER
+
+
+class Table:
+    """Rows of one kind, and their index if they have one."""
+
+    def __init__(self, name: str, row: Any, room: int, *, index: str = "", indexer: str = "") -> None:
+        self.name = name
+        self.row_size: int = row.size if hasattr(row, "size") else row
+        self.room = room
+        self.index = index
+        self.indexer = indexer
+
+
+TABLES: Final = (
+    Table("accounts", layout.Account, 512, index="account", indexer="index_accounts"),
+    Table("slots", layout.Slot, 1024, index="slot", indexer="index_slots"),
+    Table("transients", layout.Slot, 64, index="transient", indexer="index_transients"),
+    Table("codes", layout.Code, 64, index="code", indexer="index_codes"),
+    Table("journal", layout.Entry, 1024),
+    Table("logs", layout.Log, 64),
+    Table("log_bytes", 1, 1 << 14),
+    Table("marked", 8, 256),
+    Table("return_data", 1, 1 << 14),
+    Table("outcome", 1, 1 << 16),
+)
+
+
+class NativeMemory:
+    """The memory of a native state: its `Run`, tables and arenas, and how they grow."""
+
+    def __init__(self, *, guarded: bool = False) -> None:
+        self.guarded = guarded
+        self.pages: dict[str, Pages] = {}
+        self.run = self.allot("run", size_of(layout.Run)).address
+        self.functions = state_library()
+        self.rooms = {table.name: table.room for table in TABLES}
+        self.chunks: list[Pages] = []
+        for table in TABLES:
+            self._place(table, self.allot(table.name, table.row_size * table.room))
+        self._place_arenas()
+        for secret in ("secret", "second_secret"):
+            self.set(secret, int.from_bytes(os.urandom(8), "little") | 1)
+        self.add_code_chunk(CODE_CHUNK)
+        self.clear()
+
+    def allot(self, name: str, size: int, alignment: int = 64) -> Pages:
+        """New zeroed memory under `name`; what had that name is freed when nobody uses it."""
+        pages = self.pages[name] = Pages(size, alignment=alignment, guarded=self.guarded)
+        return pages
+
+    # Fields of the run
+
+    def field(self, name: str) -> int:
+        """Address of a field of the run."""
+        return self.run + int(fields_of(layout.Run)[name].offset)
+
+    def get(self, name: str) -> int:
+        """A field of 64 bits."""
+        return ctypes.c_uint64.from_address(self.field(name)).value
+
+    def set(self, name: str, value: int) -> None:
+        """Set a field of 64 bits."""
+        ctypes.c_uint64.from_address(self.field(name)).value = value
+
+    # Tables and arenas
+
+    def clear(self) -> None:
+        """Forget all rows: row 0 of each table is nobody's, and code 0 is no code."""
+        for table in TABLES:
+            if table.index:
+                pages = self.pages[f"{table.index}_index"]
+                ctypes.memset(pages.address, 0, pages.size)
+                self.set(f"{table.index}_count", 1)
+                ctypes.memset(self.pages[table.name].address, 0, table.row_size)
+        for name in ("journal_count", "log_count", "log_bytes_count", "marked_count", "last_account", "last_slot"):
+            self.set(name, 0)
+        self.set("stamp", 1)
+        empty = refer(layout.Code, self.pages["codes"].address)
+        empty.data = Ptr(u8, self.pages["nothing"].address)
+        empty.jump_destinations = Ptr(u8, self.pages["nothing"].address)
+        empty.hash = EMPTY_HASH
+
+    def _place(self, table: Table, pages: Pages) -> None:
+        """Let the run find a table; a fresh index is filled when rows are there."""
+        self.set(table.name, pages.address)
+        room = f"{table.index}_room" if table.index else ROOMS[table.name]
+        self.set(room, self.rooms[table.name])
+        if table.name == "marked":
+            self.set("selected", self.allot("selected", table.row_size * self.rooms["marked"]).address)
+        if table.index:
+            places = 1 << (HALF * self.rooms[table.name]).bit_length()
+            index = self.allot(f"{table.index}_index", 4 * places)
+            self.set(f"{table.index}_index", index.address)
+            self.set(f"{table.index}_mask", places - 1)
+
+    def grow(self, name: str, least: int = 0) -> None:
+        """Double the room of a table, or more if `least` rows must fit."""
+        table = next(table for table in TABLES if table.name == name)
+        former = self.pages[name]
+        size = former.size
+        self.rooms[name] = max(HALF * self.rooms[name], least)
+        pages = self.allot(name, table.row_size * self.rooms[name])
+        ctypes.memmove(pages.address, former.address, size)
+        self._place(table, pages)
+        if table.indexer:
+            self.functions[table.indexer](self.run)
+
+    def _place_arenas(self) -> None:
+        self.allot("nothing", 256)
+        self.set("block_hashes", self.allot("block_hashes", 32 * 256).address)
+        self.set("block_hash_numbers", self.allot("block_hash_numbers", 8 * 256).address)
+        self.set("near_precompiles", self.allot("near_precompiles", 1024).address)
+        self.set("hooks", self.allot("hooks", 256).address)
+        self.set("block", self.allot("block", size_of(layout.Block)).address)
+        self.set("transaction", self.allot("transaction", size_of(layout.Transaction)).address)
+        memory = self.allot("memory", FIRST_MEMORY)
+        self.set("memory", memory.address)
+        self.set("memory_end", memory.address + memory.size)
+        spacing = STACK_SPACING * 32
+        stacks = self.allot("stacks", spacing * FRAMES, alignment=spacing)
+        frames = self.allot("frames", size_of(layout.Frame) * FRAMES)
+        self.set("frames", frames.address)
+        self.set("frame", frames.address)
+        for number in range(FRAMES):
+            at = frames.address + size_of(layout.Frame) * number
+            self._set_frame(at, "run", self.run)
+            self._set_frame(at, "bottom", stacks.address + spacing * number)
+            self._set_frame(at, "parent", at - size_of(layout.Frame))
+            self._set_frame(at, "child", at + size_of(layout.Frame))
+        self._set_frame(frames.address, "memory", memory.address)
+        self._set_frame(frames.address, "code", self.pages["nothing"].address)
+        self._set_frame(frames.address, "depth", (1 << 64) - 1)
+
+    @staticmethod
+    def _set_frame(frame: int, name: str, value: int) -> None:
+        ctypes.c_uint64.from_address(frame + int(fields_of(layout.Frame)[name].offset)).value = value
+
+    def add_code_chunk(self, least: int) -> None:
+        """Room for new code; what is left of the former chunk is not used any more."""
+        chunk = Pages(max(CODE_CHUNK, least), guarded=self.guarded)
+        self.chunks.append(chunk)
+        self.set("code_bytes", chunk.address)
+        self.set("code_bytes_left", chunk.size)
+
+    def grow_memory(self, size: int) -> None:
+        """Let the memory of frames have `size` bytes more than it has, at least, elsewhere."""
+        former = self.pages["memory"]
+        pages = self.allot("memory", HALF * former.size + size)
+        ctypes.memmove(pages.address, former.address, former.size)
+        self.set("memory", pages.address)
+        self.set("memory_end", pages.address + pages.size)
+        ctypes.memmove(self.field("scratch"), b"".join(map(little, (former.address, former.size, pages.address))), 96)
+        self.functions["move_memory"](self.run)
+
+
+ROOMS: Final = {
+    "journal": "journal_room",
+    "logs": "log_room",
+    "log_bytes": "log_bytes_room",
+    "marked": "marked_room",
+    "return_data": "return_room",
+    "outcome": "outcome_room",
+}
+EMPTY_HASH: Final = 0xC5D2460186F7233C927E7DB2DCC703C0E500B653CA82273B7BFAD8045D85A470
+
+
+class NativeState(StateAccess):
+    """Accounts and storage in native memory.
+
+    `accounts` and `block_hashes` are as `MemoryState` takes them. `source` is a state from which what is not known here
+    is loaded, and into which `commit` writes; without one, what is not known does not exist. `guarded` puts guard pages
+    behind every table. A state is used by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[bytes, Account] | None = None,
+        block_hashes: Mapping[int, bytes] | None = None,
+        *,
+        source: StateAccess | None = None,
+        guarded: bool = False,
+    ) -> None:
+        self.memory = NativeMemory(guarded=guarded)
+        self.block_hashes = dict(block_hashes or {})
+        self.names = Names()
+        self._code_rows: dict[bytes, int] = {b"": 0}
+        self._functions = self.memory.functions
+        self._run = self.memory.run
+        self._scratch = self.memory.field("scratch")
+        self._journal_count = ctypes.c_uint64.from_address(self.memory.field("journal_count"))
+        self._host_undone = ctypes.c_uint64.from_address(self.memory.field("host_undone"))
+        self._noted = 0
+        self.in_use = Lock()
+        self.installed: object = None
+        """The interpreter that the run last had."""
+        self.packed_block = b""
+        self.source = source
+        self.meet_guest: Callable[[NativeState], None] = _no_guest
+        super().__init__()
+        self.rebind(source)
+        for address, account in (accounts or {}).items():
+            self.set_account(address, account)
+        self._journal_count.value = 0
+
+    def rebind(self, source: StateAccess | None) -> None:
+        """Load from `source` from now on; what was loaded before is to be forgotten by `clear`."""
+        self.source = source
+        self.memory.set("is_complete", int(source is None))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.memory.clear()
+        self._code_rows = {b"": 0}
+        self.names = Names()
+        self._noted = 0
+        self.journal.clear()
+
+    # Calls of native functions
+
+    def call(self, name: str, *words: int) -> None:
+        """Call a function of `access` with `words` as its arguments, and meet its needs."""
+        arguments = b"".join([word.to_bytes(32, "little") for word in words])
+        ctypes.memmove(self._scratch, arguments, len(arguments))
+        function = self._functions[name]
+        stopped = function(self._run)
+        while stopped:
+            self.meet(stopped)
+            ctypes.memmove(self._scratch, arguments, len(arguments))
+            stopped = function(self._run)
+
+    def result(self, number: int = 0) -> int:
+        """A word that the function has returned."""
+        return int.from_bytes(ctypes.string_at(self._scratch + 32 * number, 32), "little")
+
+    def meet(self, need: int) -> None:
+        """Supply what native code stopped for."""
+        loader = _LOADERS.get(need)
+        if loader is not None:
+            loader(self)
+            return
+        table = _ROOMS.get(need)
+        if table is not None:
+            least = self.memory.get("needed_bytes") + self.memory.rooms[table] if table in _BY_SIZE else 0
+            self.memory.grow(table, least)
+        elif need == layout.NEED_MEMORY_ROOM:
+            self.memory.grow_memory(self.memory.get("needed_bytes"))
+        elif need == layout.NEED_CODE_BYTES:
+            self.memory.add_code_chunk(self.memory.get("needed_bytes"))
+        elif need == layout.NEED_GUEST:
+            self.meet_guest(self)
+        else:
+            raise StateError(f"native code stopped for an unknown need {need:#x}")
+
+    def _needed_address(self) -> bytes:
+        return ctypes.string_at(self.memory.field("needed_account"), 20)[::-1]
+
+    def _needed_row(self) -> layout.Account:
+        rows = self.memory.get("accounts")
+        return refer(layout.Account, rows + size_of(layout.Account) * self.memory.get("needed_row"))
+
+    def _load_account(self) -> None:
+        address = self._needed_address()
+        assert self.source is not None
+        found = self.source.get_account(address)
+        row = refer(
+            layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.memory.get("needed_row")
+        )
+        flags = layout.KNOWN
+        if found is None:
+            flags |= 0 if self.source.has_storage(address) else layout.COMPLETE
+        else:
+            flags |= layout.EXISTS
+            row.nonce, row.balance = found.nonce, found.balance
+            row.vm = self.names.number_of(found.vm)
+            if found.code:
+                row.code = self.code_row(found.code)
+                row = refer(
+                    layout.Account,
+                    self.memory.get("accounts") + size_of(layout.Account) * self.memory.get("needed_row"),
+                )
+        row.flags = flags
+
+    def _load_slot(self) -> None:
+        assert self.source is not None
+        key = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
+        word = self.source.get_storage(self._needed_address(), key)
+        slot = refer(layout.Slot, self.memory.get("slots") + size_of(layout.Slot) * self.memory.get("needed_row"))
+        slot.word = word
+        slot.epoch = 0
+
+    def _load_block_hash(self) -> None:
+        number = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
+        place = number & 0xFF
+        word = little(int.from_bytes(self.get_block_hash(number), "big"))
+        ctypes.memmove(self.memory.get("block_hashes") + 32 * place, word, 32)
+        ctypes.c_uint64.from_address(self.memory.get("block_hash_numbers") + 8 * place).value = number + 1
+
+    def forget_block_hashes(self) -> None:
+        """Ask for them again."""
+        ctypes.memset(self.memory.get("block_hash_numbers"), 0, 8 * 256)
+
+    def _load_has_storage(self) -> None:
+        row = self.memory.get("needed_row")
+        answer = self.has_storage(self._needed_address())
+        self.memory.set("answer", int(answer))
+        self.memory.set("answered", row + 1)
+
+    def code_row(self, code: bytes) -> int:
+        """Row of `code`."""
+        row = self._code_rows.get(code)
+        if row is None:
+            self.call("keep_code", address_of_bytes(code), len(code))
+            row = self._code_rows[code] = self.result()
+            self.names.codes[row] = code
+        return row
+
+    def code_of_row(self, row: int) -> bytes:
+        """The code in `row`."""
+        code = self.names.codes.get(row)
+        if code is None:
+            at = self.memory.get("codes") + size_of(layout.Code) * row
+            data, size = Struct("<QQ").unpack(ctypes.string_at(at, 16))
+            code = self.names.codes[row] = ctypes.string_at(data, size)
+            self._code_rows.setdefault(code, row)
+        return code
+
+    # What a store supplies
+
+    def load_account(self, address: bytes) -> Account | None:
+        """From the source."""
+        return None if self.source is None else self.source.get_account(address)
+
+    def load_storage(self, address: bytes, slot: int) -> int:
+        """From the source."""
+        return 0 if self.source is None else self.source.get_storage(address, slot)
+
+    def load_record(self, address: bytes, key: bytes) -> bytes | None:
+        """From the source."""
+        return None if self.source is None else self.source.get_record(address, key)
+
+    def load_slots(self, address: bytes) -> Iterable[int]:
+        """From the source."""
+        return () if self.source is None else self.source.load_slots(address)
+
+    def is_complete(self, address: bytes) -> bool:
+        """Always without a source."""
+        return self.source is None or self.source.is_complete(address)
+
+    def get_block_hash(self, number: int) -> bytes:
+        """From `block_hashes`, or the source."""
+        found = self.block_hashes.get(number)
+        if found is not None:
+            return found
+        return bytes(32) if self.source is None else self.source.get_block_hash(number)
+
+    def persist(self, changes: Iterable[StateChange]) -> None:
+        """Write `changes` to the source and commit it; without one they are where they belong."""
+        if self.source is not None:
+            self.write_to(self.source, *self.changes_and_cleared(0))
+            self.source.commit()
+
+    def write_to(self, target: StateAccess, changes: Iterable[StateChange], cleared: Iterable[bytes]) -> None:
+        """Do to `target` what `changes` say happened here, after the storage of the `cleared` accounts was cleared.
+
+        Accounts come before words, as `changes_since` tells them.
+        """
+        seen: set[bytes] = set()
+        for address in cleared:
+            target.clear_storage(address)
+            for slot, word in self.storage_of(address).items():
+                target.set_storage(address, slot, word)
+        for change in changes:
+            if change.field == "storage":
+                target.set_storage(change.address, change.key, change.new)  # type: ignore[arg-type]
+            elif change.field == "record":
+                target.set_record(change.address, change.key, change.new)  # type: ignore[arg-type]
+            elif change.address not in seen:
+                seen.add(change.address)
+                account = self.get_account(change.address)
+                if account is None:
+                    target.delete_account(change.address)
+                else:
+                    target.set_account(change.address, account)
+
+    # Snapshots
+
+    def snapshot(self) -> int:
+        """See `StateAccess.snapshot`."""
+        self._note_host()
+        return self._journal_count.value
+
+    def _note_host(self) -> None:
+        """Tie the undo log of Python's containers (records, marks) to the native one."""
+        position = self.journal.checkpoint()
+        if position != self._noted:
+            self.call("note_host", self._noted)
+            self._noted = position
+
+    def revert(self, checkpoint: int) -> None:
+        """See `StateAccess.revert`."""
+        self._note_host()
+        if not 0 <= checkpoint <= self._journal_count.value:
+            raise StateError(
+                f"checkpoint {checkpoint} is not in the undo log, which has {self._journal_count.value} entries"
+            )
+        if checkpoint == self._journal_count.value:
+            return
+        self.call("undo_to", checkpoint)
+        self.undo_host()
+
+    def undo_host(self) -> None:
+        """Undo in Python's containers what native code has passed while undoing."""
+        position = self._host_undone.value
+        if position != NOTHING_UNDONE:
+            self._host_undone.value = NOTHING_UNDONE
+            self.journal.revert(position)
+            self._noted = position
+
+    def commit(self) -> None:
+        """See `StateAccess.commit`."""
+        self.persist(self.changes_since(0))
+        self.journal.clear()
+        self._journal_count.value = 0
+        self._noted = 0
+
+    def begin_transaction(self) -> None:
+        """See `StateAccess.begin_transaction`."""
+        super().begin_transaction()
+        self._host_undone.value = NOTHING_UNDONE
+        self.call("start_transaction")
+
+    def changes_since(self, checkpoint: int) -> Iterator[StateChange]:
+        """See `StateAccess.changes_since`."""
+        return iter(self.changes_and_cleared(checkpoint)[0])
+
+    def changes_and_cleared(self, checkpoint: int) -> tuple[list[StateChange], set[bytes]]:
+        """The changes since `checkpoint`, and the accounts whose storage has been cleared since."""
+        self._note_host()
+        self.memory.set("outcome_size", 0)
+        self.call("collect_changes", checkpoint)
+        data = ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size"))
+        records = [change for change in super().changes_since(0) if change.field == "record"]
+        return [*decode_changes(data, self), *records], cleared_accounts(data)
+
+    # Marks of the transaction, which Python's VMs keep in dicts and native code in rows
+
+    @contextmanager
+    def lent_to_python(self) -> Iterator[None]:
+        """Let a VM of Python go on with the running transaction's marks."""
+        self._give_marks()
+        yield
+        self._take_marks()
+
+    def _give_marks(self) -> None:
+        stamp = self.memory.get("stamp")
+        rows, size = self.memory.get("accounts"), size_of(layout.Account)
+        for number in range(1, self.memory.get("account_count")):
+            account = Ptr(layout.Account, rows + size * number)[0]
+            if account.stamp == stamp and account.marks:
+                address = account.address.to_bytes(20, "big")
+                for bit, kind in MARKS:
+                    if account.marks & bit:
+                        self.marks(kind)[account.address if kind == WARM_ACCOUNTS else address] = True
+        rows, size = self.memory.get("slots"), size_of(layout.Slot)
+        for number in range(1, self.memory.get("slot_count")):
+            slot = Ptr(layout.Slot, rows + size * number)[0]
+            if slot.warm_stamp == stamp:
+                at = self.memory.get("accounts") + size_of(layout.Account) * slot.account
+                self.marks(WARM_SLOTS)[Ptr(layout.Account, at)[0].address, slot.key] = True
+
+    def _take_marks(self) -> None:
+        for bit, kind in MARKS:
+            for key in self.marks(kind):
+                self.call("mark_account", key if isinstance(key, int) else int.from_bytes(key, "big"), bit)  # type: ignore[arg-type]
+        for key in self.marks(WARM_SLOTS):
+            self.call("mark_slot", *key)  # type: ignore[misc]
+
+    # Accounts
+
+    def get_account(self, address: bytes) -> Account | None:
+        """See `StateAccess.get_account`."""
+        self.call("fetch_account", int.from_bytes(address, "big"))
+        at = self.memory.get("accounts") + size_of(layout.Account) * self.result()
+        balance, nonce, code, flags, vm = ACCOUNT.unpack_from(ctypes.string_at(at, ACCOUNT.size))
+        if not flags & layout.EXISTS:
+            return None
+        return Account(nonce, int.from_bytes(balance, "little"), self.code_of_row(code), self.names.vms[vm])
+
+    def set_account(self, address: bytes, account: Account) -> None:
+        """See `StateAccess.set_account`."""
+        if account.nonce >> 64 or account.balance >> 256:
+            raise ValueError(f"nonce or balance of 0x{address.hex()} does not fit 64 or 256 bits")
+        code, vm = self.code_row(account.code), self.names.number_of(account.vm)
+        self.call("write_account", int.from_bytes(address, "big"), account.nonce, account.balance, code, vm)
+
+    def delete_account(self, address: bytes) -> None:
+        """See `StateAccess.delete_account`."""
+        self.call("remove_account", int.from_bytes(address, "big"))
+        self.clear_storage(address)
+        records = self._open_records(address)
+        if records or not records.complete:
+            self.journal.set(self._records, address, Slots("record", address, complete=True))
+
+    # Storage
+
+    def get_storage(self, address: bytes, slot: int) -> int:
+        """See `StateAccess.get_storage`."""
+        self.call("fetch_slot", int.from_bytes(address, "big"), slot)
+        return self.result()
+
+    def get_original_storage(self, address: bytes, slot: int) -> int:
+        """See `StateAccess.get_original_storage`."""
+        self.call("fetch_slot", int.from_bytes(address, "big"), slot)
+        return self.result(1)
+
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        """See `StateAccess.set_storage`."""
+        self.call("write_slot", int.from_bytes(address, "big"), slot, value)
+
+    def clear_storage(self, address: bytes) -> None:
+        """See `StateAccess.clear_storage`."""
+        self.call("forget_storage", int.from_bytes(address, "big"))
+
+    def _rows_of(self, address: bytes) -> Iterator[tuple[int, int, bool]]:
+        """(slot, word, loaded) of each slot of the account that is in the table."""
+        self.call("fetch_account", int.from_bytes(address, "big"))
+        account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
+        epoch, row, slots = account.epoch, account.first_slot, self.memory.get("slots")
+        while row:
+            slot = refer(layout.Slot, slots + size_of(layout.Slot) * row)
+            stands = slot.epoch == epoch
+            yield slot.key, slot.word if stands else 0, stands or epoch != 0
+            row = slot.following
+
+    def has_storage(self, address: bytes) -> bool:
+        """See `StateAccess.has_storage`."""
+        known = {slot: word for slot, word, loaded in self._rows_of(address) if loaded}
+        if any(known.values()):
+            return True
+        if self.source is None or self._epoch(address):
+            return False
+        if not known:
+            return self.source.has_storage(address)
+        return any(slot not in known for slot in self.source.load_slots(address))
+
+    def _epoch(self, address: bytes) -> int:
+        self.call("fetch_account", int.from_bytes(address, "big"))
+        account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
+        return int(account.epoch)
+
+    def storage_of(self, address: bytes) -> dict[int, int]:
+        """The account's words that are not zero and are known here, by slot, in order."""
+        return dict(sorted((slot, word) for slot, word, _ in self._rows_of(address) if word))
+
+    def accounts(self) -> Iterator[tuple[bytes, Account]]:
+        """Every account that exists and is known here, in order of address."""
+        rows, size = self.memory.get("accounts"), size_of(layout.Account)
+        addresses = [
+            ctypes.string_at(rows + size * row, 20)[::-1] for row in range(1, self.memory.get("account_count"))
+        ]
+        for address in sorted(addresses):
+            account = self.get_account(address)
+            if account is not None:
+                yield address, account
+
+    def records_of(self, address: bytes) -> dict[bytes, bytes]:
+        """The account's records by key, in order."""
+        return {key: value for key, value in sorted(self._records.get(address, {}).items()) if value is not None}
+
+    # The running transaction
+
+    def get_transient(self, address: bytes, slot: int) -> int:
+        """See `StateAccess.get_transient`."""
+        self.call("fetch_transient", int.from_bytes(address, "big"), slot)
+        return self.result()
+
+    def set_transient(self, address: bytes, slot: int, value: int) -> None:
+        """See `StateAccess.set_transient`."""
+        self.call("write_transient", int.from_bytes(address, "big"), slot, value)
+
+    @property
+    def events(self) -> list[Event]:
+        """See `StateAccess`; a copy."""
+        count, size = self.memory.get("log_count"), self.memory.get("log_bytes_count")
+        logs = ctypes.string_at(self.memory.get("logs"), size_of(layout.Log) * count)
+        return decode_events(logs, ctypes.string_at(self.memory.get("log_bytes"), size))
+
+    @events.setter
+    def events(self, events: list[Event]) -> None:
+        if events:
+            raise StateError("events of a native state are added with `emit`")
+
+    def emit(self, event: Event) -> None:
+        """See `StateAccess.emit`."""
+        if len(event.topics) > 4:
+            raise StateError(f"an event has at most 4 topics, got {len(event.topics)}")
+        topics = [*event.topics, 0, 0, 0, 0][:4]
+        place = self.memory.get("log_bytes_count")
+        self.call("write_log", int.from_bytes(event.address, "big"), len(event.topics), len(event.data), *topics)
+        ctypes.memmove(self.memory.get("log_bytes") + place, event.data, len(event.data))
+
+
+MARKS: Final = (
+    (layout.WARM, WARM_ACCOUNTS),
+    (layout.CREATED, CREATED),
+    (layout.DESTROYED, DESTROYED),
+    (layout.TOUCHED, TOUCHED),
+)
+NOTHING_UNDONE: Final = (1 << 64) - 1
+ACCOUNT: Final = Struct("<24x32sQQQQ")
+_LOADERS: Final[dict[int, Callable[[NativeState], None]]] = {
+    layout.NEED_ACCOUNT: NativeState._load_account,
+    layout.NEED_SLOT: NativeState._load_slot,
+    layout.NEED_BLOCK_HASH: NativeState._load_block_hash,
+    layout.NEED_HAS_STORAGE: NativeState._load_has_storage,
+}
+_ROOMS: Final = {
+    layout.NEED_ACCOUNT_ROOM: "accounts",
+    layout.NEED_SLOT_ROOM: "slots",
+    layout.NEED_TRANSIENT_ROOM: "transients",
+    layout.NEED_CODE_ROOM: "codes",
+    layout.NEED_JOURNAL_ROOM: "journal",
+    layout.NEED_LOG_ROOM: "logs",
+    layout.NEED_LOG_BYTES: "log_bytes",
+    layout.NEED_MARKED_ROOM: "marked",
+    layout.NEED_RETURN_ROOM: "return_data",
+    layout.NEED_OUTCOME_ROOM: "outcome",
+}
+_BY_SIZE: Final = frozenset({"journal", "log_bytes", "return_data", "outcome"})
+
+
+def _no_guest(state: NativeState) -> None:
+    raise StateError(f"a frame of a guest outside a run: {state!r}")
