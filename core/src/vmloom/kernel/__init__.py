@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .bits import byteswap, count_ones, rotate_left, rotate_right, trailing_zeros
 from .halt import Halt, attempt
-from .inline import inline, outline, unlikely
+from .inline import inline, intrinsic, outline, unlikely
 from .specialise import specialise
 from .wide import wrapping_pow
 
@@ -70,6 +70,7 @@ __all__ = [
     "fill",
     "i64",
     "inline",
+    "intrinsic",
     "is_null",
     "load",
     "local",
