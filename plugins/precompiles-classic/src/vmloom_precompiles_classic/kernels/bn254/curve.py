@@ -44,7 +44,7 @@ def double(p: Point) -> None:
 
 @outline
 def add_affine(p: Point, x: u256, y: u256) -> u256:
-    """Add (x, y), which is neither `p` nor its opposite, and return by what that multiplied p.z. `p` is not infinity."""
+    """Add (x, y) to `p`, which is not infinity, and return by what that multiplied p.z."""
     z = p.z
     zz = sqr(z)
     h = sub(mul(x, zz), p.x)
@@ -55,7 +55,7 @@ def add_affine(p: Point, x: u256, y: u256) -> u256:
     hhh = mul(minus_hh, h)
     t = mul(p.x, minus_hh)
     p.x = add(add(sqr(i), hhh), add(t, t))
-    p.y = reduce(u512(add(p.x, t)) * i + u512(hhh) * p.y)
+    p.y = reduce((u512(add(p.x, t)) * i + u512(hhh) * p.y) & U512_MAX)
     p.z = mul(z, h)
     return h
 

@@ -1,4 +1,7 @@
-"""BN254's prime field. An element x is the u256 x * 2**256 modulo P: P. L. Montgomery, "Modular Multiplication" (1985)."""
+"""BN254's prime field. An element x is the u256 x * 2**256 modulo P.
+
+P. L. Montgomery, "Modular Multiplication Without Trial Division" (1985).
+"""
 
 from __future__ import annotations
 

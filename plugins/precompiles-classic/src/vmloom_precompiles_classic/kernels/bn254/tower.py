@@ -88,7 +88,7 @@ def sqr2(out: Fp2, x: Fp2) -> None:
     """x * x."""
     a = x.a
     b = x.b
-    out.a = mul((a + b) & U256_MAX, (a + (P - b)) & U256_MAX)
+    out.a = mul((a + b) & U256_MAX, (a + P - b) & U256_MAX)
     out.b = mul((a + a) & U256_MAX, b)
 
 
@@ -104,7 +104,7 @@ def mul2_xi(out: Fp2, x: Fp2) -> None:
     """x * XI."""
     a = x.a
     b = x.b
-    out.a = small((u512(a) * 9 + (P - b)) & U512_MAX)
+    out.a = small((u512(a) * 9 + P - b) & U512_MAX)
     out.b = small(u512(b) * 9 + a)
 
 
@@ -412,7 +412,7 @@ def sqr_cyclotomic(x: Ptr[Fp2]) -> None:
 
 
 def signed_digits_of(k: int) -> tuple[int, int]:
-    """Numbers whose difference is k, with few ones in base 2, and none where the other has one. Not a kernel function."""
+    """Two numbers with few ones in base 2, none at the same place, whose difference is k. Not a kernel function."""
     both = k ^ 3 * k
     return (both & 3 * k) >> 1, (both & ~(3 * k)) >> 1
 
