@@ -19,11 +19,19 @@ from vmloom_evm.table import OPS
 HEADER = """\
 from __future__ import annotations
 from typing import Protocol
-from vmloom.kernel import Halt, i64, u8, u64, u256
+from vmloom.kernel import Halt, Ptr, attempt, byteswap, copy, load, local, start, store, struct, table
+from vmloom.kernel import i64, u8, u64, u256
 LIMIT = 100
-TABLE = [1, 2]
+NUMBERS = [1, 2]
+ROOTS = table(u64, (1, 2))
 class Machine(Protocol):
     gas: i64
+@struct
+class Slot:
+    key: u256
+    next: Slot
+    def double(self, x: u64) -> u64:
+        return x + x
 def helper(x: u64) -> u64:
     return x
 """
@@ -41,14 +49,17 @@ def define(tmp_path: Path) -> Define:
         file.write_text(HEADER + textwrap.dedent(source))
         names: dict[str, Any] = {"__name__": "kernels"}
         exec(compile(file.read_text(), str(file), "exec"), names)
-        return next(f for f in names.values() if inspect.isfunction(f) and f.__code__.co_firstlineno >= FIRST_LINE)
+        ours = [it for it in names.values() if inspect.isfunction(it) and it.__globals__ is names]
+        return next(it for it in ours if it.__code__.co_firstlineno >= FIRST_LINE)
 
     return build
 
 
 def with_body(statements: str) -> str:
-    """A kernel function `f(m, x, y)` whose body begins on its second line."""
-    return "def f(m: Machine, x: u64, y: u64) -> u64:\n" + textwrap.indent(textwrap.dedent(statements).strip(), "    ")
+    """A kernel function `f(m, slot, p, x, y)` whose body begins on its second line."""
+    return "def f(m: Machine, slot: Slot, p: Ptr[u64], x: u64, y: u64) -> u64:\n" + textwrap.indent(
+        textwrap.dedent(statements).strip(), "    "
+    )
 
 
 BODIES = {
@@ -63,17 +74,20 @@ BODIES = {
     "assert x": "assert statements are not in the kernel language",
     "match x:\n    case 1: pass": "match statements are not in the kernel language",
     "x + y": "an expression on its own must be a call",
-    "x = y = 1": "an assignment has one target, a name or an attribute",
-    "x, y = y, x": "an assignment has one target, a name or an attribute",
-    "m[0] = 1": "an assignment has one target, a name or an attribute",
-    "m[0] += 1": "subscripts are not in the kernel language",
+    "x = y = 1": "an assignment has one target: a name, an attribute or an element",
+    "x, y = y, x": "an assignment has one target: a name, an attribute or an element",
+    "x, m[0] = 1, 2": "an assignment has one target: a name, an attribute or an element",
+    "p[0:1] = 1": "slices are not in the kernel language",
+    "NUMBERS[0] = 1": "global `NUMBERS` is not a `table`",
+    "p[y / 2] += 1": "div operators are not in the kernel language",
+    "slot.key = 'a'": "constant 'a' is not an integer or a boolean",
     "x **= 2": "pow operators are not in the kernel language",
     "z: u64": "an annotation stands where a name is assigned",
     "m.z: u64 = 1": "an annotation stands where a name is assigned",
-    "z: int = 1": "`z` needs a kernel type, `bool` or a protocol as its annotation",
+    "z: int = 1": "`z` needs a kernel type or a protocol as its annotation",
     "while x: pass\nelse: x = 1": "`else` after a loop is not in the kernel language",
     "for z in range(x): pass\nelse: x = 1": "`else` after a loop is not in the kernel language",
-    "for z in TABLE: pass": "a for loop has the form `for name in range(...)`",
+    "for z in NUMBERS: pass": "a for loop has the form `for name in range(...)`",
     "for z in range(x, step=2): pass": "a for loop has the form `for name in range(...)`",
     "for z in range(x): z = z / 2": "div operators are not in the kernel language",
     "for m.gas in range(x): pass": "a for loop has the form `for name in range(...)`",
@@ -96,13 +110,16 @@ BODIES = {
     "x = None": "constant None is not an integer or a boolean",
     "x = [1]": "lists are not in the kernel language",
     "x = {x for x in y}": "set comps are not in the kernel language",
-    "x = m.stack[0]": "subscripts are not in the kernel language",
+    "x = NUMBERS[0]": "global `NUMBERS` is not a `table`",
+    "x = ROOTS": "global `ROOTS` is not an integer or a boolean",
+    "x = missing[0]": "name `missing` is not defined",
+    "x = p[0, 1]": "tuples are not in the kernel language",
     "x = (z := y)": "assignment expressions are not in the kernel language",
     "z = lambda: z": "lambdas are not in the kernel language",
     "x = f'{y}'": "f-strings are not in the kernel language",
     "yield x": "an expression on its own must be a call",
     "x = yield": "yields are not in the kernel language",
-    "x = TABLE": "global `TABLE` is not an integer or a boolean",
+    "x = NUMBERS": "global `NUMBERS` is not an integer or a boolean",
     "x = helper": "global `helper` is not an integer or a boolean",
     "x = missing": "name `missing` is not defined",
     "for z in range(missing): pass": "name `missing` is not defined",
@@ -112,18 +129,30 @@ BODIES = {
     "m.gas = Machine.gas": "global `Machine` is not an integer or a boolean",
     # Calls
     "x = missing(x)": "name `missing` is not defined",
-    "x = sum(x)": "`sum` is not a kernel function, a cast, max, min, len",
-    "x = int(x)": "`int` is not a kernel function, a cast, max, min, len",
+    "x = sum(x)": "`sum` is not a kernel function, a cast or a builtin",
+    "x = int(x)": "`int` is not a kernel function, a cast or a builtin",
+    "x = Slot(x)": "`Slot` is not a kernel function, a cast or a builtin",
     "x = x(y)": "only names, and methods of a parameter or local, can be called",
-    "x = m.rules.price(x)": "only names, and methods of a parameter or local, can be called",
+    "x = (x + y).price(x)": "only names, and methods of a parameter or local, can be called",
+    "x = p[0](x)": "only names, and methods of a parameter or local, can be called",
+    "x = load(u64)": "`load` takes 2 argument(s) in the kernel language",
+    "x = load(p, p)": "the first argument of `load` is a type",
+    "x = load(8, p)": "the first argument of `load` is a type",
+    "copy(p, p)": "`copy` takes 3 argument(s) in the kernel language",
+    "x = byteswap(u64, y / 2)": "div operators are not in the kernel language",
+    "q = local(float, 2)": "the first argument of `local` is a type",
+    "x = attempt()": "`attempt` takes a kernel function and its arguments",
+    "x = attempt(y, x)": "`attempt` takes a kernel function and its arguments",
+    "x = attempt(Halt, x)": "`attempt` takes a kernel function and its arguments",
+    "x = attempt(helper, x / 2)": "div operators are not in the kernel language",
     "x = m.parent().gas(x)": "only names, and methods of a parameter or local, can be called",
-    "x = TABLE.pop()": "global `TABLE` is not an integer or a boolean",
+    "x = NUMBERS.pop()": "global `NUMBERS` is not an integer or a boolean",
     "x = helper(x=x)": "calls have positional arguments only",
     "x = helper(*x)": "starred expressions are not in the kernel language",
     "x = max(x)": "`max` takes 2 argument(s) in the kernel language",
     "x = u64()": "`u64` takes 1 argument(s) in the kernel language",
     "x = i64(x, y)": "`i64` takes 1 argument(s) in the kernel language",
-    "x = f(m, x, y)": "recursion is not in the kernel language",
+    "x = f(m, slot, p, x, y)": "recursion is not in the kernel language",
 }
 
 
@@ -139,13 +168,16 @@ def test_a_body_outside_the_language_is_refused_with_its_rule_and_line(define: D
 
 
 SIGNATURES = {
-    "def f(x) -> u64: return x": "parameter `x` needs a kernel type, `bool` or a protocol as its annotation",
-    "def f(x: int) -> u64: return x": "parameter `x` needs a kernel type, `bool` or a protocol as its annotation",
-    "def f(x: Halt) -> u64: return x": "parameter `x` needs a kernel type, `bool` or a protocol as its annotation",
-    "def f(x: 'u64') -> u64: return x": "parameter `x` needs a kernel type, `bool` or a protocol as its annotation",
+    "def f(x) -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
+    "def f(x: int) -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
+    "def f(x: Halt) -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
+    "def f(x: 'u64') -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
     "def f(x: missing) -> u64: return x": "name `missing` is not defined",
-    "def f(x: u64): return x": "the result needs a kernel type, `bool` or a protocol as its annotation",
-    "def f(x: u64) -> float: return x": "the result needs a kernel type, `bool` or a protocol as its annotation",
+    "def f(x: Ptr[int]) -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
+    "def f(x: Ptr) -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
+    "def f(x: list[u64]) -> u64: return x": "parameter `x` needs a kernel type or a protocol as its annotation",
+    "def f(x: u64): return x": "the result needs a kernel type or a protocol as its annotation",
+    "def f(x: u64) -> float: return x": "the result needs a kernel type or a protocol as its annotation",
     "def f(x: u64 = 1) -> u64: return x": "parameters are positional and have no default values in the kernel language",
     "def f(*x: u64) -> u64: return 1": "parameters are positional and have no default values in the kernel language",
     "def f(**x: u64) -> u64: return 1": "parameters are positional and have no default values in the kernel language",
@@ -210,6 +242,35 @@ def test_everything_in_the_language_is_accepted(define: Define) -> None:
             '''
         )
     )
+
+
+def test_memory_structs_and_methods_are_accepted(define: Define) -> None:
+    function = define(
+        """
+        def f(m: Machine, slots: Ptr[Slot], rows: Ptr[Ptr[u64]], data: bytes, slot: Slot) -> Ptr[u64]:
+            words = local(u64, 4)
+            words[1] = ROOTS[helper(1)] + rows[2][3]
+            words[words[0]] += slots[1].next.double(load(u64, start(data)))
+            slots[0].next.key = byteswap(u256, slot.key)
+            store(u64, start(data) + 8, attempt(helper, words[0]))
+            while True:
+                slot = slot.next
+                if len(data) > 4:
+                    break
+            return words
+        """
+    )
+    check(function)
+
+
+def test_methods_of_structs_are_checked_with_self_as_it_is(define: Define) -> None:
+    function = define(
+        "def f() -> None:\n    pass\n@struct\nclass Other:\n    def g(self) -> u64:\n        return 1 / 2\n"
+    )
+    check(function.__globals__["Slot"].double)
+    with pytest.raises(KernelError, match="div operators") as caught:
+        check(function.__globals__["Other"].g)
+    assert caught.value.line == FIRST_LINE + 5
 
 
 def kernel_functions() -> Iterator[Callable[..., Any]]:

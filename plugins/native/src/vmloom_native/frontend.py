@@ -46,7 +46,7 @@ class Frontend(Expressions):
         super().__init__(program, function, Body(), dict(function.arguments))
         self.parameters = frozenset(self.kinds)
         self.out: list[Statement] = []
-        self.assignments = Counter(_assigned(function.definition))
+        self.assignments = Counter(_assigned(function.definition.body))
 
     def translate(self) -> Body:
         """The typed body; `KernelError` where the function breaks a rule."""
@@ -239,8 +239,19 @@ class Frontend(Expressions):
         return KernelError(self.function.file, getattr(node, "lineno", self.function.line), rule)
 
 
-def _assigned(definition: ast.FunctionDef) -> Iterable[str]:
-    """Every name that the function assigns, once for each assignment."""
-    for node in ast.walk(definition):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+def _assigned(statements: Iterable[ast.stmt]) -> Iterable[str]:
+    """Every name that the statements assign, once for each assignment."""
+    for node in statements:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                yield name
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.AugAssign(target=ast.Name(id=name)):
+                yield name
+            case ast.For(target=ast.Name(id=name), body=body):
+                yield name
+                yield from _assigned(body)
+            case ast.While(body=body):
+                yield from _assigned(body)
+            case ast.If(body=body, orelse=orelse):
+                yield from _assigned(body)
+                yield from _assigned(orelse)

@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from vmloom.kernel import wrapping_pow
-from vmloom.kernel.subset import KernelError, definition_of
+from vmloom.kernel.subset import KernelError, check, definition_of
 
 from .annotations import resolve, resolve_result
 from .frontend import Frontend
@@ -81,7 +81,8 @@ class Program:
     """Collects what a module is to contain.
 
     `bindings` gives each protocol the struct that implements it; `constants` names attributes of such machines that
-    are known now, as `m.rules`; `replacements` gives functions that are called a kernel that is translated instead.
+    are known now, as `m.rules`; `replacements` gives functions that are called a kernel that is translated instead;
+    `cpu_features` are what the processor has, in LLVM's words, for functions with an `intrinsic` body.
     """
 
     def __init__(
@@ -120,6 +121,9 @@ class Program:
             known = FunctionRef(self, function, owner, self._symbol(function, owner))
             self._functions[function, owner] = known
             self._queue.append(known)
+            for features, text in getattr(function, "__kernel_intrinsics__", ()):
+                if known.replaced is None and features <= self.cpu_features:
+                    self.intrinsic(function, text)
         return known
 
     def export(self, name: str, function: Callable[..., Any]) -> FunctionRef:
@@ -191,6 +195,7 @@ class Program:
         while self._queue:
             function = self._queue.pop(0)
             if function.body is None:
+                check(function.function)
                 function.body = Frontend(self, function).translate()
                 function.halts = function.body.raises
         if fresh:
