@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from Crypto.Hash import keccak
 from vmloom.accelerator import Accelerator
 from vmloom.factory import VmFactory
 from vmloom.kernel import U64_MAX, Ptr, u8, u64
@@ -247,6 +248,26 @@ def test_without_numpy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 def test_factory_makes_it_with_its_section() -> None:
     made = VmFactory(Settings({"accelerator": {"cpu": {"threads": 3}}})).accelerator("cpu")
     assert "3 threads" in made.status().device
+
+
+def test_keccak256_of_rows_around_its_blocks(accelerator: CpuAccelerator) -> None:
+    data, offsets, rows = rows_of([0, 1, 32, 64, 135, 136, 137, 271, 272, 273, 2000])
+    (digests,) = accelerator.run("keccak256", [data, offsets])
+    assert [row.tobytes() for row in digests] == [keccak.new(data=row, digest_bits=256).digest() for row in rows]
+    (digests,) = accelerator.run("keccak256", [np.zeros((600, 64), np.uint8)])
+    assert {row.tobytes() for row in digests} == {keccak.new(data=bytes(64), digest_bits=256).digest()}
+
+
+def test_ecrecover_of_an_installed_precompile(accelerator: CpuAccelerator) -> None:
+    if "ecrecover" not in accelerator._operations:
+        pytest.skip("no installed precompile has an ECRECOVER kernel")
+    signature = np.frombuffer(operations.SIGNATURE, np.uint8)
+    rows = np.tile(signature, (3, 1))
+    rows[1, 63] = 29
+    addresses, found = accelerator.run("ecrecover", [rows])
+    signer = bytes.fromhex("7156526fbd7a3c72969b54f64e42c10fbb768c8a")
+    assert found.tolist() == [True, False, True]
+    assert [row.tobytes() for row in addresses] == [signer, bytes(20), signer]
 
 
 def test_sha256_of_an_installed_precompile(accelerator: CpuAccelerator) -> None:

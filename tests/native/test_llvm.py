@@ -18,6 +18,11 @@ def test_same_answers_as_llvmlite() -> None:
     )
 
 
+def test_present_features_are_names_of_what_is_there() -> None:
+    features = binding.get_host_cpu_features()
+    assert llvm.present_features() == {name for name, there in features.items() if there}
+
+
 def test_answers_do_not_need_the_python_half() -> None:
     program = (
         "import sys; from vmloom_native.build import host; host(); "

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from vmloom.kernel import U64_MAX, U256_MAX, Ptr, u8, u64, u256, u512, wrapping_pow
 
+from .hash.keccak import keccak256
+
 # Arithmetic modulo 2**256: what the EVM's instructions of these names compute
 
 
@@ -57,6 +59,12 @@ def exp(base: Ptr[u256], exponent: Ptr[u256], result: Ptr[u256], count: u64) -> 
 
 
 # Rows of bytes
+
+
+def keccak(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
+    """Keccak-256 in the form of a precompile."""
+    keccak256(input, size, output)
+    return 32
 
 
 def precompile(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:  # noqa: ARG001 (others need them)

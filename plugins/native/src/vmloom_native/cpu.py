@@ -2,7 +2,7 @@
 
 | operation | columns | results |
 |---|---|---|
-| `sha256` | rows of bytes | digests, u8 (n, 32) |
+| `keccak256`, `sha256` | rows of bytes | digests, u8 (n, 32) |
 | `ecrecover` | rows of hash, v, r, s, 32 bytes each | addresses, u8 (n, 20); bool (n): whether there is one |
 | `u256_add`, `_mul`, `_div`, `_mod`, `_exp` | two of words | words |
 | `u256_addmod`, `u256_mulmod` | three of words, the last the moduli | words |

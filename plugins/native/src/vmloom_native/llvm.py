@@ -47,6 +47,11 @@ def processor_features() -> str:
     return ",".join(sorted(_text("LLVMPY_GetHostCPUFeatures").split(",")))
 
 
+def present_features() -> frozenset[str]:
+    """The names of what the processor can do, which is what `Program` takes as `cpu_features`."""
+    return frozenset(one[1:] for one in processor_features().split(",") if one.startswith("+"))
+
+
 def taken(text: ctypes.c_void_p) -> str:
     """The text that LLVM has put behind a pointer, and that is ours to release. Empty for none."""
     if not text.value:

@@ -19,6 +19,7 @@ from vmloom.precompile import OUTPUT_ROOM, PrecompileKernel
 from . import batches
 from .build import compiled
 from .library import Library
+from .llvm import present_features
 from .program import Program
 
 Column = NDArray[Any]
@@ -147,6 +148,7 @@ class Recoveries(Digests):
 def operations(kernels: dict[str, PrecompileKernel]) -> dict[str, Operation]:
     """All of them by name; those of precompiles where `kernels` has one of the field's name for it."""
     found: dict[str, Operation] = {name: Arithmetic(name) for name in ARITHMETIC}
+    found["keccak256"] = Digests("keccak256", batches.keccak)
     if "SHA256" in kernels:
         found["sha256"] = Digests("sha256", kernels["SHA256"].run)
     if "ECRECOVER" in kernels:
@@ -166,7 +168,7 @@ def _built(
     parts: tuple[str, ...] | None, subject: str, exports: dict[str, Any], replacements: dict[Any, Any]
 ) -> Library:
     def make_ir() -> str:
-        program = Program(replacements=replacements)
+        program = Program(replacements=replacements, cpu_features=present_features())
         for name, function in exports.items():
             program.export(name, function)
         return program.ir()
