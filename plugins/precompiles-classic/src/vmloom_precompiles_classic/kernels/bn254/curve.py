@@ -7,15 +7,15 @@ from typing import Final
 from vmloom.kernel import U256_MAX, U512_MAX, Ptr, inline, local, outline, struct, u16, u64, u128, u256, u512
 
 from ..field256 import DIGITS, NEGATIVE, signed_digits, square
-from .field import ORDER, PP, R, X, add, half, invert, mul, neg, number, reduce, sqr, sub
+from .field import ORDER, PP, R, X, add, half, invert, mul, neg, number, reduce, sqr, sub, times
 
 B: Final = number(3)
 
 
-@inline
+@outline
 def on_curve(x: u256, y: u256) -> bool:
     """Whether (x, y) is a point of G1."""
-    return sqr(y) == add(mul(sqr(x), x), B)
+    return times(y, y) == add(times(times(x, x), x), B)
 
 
 @struct
@@ -102,9 +102,9 @@ def fill_table(entries: Ptr[u256], x: u256, y: u256) -> u256:
     twice_x = p.x
     twice_y = p.y
     scale = p.z
-    zz = sqr(scale)
-    p.x = mul(x, zz)
-    p.y = mul(y, mul(zz, scale))
+    zz = times(scale, scale)
+    p.x = times(x, zz)
+    p.y = times(y, times(zz, scale))
     p.z = R
     entries[0] = p.x
     entries[1] = p.y
@@ -118,12 +118,12 @@ def fill_table(entries: Ptr[u256], x: u256, y: u256) -> u256:
     z = u256(R)
     for j in range(ENTRIES):
         i = ENTRIES - 1 - j
-        z = mul(z, ratios[i + 1])
-        zz = sqr(z)
-        entries[3 * i] = mul(entries[3 * i], zz)
-        entries[3 * i + 1] = mul(entries[3 * i + 1], mul(zz, z))
-        entries[3 * i + 2] = mul(entries[3 * i], BETA)
-    return mul(p.z, scale)
+        z = times(z, ratios[i + 1])
+        zz = times(z, z)
+        entries[3 * i] = times(entries[3 * i], zz)
+        entries[3 * i + 1] = times(entries[3 * i + 1], times(zz, z))
+        entries[3 * i + 2] = times(entries[3 * i], BETA)
+    return times(p.z, scale)
 
 
 # For k = k1 + k2 * lambda modulo ORDER, where lambda times a point (x, y) is (BETA * x, y): from the short vectors
@@ -188,16 +188,16 @@ def multiply(p: Point, k: u256, x: u256, y: u256) -> None:
         if digit != 0:
             place = 3 * ((digit & (NEGATIVE - 1)) >> 1)
             add_multiple(p, digit, entries[place + 2], entries[place + 1])
-    p.z = mul(p.z, scale)
+    p.z = times(p.z, scale)
 
 
 @outline
 def make_affine(p: Point) -> None:
     """Make z 1, unless it is 0."""
     inverse = invert(p.z)
-    zz = sqr(inverse)
-    p.x = mul(p.x, zz)
-    p.y = mul(p.y, mul(zz, inverse))
+    zz = times(inverse, inverse)
+    p.x = times(p.x, zz)
+    p.y = times(p.y, times(zz, inverse))
     if p.z != 0:
         p.z = R
 

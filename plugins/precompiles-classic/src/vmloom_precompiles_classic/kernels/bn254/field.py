@@ -71,6 +71,12 @@ def mul(x: u256, y: u256) -> u256:
     return reduce(u512(x) * y)
 
 
+@outline
+def times(x: u256, y: u256) -> u256:
+    """`mul` as a call, for where code should be small rather than fast."""
+    return mul(x, y)
+
+
 @inline
 def sqr(x: u256) -> u256:
     """The square x * x."""
@@ -115,4 +121,4 @@ def small(t: u512) -> u256:
 @outline
 def invert(x: u256) -> u256:
     """1 / x, or 0 for 0."""
-    return mul(inverse(x, P, NEGATED_INVERSE), R3)
+    return times(inverse(x, P, NEGATED_INVERSE), R3)

@@ -8,7 +8,7 @@ from vmloom.kernel import U64_MAX, Ptr, byteswap, copy, fill, inline, load, loca
 from vmloom.precompile import FAILED
 
 from .curve import Point, add_points, make_affine, multiply, on_curve
-from .field import R2, P, mul, reduce
+from .field import R2, P, times
 from .pairing import BATCH, Pair, is_one_in_target_group, miller_loop, on_twist
 from .tower import Fp2, mul12
 
@@ -31,13 +31,13 @@ def put_word(destination: Ptr[u8], index: u64, value: u256) -> None:
 @inline
 def put_number(destination: Ptr[u8], index: u64, value: u256) -> None:
     """Write an element of Fp."""
-    put_word(destination, index, reduce(value))
+    put_word(destination, index, times(value, 1))
 
 
 @inline
 def element(value: u256) -> u256:
     """A number below P as an element of Fp."""
-    return mul(value, R2)
+    return times(value, R2)
 
 
 @outline
@@ -135,6 +135,7 @@ def pairing(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
     """1 if the product of the pairings of all pairs is 1, else 0."""
     if size % PAIR_SIZE != 0:
         return FAILED
+    fill(output, 0, 32)
     total = local(Fp2, 6)
     total[0].a = element(u256(1))
     pairs = local(Pair, BATCH)
@@ -150,8 +151,7 @@ def pairing(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
             taken = taken + PAIR_SIZE
         if not multiply_by(total, pairs, count):
             return FAILED
-    fill(output, 0, 32)
-    if is_one_in_target_group(total):
+    if size == 0 or is_one_in_target_group(total):
         output[31] = 1
     return u64(32)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from vmloom.kernel import U256_MAX, U512_MAX, Ptr, inline, local, outline, struct, table, u64, u128, u256, u512
 
-from .field import PP, P, R, X, add, half, invert, mul, neg, number, reduce, small, sqr, sub
+from .field import PP, P, R, X, add, half, invert, mul, neg, number, reduce, small, sub, times
 
 
 @struct
@@ -38,35 +38,35 @@ def set2(out: Fp2, a: u256, b: u256) -> None:
     out.b = b
 
 
-@inline
+@outline
 def add2(out: Fp2, x: Fp2, y: Fp2) -> None:
     """x + y."""
     out.a = add(x.a, y.a)
     out.b = add(x.b, y.b)
 
 
-@inline
+@outline
 def sub2(out: Fp2, x: Fp2, y: Fp2) -> None:
     """x - y."""
     out.a = sub(x.a, y.a)
     out.b = sub(x.b, y.b)
 
 
-@inline
+@outline
 def neg2(out: Fp2, x: Fp2) -> None:
     """-x."""
     out.a = neg(x.a)
     out.b = neg(x.b)
 
 
-@inline
+@outline
 def conjugate2(out: Fp2, x: Fp2) -> None:
     """x ** P."""
     out.a = x.a
     out.b = neg(x.b)
 
 
-@inline
+@outline
 def half2(out: Fp2, x: Fp2) -> None:
     """x / 2."""
     out.a = half(x.a)
@@ -92,14 +92,14 @@ def sqr2(out: Fp2, x: Fp2) -> None:
     out.b = mul((a + a) & U256_MAX, b)
 
 
-@inline
+@outline
 def scale2(out: Fp2, x: Fp2, y: u256) -> None:
     """x * y for a y of Fp."""
     out.a = mul(x.a, y)
     out.b = mul(x.b, y)
 
 
-@inline
+@outline
 def mul2_xi(out: Fp2, x: Fp2) -> None:
     """x * XI."""
     a = x.a
@@ -111,9 +111,9 @@ def mul2_xi(out: Fp2, x: Fp2) -> None:
 @outline
 def invert2(out: Fp2, x: Fp2) -> None:
     """1 / x, or 0 for 0."""
-    scale = invert(add(sqr(x.a), sqr(x.b)))
-    out.a = mul(x.a, scale)
-    out.b = neg(mul(x.b, scale))
+    scale = invert(add(times(x.a, x.a), times(x.b, x.b)))
+    out.a = times(x.a, scale)
+    out.b = neg(times(x.b, scale))
 
 
 @inline
