@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct
 
-from vmloom.precompile import PrecompileFailure, PurePrecompile
+from vmloom.precompile import PrecompileFailure, PrecompileKernel, PurePrecompile
 
 try:
     from blake2b import compress as compress_natively  # type: ignore[import-untyped]
@@ -79,6 +79,13 @@ class Blake2F(PurePrecompile):
         function = compress if compress_natively is None else compress_natively
         output: bytes = function(rounds, little_words(state), little_words(message), little_words(offset), final == 1)
         return output
+
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import blake2f
+
+        return PrecompileKernel(blake2f.gas, blake2f.run)
 
 
 def compress(rounds: int, state: Sequence[int], message: Sequence[int], offset: Sequence[int], final: bool) -> bytes:

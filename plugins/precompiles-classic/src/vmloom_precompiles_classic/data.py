@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from Crypto.Hash import RIPEMD160
-from vmloom.precompile import PurePrecompile
+from vmloom.precompile import PrecompileKernel, PurePrecompile
 
 
 def words(data: bytes) -> int:
@@ -29,6 +29,13 @@ class Sha256(PurePrecompile):
         """The digest."""
         return hashlib.sha256(input).digest()
 
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import sha256
+
+        return PrecompileKernel(sha256.gas, sha256.run)
+
 
 class Ripemd160(PurePrecompile):
     """RIPEMD160 at 0x03. Yellow Paper, appendix E.1.
@@ -46,6 +53,13 @@ class Ripemd160(PurePrecompile):
         """The digest, padded on the left to 32 bytes."""
         return bytes(12) + RIPEMD160.new(input).digest()
 
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import ripemd160
+
+        return PrecompileKernel(ripemd160.gas, ripemd160.run)
+
 
 class Identity(PurePrecompile):
     """IDENTITY at 0x04. Yellow Paper, appendix E.1.
@@ -62,3 +76,10 @@ class Identity(PurePrecompile):
     def compute(self, input: bytes) -> bytes:
         """The input."""
         return bytes(input)
+
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import identity
+
+        return PrecompileKernel(identity.gas, identity.run)
