@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from vmloom.precompile import Precompile, PrecompileSet, Revision
 
@@ -17,15 +18,14 @@ assert ops  # importing the instructions fills OPS
 
 @dataclass(frozen=True, eq=False)
 class Specification:
-    """A fork made ready to run. `precompiles` maps addresses as integers, `rows` holds the instructions by code.
-
-    It is equal to itself only, so that an engine may keep what it builds of it under it.
-    """
+    """A fork made ready to run. `precompiles` maps addresses as integers, `rows` holds the instructions by code."""
 
     fork: Fork
     rows: Mapping[int, OpRow]
     precompiles: Mapping[int, Precompile]
     disabled_opcodes: frozenset[int]
+    built: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What engines have made of it, by their names: they keep it here, so that it goes when this goes."""
 
     @property
     def rules(self) -> Rules:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, ExecutionState, StateAccess
@@ -57,7 +56,7 @@ class ReferenceEngine:
     ) -> ExecutionResult:
         """See `Engine.execute`."""
         checkpoint = state.snapshot()
-        with _reverting(state, checkpoint):
+        try:
             run = Execution(
                 specification,
                 state,
@@ -86,6 +85,9 @@ class ReferenceEngine:
                 state_changes=tuple(state.changes_since(checkpoint)),
                 error=HALT_NAMES[run.status],
             )
+        except BaseException:
+            state.revert(checkpoint)
+            raise
 
     def transact(
         self,
@@ -116,11 +118,14 @@ class ReferenceEngine:
         if code != ACCEPTED:
             raise refused(code, _facts(root, sender))
         checkpoint = state.snapshot()
-        with _reverting(state, checkpoint):
+        try:
             begin(root)
             run.run(root)
             end(root)
             return _result(run, root, checkpoint)
+        except BaseException:
+            state.revert(checkpoint)
+            raise
 
     def transact_all(
         self,
@@ -139,7 +144,8 @@ class ReferenceEngine:
         gas_left = block.gas_limit if gas_available is None else gas_available
         blob_gas_left = UNLIMITED if blob_gas_available is None else blob_gas_available
         outcomes: list[TransactionResult | TransactionRefused] = []
-        with _reverting(state, state.snapshot()):
+        checkpoint = state.snapshot()
+        try:
             for tx, sender in zip(transactions, senders, strict=True):
                 try:
                     result = self.transact(
@@ -159,6 +165,9 @@ class ReferenceEngine:
                 gas_left -= result.gas_used
                 blob_gas_left -= result.blob_gas_used
                 outcomes.append(result)
+        except BaseException:
+            state.revert(checkpoint)
+            raise
         return outcomes
 
     def send(
@@ -174,7 +183,8 @@ class ReferenceEngine:
         host: VmHost | None = None,
     ) -> MessageResult:
         """See `Engine.send`."""
-        with _reverting(state, state.snapshot()):
+        checkpoint = state.snapshot()
+        try:
             run = Execution(specification, state, block, origin=sender, tracers=tracers, host=host)
             root = run.root(sender, message)
             if is_system_call:
@@ -184,6 +194,9 @@ class ReferenceEngine:
             run.run(root)
             end_state(root)
             return MessageResult(run.status, message.gas_limit - root.gas, root.return_data)
+        except BaseException:
+            state.revert(checkpoint)
+            raise
 
 
 REFERENCE: Final = ReferenceEngine()
@@ -196,16 +209,6 @@ def forgo(specification: Specification, state: StateAccess, block: BlockContext)
     root.begin_transaction()
     pay_fee_recipient(root, 0)
     end_state(root)
-
-
-@contextmanager
-def _reverting(state: StateAccess, checkpoint: int) -> Iterator[None]:
-    """Take back the changes since `checkpoint` if anything is raised."""
-    try:
-        yield
-    except BaseException:
-        state.revert(checkpoint)
-        raise
 
 
 def _first_frame(run: Execution, root: RootFrame, code: bytes, context: ExecutionContext, callee: int) -> EvmFrame:

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vmloom.kernel import Halt, specialise
 
@@ -172,18 +171,15 @@ LOOP = specialise(loop, TRACED=False)
 TRACED_LOOP = specialise(loop, TRACED=True)
 
 
-_TABLES: Final[WeakKeyDictionary[Specification, list[Entry]]] = WeakKeyDictionary()
-
-
 def table_of(specification: Specification) -> list[Entry]:
     """The loop's table for `specification`, built once."""
-    table = _TABLES.get(specification)
+    table: list[Entry] | None = specification.built.get("reference")
     if table is None:
         fork = specification.fork
         table = build_table(
             specification.rows.values(), fork.gas, fork.rules.stack_limit, specification.disabled_opcodes
         )
-        _TABLES[specification] = table
+        specification.built["reference"] = table
     return table
 
 

@@ -104,8 +104,12 @@ class RootFrame(TransactionVerbs, EvmFrame):
         self.warm_accounts = self.run.warm_accounts = self.state.marks(WARM_ACCOUNTS)
         self.warm_slots = self.run.warm_slots = self.state.marks(WARM_SLOTS)
 
+    # What is warm before the first frame is not in the undo log: nothing takes it back.
+
+    def warm(self, account: int) -> None:
+        self.warm_accounts[account] = True
+
     def warm_precompiles(self) -> None:
-        # Not in the undo log: nothing takes back what is warm before the first frame.
         self.warm_accounts.update(dict.fromkeys(self.run.specification.precompiles, True))
 
     def warm_slot_of(self, account: int, key: int) -> None:

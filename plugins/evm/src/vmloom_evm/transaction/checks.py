@@ -125,18 +125,20 @@ def refusal(m: TransactionMachine) -> u64:
 
 def static_refusal(m: TransactionData) -> u64:
     """What no state can make valid."""
-    if m.tx_type() > m.rules.typed_transactions:
+    kind = m.tx_type()
+    if kind > m.rules.typed_transactions:
         return TYPE_NOT_SUPPORTED
     if m.tx_nonce() >= U64_MAX:
         return NONCE_IS_MAX
-    if u512(m.tx_max_fee()) * m.tx_gas_limit() > U256_MAX:
+    price = m.tx_max_fee()
+    if u512(price) * m.tx_gas_limit() > U256_MAX:
         return PRICE_PRODUCT_OVERFLOW
-    if m.tx_max_priority_fee() > m.tx_max_fee():
+    if m.tx_max_priority_fee() > price:
         return PRIORITY_OVER_MAX_FEE
     code = gas_refusal(m)
-    if code == ACCEPTED and m.tx_type() == BLOB_TYPE:
+    if code == ACCEPTED and kind == BLOB_TYPE:
         code = blob_refusal(m)
-    if code == ACCEPTED and m.tx_type() == SET_CODE_TYPE:
+    if code == ACCEPTED and kind == SET_CODE_TYPE:
         if m.tx_is_create():
             return SET_CODE_CREATE
         if m.authorizations() == 0:
@@ -146,11 +148,12 @@ def static_refusal(m: TransactionData) -> u64:
 
 def gas_refusal(m: TransactionData) -> u64:
     """What its gas limit cannot pay, and what is too large. EIP-7623, EIP-7825, EIP-3860."""
-    if m.tx_gas_limit() < intrinsic_gas(m):
+    limit = m.tx_gas_limit()
+    if limit < intrinsic_gas(m):
         return INTRINSIC_GAS_TOO_LOW
-    if m.tx_gas_limit() < floor_gas(m):
+    if limit < floor_gas(m):
         return FLOOR_GAS_TOO_LOW
-    if m.rules.transaction_gas_limit and m.tx_gas_limit() > m.rules.transaction_gas_limit:
+    if m.rules.transaction_gas_limit and limit > m.rules.transaction_gas_limit:
         return GAS_LIMIT_OVER_CAP
     if m.tx_is_create() and m.rules.initcode_size_limit and m.tx_data_size() > m.rules.initcode_size_limit:
         return INITCODE_TOO_LARGE
