@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from Crypto.Hash import keccak as reference
 from vmloom.kernel import local, start, u8, view
-from vmloom_native.hash.keccak import RATE, keccak256
+from vmloom.kernel.keccak import RATE, keccak256
 from vmloom_native.testing import Compiled
 
 Hash = Callable[[bytes], bytes]

@@ -6,8 +6,7 @@ Rows lie packed one behind the other. Of rows of any size, row i is `data[offset
 from __future__ import annotations
 
 from vmloom.kernel import U64_MAX, U256_MAX, Ptr, u8, u64, u256, u512, wrapping_pow
-
-from .hash.keccak import keccak256
+from vmloom.kernel.keccak import keccak256
 
 # Arithmetic modulo 2**256: what the EVM's instructions of these names compute
 

@@ -30,7 +30,7 @@ from vmloom.kernel import (
     u256,
     view,
 )
-from vmloom_native.hash.keccak import keccak256
+from vmloom.kernel.keccak import keccak256
 
 from ..rules import Rules
 from .arena import (

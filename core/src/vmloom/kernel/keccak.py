@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmloom.kernel import U64_MAX, Ptr, load, local, outline, rotate_left, store, table, u8, u64
+from . import U64_MAX, Ptr, load, local, outline, rotate_left, store, table, u8, u64
 
 RATE: Final = 136
 """Bytes of a block."""
@@ -73,8 +73,8 @@ def keccak256(data: Ptr[u8], size: u64, digest: Ptr[u8]) -> None:
 def permute(state: Ptr[u64]) -> None:
     """Keccak-f[1600] on 25 words, word x + 5 y in lane (x, y).
 
-    The reference, section 1.2, unrolled: two rounds at a time, from lanes `a` to lanes `e` and back. `c` are the parities
-    of columns and `d` what theta adds to them; `b` is a row after rho and pi, which chi turns into a row of new lanes.
+    The reference, section 1.2, unrolled: two rounds at a time, from lanes `a` to lanes `e` and back. `c` are the
+    parities of columns and `d` what theta adds to them; `b` is a row after rho and pi, which chi turns into new lanes.
     """
     a0 = state[0]
     a1 = state[1]
