@@ -34,12 +34,15 @@ class Installation:
         self.bin = self.venv / ("Scripts" if os.name == "nt" else "bin")
 
     def run(self, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run outside the repository, without this process's Python environment; the exit status must be as told."""
+        """Run outside the repository, without this process's Python environment; the exit status must be as told.
+
+        Compiled code is kept with the installation.
+        """
         variables = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("VMLOOM_", "PYTHON", "PYTEST", "COV_")) and name != "VIRTUAL_ENV"
-        }
+        } | {"VMLOOM_CACHE_DIR": str(self.work / "cache")}
         done = subprocess.run(command, cwd=self.work, env=variables, capture_output=True, text=True, check=False)
         assert done.returncode == status, f"{command}:\n{done.stdout}\n{done.stderr}"
         return done
@@ -128,6 +131,46 @@ def test_outside_plugins_page_shows_what_happens(installation: Installation) -> 
 
 def _stripped(text: str) -> list[str]:
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").splitlines()
+
+
+# The native engine: with its package and without
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Installation:
+    """The EVM and the compiler."""
+    made = Installation(tmp_path_factory.mktemp("compiled"))
+    made.install("vmloom-core", "vmloom-evm", "vmloom-native", wheels=wheels)
+    return made
+
+
+def test_native_engine_comes_with_its_package_and_goes_with_it(compiled: Installation) -> None:
+    """One test, since each part begins where the one before it ended."""
+    run_native = ("--set", "vm.evm.engine=native", "run", RETURN_42, "--json")
+    first = compiled.vmloom(*run_native)
+    assert "vmloom: compiling the EVM" in first.stderr
+    assert int(json.loads(first.stdout)["return_data"], 16) == 42
+
+    second = compiled.vmloom(*run_native)
+    assert (second.stderr, second.stdout) == ("", first.stdout), "what the first has compiled is used"
+
+    kept = list((compiled.work / "cache" / "objects").glob("*.object"))
+    assert {path.stem for path in kept} == {
+        entry["key"] for entry in json.loads(compiled.vmloom("cache", "list", "--json").stdout)
+    }
+    for path in kept:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    third = compiled.vmloom(*run_native)
+    assert third.stderr.count("file rejected and deleted") == len(kept)
+    assert third.stdout == first.stdout
+
+    compiled.run(uv(), "pip", "uninstall", "--quiet", "--python", str(compiled.bin / "python"), "vmloom-native")
+    assert compiled.vmloom("run", RETURN_42, "--json").stdout == first.stdout
+    refused = compiled.vmloom(*run_native, status=2)
+    assert "vmloom_native is not installed" in refused.stderr
+    assert "pip install vmloom-native" in refused.stderr
 
 
 # What is installed and cannot be used
