@@ -27,7 +27,7 @@ from .journal import (
     undo,
     warm_slot_of,
 )
-from .layout import EXISTS, HOST, JOURNAL_HEADROOM, LOG, NEED_LOG_BYTES, NEED_LOG_ROOM, TRANSIENT, Run
+from .layout import EXISTS, HOST, JOURNAL_HEADROOM, LOG, NEED_LOG_BYTES, NEED_LOG_ROOM, NEED_MARKED_ROOM, TRANSIENT, Run
 from .machine import hash_bytes
 from .outcome import put_changes
 from .table import (
@@ -171,6 +171,8 @@ def mark_account(run: Run) -> None:
     row = locate_account(run, u160(run.scratch[0]))
     reserve_journal(run, JOURNAL_HEADROOM)
     mark = u64(run.scratch[1])
+    if run.marked_count >= run.marked_room:
+        raise Halt(NEED_MARKED_ROOM)
     if marks_of(run, row) & mark == 0:
         list_marked(run, row)
         set_marks(run, row, marks_of(run, row) | mark)

@@ -98,12 +98,17 @@ def open_child(
 
 
 def run_code(frame: Frame, code: Code) -> None:
-    """Let the frame run `code`, whose jump destinations are found when it first runs."""
-    if is_null(code.jump_destinations):
-        analyse(frame.run, code)
+    """Let the frame run `code`, which is prepared."""
     frame.code = code.data
     frame.code_size = code.size
     frame.jump_destinations = code.jump_destinations
+
+
+@inline
+def prepare_code(run: Run, code: Code) -> None:
+    """Find the jump destinations of `code` before it first runs."""
+    if is_null(code.jump_destinations):
+        analyse(run, code)
 
 
 @outline

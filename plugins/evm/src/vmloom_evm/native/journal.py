@@ -12,6 +12,7 @@ from .layout import (
     HOST,
     JOURNAL_HEADROOM,
     LOG,
+    MARKED_HEADROOM,
     MARKS,
     NEED_JOURNAL_ROOM,
     NEED_MARKED_ROOM,
@@ -103,6 +104,9 @@ def begin_instruction(run: Run, words: u64) -> None:
     run.begun_words = words
     run.begun_return_size = run.return_size
     reserve_journal(run, JOURNAL_HEADROOM)
+    # A need may not arise once another frame is current, so there is room for what an instruction marks.
+    if run.marked_count + MARKED_HEADROOM > run.marked_room:
+        raise Halt(NEED_MARKED_ROOM)
 
 
 # Changes
@@ -160,10 +164,8 @@ def set_marks(run: Run, row: u64, marks: u64) -> None:
 
 @outline
 def list_marked(run: Run, row: u64) -> None:
-    """Put the account among those that the end of the transaction looks at."""
+    """Put the account among those that the end of the transaction looks at; `begin_instruction` made room."""
     if run.accounts[row].listed != run.stamp:
-        if run.marked_count >= run.marked_room:
-            raise Halt(NEED_MARKED_ROOM)
         run.marked[run.marked_count] = row
         run.marked_count += 1
         run.accounts[row].listed = run.stamp

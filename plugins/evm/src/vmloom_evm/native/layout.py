@@ -96,6 +96,8 @@ CODE_PADDING = 40
 """Zero bytes after code, so that reading an opcode or push data beyond its end finds STOP and zeros."""
 JOURNAL_HEADROOM = 64
 """Entries that one instruction writes at most."""
+MARKED_HEADROOM = 8
+"""Accounts that one instruction marks at most."""
 
 
 @struct

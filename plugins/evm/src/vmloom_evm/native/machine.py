@@ -42,6 +42,7 @@ from .arena import (
     give_output,
     grow_memory,
     open_child,
+    prepare_code,
     reserve_memory,
     run_code,
 )
@@ -498,6 +499,7 @@ class NativeMachine:
         row = find_account(run, code_address)
         find_account(run, address)
         precompile = u64(0) if delegated else find_precompile(run, code_address)
+        prepare_code(run, code_row(run, row))  # the last need: from here on this frame is not the current one
         memory = end_of_memory(frame)
         m.spill()
         child = open_child(

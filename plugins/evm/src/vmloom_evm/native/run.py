@@ -14,7 +14,7 @@ from ..halts import OUT_OF_GAS, PRECOMPILE_FAILURE, REVERT, SUCCESS
 from ..machine import TransactionMachine
 from ..transaction.checks import refusal
 from ..transaction.life import begin, begin_execution, begin_message, begin_system_call, end, end_state
-from .arena import end_of_memory, open_child, reserve_memory, run_code
+from .arena import end_of_memory, open_child, prepare_code, reserve_memory, run_code
 from .journal import begin_instruction, reserve_journal, undo
 from .layout import (
     ABORTED,
@@ -244,6 +244,7 @@ def begin_given_code(m: NativeMachine) -> None:
     root = m.frame
     run = root.run
     tx = run.transaction
+    prepare_code(run, run.codes[tx.code])
     begin_execution(speaking(m), tx.to)
     child = open_child(root, tx.gas_limit, tx.sender, tx.to, tx.to, tx.value, 0, 0, tx.is_static, end_of_memory(root))
     child.input = root.memory
