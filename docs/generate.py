@@ -50,7 +50,7 @@ TYPES = {
     "NonNegativeInt": "number, 0 and up",
     "NonNegativeInt | None": "number, 0 and up",
     "Annotated[float, Field(ge=0, lt=1)]": "number, 0 to below 1",
-    "Engine": "`auto` or `reference`",
+    "Engine": "`auto`, `reference` or `native`",
     "frozenset[OpcodeName]": "list of names",
     "frozenset[AddressKey] | None": "list of addresses",
     "tuple[str, ...]": "list of text",
