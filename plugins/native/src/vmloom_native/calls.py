@@ -146,7 +146,9 @@ def _bit_length(value: Expression, line: int) -> Expression:
 def _extreme(name: str, a: Expression, b: Expression, line: int) -> Expression:
     choose = min if name == "min" else max
     if isinstance(a, Constant) and isinstance(b, Constant):
-        return choose(a, b, key=lambda it: it.value)
+        value = choose(a.value, b.value)
+        literal = a.literal and b.literal
+        return Constant(U64 if literal else join(a, b), value, value, line, literal)
     for it in (a, b):
         if isinstance(it.kind, Integer) and it.kind == BOOL:
             raise Refused(f"`{name}` does not work on booleans")

@@ -441,8 +441,17 @@ class _Lowering:
         return self.intrinsic(it.kind.llvm, f"llvm.bswap.{it.kind.llvm}", f"{it.kind.llvm} {value}")
 
     def rotate(self, it: Builtin, value: str, count: str) -> str:
-        name, type_ = "fshl" if it.name == "rotate_left" else "fshr", it.kind.llvm
-        return self.intrinsic(type_, f"llvm.{name}.{type_}", f"{type_} {value}, {type_} {value}, {type_} {count}")
+        """`count` is below the width. LLVM divides by a width that is no power of two, at a width it cannot divide."""
+        kind, type_ = it.kind, it.kind.llvm
+        assert isinstance(kind, Integer)
+        if kind.bits & (kind.bits - 1) == 0:
+            name = "llvm.fshl" if it.name == "rotate_left" else "llvm.fshr"
+            arguments = f"{type_} {value}, {type_} {value}, {type_} {count}"
+            return self.intrinsic(type_, f"{name}.{type_}", arguments)
+        there, back = ("shl", "lshr") if it.name == "rotate_left" else ("lshr", "shl")
+        rest = self.emit(f"sub {type_} {kind.bits - 1}, {count}")
+        first, one = self.emit(f"{there} {type_} {value}, {count}"), self.emit(f"{back} {type_} {value}, 1")
+        return self.emit(f"or {type_} {first}, {self.emit(f'{back} {type_} {one}, {rest}')}")
 
     def extreme(self, it: Builtin, left: str, right: str) -> str:
         assert isinstance(it.kind, Integer)

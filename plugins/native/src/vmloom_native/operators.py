@@ -57,8 +57,18 @@ def settle(value: Expression) -> Expression:
         return value if value.literal else _refuse(f"constant {value.value} does not fit {kind}")
     if kind.bits > 64:
         raise Refused(f"a result that may leave {kind} is masked or cast where it is computed")
+    if value.high <= 0 and not kind.signed:
+        raise Refused(f"a result below 0 is masked or cast where it is computed: it leaves {kind}")
     low, high = max(value.low, kind.low), min(value.high, kind.high)
     return replace(value, low=low, high=high) if low <= high else replace(value, low=kind.low, high=kind.high)
+
+
+def _widen(value: Expression, kind: Integer) -> Expression:
+    """`value` before it becomes a wider `kind`. Below 64 bits that is no promise: the operands should be wide already."""
+    own = value.kind
+    if isinstance(own, Integer) and own.bits < kind.bits and own.bits < 64 and not own.holds(value.low, value.high):
+        raise Refused(f"a result that may leave {own} becomes {kind}: cast an operand to {kind} first")
+    return settle(value)
 
 
 def _refuse(rule: str) -> Expression:
@@ -73,7 +83,7 @@ def convert(value: Expression, kind: Kind) -> Expression:
         raise Refused(f"`{value.kind}` stands where `{kind}` is needed")
     if kind == BOOL:
         raise Refused("an integer stands where `bool` is needed: compare it with something")
-    value = settle(value)
+    value = _widen(value, kind)
     if isinstance(value, Constant):
         if not kind.holds(value.value, value.value):
             raise Refused(f"constant {value.value} does not fit {kind}")
@@ -96,7 +106,7 @@ def cast(value: Expression, kind: Integer) -> Expression:
         number = value.value & kind.high
         return Constant(kind, number, number, value.line, literal=False)
     if value.kind.bits < kind.bits or (kind.signed and value.kind.bits > kind.bits):
-        value = settle(value)
+        value = _widen(value, kind)
     assert isinstance(value.kind, Integer)
     if kind.signed and value.kind.bits > kind.bits and not kind.holds(value.low, value.high):
         raise Refused(f"{value.kind} becomes {kind} without a mask")
