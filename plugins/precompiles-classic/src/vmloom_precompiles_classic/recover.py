@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coincurve import PublicKey
 from Crypto.Hash import keccak
-from vmloom.precompile import PurePrecompile
+from vmloom.precompile import PrecompileKernel, PurePrecompile
 
 GAS = 3000
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -40,3 +40,10 @@ class EcRecover(PurePrecompile):
             return b""
         digest = keccak.new(data=key.format(compressed=False)[1:], digest_bits=256).digest()
         return bytes(12) + digest[12:]
+
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import recover
+
+        return PrecompileKernel(recover.gas, recover.run)

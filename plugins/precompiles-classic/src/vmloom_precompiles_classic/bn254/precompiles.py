@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gmpy2 import mpz  # type: ignore[import-untyped]
-from vmloom.precompile import PrecompileFailure, PurePrecompile
+from vmloom.precompile import PrecompileFailure, PrecompileKernel, PurePrecompile
 
 from .curve import G1Point, G2Point, g1_add, g1_mul, g1_on_curve, g2_on_curve
 from .field import P
@@ -67,6 +67,13 @@ class Bn254Add(Bn254Precompile):
         q = decode_g1(padded[G1_SIZE:])
         return encode_g1(g1_add(p, q))
 
+    @property
+    def kernel(self) -> PrecompileKernel | None:
+        """The same in the kernel language, if it knows the prices."""
+        from ..kernels.bn254.precompiles import ADD
+
+        return ADD.get(self.prices.add)
+
 
 class Bn254Mul(Bn254Precompile):
     """ECMUL at 0x07 since Byzantium. EIP-196.
@@ -86,6 +93,13 @@ class Bn254Mul(Bn254Precompile):
         padded = input[: G1_SIZE + SCALAR_SIZE].ljust(G1_SIZE + SCALAR_SIZE, b"\0")
         p = decode_g1(padded[:G1_SIZE])
         return encode_g1(g1_mul(p, int.from_bytes(padded[G1_SIZE:], "big")))
+
+    @property
+    def kernel(self) -> PrecompileKernel | None:
+        """The same in the kernel language, if it knows the prices."""
+        from ..kernels.bn254.precompiles import MUL
+
+        return MUL.get(self.prices.mul)
 
 
 class Bn254Pairing(Bn254Precompile):
@@ -112,6 +126,13 @@ class Bn254Pairing(Bn254Precompile):
             return int(pairing_product_is_one(pairs)).to_bytes(32, "big")
         except NotInSubgroupError:
             raise PrecompileFailure("a point of the twist is not in G2") from None
+
+    @property
+    def kernel(self) -> PrecompileKernel | None:
+        """The same in the kernel language, if it knows the prices."""
+        from ..kernels.bn254.precompiles import PAIRING
+
+        return PAIRING.get((self.prices.pairing, self.prices.pair))
 
 
 def decode_coordinates(data: bytes) -> list[int]:

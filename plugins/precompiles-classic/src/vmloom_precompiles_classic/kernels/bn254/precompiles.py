@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vmloom.kernel import U64_MAX, Ptr, byteswap, copy, fill, inline, load, local, outline, store, u8, u64, u256
-from vmloom.precompile import FAILED
+from vmloom.precompile import FAILED, PrecompileKernel
 
 from .curve import Point, add_points, make_affine, multiply, on_curve
 from .field import R2, P, times
@@ -51,12 +51,12 @@ def is_point(x: u256, y: u256) -> bool:
 # 0x06
 
 
-def add_gas_byzantium(_input: Ptr[u8], _size: u64) -> u64:
+def add_gas_byzantium(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (all kernels are given these)
     """The price of EIP-196."""
     return u64(500)
 
 
-def add_gas_istanbul(_input: Ptr[u8], _size: u64) -> u64:
+def add_gas_istanbul(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (all kernels are given these)
     """The price of EIP-1108."""
     return u64(150)
 
@@ -87,12 +87,12 @@ def add(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
 # 0x07
 
 
-def mul_gas_byzantium(_input: Ptr[u8], _size: u64) -> u64:
+def mul_gas_byzantium(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (all kernels are given these)
     """The price of EIP-196."""
     return u64(40_000)
 
 
-def mul_gas_istanbul(_input: Ptr[u8], _size: u64) -> u64:
+def mul_gas_istanbul(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (all kernels are given these)
     """The price of EIP-1108."""
     return u64(6_000)
 
@@ -119,13 +119,13 @@ def scalar_mul(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
 # 0x08
 
 
-def pairing_gas_byzantium(_input: Ptr[u8], size: u64) -> u64:
+def pairing_gas_byzantium(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (all kernels are given the input)
     """The price of EIP-197."""
     pairs = size // PAIR_SIZE
     return 100_000 + 80_000 * pairs if pairs < 1 << 40 else U64_MAX
 
 
-def pairing_gas_istanbul(_input: Ptr[u8], size: u64) -> u64:
+def pairing_gas_istanbul(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (all kernels are given the input)
     """The price of EIP-1108."""
     pairs = size // PAIR_SIZE
     return 45_000 + 34_000 * pairs if pairs < 1 << 40 else U64_MAX
@@ -190,3 +190,16 @@ def read_pair(pair: Pair, input: Ptr[u8]) -> bool:
         pair.q[i].a = element(a)
         pair.q[i].b = element(b)
     return is_infinite(input + 64) or on_twist(pair.q[0], pair.q[1])
+
+
+ADD: Final = {500: PrecompileKernel(add_gas_byzantium, add), 150: PrecompileKernel(add_gas_istanbul, add)}
+"""By price."""
+MUL: Final = {
+    40_000: PrecompileKernel(mul_gas_byzantium, scalar_mul),
+    6_000: PrecompileKernel(mul_gas_istanbul, scalar_mul),
+}
+PAIRING: Final = {
+    (100_000, 80_000): PrecompileKernel(pairing_gas_byzantium, pairing),
+    (45_000, 34_000): PrecompileKernel(pairing_gas_istanbul, pairing),
+}
+"""By the price of a check and of each pair."""
