@@ -1,4 +1,4 @@
-"""Bit operations of the kernel language, against definitions by strings of digits."""
+"""Bit operations of the kernel language against definitions by strings of digits, and its hints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vmloom.kernel import (
+    Halt,
+    attempt,
     byteswap,
     count_ones,
     inline,
+    intrinsic,
     outline,
     rotate_left,
     rotate_right,
@@ -23,6 +26,7 @@ from vmloom.kernel import (
     u160,
     u256,
     u512,
+    unlikely,
 )
 
 KINDS: list[Any] = [u8, u16, u32, u64, u128, u160, u256, u512]
@@ -56,3 +60,26 @@ def test_inlining_marks_only_mark() -> None:
     assert inline(plain) is plain
     assert vars(plain)["__kernel_inline__"] is True
     assert vars(outline(plain))["__kernel_inline__"] is False
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_unlikely_changes_nothing(condition: bool) -> None:
+    assert unlikely(condition) is condition
+
+
+def test_bodies_for_processors_stand_in_the_order_of_the_decorators() -> None:
+    @intrinsic("a,b", "first")
+    @intrinsic("c", "second")
+    def twice(x: int) -> int:
+        return 2 * x
+
+    assert twice(4) == 8
+    assert vars(twice)["__kernel_intrinsics__"] == ((frozenset("ab"), "first"), (frozenset("c"), "second"))
+
+
+def test_attempts_give_the_reason_of_a_halt() -> None:
+    def stop(reason: int) -> None:
+        if reason:
+            raise Halt(reason)
+
+    assert [attempt(stop, reason) for reason in (0, 7)] == [0, 7]

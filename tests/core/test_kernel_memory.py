@@ -35,6 +35,7 @@ from vmloom.kernel import (
     u512,
     view,
 )
+from vmloom.kernel import pointer as at
 from vmloom.kernel.memory import FunctionKind
 
 PRIMES: Final = table(u32, (2, 3, 5, 7))
@@ -139,6 +140,7 @@ def test_pointer_arithmetic_moves_by_elements() -> None:
     assert (pointer + 5 - 2)[0] == 9
     assert pointer + 5 - 5 == pointer
     assert len({pointer, pointer + 0}) == 1
+    assert at(u32, pointer.address + 12)[0] == 9
 
 
 def test_load_and_store_are_unaligned_and_little_endian() -> None:

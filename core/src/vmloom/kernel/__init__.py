@@ -1,18 +1,20 @@
 """Markers of the kernel language: plain typed Python that CPython runs and compilers translate.
 
-A *kernel function* is an ordinary function in a small typed subset (see `subset`): parameters annotated
-with the integer types below, `bool`, or a protocol that names a machine's vocabulary; assignments, `if`,
-`while`, `for ... in range(...)`, `return`, `raise Halt(...)`, and calls of other kernel functions.
+A *kernel function* is an ordinary function in a small typed subset (see `subset`): parameters annotated with the
+integer types below, `bool`, `bytes`, pointers, structs, or a protocol that names a machine's vocabulary;
+assignments, `if`, `while`, `for ... in range(...)`, `return`, `raise Halt(...)`, and calls of other kernel functions.
 
-Three rules let one body mean the same everywhere:
+Four rules let one body mean the same everywhere:
 
 * integers are exact, as in Python; a result that can leave its type is masked where it is computed
   (`(x + y) & U256_MAX`) or computed in a wider type (`u512(x) * y`);
 * a cast truncates: `u64(x)` is `x & U64_MAX`; without one a value may only go where its range shows that it fits
   (a remainder fits the type of its divisor). `i64`, the signed type, is an annotation only;
-* `a if c else b`, `and` and `or` evaluate only the side they need, so `x // y if y else 0` never divides by zero.
+* `a if c else b`, `and` and `or` evaluate only the side they need, so `x // y if y else 0` never divides by zero;
+* memory is that of the process: `Ptr` and structs refer to it by address, and nothing checks the address.
 
-Importing this package costs nothing: no compiler is loaded, and the markers are C-level callables.
+Importing this package costs nothing: no compiler is loaded, casts are C-level callables, and what works on memory is
+imported when one of its names is asked for.
 """
 
 from __future__ import annotations
