@@ -34,6 +34,8 @@ from suite.work import REVISION, Row
 OURS = "vmloom"
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
 """glibc gives memory back to the system between runs unless told otherwise, and native peers would pay for that."""
+FOREVER = 1 << 62
+"""ns"""
 JSON_DIGITS = 4
 WIDTH = 120
 """Characters of a table that goes to a file."""
@@ -180,6 +182,8 @@ def work_off(job: dict[str, Any]) -> None:
     evmone = Path(job["evmone"]) if job["evmone"] else None
     sides = [make_side(name, engine=job["engine"], evmone=evmone) for name in job["sides"]]
     print(json.dumps({side.name: side.version for side in sides}), flush=True)
+    for row in (ROWS[0], ROWS[-1]):  # a call and a block: what an engine does at its first run belongs to no row
+        measure(row.make(row.quick), sides, rounds=0, budget=FOREVER)
     for index in job["rows"]:
         row = ROWS[index]
         work = row.make(row.quick if job["quick"] else row.count)
@@ -189,7 +193,8 @@ def work_off(job: dict[str, Any]) -> None:
 
 
 def run_process(job: dict[str, Any]) -> Iterator[Any]:
-    """The lines that a fresh process writes about `job`. Raises `SystemExit` if it does not end well."""
+    """The lines that a fresh process writes about `job`. Raises `SystemExit` if it does not end well, with the row."""
+    at = "before the first row"
     command = [sys.executable, __file__, "--worker"]
     environment = {**os.environ, **KEPT_MEMORY}
     with subprocess.Popen(
@@ -199,10 +204,12 @@ def run_process(job: dict[str, Any]) -> Iterator[Any]:
         assert process.stdout is not None
         process.stdin.write(json.dumps(job))
         process.stdin.close()
+        left = iter(job["rows"])
         for line in process.stdout:
+            at = ROWS[index].name if (index := next(left, None)) is not None else "after the last row"
             yield json.loads(line)
     if process.returncode:
-        raise SystemExit(f"a measuring process ended with {process.returncode}")
+        raise SystemExit(f"error: a measuring process ended with {process.returncode}, at: {at}")
 
 
 def compare(options: argparse.Namespace, rows: list[Row], sides: list[str], progress: Progress) -> Comparison:
