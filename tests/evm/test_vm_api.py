@@ -617,9 +617,10 @@ def test_loop_without_tracing_knows_nothing_of_hooks() -> None:
     assert names(LOOP) <= {"hooks"}  # type: ignore[arg-type]
 
 
-def test_loop_is_chosen_by_what_tracers_watch(evm: EvmUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loop_is_chosen_by_what_tracers_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     from vmloom_evm.reference import execution
 
+    evm = EvmUnderTest("reference")
     chosen: list[str] = []
 
     def noting(name: str, loop: Callable[..., None]) -> Callable[..., None]:

@@ -167,15 +167,15 @@ class ForeignGuest:
         host = m.run.host
         if host is None:
             raise UnknownVm(f"contract 0x{m.account.hex()} needs the VM {self.vm!r}, and this EVM was given no host")
-        depth = _foreign_depth.get()
+        depth = foreign_depth.get()
         if depth >= FOREIGN_DEPTH_LIMIT:
             end_failure(m, CALL_DEPTH)
             return
-        token = _foreign_depth.set(depth + 1)
+        token = foreign_depth.set(depth + 1)
         try:
             result = host.get_vm(self.vm).execute(m.code, context_of(m), m.state)
         finally:
-            _foreign_depth.reset(token)
+            foreign_depth.reset(token)
         m.gas -= result.gas_used
         m.refund += result.gas_refunded
         m.memory = bytearray(result.return_data)
@@ -187,4 +187,5 @@ class ForeignGuest:
             end_failure(m, FOREIGN_FAILURE)
 
 
-_foreign_depth: ContextVar[int] = ContextVar("foreign_depth", default=0)
+foreign_depth: ContextVar[int] = ContextVar("foreign_depth", default=0)
+"""Changes of VM that are on the host's stack now, whichever engines made them."""
