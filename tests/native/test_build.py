@@ -17,6 +17,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 from structlog.testing import capture_logs
+from vmloom.hookspecs import STDERR_IS_DATA
 from vmloom_native import build
 from vmloom_native.build import compiled, key_of, source_digest
 from vmloom_native.cache import ObjectCache
@@ -272,6 +273,24 @@ def test_command_line_says_what_takes_long(
     assert result.stdout == "data\n"
     another_process()
     assert run_as_command(counted, cache).stderr == ""
+
+
+def test_command_whose_stderr_is_read_by_programs_says_nothing(
+    counted: Counted, cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "NOTICE_AFTER", 0.01)
+    counted.seconds = 0.1
+
+    @click.group()
+    def tool() -> None:
+        click.get_current_context().meta[STDERR_IS_DATA] = True
+
+    @tool.command()
+    def command() -> None:
+        get(counted, cache, "a")
+
+    assert CliRunner().invoke(tool, ["command"]).stderr == ""
+    assert counted.emitted == 1
 
 
 def test_command_line_says_nothing_of_what_is_soon_done(counted: Counted, cache: ObjectCache) -> None:

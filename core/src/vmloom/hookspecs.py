@@ -17,6 +17,9 @@ API_VERSION = 1
 PROJECT = "vmloom"
 """Name of the pluggy project and of the entry point group."""
 
+STDERR_IS_DATA = "vmloom.stderr_is_data"
+"""Key of click's `Context.meta`: a command sets it if programs read its stderr, where nothing else may appear then."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

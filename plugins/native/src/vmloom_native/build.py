@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from vmloom.hookspecs import STDERR_IS_DATA
+
 from .cache import ObjectCache
 from .llvm import process_triple, processor, processor_features
 
@@ -172,7 +174,10 @@ def _log() -> Any:
 
 
 class _Notice:
-    """A line on stderr while something takes long, within a command of the command line; nothing anywhere else."""
+    """A line on stderr while something takes long, within a command of the command line; nothing anywhere else.
+
+    On a terminal it goes away afterwards. Where programs read stderr it is only for terminals.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -184,7 +189,8 @@ class _Notice:
 
     def __enter__(self) -> None:
         click = sys.modules.get("click")
-        if click is not None and click.get_current_context(silent=True) is not None:
+        context = click.get_current_context(silent=True) if click is not None else None
+        if context is not None and (sys.stderr.isatty() or not context.meta.get(STDERR_IS_DATA)):
             self._timer.start()
 
     def __exit__(self, *_details: object) -> None:

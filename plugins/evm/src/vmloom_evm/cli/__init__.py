@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 
 import click
+from vmloom.hookspecs import STDERR_IS_DATA
 
 SUBCOMMANDS = {
     "run": ("vmloom_evm.cli.run:run", "Run EVM code."),
@@ -40,5 +41,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup)
-def evm() -> None:
+@click.pass_context
+def evm(context: click.Context) -> None:
     """Ethereum tools, with the flags of geth's `evm`."""
+    context.meta[STDERR_IS_DATA] = True  # traces and roots, which other tools take line by line
