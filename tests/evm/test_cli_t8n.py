@@ -803,3 +803,14 @@ def test_sample_reaches_every_fork(fixtures_folder: Path) -> None:
     cases = [case for file in files for case in sample_of(file)]
     assert len({fork_named(case.fork) for case in cases}) == FORKS_SEEN
     assert any(case.expected_exception for case in cases)
+
+
+# Engines
+
+
+def test_engine_can_be_named(t8n: Transition) -> None:
+    inputs: dict[str, Any] = {"alloc": alloc(), "env": proof_of_work(), "txs": [transaction()]}
+    assert t8n("--engine", "reference", "--state.fork", "Berlin", **inputs).exit_code == 0
+    unknown = t8n("--engine", "fast", "--state.fork", "Berlin", **inputs)
+    assert unknown.exit_code != 0
+    assert "engine" in unknown.stderr
