@@ -64,7 +64,7 @@ def settle(value: Expression) -> Expression:
 
 
 def _widen(value: Expression, kind: Integer) -> Expression:
-    """`value` before it becomes a wider `kind`. Below 64 bits that is no promise: the operands should be wide already."""
+    """`value` before it becomes a wider `kind`: below 64 bits it is more likely a mistake than a promise."""
     own = value.kind
     if isinstance(own, Integer) and own.bits < kind.bits and own.bits < 64 and not own.holds(value.low, value.high):
         raise Refused(f"a result that may leave {own} becomes {kind}: cast an operand to {kind} first")

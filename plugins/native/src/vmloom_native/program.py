@@ -229,11 +229,31 @@ class Program:
                     caller.halts = True
                     spreading.append(caller)
 
+    def _refuse_recursion(self) -> None:
+        """Recursion would need a stack of unknown depth; `check` sees only that of a function that calls itself."""
+        finished: set[FunctionRef] = set()
+        for first in self._functions.values():
+            path, open_ = {first: None}, [(first, iter(first.body_calls()))]
+            while open_:
+                function, calls = open_[-1]
+                called = next(calls, None)
+                if called is None:
+                    finished.add(function)
+                    path.pop(function)
+                    open_.pop()
+                elif called in path:
+                    rule = f"recursion is not in the kernel language: `{called.name}` comes back to itself"
+                    raise KernelError(function.file, function.line, rule)
+                elif called not in finished:
+                    path[called] = None
+                    open_.append((called, iter(called.body_calls())))
+
     def ir(self) -> str:
         """The module's text. Raises `KernelError`."""
         from .codegen import host_header
 
         self.translate()
+        self._refuse_recursion()
         for name, function in self._exports.items():
             if function.halts and function.result != NOTHING:
                 raise KernelError(function.file, function.line, f"`{name}` may halt, so it cannot return a value")
