@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,14 +31,15 @@ def in_processes(
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which alone may say what a signal does
+    """Hold back interrupts, which come afterwards: one that came in between would be lost if it were ignored."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where processes inherit nothing of the kind
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from vmloom import ExecutionContext, ExecutionState
@@ -13,7 +12,7 @@ from vmloom.kernel.memory import size_of
 from vmloom.precompile import Precompile, PrecompileKernel
 
 from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, REVERT, SUCCESS
-from ..reference.execution import FOREIGN_DEPTH_LIMIT
+from ..reference.execution import FOREIGN_DEPTH_LIMIT, foreign_depth
 from . import layout
 from .arena import NEAR_PRECOMPILES
 from .pages import refer
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from .engine import NativeRun
     from .state import NativeMemory, NativeState
 
-_foreign_depth: ContextVar[int] = ContextVar("native_foreign_depth", default=0)
 _libraries: Final[dict[PrecompileKernel, Library]] = {}
 
 
@@ -118,17 +116,17 @@ class Guests:
             raise UnknownVm(
                 f"contract 0x{frame.address:040x} needs the VM {account.vm!r}, and this EVM was given no host"
             )
-        depth = _foreign_depth.get()
+        depth = foreign_depth.get()
         if depth >= FOREIGN_DEPTH_LIMIT:
             self._finish(frame, CALL_DEPTH, 0, b"")
             return
         context = self._context(frame)
-        token = _foreign_depth.set(depth + 1)
+        token = foreign_depth.set(depth + 1)
         try:
             with run.state.lent_to_python():
                 result = run.host.get_vm(account.vm).execute(account.code, context, run.state)
         finally:
-            _foreign_depth.reset(token)
+            foreign_depth.reset(token)
         left = context.gas_limit - result.gas_used
         if result.success:
             self._finish(frame, SUCCESS, left, result.return_data, result.gas_refunded)
