@@ -238,6 +238,8 @@ class NativeState(StateAccess):
         self._journal_count = ctypes.c_uint64.from_address(self.memory.field("journal_count"))
         self._host_undone = ctypes.c_uint64.from_address(self.memory.field("host_undone"))
         self._noted = 0
+        self._notes: list[tuple[int, int]] = []
+        """Where in the native undo log Python's is tied to it, and to which position there; both increase."""
         self.in_use = Lock()
         self.installed: object = None
         """The interpreter that the run last had."""
@@ -261,6 +263,7 @@ class NativeState(StateAccess):
         self._code_rows = {b"": 0}
         self.names = Names()
         self._noted = 0
+        self._notes.clear()
         self.journal.clear()
 
     # Calls of native functions
@@ -387,12 +390,16 @@ class NativeState(StateAccess):
         return None if self.source is None else self.source.get_record(address, key)
 
     def load_slots(self, address: bytes) -> Iterable[int]:
-        """From the source."""
-        return () if self.source is None else self.source.load_slots(address)
+        """From the source: what it has committed, and what it has not."""
+        source = self.source
+        if source is None:
+            return ()
+        known = source.storage_of(address) if isinstance(source, NativeState) else source._storage.get(address, ())
+        return [slot for slot in {*source.load_slots(address), *known} if source.get_storage(address, slot)]
 
     def is_complete(self, address: bytes) -> bool:
-        """Always without a source."""
-        return self.source is None or self.source.is_complete(address)
+        """Always without a source, never with one: that a source has no store behind it says nothing of itself."""
+        return self.source is None
 
     def get_block_hash(self, number: int) -> bytes:
         """From `block_hashes`, or the source."""
@@ -442,6 +449,7 @@ class NativeState(StateAccess):
         position = self.journal.checkpoint()
         if position != self._noted:
             self.call("note_host", self._noted)
+            self._notes.append((self._journal_count.value - 1, self._noted))
             self._noted = position
 
     def revert(self, checkpoint: int) -> None:
@@ -463,6 +471,8 @@ class NativeState(StateAccess):
             self._host_undone.value = NOTHING_UNDONE
             self.journal.revert(position)
             self._noted = position
+            while self._notes and self._notes[-1][1] >= position:
+                self._notes.pop()
 
     def commit(self) -> None:
         """See `StateAccess.commit`."""
@@ -470,6 +480,7 @@ class NativeState(StateAccess):
         self.journal.clear()
         self._journal_count.value = 0
         self._noted = 0
+        self._notes.clear()
 
     def begin_transaction(self) -> None:
         """See `StateAccess.begin_transaction`."""
@@ -487,7 +498,8 @@ class NativeState(StateAccess):
         self.memory.set("outcome_size", 0)
         self.call("collect_changes", checkpoint)
         data = ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size"))
-        records = [change for change in super().changes_since(0) if change.field == "record"]
+        begun = min((position for place, position in self._notes if place >= checkpoint), default=self._noted)
+        records = [change for change in super().changes_since(begun) if change.field == "record"]
         return [*decode_changes(data, self), *records], cleared_accounts(data)
 
     # Marks of the transaction, which Python's VMs keep in dicts and native code in rows
@@ -589,7 +601,7 @@ class NativeState(StateAccess):
             return False
         if not known:
             return self.source.has_storage(address)
-        return any(slot not in known for slot in self.source.load_slots(address))
+        return any(slot not in known for slot in self.load_slots(address))
 
     def _epoch(self, address: bytes) -> int:
         self.call("fetch_account", int.from_bytes(address, "big"))
