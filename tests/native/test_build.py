@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 from vmloom.hookspecs import STDERR_IS_DATA
 from vmloom_native import build
-from vmloom_native.build import compiled, key_of, source_digest
+from vmloom_native.build import compiled, kernel_digest, key_of, source_digest
 from vmloom_native.cache import ObjectCache
 
 # Keys
@@ -104,6 +105,47 @@ def test_clock_that_is_behind_does_not_disable_the_cache(package: Path) -> None:
 def test_module_without_source_has_no_digest(name: str) -> None:
     with pytest.raises(ModuleNotFoundError):
         source_digest(name)
+
+
+CALLER = """
+from made_up_kernels.below.one import called
+def kernel(): return called()
+"""
+CALLED = """
+from made_up_kernels.other import NUMBER
+def called(): return NUMBER
+"""
+
+
+def imported_kernel(package: Path, caller: str = CALLER, called: str = CALLED, number: int = 1) -> Callable[..., Any]:
+    """A kernel that calls one of another module, which has a constant from a third."""
+    for name in [name for name in sys.modules if name.startswith("made_up_kernels")]:
+        del sys.modules[name]
+    write(package / "three.py", caller)
+    write(package / "below/one.py", called)
+    write(package / "other.py", f"NUMBER = {number}\n")
+    importlib.invalidate_caches()
+    return importlib.import_module("made_up_kernels.three").kernel  # type: ignore[no-any-return]
+
+
+def test_digest_of_a_kernel_is_of_all_that_it_uses(package: Path) -> None:
+    first = kernel_digest(imported_kernel(package))
+    others = [
+        kernel_digest(imported_kernel(package, caller=CALLER + "# other\n")),
+        kernel_digest(imported_kernel(package, called=CALLED + "# other\n")),
+        kernel_digest(imported_kernel(package, number=20)),
+    ]
+    assert kernel_digest(imported_kernel(package)) == first
+    write(package / "__init__.py", "# not used by the kernel\n")
+    assert kernel_digest(imported_kernel(package)) == first
+    assert len({first, *others}) == 4
+
+
+def test_kernel_of_no_file_has_no_digest() -> None:
+    kernel = types.FunctionType(test_keys_tell_lists_of_parts_apart.__code__, {})
+    kernel.__module__ = "made_up_at_run_time"
+    with pytest.raises(ModuleNotFoundError):
+        kernel_digest(kernel)
 
 
 def test_host_is_the_same_in_another_process() -> None:

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .context import ExecutionContext
-from .kernel import U64_MAX, u8, u64
+from .kernel import U64_MAX, Ptr, u8, u64
 from .result import ExecutionResult, ExecutionState
 
 if TYPE_CHECKING:
-    from .kernel import Ptr
     from .state import StateAccess
 
 FAILED: Final = U64_MAX
 """What the kernel of a precompile returns where the specification says the call fails."""
 
 OUTPUT_ROOM: Final = 256
-"""Kernels may write this many bytes of output, or as many as the input has if that is more."""
+"""Kernels without a `room` may write this many bytes of output, or as many as the input has if that is more."""
+
+
+def usual_room(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (others look at the input)
+    """The room of kernels that do not have a `room` of their own."""
+    return max(size, OUTPUT_ROOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,12 @@ class PrecompileKernel:
     run: Callable[[Ptr[u8], u64, Ptr[u8]], u64]
     """`run(input, size, output)` writes the output and returns its size in bytes, or `FAILED`.
 
-    There is room for `size` bytes or `OUTPUT_ROOM`, whichever is more; input and output do not overlap.
+    Input and output do not overlap.
+    """
+    room: Callable[[Ptr[u8], u64], u64] = usual_room
+    """`room(input, size)`: how many bytes `run` may write to at `output`, the output and whatever it needs meanwhile.
+
+    It is called once the caller has paid. `FAILED` says that the call fails; then `run` is not called.
     """
 
 

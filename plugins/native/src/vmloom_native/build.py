@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from vmloom.hookspecs import STDERR_IS_DATA
@@ -77,6 +78,41 @@ def _sources(name: str) -> Iterator[tuple[Path, str]]:
         if not spec.has_location or spec.origin is None:
             raise ModuleNotFoundError(f"module {name!r} has no source file", name=name)
         yield Path(spec.origin), Path(spec.origin).name
+
+
+def kernel_digest(*functions: Callable[..., Any]) -> bytes:
+    """SHA-256 of all that the IR of kernel functions can depend on, besides what `host` has.
+
+    That is the source of their modules, of the modules whose functions, classes and constants those use, and so on; and
+    the constants themselves, for where an integer was imported from cannot be seen.
+
+    Raises `ModuleNotFoundError` if one of the modules has no source file.
+    """
+    modules: dict[str, None] = {}
+    open_ = {function.__module__: None for function in functions}
+    constants = hashlib.sha256()
+    while open_:
+        name = open_.popitem()[0]
+        if name in modules or _is_known(name):
+            continue
+        modules[name] = None
+        if getattr(sys.modules.get(name), "__spec__", None) is None:
+            raise ModuleNotFoundError(f"module {name!r} has no source file", name=name)
+        for key, value in sorted(vars(sys.modules[name]).items()):
+            if isinstance(value, ModuleType):
+                open_[value.__name__] = None
+            elif isinstance(value, (FunctionType, type)):
+                open_[value.__module__] = None
+            elif isinstance(value, (int, tuple)):
+                constants.update(f"{name} {key} {value!r} ".encode())
+    return source_digest(*sorted(modules)) + constants.digest()
+
+
+def _is_known(module: str) -> bool:
+    """Whether `host` has all of a module."""
+    return module.partition(".")[0] in (*sys.stdlib_module_names, "vmloom_native") or f"{module}.".startswith(
+        "vmloom.kernel."
+    )
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from vmloom import ExecutionContext, ExecutionState
@@ -42,6 +43,7 @@ def install_precompiles(memory: NativeMemory, specification: Specification) -> N
         if kernel is not None:
             library = kernel_library(kernel)
             row.gas = library.address("gas")
+            row.room = library.address("room")
             row.run = library.address("run")
             row.is_kernel = 1
         if address < NEAR_PRECOMPILES:
@@ -54,23 +56,26 @@ def install_precompiles(memory: NativeMemory, specification: Specification) -> N
 
 
 def kernel_library(kernel: PrecompileKernel) -> Library:
-    """The compiled functions `gas` and `run` of a precompile."""
+    """The compiled functions `gas`, `room` and `run` of a precompile."""
     found = _libraries.get(kernel)
     if found is None:
-        from vmloom_native.build import compiled, source_digest
+        from vmloom_native.build import compiled, kernel_digest
+        from vmloom_native.llvm import present_features
 
-        module = kernel.run.__module__
-        package = module.rpartition(".")[0]
+        functions: dict[str, Callable[..., Any]] = {"gas": kernel.gas, "room": kernel.room, "run": kernel.run}
 
         def make() -> str:
             from vmloom_native.program import Program
 
-            program = Program()
-            program.export("gas", kernel.gas)
-            program.export("run", kernel.run)
+            program = Program(cpu_features=present_features())
+            for name, function in functions.items():
+                program.export(name, function)
             return program.ir()
 
-        parts = (source_digest(package), "precompile", kernel.gas.__qualname__, kernel.run.__qualname__, module)
+        parts: list[bytes | str] | None = None
+        with suppress(ModuleNotFoundError):  # those of modules without a file are known by their IR
+            parts = ["precompile", kernel_digest(*functions.values())]
+            parts += [f"{function.__module__}.{function.__qualname__}" for function in functions.values()]
         found = _libraries[kernel] = compiled(parts, make, subject=f"the precompile {kernel.run.__name__}")
     return found
 

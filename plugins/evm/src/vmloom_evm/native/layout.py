@@ -188,9 +188,10 @@ class Log:
 
 @struct
 class Precompile:
-    """A precompile that is a kernel: two C functions, as `vmloom.precompile.PrecompileKernel` has them."""
+    """A precompile that is a kernel: three C functions, as `vmloom.precompile.PrecompileKernel` has them."""
 
     gas: Callable[[Ptr[u8], u64], u64]
+    room: Callable[[Ptr[u8], u64], u64]
     run: Callable[[Ptr[u8], u64, Ptr[u8]], u64]
     address: u160
     number: u64

@@ -44,8 +44,6 @@ AFTER = 1
 FAULT = 2
 FAILED = (1 << 64) - 1
 """What a precompile kernel returns where the call fails."""
-OUTPUT_ROOM = 256
-"""Bytes that a precompile kernel may write whatever its input."""
 
 
 def drive(run: Run) -> u64:
@@ -127,8 +125,10 @@ def price_and_run(frame: Frame) -> None:
     if m.gas < cost:
         end_failure(speaking(m), OUT_OF_GAS)
     else:
-        reserve_memory(run, frame.memory, frame.input_size + OUTPUT_ROOM)
-        written = precompile.run(frame.input, frame.input_size, frame.memory)
+        written = precompile.room(frame.input, frame.input_size)
+        if written != FAILED:
+            reserve_memory(run, frame.memory, written)
+            written = precompile.run(frame.input, frame.input_size, frame.memory)
         if written == FAILED:
             end_failure(speaking(m), PRECOMPILE_FAILURE)
         else:
