@@ -200,8 +200,11 @@ def test_only_functions_that_def_defines_are_kernels(thing: Any) -> None:
 
 
 def test_a_function_of_a_closure_is_refused(define: Define) -> None:
-    outer = define("def outer(z: u64) -> u64:\n    def inner(x: u64) -> u64:\n        return x + z\n    return inner\n")
-    with pytest.raises(KernelError, match="name `z` is not defined"):
+    """A global of the same name, as `LIMIT`, is not what it means."""
+    outer = define(
+        "def outer(LIMIT: u64):\n    def inner(x: u64) -> u64:\n        return x + LIMIT\n    return inner\n"
+    )
+    with pytest.raises(KernelError, match="`LIMIT` belongs to the function around this one"):
         check(outer(1))
 
 

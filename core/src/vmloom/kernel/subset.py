@@ -107,6 +107,7 @@ class _Checker:
             raise KernelError(self.code.co_filename, getattr(node, "lineno", self.line), rule)
 
     def lookup(self, node: ast.AST, name: str) -> Any:
+        self.require(name not in self.code.co_freevars, node, f"`{name}` belongs to the function around this one")
         self.require(name in self.globals or hasattr(builtins, name), node, f"name `{name}` is not defined")
         return self.globals.get(name, getattr(builtins, name, None))
 

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Mapping
 from typing import Any
 
-from .kinds import I64, NOTHING, CFunction, Kind, Pointer, Reference, kind_of
+from .kinds import I64, NOTHING, VIEW, CFunction, Kind, Pointer, Reference, kind_of
 from .operators import Refused
 
 Names = Mapping[str, Any]
@@ -21,6 +21,14 @@ def resolve(node: ast.expr | None, names: Names, bindings: Mapping[Any, Any]) ->
     kind = _resolve(node, names, bindings)
     if kind is None:
         raise Refused(f"`{ast.unparse(node) if node else 'nothing'}` is no kernel type")
+    return kind
+
+
+def resolve_element(node: ast.expr | None, names: Names, bindings: Mapping[Any, Any]) -> Kind:
+    """The kind of what a pointer points to: all but `bytes`, which have no place in memory."""
+    kind = resolve(node, names, bindings)
+    if kind == VIEW:
+        raise Refused("`bytes` are not kept in memory: keep a pointer and a length")
     return kind
 
 
@@ -41,7 +49,7 @@ def _resolve(node: ast.expr | None, names: Names, bindings: Mapping[Any, Any]) -
         case ast.Constant(value=str() as text):
             return _resolve(ast.parse(text, mode="eval").body, names, bindings)
         case ast.Subscript(value=ast.Name(id="Ptr"), slice=element):
-            return Pointer(resolve(element, names, bindings))
+            return Pointer(resolve_element(element, names, bindings))
         case ast.Subscript(value=ast.Name(id="Callable"), slice=ast.Tuple(elts=[ast.List(elts=parameters), result])):
             kinds = tuple(resolve(it, names, bindings) for it in parameters)
             return CFunction(kinds, resolve_result(result, names, bindings))

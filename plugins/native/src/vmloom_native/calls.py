@@ -6,11 +6,11 @@ import ast
 import builtins
 from collections.abc import Callable
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vmloom.kernel import UInt, attempt, wrapping_pow
 
-from .annotations import resolve
+from .annotations import resolve, resolve_element
 from .kinds import (
     BOOL,
     BYTES,
@@ -27,11 +27,14 @@ from .kinds import (
     Reference,
     memory_size,
 )
-from .operators import Refused, binary, cast, convert, join, settle, truth
+from .operators import Refused, binary, cast, convert, decided, join, settle, truth
 from .tree import Builtin, Constant, Expression, Frame, PointerCall, Read
 
 if TYPE_CHECKING:
     from .expressions import Expressions
+
+LOCAL_LIMIT: Final = 1 << 16
+"""Bytes of one local array: threads have stacks of half a megabyte on some systems."""
 
 
 def call(at: Expressions, node: ast.Call) -> Expression:
@@ -68,6 +71,9 @@ def _method(at: Expressions, value: ast.expr, name: str, node: ast.Call) -> Expr
 def _c_call(pointer: Expression, kind: CFunction, given: list[Expression], name: str, line: int) -> Expression:
     if len(given) != len(kind.parameters):
         raise Refused(f"`{name}` takes {len(kind.parameters)} argument(s), not {len(given)}")
+    for it in (*kind.parameters, kind.returns):
+        if it == VIEW or (isinstance(it, Integer) and it.bits > 64):
+            raise Refused(f"`{it}` is not what C functions take or return")
     arguments = tuple(convert(it, wanted) for it, wanted in zip(given, kind.parameters, strict=True))
     returns = kind.returns
     low, high = (returns.low, returns.high) if isinstance(returns, Integer) else (0, 0)
@@ -77,7 +83,10 @@ def _c_call(pointer: Expression, kind: CFunction, given: list[Expression], name:
 def _function(at: Expressions, target: Any, name: str, node: ast.Call) -> Expression:
     if isinstance(target, UInt) or (name == "i64" and target is int):
         (value,) = _given(at, node, name, 1)
-        return cast(value, UNSIGNED[target.bits] if isinstance(target, UInt) else I64)
+        kind = UNSIGNED.get(target.bits) if isinstance(target, UInt) else I64
+        if kind is None:
+            raise Refused(f"`{name}` is no kernel type")
+        return cast(value, kind)
     if target in (builtins.min, builtins.max):
         a, b = _given(at, node, name, 2)
         return _extreme(name, a, b, node.lineno)
@@ -149,9 +158,11 @@ def _extreme(name: str, a: Expression, b: Expression, line: int) -> Expression:
         value = choose(a.value, b.value)
         literal = a.literal and b.literal
         return Constant(U64 if literal else join(a, b), value, value, line, literal)
-    for it in (a, b):
-        if isinstance(it.kind, Integer) and it.kind == BOOL:
+    for it, other in ((a, b), (b, a)):
+        if it.kind == BOOL:
             raise Refused(f"`{name}` does not work on booleans")
+        if isinstance(other, Constant) and decided("<" if name == "max" else ">", it, other.value):
+            raise Refused(f"`{name}` changes no {it.kind}, which the result may leave: cast an operand")
     a, b = settle(a), settle(b)
     if a.kind != b.kind and I64 in (a.kind, b.kind) and not all(_is_literal(it) or it.kind == I64 for it in (a, b)):
         raise Refused(f"i64 and an unsigned integer meet in `{name}`: cast one of them")
@@ -216,7 +227,7 @@ def _simple(
 def _of_pointer(name: str, returns: Integer) -> Callable[[Expressions, ast.Call], Expression]:
     def of_pointer(at: Expressions, node: ast.Call) -> Expression:
         (value,) = _given(at, node, name, 1)
-        if value.kind.llvm != "ptr":
+        if not isinstance(value.kind, Pointer | Reference):
             raise Refused(f"`{value.kind}` is no pointer")
         return Builtin(returns, 0, returns.high, node.lineno, name, (value,))
 
@@ -226,7 +237,7 @@ def _of_pointer(name: str, returns: Integer) -> Callable[[Expressions, ast.Call]
 def _pointer(at: Expressions, node: ast.Call) -> Expression:
     if len(node.args) != 2:
         raise Refused("`pointer` takes 2 argument(s) in the kernel language")
-    kind, address = resolve(node.args[0], at.names, at.program.bindings), at.expression(node.args[1])
+    kind, address = resolve_element(node.args[0], at.names, at.program.bindings), at.expression(node.args[1])
     return Builtin(Pointer(kind), 0, 0, node.lineno, "pointer", (convert(address, U64),))
 
 
@@ -239,10 +250,13 @@ def _unlikely(at: Expressions, node: ast.Call) -> Expression:
 def _local(at: Expressions, node: ast.Call) -> Expression:
     if len(node.args) != 2:
         raise Refused("`local` takes 2 argument(s) in the kernel language")
-    kind, count = resolve(node.args[0], at.names, at.program.bindings), at.expression(node.args[1])
+    kind, count = resolve_element(node.args[0], at.names, at.program.bindings), at.expression(node.args[1])
     if not isinstance(count, Constant) or count.value < 1:
         raise Refused("the size of a local array is a constant, 1 and up")
-    return Frame(Pointer(kind), 0, 0, node.lineno, count.value * memory_size(kind))
+    size = count.value * memory_size(kind)
+    if size > LOCAL_LIMIT:
+        raise Refused(f"a local array takes at most {LOCAL_LIMIT} bytes, which are on the stack, not {size}")
+    return Frame(Pointer(kind), 0, 0, node.lineno, size)
 
 
 BUILTINS: dict[str, Callable[[Expressions, ast.Call], Expression]] = {

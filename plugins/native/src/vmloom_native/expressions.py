@@ -58,6 +58,8 @@ class Expressions:
     def __init__(self, program: Program, function: FunctionRef, body: Body, kinds: dict[str, Kind]) -> None:
         self.program, self.function, self.body, self.kinds = program, function, body, kinds
         self.names = function.names
+        self.given = set(kinds)
+        """Names that have a value wherever control comes from."""
         self.ranges: dict[str, tuple[int, int]] = {}
         self.hidden_count = 0
 
@@ -106,6 +108,8 @@ class Expressions:
         """A local, or a constant of the module."""
         kind = self.kinds.get(name)
         if kind is not None:
+            if name not in self.given:
+                raise Refused(f"`{name}` may have no value here")
             low, high = self.ranges.get(name) or ((kind.low, kind.high) if isinstance(kind, Integer) else (0, 0))
             return Local(kind, low, high, line, name)
         if name in self.function.local_names:
@@ -151,9 +155,6 @@ class Expressions:
         module = importlib.import_module("vmloom_native.wide.divide")
         function = self.program.function(getattr(module, name))
         self.body.calls[function] = True
-        for it in (a, b):
-            if isinstance(it, Local) and it.name.startswith("division."):
-                self.body.locals[it.name] = it.kind
         given = tuple(convert(it, kind) for it, kind in zip((a, b), function.parameters, strict=True))
         return made_call(function, given, a.line)
 
@@ -216,7 +217,8 @@ class Expressions:
     def table_element(self, table: Any, index: Expression, line: int) -> Expression:
         """An element of a constant table: known now, if the index is."""
         kind = kind_of(table.kind)
-        assert isinstance(kind, Integer)
+        if not isinstance(kind, Integer) or not table:
+            raise Refused(f"a table has elements, of a kernel type, not {len(table)} of {table.kind}")
         if isinstance(index, Constant):
             if not 0 <= index.value < len(table):
                 raise Refused(f"the table has no element {index.value}")

@@ -15,7 +15,7 @@ from vmloom.kernel.subset import KernelError
 from .annotations import resolve
 from .expressions import Expressions
 from .kinds import I64, NOTHING, U64, Integer, Kind
-from .operators import Refused, binary, compare, convert, join, smallest_holding
+from .operators import Refused, compare, convert, counted, join, settle, smallest_holding
 from .tree import (
     Assign,
     Body,
@@ -45,6 +45,8 @@ class Frontend(Expressions):
     def __init__(self, program: Program, function: FunctionRef) -> None:
         super().__init__(program, function, Body(), dict(function.arguments))
         self.parameters = frozenset(self.kinds)
+        self.exits: list[list[set[str]]] = []
+        """For each loop around: the names that have a value at each `break`."""
         self.out: list[Statement] = []
         self.assignments = Counter(_assigned(function.definition.body))
 
@@ -96,6 +98,7 @@ class Frontend(Expressions):
             case ast.Raise(exc=ast.Call(args=[reason])):
                 self.raise_(self.expression(reason), node)
             case ast.Break():
+                self.exits[-1].append(set(self.given))
                 self.out.append(Break(node.lineno))
             case ast.Continue():
                 self.out.append(Continue(node.lineno))
@@ -114,6 +117,7 @@ class Frontend(Expressions):
         except Refused as refusal:
             raise Refused(f"{refusal} (`{name}` is `{kind}`)") from None
         self.kinds[name] = kind
+        self.given.add(name)
         if name in self.parameters:
             self.body.assigned.add(name)
         else:
@@ -133,6 +137,8 @@ class Frontend(Expressions):
     def write(self, target: ast.expr, value: Expression, node: ast.stmt) -> None:
         """Set an element, a field, or a property."""
         if found := self.assigned_property(target):
+            if not isinstance(found[0], Local) and not isinstance(value, Constant):
+                value = self.kept(settle(value), node)  # Python computes it before it looks for the object
             self.out.append(Evaluate(node.lineno, self.call_setter(*found, value, node.lineno)))
             return
         address, kind = self.place(target)
@@ -165,7 +171,7 @@ class Frontend(Expressions):
             return value
         hidden = self.hidden("kept", value.kind)
         self.out.append(Assign(node.lineno, hidden, value))
-        return Local(value.kind, 0, 0, node.lineno, hidden)
+        return Local(value.kind, value.low, value.high, node.lineno, hidden)
 
     # Control flow
 
@@ -175,12 +181,25 @@ class Frontend(Expressions):
         if isinstance(test, Constant):
             self.out += self.block(node.body if test.value else node.orelse)
             return
-        self.out.append(If(node.lineno, test, self.block(node.body), self.block(node.orelse)))
+        before = set(self.given)
+        then, given = self.block(node.body), self.given
+        self.given = before
+        otherwise = self.block(node.orelse)
+        if ends(otherwise):
+            self.given = given
+        elif not ends(then):
+            self.given &= given
+        self.out.append(If(node.lineno, test, then, otherwise))
 
     def loop(self, test: Expression, body: Sequence[ast.stmt], step: tuple[Statement, ...], node: ast.stmt) -> None:
         """A loop, unless its test is constantly false."""
-        if not (isinstance(test, Constant) and not test.value):
-            self.out.append(Loop(node.lineno, test, self.block(body), step))
+        if isinstance(test, Constant) and not test.value:
+            return
+        before = set(self.given)
+        self.exits.append([] if isinstance(test, Constant) else [before])
+        self.out.append(Loop(node.lineno, test, self.block(body), step))
+        exits = self.exits.pop()
+        self.given = set.intersection(*exits) if exits else before
 
     def count(self, node: ast.For) -> None:
         """`for name in range(...)`: a hidden counter goes on, whatever the body does to the name."""
@@ -201,14 +220,16 @@ class Frontend(Expressions):
             stop = Local(kind, stop.low, stop.high, line, end)
         low, high = start.low, max(stop.high - 1, start.low)
         now = Local(kind, low, high, line, counter)
-        again = convert(
-            binary("+", now, Constant(kind, step.low, step.high, line, literal=True), line, self.kernel), kind
-        )
-        before, self.out = self.out, []
+        again = counted(now, step.value, stop, kind, line)
+        test = compare("<", now, stop, line)
+        before, given, self.out = self.out, set(self.given), []
         self.assign(name, now, node)
         first, self.out = self.out, before
+        self.exits.append([])
         body = (*first, *self.block(node.body))
-        self.out.append(Loop(line, compare("<", now, stop, line), body, (Assign(line, counter, again),)))
+        self.exits.pop()
+        self.given = given  # for the range may be empty
+        self.out.append(Loop(line, test, body, (Assign(line, counter, again),)))
 
     def counter_kind(self, start: Expression, stop: Expression, name: str) -> Integer:
         """The kind of a loop's counter: that of its bounds."""

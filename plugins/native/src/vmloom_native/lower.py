@@ -26,7 +26,6 @@ from .tree import (
     Expression,
     Frame,
     If,
-    Let,
     Local,
     Logic,
     Loop,
@@ -342,10 +341,6 @@ class _Lowering:
         self.begin(after)
         return self.emit(f"phi {kind.llvm} [true, %{true}], [false, %{false}]")
 
-    def let(self, it: Let) -> str:
-        self.lines.append(f"  store {self.typed(it.value)}, ptr %{_register(it.name)}.slot, align 8")
-        return self.value(it.result)
-
     # Calls
 
     def call(self, it: Call) -> str:
@@ -542,7 +537,6 @@ _EXPRESSIONS: dict[type[Expression], Callable[[_Lowering, Any], str]] = {
     Negation: _Lowering.negation,
     Logic: _Lowering.logic,
     Choice: _Lowering.choice,
-    Let: _Lowering.let,
     Call: _Lowering.call,
     PointerCall: _Lowering.pointer_call,
     Read: _Lowering.read,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from .kinds import BOOL, I64, U64, U128, U256, U512, UNSIGNED, Integer, Kind
-from .ranges import RANGES, remainder
-from .tree import Choice, Comparison, Constant, Conversion, Expression, Let, Local, Operation
+from .kinds import BOOL, I64, U64, U128, U256, UNSIGNED, Integer, Kind, Pointer
+from .ranges import RANGES
+from .tree import Choice, Comparison, Constant, Conversion, Expression, Operation
 
 FOLDS: dict[str, Callable[[Any, Any], int]] = {
     "+": operator.add,
@@ -61,6 +61,11 @@ def settle(value: Expression) -> Expression:
         raise Refused(f"a result below 0 is masked or cast where it is computed: it leaves {kind}")
     low, high = max(value.low, kind.low), min(value.high, kind.high)
     return replace(value, low=low, high=high) if low <= high else replace(value, low=kind.low, high=kind.high)
+
+
+def may_leave(value: Expression) -> bool:
+    """Whether the exact integer can lie outside its type."""
+    return isinstance(value.kind, Integer) and not value.kind.holds(value.low, value.high)
 
 
 def _widen(value: Expression, kind: Integer) -> Expression:
@@ -151,6 +156,11 @@ def binary(name: str, a: Expression, b: Expression, line: int, call: CallKernel)
     kind = BOOL if boolean else join(a, b)
     if kind.signed and name not in SIGNED:
         raise Refused(f"`{name}` does not work on i64: cast it")
+    if name == "&":
+        for value, mask in ((a, b), (b, a)):
+            wider = isinstance(mask, Constant) and isinstance(value.kind, Integer) and mask.value > value.kind.high
+            if wider and may_leave(value):
+                raise Refused(f"the mask is wider than {value.kind}, which the result may leave: cast an operand")
     left = _operand(a, kind, name in CLOSED)
     right = _operand(b, kind, name in CLOSED or name == "<<")
     if name in ("//", "%"):
@@ -177,6 +187,19 @@ def fold(name: str, a: Constant, b: Constant, line: int) -> Constant:
         return Constant(BOOL, value, value, line, literal=False)
     literal = a.literal and b.literal
     return Constant(U64 if literal else join(a, b), value, value, line, literal)
+
+
+def counted(now: Expression, step: int, stop: Expression, kind: Integer, line: int) -> Expression:
+    """A loop's counter after `now`, which is below `stop`: `now + step`, or `stop` if that could leave the type."""
+    again = Operation(kind, kind.low, kind.high, line, "+", now, Constant(kind, step, step, line, literal=False))
+    if kind.holds(now.low, now.high + step):
+        return again
+    if step > kind.high:
+        return stop
+    unsigned = Integer(kind.bits)
+    rest = Operation(unsigned, 0, unsigned.high, line, "-", narrowed(stop, unsigned), narrowed(now, unsigned))
+    enough = Constant(unsigned, step, step, line, literal=False)
+    return Choice(kind, kind.low, kind.high, line, Comparison(BOOL, 0, 1, line, ">", rest, enough), again, stop)
 
 
 # Division
@@ -206,20 +229,11 @@ def _division(name: str, a: Expression, b: Expression, kind: Integer, line: int,
         result = call(f"{verb}_u{width.bits}", narrowed(a, width), narrowed(b, width))
     elif name == "//":
         result = call("divide_u512", a, b)
+    elif b.high <= U256.high:
+        result = call("remainder_u512", a, narrowed(b, U256))
     else:
-        result = _wide_remainder(a, b, line, call)
+        result = call("remainder_u512_wide_divisor", a, b)
     return narrowed(replace(result, low=low, high=high), kind)
-
-
-def _wide_remainder(a: Expression, b: Expression, line: int, call: CallKernel) -> Expression:
-    if b.high <= U256.high:
-        return call("remainder_u512", a, narrowed(b, U256))
-    x, y = (Local(U512, it.low, it.high, line, f"division.{name}") for name, it in (("x", a), ("y", b)))
-    product = Operation(U512, 0, U512.high, line, "*", call("divide_u512", x, y), y)
-    rest = Operation(U512, *remainder((a.low, a.high), (b.low, b.high)), line, "-", x, product)
-    zero = Constant(U512, 0, 0, line, literal=False)
-    choice = Choice(U512, rest.low, rest.high, line, Comparison(BOOL, 0, 1, line, "==", y, zero), zero, rest)
-    return Let(U512, rest.low, rest.high, line, x.name, a, Let(U512, rest.low, rest.high, line, y.name, b, choice))
 
 
 def narrowed(value: Expression, kind: Integer) -> Expression:
@@ -231,23 +245,44 @@ def narrowed(value: Expression, kind: Integer) -> Expression:
 
 
 def compare(name: str, a: Expression, b: Expression, line: int) -> Expression:
-    """Comparisons are exact whatever the types. Pointers and references compare by address."""
+    """Comparisons are exact whatever the types. Pointers compare by address."""
     if isinstance(a, Constant) and isinstance(b, Constant):
         value = int(FOLDS[name](a.value, b.value))
         return Constant(BOOL, value, value, line, literal=False)
-    if a.kind.llvm == b.kind.llvm == "ptr" and a.kind == b.kind:
+    if isinstance(a.kind, Pointer) and a.kind == b.kind:
+        if name not in ("==", "!="):
+            raise Refused(f"`{name}` does not work on pointers: compare what `address_of` gives")
         return Comparison(BOOL, 0, 1, line, name, a, b)
     if a.kind == b.kind == BOOL:
         return Comparison(BOOL, 0, 1, line, name, a, b)
+    for it, bound, way in ((a, b, name), (b, a, _MIRRORED[name])):
+        if isinstance(bound, Constant) and decided(way, it, bound.value):
+            raise Refused(f"`{name}` has one answer for each {it.kind}, which the result may leave: cast an operand")
     a, b = settle(a), settle(b)
     kind = _common(a, b)
     return Comparison(BOOL, 0, 1, line, name, narrowed_or_literal(a, kind), narrowed_or_literal(b, kind))
+
+
+_MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def decided(name: str, value: Expression, other: int) -> bool:
+    """Whether `value`, which may leave its type, has one answer inside the type, as `x + y > U64_MAX` has."""
+    kind = value.kind
+    if not isinstance(kind, Integer) or kind.bits > 64 or not may_leave(value):
+        return False
+    if name in ("==", "!="):
+        return not kind.holds(other, other)
+    return FOLDS[name](kind.low, other) == FOLDS[name](kind.high, other)
 
 
 def _common(a: Expression, b: Expression) -> Integer:
     """A type that holds whatever either operand may be: a signed one, wide enough, where signs differ."""
     typed = [it for it in (a, b) if not (isinstance(it, Constant) and it.literal)]
     kinds = [it.kind for it in typed if isinstance(it.kind, Integer)]
+    if kinds == [I64] and len(typed) == 1:  # a literal may be beyond it, where only an unsigned type would hold it
+        bits = max(it.high.bit_length() + 1 for it in (a, b))
+        return Integer(-(-bits // 64) * 64, signed=True)
     if len(kinds) == 2 and kinds[0].signed != kinds[1].signed:
         unsigned = typed[kinds[0].signed]
         return I64 if unsigned.high <= I64.high else Integer(kinds[kinds[0].signed].bits + 64, signed=True)

@@ -41,7 +41,7 @@ class FunctionRef:
         self.result: Kind = self._kind(self.definition, resolve_result, self.definition.returns)
 
     def _parameters(self) -> Iterable[tuple[str, Kind]]:
-        for index, it in enumerate(self.definition.args.args):
+        for index, it in enumerate((*self.definition.args.posonlyargs, *self.definition.args.args)):
             if index == 0 and it.annotation is None and self.owner is not None:
                 yield it.arg, Reference(self.owner)
             else:

@@ -95,15 +95,6 @@ class Choice(Expression):
 
 
 @dataclass(frozen=True, slots=True)
-class Let(Expression):
-    """Set a hidden local to `value`, then compute `result`."""
-
-    name: str
-    value: Expression
-    result: Expression
-
-
-@dataclass(frozen=True, slots=True)
 class Call(Expression):
     """A call of a kernel function. `attempt`: its value is the status, and a halt is not passed on."""
 

@@ -287,6 +287,11 @@ def divide_u512(x: u512, y: u512) -> u512:
     return u512(higher) << 256 | lower
 
 
+def remainder_u512_wide_divisor(x: u512, y: u512) -> u512:
+    """`x % y`, or 0: no instruction of a VM needs it."""
+    return u512(x - divide_u512(x, y) * y) if y else 0
+
+
 @outline
 def divide_by_bits(x: u512, y: u512) -> u256:
     """`x // y` bit by bit, for a `y` of more than 256 bits: no instruction of a VM needs it."""
