@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.engines import native_engine
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import resource
+import subprocess
+import sys
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from vmloom import Account, Event, MemoryState
+from vmloom import Account, Event, MemoryState, StateAccess
 from vmloom.alloc import dump_alloc
+from vmloom.errors import StateError
 from vmloom_evm.native.state import NativeState
 
 ADDRESSES = [bytes(20), bytes([1]) * 20, b"\xff" * 20]
@@ -153,3 +161,198 @@ def ordered(changes: Any) -> list[str]:
 
 Comparison.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestComparison = Comparison.TestCase
+
+
+# Growth: every table begins small
+
+
+def address_of(number: int) -> bytes:
+    return number.to_bytes(20, "big")
+
+
+def filled(state: StateAccess, count: int) -> None:
+    """Many of everything, by way of what changes a state."""
+    for number in range(count):
+        address = address_of(number % 700)
+        state.set_account(address, Account(number, number, number.to_bytes(4, "big") * (number % 40)))
+        state.set_storage(address, number, number + 1)
+        state.set_transient(address, number, number + 2)
+        state.emit(Event(address, (number,), number.to_bytes(4, "big") * (number % 20)))
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_every_table_grows_beyond_its_first_room_and_is_undone(guarded: bool) -> None:
+    native, model = NativeState(guarded=guarded), MemoryState()
+    rooms = dict(native.memory.rooms)
+    for state in (native, model):
+        filled(state, 3_000)
+    grown = {name for name, room in native.memory.rooms.items() if room > rooms[name]}
+    assert grown == {"accounts", "slots", "transients", "codes", "journal", "logs", "log_bytes"}
+    assert native.events == model.events
+    same(native, model)
+    checkpoints = native.snapshot(), model.snapshot()
+    for state in (native, model):
+        for number in range(700):
+            state.delete_account(address_of(number))
+        state.begin_transaction()
+    same(native, model)
+    assert native.events == []
+    native.revert(checkpoints[0])
+    model.revert(checkpoints[1])
+    same(native, model)
+    for number in range(3_000):
+        assert native.get_transient(address_of(number % 700), number) == 0
+    native.revert(0)
+    assert list(native.accounts()) == list(native.changes_since(0)) == []
+
+
+def same(native: NativeState, model: MemoryState) -> None:
+    assert dump_alloc(native) == dump_alloc(model)
+    assert ordered(native.changes_since(0)) == ordered(model.changes_since(0))
+
+
+def test_transient_words_are_gone_with_each_transaction_however_many_they_were() -> None:
+    state = NativeState(guarded=True)
+    for number in range(300):
+        state.begin_transaction()
+        for slot in range(number % 7 * 50):
+            assert state.get_transient(ADDRESSES[0], slot) == 0
+            state.set_transient(ADDRESSES[0], slot, number)
+    assert state.memory.get("transient_index") != 0
+    state.begin_transaction()
+    index = state.memory.pages["transient_index"]
+    assert bytes(index.view()) == bytes(index.size)
+
+
+def test_cleared_state_is_a_new_one_in_the_same_memory() -> None:
+    state = NativeState(WORLD)
+    state.set_record(ADDRESSES[0], b"", b"gone")
+    filled(state, 2_000)
+    for _ in range(3):
+        chunks = len(state.memory.chunks)
+        state.clear()
+        assert list(state.accounts()) == list(state.changes_since(0)) == state.events == []
+        assert state.get_record(ADDRESSES[0], b"") is None
+        assert state.get_storage(address_of(1), 1) == 0
+        filled(state, 2_000)
+    assert len(state.memory.chunks) <= chunks, "code of a former life still takes room"
+
+
+# Memory
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("guarded", [False, True])
+def test_pages_of_states_are_given_back(guarded: bool) -> None:
+    def make(count: int) -> None:
+        for _ in range(count):
+            state = NativeState(WORLD, guarded=guarded)
+            state.set_storage(ADDRESSES[0], 1, 1)
+            assert state.snapshot()
+
+    make(20)
+    before = resident()
+    make(1_000 if not guarded else 200)
+    # One state that was kept would be 1 MiB.
+    assert resident() - before < 20 << 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_forked_process_has_a_state_of_its_own() -> None:
+    """Pools of processes fork."""
+    program = """
+import os
+from vmloom_evm.native.state import NativeState
+state = NativeState()
+state.set_balance(bytes(20), 1)
+if os.fork() == 0:
+    state.set_balance(bytes(20), 2)
+    os._exit(0)
+os.wait()
+print(state.get_balance(bytes(20)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+# Misuse
+
+
+@pytest.mark.parametrize("word", [-1, 2**256])
+def test_what_is_no_word_is_refused(word: int) -> None:
+    state = NativeState(WORLD)
+    for method, arguments in [
+        ("set_storage", (ADDRESSES[0], word, 0)),
+        ("set_storage", (ADDRESSES[0], 0, word)),
+        ("get_storage", (ADDRESSES[0], word)),
+        ("get_original_storage", (ADDRESSES[0], word)),
+        ("set_transient", (ADDRESSES[0], word, 0)),
+        ("get_transient", (ADDRESSES[0], word)),
+        ("emit", (Event(ADDRESSES[0], (word,), b""),)),
+    ]:
+        with pytest.raises(ValueError, match=r"are 0 to 2\*\*256 - 1"):
+            getattr(state, method)(*arguments)
+    assert dump_alloc(state) == dump_alloc(NativeState(WORLD))
+    assert state.events == []
+
+
+@pytest.mark.parametrize("address", [b"", bytes(19), bytes(21), bytes(32), bytes(40)])
+def test_what_is_no_address_is_refused(address: bytes) -> None:
+    state = NativeState()
+    for method, arguments in [
+        ("get_account", ()),
+        ("set_account", (Account(1),)),
+        ("delete_account", ()),
+        ("set_storage", (0, 1)),
+        ("get_storage", (0,)),
+        ("clear_storage", ()),
+        ("has_storage", ()),
+        ("get_transient", (0,)),
+        ("set_transient", (0, 1)),
+    ]:
+        with pytest.raises(ValueError, match=f"an address has 20 bytes, got {len(address)}"):
+            getattr(state, method)(address, *arguments)
+    with pytest.raises(ValueError, match="an address has 20 bytes"):
+        state.emit(Event(address, (), b""))
+    assert list(state.accounts()) == []
+
+
+@pytest.mark.parametrize("account", [Account(nonce=-1), Account(nonce=2**64), Account(balance=2**256)])
+def test_account_that_does_not_fit_is_refused(account: Account) -> None:
+    state = NativeState(WORLD)
+    with pytest.raises(ValueError, match="does not fit 64 or 256 bits"):
+        state.set_account(ADDRESSES[0], account)
+    assert state.get_account(ADDRESSES[0]) == WORLD[ADDRESSES[0]]
+
+
+def test_negative_balance_is_refused() -> None:
+    with pytest.raises(ValueError, match="would be -1 wei"):
+        NativeState().set_balance(ADDRESSES[0], -1)
+
+
+def test_event_with_too_many_topics_is_refused() -> None:
+    with pytest.raises(StateError, match="at most 4 topics, got 5"):
+        NativeState().emit(Event(ADDRESSES[0], (1, 2, 3, 4, 5), b""))
+
+
+@pytest.mark.parametrize("checkpoint", [-1, 10**6])
+def test_checkpoint_outside_the_undo_log_is_refused(checkpoint: int) -> None:
+    state = NativeState(WORLD)
+    with pytest.raises(StateError, match="is not in the undo log"):
+        state.revert(checkpoint)
+    with pytest.raises(StateError, match="is not in the undo log"):
+        state.changes_since(checkpoint)
+
+
+def test_state_is_not_copied_or_pickled() -> None:
+    """Its addresses mean nothing elsewhere."""
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(NativeState())
+    with pytest.raises(TypeError, match="pickle"):
+        copy.deepcopy(NativeState())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
+from functools import cache
 from typing import Final, TypeVar
 
 from vmloom.kernel import Ptr
 
 T = TypeVar("T")
 PAGE: Final = mmap.PAGESIZE
+PRIVATE: Final[dict[str, int]] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+"""By default a process and those that it forks would work on the same pages."""
 
 
 class Pages:
@@ -23,11 +27,11 @@ class Pages:
         self.size = size
         whole = -(-size // PAGE) * PAGE
         room = whole + (alignment if alignment > PAGE else 0) + (PAGE if guarded else 0)
-        self._map = mmap.mmap(-1, room)
+        self._map = mmap.mmap(-1, room, **PRIVATE)
         first = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         start = -(-first // alignment) * alignment
         if guarded:
-            forbid(start + whole)
+            forbid(start + whole, PAGE)
             if alignment <= PAGE:
                 start += (whole - size) & ~7
         self.address = start
@@ -38,11 +42,15 @@ class Pages:
         return memoryview(self._map)[self._offset : self._offset + self.size]
 
 
-def forbid(address: int) -> None:
-    """Take all rights from the page at `address`. Raises `OSError`."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(PAGE), 0) != 0:
+def forbid(address: int, size: int) -> None:
+    """Take all rights from `size` bytes at `address`, both multiples of a page. Raises `OSError`."""
+    if _libc().mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), 0) != 0:
         raise OSError(ctypes.get_errno(), "mprotect failed")
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def refer(kind: type[T], address: int) -> T:

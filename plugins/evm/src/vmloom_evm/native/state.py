@@ -26,7 +26,7 @@ from . import layout
 from .arena import STACK_SPACING
 from .build import state_library
 from .changes import Names, cleared_accounts, decode_changes, decode_events
-from .pages import Pages, refer
+from .pages import Pages, forbid, refer
 
 BYTES_HEADER: Final = bytes.__basicsize__ - 1
 """Where in a bytes object its bytes begin."""
@@ -114,13 +114,18 @@ class NativeMemory:
 
     def clear(self) -> None:
         """Forget all rows: row 0 of each table is nobody's, and code 0 is no code."""
+        if self.chunks:
+            largest = max(self.chunks, key=lambda chunk: chunk.size)
+            self.chunks = [largest]
+            self.set("code_bytes", largest.address)
+            self.set("code_bytes_left", largest.size)
         for table in TABLES:
             if table.index:
                 pages = self.pages[f"{table.index}_index"]
                 ctypes.memset(pages.address, 0, pages.size)
                 self.set(f"{table.index}_count", 1)
                 ctypes.memset(self.pages[table.name].address, 0, table.row_size)
-        for name in ("journal_count", "log_count", "log_bytes_count", "marked_count", "last_account", "last_slot"):
+        for name in FORGOTTEN:
             self.set(name, 0)
         self.set("stamp", 1)
         empty = refer(layout.Code, self.pages["codes"].address)
@@ -166,6 +171,9 @@ class NativeMemory:
         self.set("memory_end", memory.address + memory.size)
         spacing = STACK_SPACING * 32
         stacks = self.allot("stacks", spacing * FRAMES, alignment=spacing)
+        if self.guarded:
+            for end in range(stacks.address + spacing // 2, stacks.address + stacks.size, spacing):
+                forbid(end, spacing // 2)  # what lies beyond the items that a stack may have
         frames = self.allot("frames", size_of(layout.Frame) * FRAMES)
         self.set("frames", frames.address)
         self.set("frame", frames.address)
@@ -209,6 +217,11 @@ ROOMS: Final = {
     "return_data": "return_room",
     "outcome": "outcome_room",
 }
+FORGOTTEN: Final = (
+    *("journal_count", "log_count", "log_bytes_count", "marked_count", "last_account", "last_slot"),
+    *("answered", "ripemd_stamp"),
+)
+"""Fields that mean nothing once there are no rows; stamps begin anew."""
 EMPTY_HASH: Final = 0xC5D2460186F7233C927E7DB2DCC703C0E500B653CA82273B7BFAD8045D85A470
 
 
@@ -264,13 +277,17 @@ class NativeState(StateAccess):
         self.names = Names()
         self._noted = 0
         self._notes.clear()
+        self._records.clear()
         self.journal.clear()
 
     # Calls of native functions
 
     def call(self, name: str, *words: int) -> None:
         """Call a function of `access` with `words` as its arguments, and meet its needs."""
-        arguments = b"".join([word.to_bytes(32, "little") for word in words])
+        try:
+            arguments = b"".join([word.to_bytes(32, "little") for word in words])
+        except OverflowError:
+            raise ValueError("slots, words and topics are 0 to 2**256 - 1") from None
         ctypes.memmove(self._scratch, arguments, len(arguments))
         function = self._functions[name]
         stopped = function(self._run)
@@ -455,14 +472,17 @@ class NativeState(StateAccess):
     def revert(self, checkpoint: int) -> None:
         """See `StateAccess.revert`."""
         self._note_host()
-        if not 0 <= checkpoint <= self._journal_count.value:
-            raise StateError(
-                f"checkpoint {checkpoint} is not in the undo log, which has {self._journal_count.value} entries"
-            )
+        self._check(checkpoint)
         if checkpoint == self._journal_count.value:
             return
         self.call("undo_to", checkpoint)
         self.undo_host()
+
+    def _check(self, checkpoint: int) -> None:
+        """Raises `StateError` for one that is not in the undo log, where native code would look outside of it."""
+        count = self._journal_count.value
+        if not 0 <= checkpoint <= count:
+            raise StateError(f"checkpoint {checkpoint} is not in the undo log, which has {count} entries")
 
     def undo_host(self) -> None:
         """Undo in Python's containers what native code has passed while undoing."""
@@ -495,6 +515,7 @@ class NativeState(StateAccess):
     def changes_and_cleared(self, checkpoint: int) -> tuple[list[StateChange], set[bytes]]:
         """The changes since `checkpoint`, and the accounts whose storage has been cleared since."""
         self._note_host()
+        self._check(checkpoint)
         self.memory.set("outcome_size", 0)
         self.call("collect_changes", checkpoint)
         data = ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size"))
@@ -539,7 +560,7 @@ class NativeState(StateAccess):
 
     def get_account(self, address: bytes) -> Account | None:
         """See `StateAccess.get_account`."""
-        self.call("fetch_account", int.from_bytes(address, "big"))
+        self.call("fetch_account", _number(address))
         at = self.memory.get("accounts") + size_of(layout.Account) * self.result()
         balance, nonce, code, flags, vm = ACCOUNT.unpack_from(ctypes.string_at(at, ACCOUNT.size))
         if not flags & layout.EXISTS:
@@ -551,11 +572,11 @@ class NativeState(StateAccess):
         if account.nonce >> 64 or account.balance >> 256:
             raise ValueError(f"nonce or balance of 0x{address.hex()} does not fit 64 or 256 bits")
         code, vm = self.code_row(account.code), self.names.number_of(account.vm)
-        self.call("write_account", int.from_bytes(address, "big"), account.nonce, account.balance, code, vm)
+        self.call("write_account", _number(address), account.nonce, account.balance, code, vm)
 
     def delete_account(self, address: bytes) -> None:
         """See `StateAccess.delete_account`."""
-        self.call("remove_account", int.from_bytes(address, "big"))
+        self.call("remove_account", _number(address))
         self.clear_storage(address)
         records = self._open_records(address)
         if records or not records.complete:
@@ -565,25 +586,25 @@ class NativeState(StateAccess):
 
     def get_storage(self, address: bytes, slot: int) -> int:
         """See `StateAccess.get_storage`."""
-        self.call("fetch_slot", int.from_bytes(address, "big"), slot)
+        self.call("fetch_slot", _number(address), slot)
         return self.result()
 
     def get_original_storage(self, address: bytes, slot: int) -> int:
         """See `StateAccess.get_original_storage`."""
-        self.call("fetch_slot", int.from_bytes(address, "big"), slot)
+        self.call("fetch_slot", _number(address), slot)
         return self.result(1)
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         """See `StateAccess.set_storage`."""
-        self.call("write_slot", int.from_bytes(address, "big"), slot, value)
+        self.call("write_slot", _number(address), slot, value)
 
     def clear_storage(self, address: bytes) -> None:
         """See `StateAccess.clear_storage`."""
-        self.call("forget_storage", int.from_bytes(address, "big"))
+        self.call("forget_storage", _number(address))
 
     def _rows_of(self, address: bytes) -> Iterator[tuple[int, int, bool]]:
         """(slot, word, loaded) of each slot of the account that is in the table."""
-        self.call("fetch_account", int.from_bytes(address, "big"))
+        self.call("fetch_account", _number(address))
         account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
         epoch, row, slots = account.epoch, account.first_slot, self.memory.get("slots")
         while row:
@@ -604,7 +625,7 @@ class NativeState(StateAccess):
         return any(slot not in known for slot in self.load_slots(address))
 
     def _epoch(self, address: bytes) -> int:
-        self.call("fetch_account", int.from_bytes(address, "big"))
+        self.call("fetch_account", _number(address))
         account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
         return int(account.epoch)
 
@@ -631,12 +652,12 @@ class NativeState(StateAccess):
 
     def get_transient(self, address: bytes, slot: int) -> int:
         """See `StateAccess.get_transient`."""
-        self.call("fetch_transient", int.from_bytes(address, "big"), slot)
+        self.call("fetch_transient", _number(address), slot)
         return self.result()
 
     def set_transient(self, address: bytes, slot: int, value: int) -> None:
         """See `StateAccess.set_transient`."""
-        self.call("write_transient", int.from_bytes(address, "big"), slot, value)
+        self.call("write_transient", _number(address), slot, value)
 
     @property
     def events(self) -> list[Event]:
@@ -656,7 +677,7 @@ class NativeState(StateAccess):
             raise StateError(f"an event has at most 4 topics, got {len(event.topics)}")
         topics = [*event.topics, 0, 0, 0, 0][:4]
         place = self.memory.get("log_bytes_count")
-        self.call("write_log", int.from_bytes(event.address, "big"), len(event.topics), len(event.data), *topics)
+        self.call("write_log", _number(event.address), len(event.topics), len(event.data), *topics)
         ctypes.memmove(self.memory.get("log_bytes") + place, event.data, len(event.data))
 
 
@@ -687,6 +708,13 @@ _ROOMS: Final = {
     layout.NEED_OUTCOME_ROOM: "outcome",
 }
 _BY_SIZE: Final = frozenset({"journal", "log_bytes", "return_data", "outcome"})
+
+
+def _number(address: bytes) -> int:
+    """An address as native code has it. Raises `ValueError` for what is none: native code would cut it to size."""
+    if len(address) != 20:
+        raise ValueError(f"an address has 20 bytes, got {len(address)}")
+    return int.from_bytes(address, "big")
 
 
 def _no_guest(state: NativeState) -> None:
