@@ -15,7 +15,7 @@ from vmloom.kernel.structs import fields_of
 from vmloom_native.program import FunctionRef, Program
 
 from ..table import OpFunction, OpKind, OpRow
-from .arena import STACK_SPACING, add_log
+from .arena import STACK_SPACING, add_log, give_output
 from .journal import record, reserve_journal
 from .layout import NEED, Frame, Run
 from .machine import Build, NativeMachine
@@ -27,7 +27,7 @@ SIGNATURE = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
 COLD = '!{!"branch_weights", i32 1, i32 4000}'
 
 NEEDING: Final[frozenset[OpFunction]] = frozenset(
-    {find_account, locate_account, locate_slot, locate_transient, add_log, reserve_journal, record}
+    {find_account, locate_account, locate_slot, locate_transient, add_log, give_output, reserve_journal, record}
 )
 """Instructions that reach any of these may change something before they have a need."""
 
