@@ -263,6 +263,16 @@ def test_pages_of_states_are_given_back(guarded: bool) -> None:
     assert resident() - before < 20 << 20
 
 
+def test_no_region_begins_where_another_ends() -> None:
+    """An address says which region it belongs to, be it that of the end: so pointers are corrected when one moves."""
+    memory = NativeState().memory
+    for _ in range(4):
+        memory.add_code_chunk(1)
+        memory.grow_memory(1)
+    pages = [*memory.pages.values(), *memory.chunks]
+    assert not {one.address for one in pages} & {one.address + one.size for one in pages}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_forked_process_has_a_state_of_its_own() -> None:
     """Pools of processes fork."""

@@ -162,6 +162,7 @@ class Guests:
     def _finish(self, frame: Any, status: int, gas: int, output: bytes, refund: int = 0) -> None:
         """Close the frame with `output`, which goes through its memory."""
         memory = self.run.memory
+        self.run.state.note_host()  # if the frame fails, what its guest did is undone, too
         finish: Callable[..., int] = self.run.interpreter.finish_guest
         while frame.memory.address + len(output) > memory.get("memory_end"):
             memory.grow_memory(len(output))

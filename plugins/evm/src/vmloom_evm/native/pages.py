@@ -26,7 +26,8 @@ class Pages:
     def __init__(self, size: int, *, alignment: int = 64, guarded: bool = False) -> None:
         self.size = size
         whole = -(-size // PAGE) * PAGE
-        room = whole + (alignment if alignment > PAGE else 0) + (PAGE if guarded else 0)
+        # One page more: where one region ends no other begins, so that an address says which one it belongs to.
+        room = whole + (alignment if alignment > PAGE else 0) + PAGE
         self._map = mmap.mmap(-1, room, **PRIVATE)
         first = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         start = -(-first // alignment) * alignment

@@ -458,11 +458,14 @@ class NativeState(StateAccess):
 
     def snapshot(self) -> int:
         """See `StateAccess.snapshot`."""
-        self._note_host()
+        self.note_host()
         return self._journal_count.value
 
-    def _note_host(self) -> None:
-        """Tie the undo log of Python's containers (records, marks) to the native one."""
+    def note_host(self) -> None:
+        """Tie the undo log of Python's containers (records, marks) to the native one.
+
+        What they record before this is undone with the native changes before it.
+        """
         position = self.journal.checkpoint()
         if position != self._noted:
             self.call("note_host", self._noted)
@@ -471,7 +474,7 @@ class NativeState(StateAccess):
 
     def revert(self, checkpoint: int) -> None:
         """See `StateAccess.revert`."""
-        self._note_host()
+        self.note_host()
         self._check(checkpoint)
         if checkpoint == self._journal_count.value:
             return
@@ -514,7 +517,7 @@ class NativeState(StateAccess):
 
     def changes_and_cleared(self, checkpoint: int) -> tuple[list[StateChange], set[bytes]]:
         """The changes since `checkpoint`, and the accounts whose storage has been cleared since."""
-        self._note_host()
+        self.note_host()
         self._check(checkpoint)
         self.memory.set("outcome_size", 0)
         self.call("collect_changes", checkpoint)
@@ -534,6 +537,8 @@ class NativeState(StateAccess):
 
     def _give_marks(self) -> None:
         stamp = self.memory.get("stamp")
+        for kind in (WARM_SLOTS, *(kind for _, kind in MARKS)):
+            self._marks[kind] = {}  # those of an earlier call may have been undone since
         rows, size = self.memory.get("accounts"), size_of(layout.Account)
         for number in range(1, self.memory.get("account_count")):
             account = Ptr(layout.Account, rows + size * number)[0]
