@@ -397,6 +397,8 @@ def test_a_name_that_has_a_value_on_every_way_may_be_used(define: Define, body: 
 
 # That nothing was forgotten
 
+RAISED = ("Refused", "KernelError", "self.error")
+
 
 def test_every_refusal_of_the_compiler_has_a_case(define: Define, monkeypatch: pytest.MonkeyPatch) -> None:
     found = set()
@@ -430,7 +432,7 @@ def all_sites() -> dict[tuple[str, int], str]:
     found = {}
     for file in sorted(Path(inspect.getfile(vmloom_native)).parent.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            name = node.exc.func if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) else None
-            if name is not None and ast.unparse(name) in ("Refused", "KernelError", "self.error"):
-                found[file.name, node.lineno] = ast.unparse(node)
+            match node:
+                case ast.Raise(exc=ast.Call(func=raised)) if ast.unparse(raised) in RAISED:
+                    found[file.name, node.lineno] = ast.unparse(node)
     return found

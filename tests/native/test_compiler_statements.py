@@ -126,6 +126,30 @@ def signed_range(x: u64) -> i64:
     return total
 
 
+def counters_at_the_end(x: u64, y: u64) -> u64:
+    """A step may leave the counter's type: then the loop is over."""
+    rounds = 0
+    narrow = u8(x)
+    for index in range(narrow // 2, narrow, 200):
+        rounds += index
+    for index in range(0, narrow, 7):
+        rounds += index
+    for index in range(0, narrow, 300):
+        rounds += u64(index) + 1
+    low = x - x % 1000 if x > 5000 else x
+    for offset in range(low, x, 99):
+        rounds += offset & 0xFF
+    end = i64(y // 2)
+    begin = end - i64(y % 1000)
+    for step in range(begin, end, 64):
+        rounds += 1 if step < 0 else 2
+    return rounds
+
+
+def positional_only(x: u64, /, y: u64) -> u64:
+    return x // 2 + y // 3
+
+
 # Assignments
 
 
@@ -214,6 +238,25 @@ def signed(x: u64, y: u256) -> i64:
     return result * 100 + (s >> 3) - s // 16 + -s
 
 
+def signed_and_large(x: u64, y: u64) -> u64:
+    """Constants that no signed type of 64 bits holds are still compared with what is below 0."""
+    s = i64(x & 0xFFFF) - 0x8000 - i64(y // 4)
+    total = 1 if s < 0x8000000000000000 else 0
+    total += 2 if s == U64_MAX else 0
+    total += 4 if s < BIG else 0
+    total += 8 if s >= -(1 << 63) else 0
+    return total + (16 if s >= -BIG else 0) + (32 if s < 0 else 0)
+
+
+def nested_remainders(x: u256, y: u256) -> u512:
+    """Of integers wider than what any kernel divides by."""
+    a = u512(x) << 256 | y
+    b = u512(y) * x
+    c = a >> 100 | 1
+    d = b | 1 << 300
+    return a % (b % (a % c | c) | 1) ^ (a % d) % (b % c | 1 << 257)
+
+
 # Calls
 
 
@@ -286,6 +329,7 @@ def returns_early(x: u64) -> None:
 
 KERNELS: tuple[Callable[..., Any], ...] = (
     *(loops, nested, forever, forever_until, steps, counter_is_its_own, last_index, signed_range),
+    *(counters_at_the_end, positional_only, signed_and_large, nested_remainders),
     *(augmented, annotated, branches, parameters_change, conditions, sides, constants, signed),
     *(calls, words, loop_that_halts, attempts, nothing, returns_early, triple, is_small),
 )
