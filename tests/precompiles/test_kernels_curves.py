@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 from vmloom.kernel import U64_MAX, fill, local, start, u8, u16, view
-from vmloom.precompile import FAILED, OUTPUT_ROOM, PrecompileFailure, PrecompileKernel, PurePrecompile
+from vmloom.precompile import FAILED, PrecompileFailure, PrecompileKernel, PurePrecompile, usual_room
 from vmloom_native.testing import Compiled
 from vmloom_precompiles_classic.bn254.precompiles import Bn254Add, Bn254Mul, Bn254Pairing, Bn254Prices
 from vmloom_precompiles_classic.kernels import field256, recover, secp256k1
@@ -99,7 +99,7 @@ def kernel_of(precompile: PurePrecompile) -> PrecompileKernel:
 
 def outcome(kernel: PrecompileKernel, data: bytes, call: Call) -> tuple[int, bytes | None]:
     """Gas and output, None if it fails. Nothing may be written beyond the room that output has."""
-    room = max(len(data), OUTPUT_ROOM)
+    room = usual_room(start(data), len(data))
     output = local(u8, room + 8)
     fill(output, CANARY, room + 8)
     gas = call(kernel.gas, start(data), len(data))

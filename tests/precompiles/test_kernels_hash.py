@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from vmloom.kernel import fill, local, start, u8, view
-from vmloom.precompile import FAILED, OUTPUT_ROOM, PrecompileFailure, PrecompileKernel, PurePrecompile
+from vmloom.precompile import FAILED, PrecompileFailure, PrecompileKernel, PurePrecompile, usual_room
 from vmloom_native.llvm import processor_features
 from vmloom_native.testing import Compiled
 from vmloom_precompiles_classic.kernels import blake2f, identity, ripemd160, sha256
@@ -22,7 +22,7 @@ FEATURES = processor_features().split(",")
 
 def outcome(kernel: PrecompileKernel, data: bytes, call: Call) -> tuple[int, bytes | None]:
     """Gas and output, None if it fails. Nothing may be written beyond the room that output has."""
-    room = max(len(data), OUTPUT_ROOM)
+    room = usual_room(start(data), len(data))
     output = local(u8, room + 8)
     fill(output, CANARY, room + 8)
     gas = call(kernel.gas, start(data), len(data))

@@ -7,7 +7,7 @@ exponent alone; numbers are only built once their price is paid, for then their 
 from __future__ import annotations
 
 from gmpy2 import powmod  # type: ignore[import-untyped]
-from vmloom.precompile import PrecompileFailure, PurePrecompile
+from vmloom.precompile import PrecompileFailure, PrecompileKernel, PurePrecompile
 
 HEADER_SIZE = 96
 EXPONENT_HEAD_SIZE = 32
@@ -49,6 +49,13 @@ class ModExp(PurePrecompile):
             return bytes(buildable(modulus_size))
         return int(powmod(base, exponent, modulus)).to_bytes(modulus_size, "big")
 
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import modexp
+
+        return PrecompileKernel(modexp.gas_byzantium, modexp.run, modexp.room)
+
 
 class ModExpBerlin(ModExp):
     """MODEXP from Berlin to Prague: the same function at the price of EIP-2565.
@@ -60,6 +67,13 @@ class ModExpBerlin(ModExp):
         """As EIP-2565 has it; 200 at least."""
         words = (size + 7) // 8
         return max(200, words**2 * iterations(exponent_size, head, 8) // 3)
+
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import modexp
+
+        return PrecompileKernel(modexp.gas_berlin, modexp.run, modexp.room)
 
 
 class ModExpOsaka(ModExp):
@@ -82,6 +96,13 @@ class ModExpOsaka(ModExp):
             if size > self.MAX_SIZE:
                 raise PrecompileFailure(f"the {what} has {size} bytes, more than {self.MAX_SIZE}")
         return super().compute(input)
+
+    @property
+    def kernel(self) -> PrecompileKernel:
+        """The same in the kernel language."""
+        from .kernels import modexp
+
+        return PrecompileKernel(modexp.gas_osaka, modexp.run, modexp.room_osaka)
 
 
 def declared_sizes(input: bytes) -> tuple[int, int, int]:
