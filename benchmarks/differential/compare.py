@@ -1,0 +1,354 @@
+"""Takes the steps of a case on both engines, each on a state of its own, and says where they differ."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final
+
+from vmloom import Account, MemoryState, StateAccess
+from vmloom_evm.config import EvmConfig
+from vmloom_evm.engine import Engine
+from vmloom_evm.forks import FORKS
+from vmloom_evm.native import state as native_state
+from vmloom_evm.native.engine import NativeEngine
+from vmloom_evm.native.state import NativeState
+from vmloom_evm.reference.engine import REFERENCE
+from vmloom_evm.specification import Specification
+from vmloom_evm.trace.eip3155 import Eip3155Tracer
+from vmloom_evm.trace.hooks import Tracer
+from vmloom_evm.trace.structlog import StructLogTracer
+from vmloom_evm.transaction.types import TransactionRefused
+from vmloom_evm.vm import Evm
+
+from .cases import STEPS, Author, Case, Step
+
+NATIVE: Final = NativeEngine()
+FEW: Final = 4
+"""Rows of a table that has no room to spare."""
+LITTLE: Final = 1 << 8
+"""Bytes of an arena that has no room to spare."""
+USES: Final = 40
+"""Cases that a state is used for, until it has grown."""
+SHOWN: Final = 600
+"""Characters of each side of a difference."""
+
+
+@cache
+def specification_of(fork: str) -> Specification:
+    """The fork of this name with all installed precompiles."""
+    return Evm(EvmConfig(revision=fork)).specification(FORKS[fork])
+
+
+@contextmanager
+def little_room() -> Iterator[None]:
+    """Let native states that are made meanwhile have tables and arenas that must grow at once."""
+    rooms = {table.name: table.room for table in native_state.TABLES}
+    sizes = native_state.FIRST_MEMORY, native_state.CODE_CHUNK
+    for table in native_state.TABLES:
+        table.room = FEW if table.row_size > 1 else LITTLE
+    native_state.FIRST_MEMORY = native_state.CODE_CHUNK = LITTLE  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        for table in native_state.TABLES:
+            table.room = rooms[table.name]
+        native_state.FIRST_MEMORY, native_state.CODE_CHUNK = sizes  # type: ignore[misc]
+
+
+class States:
+    """Native states that are used again: to make one takes longer than a case."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[NativeState, int]] = {}
+
+    def get(self, kind: str, source: StateAccess | None) -> NativeState:
+        """An empty one of this kind, before `source`."""
+        found, uses = self.kept.get(kind, (None, 0))
+        if found is None or uses >= USES or found.in_use.locked():
+            found, uses = self._make(kind), 0
+        else:
+            found.clear()
+        self.kept[kind] = found, uses + 1
+        found.rebind(source)
+        return found
+
+    @staticmethod
+    def _make(kind: str) -> NativeState:
+        if kind not in ("cramped", "guarded"):
+            return NativeState()
+        with little_room():
+            return NativeState(guarded=kind == "guarded")
+
+
+STATES: Final = States()
+
+
+def filled(state: StateAccess, case: Case) -> StateAccess:
+    """`state` with the case's accounts and storage."""
+    for address, account in case.accounts.items():
+        state.set_account(address, account)
+    for address, words in case.storage.items():
+        for slot, word in words.items():
+            state.set_storage(address, slot, word)
+    state.commit()
+    state.begin_transaction()
+    return state
+
+
+def contents(state: StateAccess, known: list[StateAccess]) -> dict[bytes, tuple[Account | None, dict[int, int]]]:
+    """All accounts of `state` with their words that are not zero; `known` are the states that can list some."""
+    found: dict[bytes, tuple[Account | None, dict[int, int]]] = {}
+    addresses = {address for one in known for address, _ in one.accounts()}  # type: ignore[attr-defined]
+    for address in sorted(addresses):
+        account = state.get_account(address)
+        if account is not None:
+            slots = {slot for one in known for slot in one.storage_of(address)}  # type: ignore[attr-defined]
+            words = {slot: state.get_storage(address, slot) for slot in sorted(slots)}
+            found[address] = account, {slot: word for slot, word in words.items() if word}
+    return found
+
+
+class Side:
+    """An engine and its state."""
+
+    def __init__(self, engine: Engine, case: Case, kind: str) -> None:
+        self.engine = engine
+        self.specification = specification_of(case.fork)
+        self.block = case.block
+        memory = MemoryState(block_hashes=case.block_hashes)
+        self.state: StateAccess = memory
+        self.known: list[StateAccess] = [memory]
+        if kind == "memory":
+            filled(memory, case)
+        elif kind == "sourced":
+            filled(memory, case)
+            native = STATES.get("native", memory)
+            native.block_hashes = {}
+            self.state, self.known = native, [native, memory]
+        else:
+            native = STATES.get(kind, None)
+            native.block_hashes = dict(case.block_hashes)
+            self.state, self.known = filled(native, case), [native]
+
+    def contents(self) -> dict[bytes, tuple[Account | None, dict[int, int]]]:
+        """Everything in the state."""
+        return contents(self.state, self.known)
+
+    def prepare(self, step: Step) -> None:
+        """Put the code of the step where it belongs."""
+        if step.target is not None:
+            self.state.set_code(step.target, step.code)
+
+    def run(self, step: Step) -> tuple[Any, Any]:
+        """What came of the run, and the trace."""
+        trace: Any = None
+        tracers: list[Tracer] = []
+        if step.tracer == "eip3155":
+            sink = io.StringIO()
+            rows = self.specification.rows
+            tracers = [Eip3155Tracer(sink, rows, memory=True, return_data=True, call_frames=True)]
+        elif step.tracer:
+            structlog = StructLogTracer(memory=True, return_data=True)
+            tracers = [structlog]
+        try:
+            outcome = self._run(step, tracers)
+        except TransactionRefused as refused:
+            outcome = (refused.refusal, str(refused))
+        except Exception as error:
+            outcome = (type(error), str(error))
+        if step.tracer == "eip3155":
+            trace = sink.getvalue()
+        elif step.tracer:
+            trace = structlog.logs
+        return outcome, trace
+
+    def _run(self, step: Step, tracers: list[Tracer]) -> Any:
+        engine, specification, state, block = self.engine, self.specification, self.state, self.block
+        if step.context is not None:
+            return engine.execute(specification, state, step.code, step.context, tracers=tracers)
+        if step.kind == "transact":
+            return engine.transact(
+                specification,
+                state,
+                block,
+                step.transactions[0],
+                step.senders[0],
+                gas_available=step.gas_available,
+                blob_gas_available=step.blob_gas_available,
+                checks=step.checks,
+                tracers=tracers,
+            )
+        if step.kind == "transact_all":
+            outcomes = engine.transact_all(
+                specification,
+                state,
+                block,
+                step.transactions,
+                step.senders,
+                gas_available=step.gas_available,
+                blob_gas_available=step.blob_gas_available,
+                checks=step.checks,
+            )
+            return [(one.refusal, str(one)) if isinstance(one, TransactionRefused) else one for one in outcomes]
+        return engine.send(
+            specification,
+            state,
+            block,
+            step.transactions[0],
+            step.senders[0],
+            is_system_call=step.kind == "system",
+            tracers=tracers,
+        )
+
+
+class Pair:
+    """The reference engine and the native one, at the same case."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.reference = Side(REFERENCE, case, "memory")
+        self.native = Side(NATIVE, case, case.state)
+        self.outcome: Any = None
+        """What came of the last step by the reference engine."""
+
+    def take(self, step: Step) -> str:
+        """Take a step; returns how the engines differ, empty if they do not."""
+        sides = self.reference, self.native
+        before = [side.state.snapshot() for side in sides]
+        for side in sides:
+            side.prepare(step)
+        (self.outcome, trace), (outcome, native_trace) = (side.run(step) for side in sides)
+        untold = step.kind == "transact_all" or self.case.state == "sourced"
+        expected = self._told(self.outcome, outcome) if untold else self.outcome
+        found = _difference("outcome", expected, outcome) or _difference("trace", trace, native_trace)
+        if not found and runs(self.outcome):
+            found = _difference("events", *(list(side.state.events) for side in sides))
+        if not found and step.thorough:
+            found = _difference("state", *(side.contents() for side in sides))
+        if step.after == "revert":
+            for side, checkpoint in zip(sides, before, strict=True):
+                side.state.revert(checkpoint)
+            what = "state after undoing"
+        elif step.after == "commit":
+            for side in sides:
+                side.state.commit()
+            what = "state after a commit"
+        else:
+            return found
+        if not found and step.thorough:
+            found = _difference(what, *(side.contents() for side in sides))
+        return found
+
+    def _told(self, reference: Any, native: Any) -> Any:
+        """`reference` without cleared words that `native` cannot tell of, since nobody has loaded them."""
+        if isinstance(reference, list) and isinstance(native, list) and len(reference) == len(native):
+            return [self._told(*both) for both in zip(reference, native, strict=True)]
+        told = set(getattr(native, "state_changes", ()))
+        changes = getattr(reference, "state_changes", ())
+        renewed = {it.address for it in changes if it.field in ("exists", "code", "vm")}
+        kept = tuple(
+            it
+            for it in changes
+            if it in told
+            or it.field != "storage"
+            or it.new
+            or (it.address not in renewed and self.reference.state.get_code(it.address))
+        )
+        return replace(reference, state_changes=kept) if len(kept) < len(changes) else reference
+
+    def finish(self) -> str:
+        """How the states differ in the end."""
+        return _difference("state at the end", self.reference.contents(), self.native.contents())
+
+
+def _difference(what: str, reference: Any, native: Any) -> str:
+    if reference == native:
+        return ""
+    reference, native = _in_order(reference), _in_order(native)
+    if reference == native:
+        return ""
+    return f"{what}:\n  reference {_shown(reference, native)}\n  native    {_shown(native, reference)}"
+
+
+def _in_order(outcome: Any) -> Any:
+    """`outcome` with its changes in an order: engines tell the words of a storage that was cleared in their own."""
+    if isinstance(outcome, list):
+        return [_in_order(one) for one in outcome]
+    changes = getattr(outcome, "state_changes", None)
+    if changes is None:
+        return outcome
+    return replace(outcome, state_changes=tuple(sorted(changes, key=lambda it: (it.address, it.field, it.key or 0))))
+
+
+def _shown(one: Any, other: Any) -> str:
+    """The first part in which `one` differs from `other`."""
+    if isinstance(one, str) and isinstance(other, str) and "\n" in one and "\n" in other:
+        one, other = one.split("\n"), other.split("\n")
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        for number, (mine, theirs) in enumerate(zip(one, other, strict=False)):
+            if mine != theirs:
+                return f"[{number}] {_shown(mine, theirs)}"
+        longer = one[len(other) :]
+        return f"{len(one)} items" + (f", the first too many: {longer[0]!r}"[:SHOWN] if longer else "")
+    if isinstance(one, dict) and isinstance(other, dict):
+        parts = [f"{_hex(key)}: {_shown(value, other.get(key))}" for key, value in one.items()]
+        parts = [part for part, key in zip(parts, one, strict=True) if other.get(key) != one[key]]
+        return ", ".join(parts)[:SHOWN] or f"without {[_hex(key) for key in other if key not in one]}"[:SHOWN]
+    fields = getattr(type(one), "__dataclass_fields__", {})
+    if fields and all(hasattr(other, name) for name in fields):
+        pairs = {name: (getattr(one, name), getattr(other, name)) for name in fields}
+        return ", ".join(f"{name}={_shown(*both)}" for name, both in pairs.items() if both[0] != both[1])
+    return repr(one)[:SHOWN]
+
+
+def _hex(key: Any) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)
+
+
+def used(outcome: Any) -> int:
+    """Gas that the run used, before refunds; 0 where it was refused."""
+    return int(getattr(outcome, "max_gas_used", getattr(outcome, "gas_used", 0)))
+
+
+def runs(outcome: Any) -> int:
+    """How many programs the step has run: refused transactions ran none."""
+    results = outcome if isinstance(outcome, list) else [outcome]
+    return sum(not isinstance(one, tuple) for one in results)
+
+
+class Difference(Exception):
+    """The engines differ: after the last of `steps`, or in the end."""
+
+    def __init__(self, case: Case, steps: list[Step], text: str) -> None:
+        super().__init__(text)
+        self.case = case
+        self.steps = steps
+        self.text = text
+
+
+def compare(seed: int, number: int, fork: str | None = None) -> int:
+    """Run a case; returns how many programs ran. Raises `Difference`."""
+    author = Author(seed, number, fork)
+    pair = Pair(author.case)
+    steps: list[Step] = []
+    count = 0
+    for _ in range(STEPS):
+        step: Step | None = author.step(pair.reference.state)
+        while step is not None:
+            steps.append(step)
+            found = pair.take(step)
+            if found:
+                raise Difference(author.case, steps, found)
+            count += runs(pair.outcome)
+            may_follow = step.after == "revert" and author.rng.random() < 0.6
+            step = author.follow_up(step, used(pair.outcome)) if may_follow else None
+            if step is not None and author.rng.random() < 0.3:
+                step = replace(step, after="keep")
+    found = pair.finish()
+    if found:
+        raise Difference(author.case, steps, found)
+    return count

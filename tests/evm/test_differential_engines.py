@@ -1,0 +1,96 @@
+"""The two engines agree on random cases: a few of those that `benchmarks/differential_engines.py` runs for long."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from vmloom_evm.forks import FORKS
+from vmloom_evm.native.engine import NativeEngine
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+CASES = 2 * len(FORKS)
+FIXED_SEED = 20_260_101
+
+
+@pytest.fixture
+def differential(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The package of the benchmarks, which are scripts and not installed."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    package = importlib.import_module("differential")
+    for name in ("cases", "compare", "shrink"):
+        importlib.import_module(f"differential.{name}")
+    yield package
+    for name in [name for name in sys.modules if name.split(".")[0] == "differential"]:
+        del sys.modules[name]
+
+
+def compared(differential: ModuleType, seed: int, cases: int) -> int:
+    """How many programs ran; fails with a report that names the case."""
+    programs = 0
+    for number in range(cases):
+        try:
+            programs += differential.compare.compare(seed, number)
+        except differential.compare.Difference as difference:
+            pytest.fail(differential.shrink.report(differential.shrink.shrunk(difference, patience=10)))
+    return programs
+
+
+def test_engines_agree_on_the_same_cases_each_time(differential: ModuleType) -> None:
+    assert compared(differential, FIXED_SEED, CASES) > 20 * CASES
+
+
+def test_engines_agree_on_cases_that_nobody_has_run_before(differential: ModuleType) -> None:
+    assert compared(differential, random.SystemRandom().getrandbits(32), CASES) > 20 * CASES
+
+
+def test_case_is_the_same_each_time(differential: ModuleType) -> None:
+    author = differential.cases.Author
+    assert author(7, 3).case == author(7, 3).case
+    assert author(7, 3).case != author(8, 3).case
+
+
+class Off(NativeEngine):
+    """A native engine that takes a gas too much."""
+
+    def execute(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
+        result = super().execute(*arguments, **options)  # type: ignore[arg-type]
+        return replace(result, gas_used=result.gas_used + 1) if result.return_data else result
+
+
+def test_difference_is_found_and_made_smaller(differential: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differential.compare, "NATIVE", Off())
+    with pytest.raises(differential.compare.Difference, match="gas_used") as caught:
+        all(differential.compare.compare(FIXED_SEED, number) for number in range(CASES))
+    smaller = differential.shrink.shrunk(caught.value, patience=3)
+    assert len(smaller.steps) == 1
+    assert len(smaller.steps[0].code) <= len(caught.value.steps[-1].code)
+    assert "RETURN" in differential.shrink.report(smaller) or "REVERT" in differential.shrink.report(smaller)
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    run = [sys.executable, str(BENCHMARKS / "differential_engines.py"), *arguments]
+    return subprocess.run(run, capture_output=True, text=True, check=False)
+
+
+def test_command_prints_its_seed_and_what_it_has_run() -> None:
+    done = command("--programs", "50", "--seed", "5", "--fork", "osaka", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert (report["seed"], report["differences"], report["found"]) == (5, 0, [])
+    assert report["programs"] >= 50
+    assert done.stderr.count("seed 5") == 2
+
+
+def test_command_runs_one_case_again() -> None:
+    done = command("--only", "5:3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("no difference in ")
