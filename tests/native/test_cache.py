@@ -189,7 +189,8 @@ def test_folder_that_others_may_write_to_is_not_used(folder: Path, mode: int, lo
     assert cache.put(OTHER, CONTENT) is False
     assert cache.entries() == []
     assert "others may write" in cache.problem
-    assert [log["event"] for log in logs] == ["object cache not used"]  # once
+    assert ObjectCache(folder).get(KEY) is None
+    assert [log["event"] for log in logs] == ["object cache not used"]  # once in a process
     assert file_of(folder).exists()
 
 
@@ -246,14 +247,19 @@ def test_file_in_place_of_the_folder(folder: Path, logs: list[dict[str, object]]
     assert cache.put(KEY, CONTENT) is False
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made(tmp_path: Path, logs: list[dict[str, object]]) -> None:
+    structlog.configure()
     (tmp_path / "file").write_text("")
     cache = ObjectCache(tmp_path / "file" / "objects")
     assert cache.get(KEY) is None
     assert cache.put(KEY, CONTENT) is False
+    assert ObjectCache(cache.folder).put(KEY, CONTENT) is False
     assert cache.entries() == []
     with cache.writing(KEY):
         pass
+    assert [(log["event"], log["reason"]) for log in logs] == [  # once in a process
+        ("object cache cannot be written to", "File exists")
+    ]
 
 
 @needs_mortal

@@ -44,9 +44,9 @@ def test_list_for_people(vmloom: Callable[..., Result], filled: ObjectCache) -> 
     rows = [line for line in result.stdout.splitlines() if "number" in line]
     assert "the EVM, number 1" in rows[0]
     assert "the EVM, number 0" in rows[1]
-    assert "0.3 MB" in rows[0]
+    assert "300 kB" in rows[0]
     assert "222222222222" in rows[0]
-    assert "0.6 MB" in result.stdout
+    assert "600 kB" in result.stdout
 
 
 def test_list_for_programs(vmloom: Callable[..., Result], filled: ObjectCache) -> None:
@@ -62,16 +62,18 @@ def test_list_for_programs(vmloom: Callable[..., Result], filled: ObjectCache) -
 def test_nothing_is_kept(vmloom: Callable[..., Result], folder: Path) -> None:
     assert vmloom("cache", "list").stdout == "nothing is kept\n"
     assert vmloom("cache", "list", "--json").stdout == "[]\n"
-    assert vmloom("cache", "clear").stdout == "0 removed, 0.0 kB freed\n"
+    assert vmloom("cache", "clear").stdout == "nothing was kept\n"
     assert not folder.exists()
 
 
 def test_clear(vmloom: Callable[..., Result], filled: ObjectCache) -> None:
     result = vmloom("cache", "clear")
-    assert (result.exit_code, result.stdout) == (0, "2 removed, 0.6 MB freed\n")
+    assert (result.exit_code, result.stdout) == (0, "2 removed, 600 kB freed\n")
     assert filled.entries() == []
     filled.put(KEYS[0], b"again")
     assert json.loads(vmloom("cache", "clear", "--json").stdout)["removed"] == 1
+    filled.put(KEYS[0], bytes(2_000_000))
+    assert vmloom("cache", "clear").stdout == "1 removed, 2.0 MB freed\n"
 
 
 def test_path(vmloom: Callable[..., Result], folder: Path) -> None:

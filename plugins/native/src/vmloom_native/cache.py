@@ -40,6 +40,9 @@ _ABANDONED: Final = 3600.0
 _PATIENCE: Final = 60.0
 """Seconds to wait for another process that compiles the same object."""
 
+_said: set[tuple[str, Path, str]] = set()
+"""Warnings that this process has given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -123,7 +126,10 @@ class ObjectCache:
         except _Refused as cause:
             self._refuse(str(cause))
             return False
-        except OSError:
+        except OSError as cause:
+            structlog = sys.modules.get("structlog")
+            if structlog is not None and structlog.is_configured():  # all works, so a program is told if it listens
+                _warn_once("object cache cannot be written to", self.folder, cause.strerror or str(cause))
             return False
         self.prune(keep=key)
         return True
@@ -237,10 +243,10 @@ class ObjectCache:
         return _secret_of(self.folder, create=create)
 
     def _refuse(self, problem: str) -> None:
-        """Say once why there is no cache, and do without."""
+        """Say why there is no cache, and do without."""
         if not self.problem:
             self.problem = problem
-            _log().warning("object cache not used", folder=str(self.folder), reason=problem)
+            _warn_once("object cache not used", self.folder, problem)
 
     def _reject(self, path: Path, reason: str) -> None:
         _removed(path)
@@ -404,6 +410,13 @@ def _wait_for(descriptor: int) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def _warn_once(event: str, folder: Path, reason: str) -> None:
+    """Say it, but not again for each of the objects that an engine needs."""
+    if (event, folder, reason) not in _said:
+        _said.add((event, folder, reason))
+        _log().warning(event, folder=str(folder), reason=reason)
 
 
 def _log() -> Any:

@@ -46,7 +46,7 @@ def clear(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"removed": removed, "bytes": freed}))
     elif not store.problem:
-        click.echo(f"{removed} removed, {_size(freed)} freed")
+        click.echo(f"{removed} removed, {_size(freed)} freed" if removed else "nothing was kept")
     return EXIT_FAILED if removed < len(before) else _status(store)
 
 
@@ -90,4 +90,4 @@ def _used(entry: Entry) -> datetime:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB" if count else "nothing"
