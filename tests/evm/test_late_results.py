@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from vmloom import Event, ExecutionResult, ExecutionState, StateChange
 from vmloom_evm import TransactionResult
-from vmloom_evm.results import late_execution_result, late_transaction_result
+from vmloom_evm.results import LateExecutionResult, LateTransactionResult, late
 
 EVENTS = (Event(bytes(20), (1, 2), b"data"),)
 CHANGES = (StateChange(bytes(20), "balance", None, 1, 2),)
@@ -26,15 +26,28 @@ TRANSACTION = {
     "created": None,
     "error": "execution reverted",
 }
+
+
+class Given:
+    """A reader of fields that are given, as values or functions."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = {"metadata": {}, "events": EVENTS, "state_changes": CHANGES, **fields}
+
+    def read(self, name: str) -> Any:
+        value = self.fields[name]
+        return value() if callable(value) else value
+
+
 PAIRS = pytest.mark.parametrize(
     ("late", "plain"),
     [
         (
-            lambda: late_execution_result(lambda: EVENTS, lambda: CHANGES, metadata={"engine": "x"}, **EXECUTION),
+            lambda: late(LateExecutionResult, Given(metadata={"engine": "x"}, **EXECUTION)),
             ExecutionResult(events=EVENTS, state_changes=CHANGES, metadata={"engine": "x"}, **EXECUTION),  # type: ignore[arg-type]
         ),
         (
-            lambda: late_transaction_result(lambda: EVENTS, lambda: CHANGES, **TRANSACTION),
+            lambda: late(LateTransactionResult, Given(**TRANSACTION)),
             TransactionResult(events=EVENTS, state_changes=CHANGES, **TRANSACTION),  # type: ignore[arg-type]
         ),
     ],
@@ -49,7 +62,7 @@ def test_nothing_is_read_until_somebody_asks_and_then_once() -> None:
         asked.append("events")
         return EVENTS
 
-    result = late_execution_result(events, lambda: CHANGES, **EXECUTION)
+    result = late(LateExecutionResult, Given(events=events, **EXECUTION))
     assert result.success
     assert result.gas_used == 3
     assert not asked
@@ -78,13 +91,13 @@ def test_late_result_prints_and_copies_as_the_plain_one(late: Any, plain: Any) -
 
 
 def test_late_transaction_result_hashes_as_the_plain_one() -> None:
-    late = late_transaction_result(lambda: EVENTS, lambda: CHANGES, **TRANSACTION)
-    assert hash(late) == hash(TransactionResult(events=EVENTS, state_changes=CHANGES, **TRANSACTION))  # type: ignore[arg-type]
+    result = late(LateTransactionResult, Given(**TRANSACTION))
+    assert hash(result) == hash(TransactionResult(events=EVENTS, state_changes=CHANGES, **TRANSACTION))  # type: ignore[arg-type]
 
 
 def test_late_result_is_shown_as_json() -> None:
-    late = late_execution_result(lambda: EVENTS, lambda: CHANGES, metadata={}, **EXECUTION)
-    assert late.to_dict() == ExecutionResult(events=EVENTS, state_changes=CHANGES, **EXECUTION).to_dict()  # type: ignore[arg-type]
+    result = late(LateExecutionResult, Given(**EXECUTION))
+    assert result.to_dict() == ExecutionResult(events=EVENTS, state_changes=CHANGES, **EXECUTION).to_dict()  # type: ignore[arg-type]
 
 
 @PAIRS

@@ -1,4 +1,4 @@
-"""Results whose events and state changes are read when somebody asks for them.
+"""Results whose fields are read when somebody asks for them.
 
 For engines that have them in a form of their own. To users they are the classes that they extend: they compare, print,
 pickle and can be replaced as those. What reads must not depend on the state, which goes on.
@@ -6,16 +6,21 @@ pickle and can be replaced as those. What reads must not depend on the state, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from vmloom import Event, ExecutionResult, StateChange
+from vmloom import ExecutionResult
 
 from .transaction.outcome import TransactionResult
 
-ReadEvents = Callable[[], tuple[Event, ...]]
-ReadChanges = Callable[[], tuple[StateChange, ...]]
+
+class Reader(Protocol):
+    """Knows what came of a run."""
+
+    def read(self, name: str) -> Any:
+        """The field `name` of the result."""
+
+
 Late = TypeVar("Late", bound="_Late")
 
 
@@ -26,17 +31,15 @@ class _Late:
 
     plain: type[Any]
     """The class that it extends."""
-    _read_events: ReadEvents
-    _read_changes: ReadChanges
+    names: frozenset[str]
+    """Of its fields."""
+    _reader: Reader
 
     def __getattr__(self, name: str) -> Any:
-        if name == "events":
-            value: Any = self._read_events()
-        elif name == "state_changes":
-            value = self._read_changes()
-        else:
+        if name not in self.names:
             raise AttributeError(f"{self.plain.__name__!r} object has no attribute {name!r}")
-        object.__setattr__(self, name, value)
+        value = self._reader.read(name)
+        object.__setattr__(self, name, value)  # as frozen dataclasses do it
         return value
 
     def __eq__(self, other: object) -> bool:
@@ -53,36 +56,25 @@ class _Late:
 
 
 class LateExecutionResult(_Late, ExecutionResult):
-    """An `ExecutionResult`; see `late_execution_result`."""
+    """An `ExecutionResult`."""
 
-    __slots__ = ("_read_changes", "_read_events")
+    __slots__ = ("_reader",)
     plain = ExecutionResult
+    names = frozenset(field.name for field in fields(ExecutionResult))
 
 
 class LateTransactionResult(_Late, TransactionResult):
-    """A `TransactionResult`; see `late_transaction_result`."""
+    """A `TransactionResult`."""
 
-    __slots__ = ("_read_changes", "_read_events")
+    __slots__ = ("_reader",)
     plain = TransactionResult
+    names = frozenset(field.name for field in fields(TransactionResult))
 
 
-def late_execution_result(read_events: ReadEvents, read_changes: ReadChanges, **known: Any) -> ExecutionResult:
-    """An `ExecutionResult` with the fields `known`, which are all but `events` and `state_changes`."""
-    return _late(LateExecutionResult, read_events, read_changes, known)
-
-
-def late_transaction_result(read_events: ReadEvents, read_changes: ReadChanges, **known: Any) -> TransactionResult:
-    """A `TransactionResult` with the fields `known`, which are all but `events` and `state_changes`."""
-    return _late(LateTransactionResult, read_events, read_changes, known)
-
-
-def _late(kind: type[Late], read_events: ReadEvents, read_changes: ReadChanges, known: dict[str, Any]) -> Late:
+def late(kind: type[Late], reader: Reader) -> Late:
+    """A result of `kind` whose fields are read from `reader`, each when it is first asked for."""
     result = kind.__new__(kind)
-    put = object.__setattr__  # as frozen dataclasses do it
-    put(result, "_read_events", read_events)
-    put(result, "_read_changes", read_changes)
-    for name, value in known.items():
-        put(result, name, value)
+    object.__setattr__(result, "_reader", reader)
     return result
 
 

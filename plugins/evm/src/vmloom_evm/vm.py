@@ -97,6 +97,11 @@ class Evm(VirtualMachine):
             return NETWORKS[self.config.network].fork_at(block.number, block.timestamp)
         return fork_named(self.config.revision)
 
+    @cached_property
+    def _only_specification(self) -> Specification | None:
+        """What every block runs by, where no network's schedule says which."""
+        return None if self.config.network else self.specification(fork_named(self.config.revision))
+
     def specification(self, fork: Fork) -> Specification:
         """`fork` with this configuration's changes, ready to run; made once."""
         found = self._specifications.get(fork)
@@ -165,8 +170,10 @@ class Evm(VirtualMachine):
         A call of depth 0 is a transaction of its own: warm are origin, caller, callee, precompiles and, where the fork
         has it so, the fee recipient; accounts that destroyed themselves are gone at its end.
         """
-        tracers: list[Tracer] = [InstructionMetrics()] if self.config.instruction_metrics else []
-        return self.execute_traced(code, context, state, tracers)
+        if self.config.instruction_metrics:
+            return self.execute_traced(code, context, state, [InstructionMetrics()])
+        specification = self._only_specification or self.specification(self.fork_at(context.block))
+        return self.executor.execute(specification, state, code, context, host=self.host)
 
     def execute_traced(
         self, code: bytes, context: ExecutionContext, state: StateAccess, tracers: Sequence[Tracer]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vmloom_native.library import Library
 
     from ..specification import Specification
-    from .engine import NativeRun
+    from .session import Session
     from .state import NativeMemory, NativeState
 
 _libraries: Final[dict[PrecompileKernel, Library]] = {}
@@ -83,66 +83,67 @@ def kernel_library(kernel: PrecompileKernel) -> Library:
 class Guests:
     """Runs guests for a native run."""
 
-    def __init__(self, run: NativeRun) -> None:
-        self.run = run
+    def __init__(self, session: Session) -> None:
+        self.session = session
 
     def meet(self, state: NativeState) -> None:
         """Run the guest of the current frame, and close the frame as it ended."""
         frame: Any = refer(layout.Frame, state.memory.get("frame"))
         guest = frame.guest
         if guest:
-            self._precompile(frame, sorted(self.run.interpreter.specification.precompiles.items())[guest - 1][1])
+            self._precompile(state, frame, sorted(self.session.specification.precompiles.items())[guest - 1][1])
         else:
-            self._foreign(frame)
+            self._foreign(state, frame)
 
-    def _precompile(self, frame: Any, precompile: Precompile) -> None:
+    def _precompile(self, state: NativeState, frame: Any, precompile: Precompile) -> None:
         """Price the input and run; a failure burns the frame's gas."""
         context = self._context(frame)
         gas = context.gas_limit
         cost = precompile.gas_cost(context.input)
         if cost > gas:
-            self._finish(frame, OUT_OF_GAS, 0, b"")
+            self._finish(state, frame, OUT_OF_GAS, 0, b"")
             return
-        result = precompile.execute(context, context.input, self.run.state)
+        result = precompile.execute(context, context.input, state)
         if result.success:
-            self._finish(frame, SUCCESS, gas - cost, result.return_data)
+            self._finish(state, frame, SUCCESS, gas - cost, result.return_data)
         else:
-            self._finish(frame, PRECOMPILE_FAILURE, 0, b"")
+            self._finish(state, frame, PRECOMPILE_FAILURE, 0, b"")
 
-    def _foreign(self, frame: Any) -> None:
+    def _foreign(self, state: NativeState, frame: Any) -> None:
         """Hand the call over to the VM of the account, on the same state and undo log.
 
         A VM that is not installed is a misconfigured node, not a failing contract: the error is raised.
         """
-        run = self.run
-        account = run.state.get_account(frame.code_address.to_bytes(20, "big"))
+        host = self.session.host
+        account = state.get_account(frame.code_address.to_bytes(20, "big"))
         assert account is not None
-        if run.host is None:
+        if host is None:
             raise UnknownVm(
                 f"contract 0x{frame.address:040x} needs the VM {account.vm!r}, and this EVM was given no host"
             )
         depth = foreign_depth.get()
         if depth >= FOREIGN_DEPTH_LIMIT:
-            self._finish(frame, CALL_DEPTH, 0, b"")
+            self._finish(state, frame, CALL_DEPTH, 0, b"")
             return
         context = self._context(frame)
         token = foreign_depth.set(depth + 1)
         try:
-            with run.state.lent_to_python():
-                result = run.host.get_vm(account.vm).execute(account.code, context, run.state)
+            with state.lent_to_python():
+                result = host.get_vm(account.vm).execute(account.code, context, state)
         finally:
             foreign_depth.reset(token)
         left = context.gas_limit - result.gas_used
         if result.success:
-            self._finish(frame, SUCCESS, left, result.return_data, result.gas_refunded)
+            self._finish(state, frame, SUCCESS, left, result.return_data, result.gas_refunded)
         elif result.state is ExecutionState.REVERTED:
-            self._finish(frame, REVERT, left, result.return_data)
+            self._finish(state, frame, REVERT, left, result.return_data)
         else:
-            self._finish(frame, FOREIGN_FAILURE, 0, b"")
+            self._finish(state, frame, FOREIGN_FAILURE, 0, b"")
 
     def _context(self, frame: Any) -> ExecutionContext:
         """The call that `frame` is, as other VMs and precompiles see it."""
-        memory = self.run.memory
+        memory, block = self.session.memory, self.session.block
+        assert block is not None
         count = memory.get("blob_count")
         hashes = ctypes.string_at(memory.get("blob_hashes"), 32 * count) if count else b""
         return ExecutionContext(
@@ -156,18 +157,18 @@ class Guests:
             depth=max(0, frame.depth),
             is_static=frame.is_static,
             blob_hashes=tuple(hashes[at : at + 32][::-1] for at in range(0, len(hashes), 32)),
-            block=self.run.block,
+            block=block,
         )
 
-    def _finish(self, frame: Any, status: int, gas: int, output: bytes, refund: int = 0) -> None:
+    def _finish(self, state: NativeState, frame: Any, status: int, gas: int, output: bytes, refund: int = 0) -> None:
         """Close the frame with `output`, which goes through its memory."""
-        memory = self.run.memory
-        self.run.state.note_host()  # if the frame fails, what its guest did is undone, too
-        finish: Callable[..., int] = self.run.interpreter.finish_guest
+        memory = self.session.memory
+        state.note_host()  # if the frame fails, what its guest did is undone, too
+        finish: Callable[..., int] = self.session.interpreter.finish_guest
         while frame.memory.address + len(output) > memory.get("memory_end"):
             memory.grow_memory(len(output))
         ctypes.memmove(frame.memory.address, output, len(output))
         stopped = finish(memory.run, status, gas, refund, len(output))
         while stopped:
-            self.run.state.meet(stopped)
+            state.meet(stopped)
             stopped = finish(memory.run, status, gas, refund, len(output))

@@ -89,6 +89,8 @@ NEED_MARKED_ROOM = 0x118
 NEED_CODE_BYTES = 0x119
 NEED_LOG_BYTES = 0x11A
 NEED_OUTCOME_ROOM = 0x11B
+NEED_PAUSE = 0x11C
+"""Nothing is missing: Python gets a chance to handle signals."""
 ABORTED = 0x1FF
 """A tracer raised an error."""
 
@@ -96,6 +98,8 @@ CODE_PADDING = 40
 """Zero bytes after code, so that reading an opcode or push data beyond its end finds STOP and zeros."""
 JOURNAL_HEADROOM = 64
 """Entries that one instruction writes at most."""
+PAUSE_INTERVAL = 1 << 16
+"""Jumps and calls from one pause to the next: some milliseconds."""
 MARKED_HEADROOM = 8
 """Accounts that one instruction marks at most."""
 
@@ -129,6 +133,8 @@ class Account:
     """The transaction in whose list of marked accounts it stands."""
     first_slot: u64
     """Row of the slot that was added last, from which `Slot.following` leads to the others."""
+    read_stamp: u64
+    """The transaction that has looked at it last, be it undone since."""
 
 
 @struct
@@ -145,6 +151,8 @@ class Slot:
     warm_stamp: u64
     """The transaction that has accessed it."""
     original_stamp: u64
+    read_stamp: u64
+    """The transaction that has looked at it last, be it undone since."""
 
 
 @struct
@@ -257,55 +265,74 @@ class Authorization:
 
 @struct
 class Transaction:
-    """A transaction, how it is to be run, and what came of it."""
+    """A transaction or a call, how it is to be run, and what the rules have made of it so far."""
 
-    sender: u160
+    # All that a call has. Addresses are 20 bytes, as Python has them.
+    given_sender: Ptr[u8] = embedded(24)
+    given_to: Ptr[u8] = embedded(24)
+    given_origin: Ptr[u8] = embedded(24)
+    """Of a call; that of a transaction is its sender."""
+    value: u256
+    max_fee: u256
+    """Of a call: what GASPRICE tells."""
+    gas_limit: u64
+    data: Ptr[u8]
+    data_size: u64
+    blob_hashes: Ptr[u256]
+    blob_count: u64
+    code: u64
+    """Of a call: the row of the code that runs."""
+    is_static: bool
+    # What only a transaction has
+    mode: u64
     type: u64
     is_create: bool
     checks_nonce: bool
     checks_balance: bool
     checks_base_fee: bool
-    to: u160
     nonce: u64
-    gas_limit: u64
-    max_fee: u256
     max_priority_fee: u256
     max_blob_fee: u256
-    value: u256
-    data: Ptr[u8]
-    data_size: u64
-    zero_bytes: u64
     access: Ptr[AccessEntry]
     access_count: u64
     access_slots: u64
     authorizations: Ptr[Authorization]
     authorization_count: u64
-    blob_hashes: Ptr[u256]
-    blob_count: u64
     gas_available: u64
     blob_gas_available: u64
-    mode: u64
-    code: u64
-    """Of an execution: the row of the code that runs."""
-    is_static: bool
-    # What came of it. In `Run.outcome` are return data, logs, their data and changes, each from a multiple of 8.
+    # What has become of it
+    sender: u160
+    to: u160
+    zero_bytes: u64
     refusal: u64
-    sender_nonce: u64
-    """Of a refused transaction: the sender's nonce and balance then."""
-    sender_balance: u256
-    status: u64
     created: u160
     gas_used: i64
     max_gas_used: i64
+
+
+@struct
+class Outcome:
+    """What came of a run. It is followed by return data, logs, their data and changes, each from a multiple of 8."""
+
+    refusal: u64
+    end: u64
+    """Where in `Run.outcome` the next one begins."""
+    status: u64
     gas_left: i64
     refund: i64
-    gas_price: u256
-    outcome: u64
+    gas_used: i64
+    max_gas_used: i64
     return_size: u64
     log_count: u64
     log_bytes: u64
     change_count: u64
-    outcome_end: u64
+    created: u160
+    gas_price: u256
+    # Of a refused transaction: what it found
+    sender_nonce: u64
+    gas_available: u64
+    blob_gas_available: u64
+    sender_balance: u256
 
 
 @struct
@@ -387,6 +414,7 @@ class Run:
     # The run
     frame: Frame
     transaction: Transaction
+    call: Transaction
     batch: Ptr[Transaction]
     batch_count: u64
     batch_next: u64
@@ -399,6 +427,12 @@ class Run:
     outcome_room: u64
     stamp: u64
     """Number of the transaction."""
+    first_stamp: u64
+    """That of the first one of the batch."""
+    precompiles_stamp: u64
+    """The transaction in which precompiles are warm from the beginning."""
+    countdown: u64
+    """Jumps and calls until the next pause."""
     status: u64
     """How the last frame ended or was declined."""
     exit: u64

@@ -75,6 +75,8 @@ from .layout import (
     LOG,
     NEED_BLOCK_HASH,
     NEED_HAS_STORAGE,
+    NEED_PAUSE,
+    PAUSE_INTERVAL,
     TOUCHED,
     TRANSIENT,
     WARM,
@@ -191,6 +193,7 @@ class NativeMachine:
     @inline
     def is_jump_destination(m, destination: u64) -> bool:
         frame = m.frame
+        pause(frame.run)
         if destination >= frame.code_size:
             return False
         return (frame.jump_destinations[destination >> 3] >> (destination & 7)) & 1 != 0
@@ -320,7 +323,7 @@ class NativeMachine:
     @inline
     def is_warm(m, account: u160) -> bool:
         run = m.frame.run
-        return marks_of(run, locate_account(run, account)) & WARM != 0
+        return marks_of(run, locate_account(run, account)) & WARM != 0 or is_warm_precompile(run, account)
 
     @inline
     def warm(m, account: u160) -> None:
@@ -496,6 +499,7 @@ class NativeMachine:
     ) -> NativeMachine:
         frame = m.frame
         run = frame.run
+        pause(run)
         row = find_account(run, code_address)
         find_account(run, address)
         precompile = u64(0) if delegated else find_precompile(run, code_address)
@@ -697,7 +701,7 @@ class NativeMachine:
         begin_transaction(m.frame.run)
 
     def warm_precompiles(m) -> None:
-        warm_precompiles(m.frame.run)
+        m.frame.run.precompiles_stamp = m.frame.run.stamp
 
     def warm_slot_of(m, account: u160, key: u256) -> None:
         run = m.frame.run
@@ -737,6 +741,15 @@ class NativeMachine:
 
 
 ROUND_DOWN = (1 << 64) - 32
+
+
+@inline
+def pause(run: Run) -> None:
+    """Stop now and then, so that Python may handle signals: without a jump or a call nothing lasts."""
+    run.countdown -= 1
+    if run.countdown == 0:
+        run.countdown = PAUSE_INTERVAL
+        raise Halt(NEED_PAUSE)
 
 
 # Memory
@@ -863,13 +876,10 @@ def address_by_salt(creator: u160, salt: u256, digest: u256) -> u160:
 # Transactions
 
 
-def warm_precompiles(run: Run) -> None:
-    """Note an access to every precompile."""
-    for number in range(run.precompile_count):
-        row = locate_account(run, run.precompiles[number].address)
-        if marks_of(run, row) & WARM == 0:
-            reserve_journal(run, JOURNAL_HEADROOM)
-            set_marks(run, row, marks_of(run, row) | WARM)
+@outline
+def is_warm_precompile(run: Run, account: u160) -> bool:
+    """Whether it is a precompile, all of which are warm from the beginning. EIP-2929."""
+    return run.precompiles_stamp == run.stamp and find_precompile(run, account) != 0
 
 
 def set_delegation(run: Run, account: u160, target: u160) -> None:

@@ -17,29 +17,48 @@ from .layout import (
     Change,
     Entry,
     Log,
+    Outcome,
     Run,
     Transaction,
 )
+from .table import find_account
 
 LOG_SIZE = size_of(Log)
 CHANGE_SIZE = size_of(Change)
+HEADER_SIZE = size_of(Outcome)
 
 
 def keep_outcome(run: Run, tx: Transaction) -> None:
-    """Append return data, logs and changes of the run to `run.outcome`."""
-    reserve_outcome(run, run.outcome_size + run.return_size + run.log_count * LOG_SIZE + run.log_bytes_count + 32)
-    tx.outcome = run.outcome_size
-    tx.return_size = run.return_size
-    tx.gas_price = run.gas_price
-    tx.log_count = run.log_count
-    tx.log_bytes = run.log_bytes_count
-    end = put(run, tx.outcome, run.return_data, run.return_size)
+    """Append what came of the run to `run.outcome`."""
+    begin = run.outcome_size
+    reserve_outcome(run, begin + HEADER_SIZE + run.return_size + run.log_count * LOG_SIZE + run.log_bytes_count + 32)
+    end = put(run, begin + HEADER_SIZE, run.return_data, run.return_size)
     if run.log_count != 0:
         end = put(run, end, pointer(u8, address_of(run.logs)), run.log_count * LOG_SIZE)
         end = put(run, end, run.log_bytes, run.log_bytes_count)
-    tx.outcome_end = put_changes(run, end)
-    tx.change_count = (tx.outcome_end - end) // CHANGE_SIZE
-    run.outcome_size = tx.outcome_end
+    changes = end
+    end = put_changes(run, end)
+    run.outcome_size = end
+    header = pointer(Outcome, address_of(run.outcome) + begin)[0]
+    header.refusal = tx.refusal
+    header.end = end
+    header.status = run.status
+    header.gas_left = run.frame.gas
+    header.refund = run.frame.refund
+    header.gas_used = tx.gas_used
+    header.max_gas_used = tx.max_gas_used
+    header.return_size = run.return_size
+    header.log_count = run.log_count
+    header.log_bytes = run.log_bytes_count
+    header.change_count = (end - changes) // CHANGE_SIZE
+    header.created = tx.created
+    header.gas_price = run.gas_price
+    if tx.refusal != 0:
+        sender = run.accounts[find_account(run, tx.sender)]
+        header.sender_nonce = sender.nonce
+        header.sender_balance = sender.balance
+        header.gas_available = tx.gas_available
+        header.blob_gas_available = tx.blob_gas_available
 
 
 def reserve_outcome(run: Run, end: u64) -> None:

@@ -1,59 +1,51 @@
-"""Calls and transactions as bytes, and what came of them read back: the structs of `layout` that both sides touch."""
+"""Calls and transactions as native code reads them, and what it lays down: structs of `layout` as Python packs them."""
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from struct import Struct, error
+from typing import Any, Final
 
 from vmloom import BlockContext
+from vmloom.kernel import U64_MAX, u160, u256
 from vmloom.kernel.memory import size_of
 
+from ..transaction.outcome import Checks
+from ..transaction.signing import recover_authority
+from ..transaction.types import Transaction
 from . import layout
 from .state import address_of_bytes, little
 
-FORMATS: Final = {"bool": "?", "u64": "Q", "i64": "q", "u160": "24s", "u256": "32s"}
+FORMATS: Final[dict[Any, str]] = {bool: "?", int: "q", u160: "24s", u256: "32s"}
+"""By kinds of fields; i64 is Python's own type, and all others are 64 bits without a sign."""
 
 
-def struct_of(kind: Any, first: str, last: str) -> tuple[int, Struct]:
-    """Offset and format of the fields `first` to `last` of a struct of the kernel language."""
+def struct_of(kind: Any, first: str, last: str) -> Struct:
+    """Format of the fields `first` to `last` of a struct of the kernel language."""
     names = list(kind.fields)
     fields = [kind.fields[name] for name in names[names.index(first) : names.index(last) + 1]]
-    text, end = "<", fields[0].offset
+    text, end = "@", fields[0].offset  # numbers at once, not byte by byte, which native code would have to wait for
     for field in fields:
-        text += "x" * (field.offset - end) + FORMATS.get(repr(field.kind).replace("<class 'bool'>", "bool"), "Q")
-        end = field.offset + size_of(field.kind)
-    return fields[0].offset, Struct(text)
+        text += "x" * (field.offset - end)
+        text += f"{field.count}s" if field.count else FORMATS.get(field.kind, "Q")
+        end = field.offset + size_of(field.kind) * max(1, field.count)
+    return Struct(text)
 
 
-INPUT_OFFSET, INPUT = struct_of(layout.Transaction, "sender", "is_static")
-OUTPUT_OFFSET, OUTPUT = struct_of(layout.Transaction, "refusal", "outcome_end")
-_, BLOCK = struct_of(layout.Block, "number", "coinbase")
-ACCESS: Final = Struct("<24sQQ")
-AUTHORIZATION: Final = Struct("<32s32sQ24s")
+CALL: Final = struct_of(layout.Transaction, "given_sender", "is_static")
+INPUT: Final = struct_of(layout.Transaction, "given_sender", "blob_gas_available")
+OUTCOME: Final = struct_of(layout.Outcome, "refusal", "sender_balance")
+TRANSACTION_SIZE: Final = size_of(layout.Transaction)
+BLOCK: Final = struct_of(layout.Block, "number", "coinbase")
+ACCESS: Final = Struct("@24sQQ")
+AUTHORIZATION: Final = Struct("@32s32sQ24s")
+assert OUTCOME.size == size_of(layout.Outcome)
 assert ACCESS.size == size_of(layout.AccessEntry)
 assert AUTHORIZATION.size == size_of(layout.Authorization)
 assert BLOCK.size == size_of(layout.Block)
 
-
-class Outcome(NamedTuple):
-    """What came of a run, as `layout.Transaction` has it."""
-
-    refusal: int
-    sender_nonce: int
-    sender_balance: bytes
-    status: int
-    created: bytes
-    gas_used: int
-    max_gas_used: int
-    gas_left: int
-    refund: int
-    gas_price: bytes
-    outcome: int
-    return_size: int
-    log_count: int
-    log_bytes: int
-    change_count: int
-    outcome_end: int
+NO_WORD: Final = bytes(32)
+NO_ADDRESS: Final = bytes(20)
 
 
 def pack_block(block: BlockContext, proof_of_stake: bool) -> bytes:
@@ -70,17 +62,100 @@ def pack_block(block: BlockContext, proof_of_stake: bool) -> bytes:
     )
 
 
-NO_WORD: Final = bytes(32)
-NO_ADDRESS: Final = bytes(24)
+class DoesNotFit(Exception):
+    """A field is beyond what native code can hold; the reference engine refuses it, or takes it."""
 
 
-def pack_execution(
-    caller: bytes, address: bytes, value: int, data: bytes, gas: int, code_row: int, is_static: bool
-) -> bytes:
-    """`layout.Transaction` for given code that runs as `address`."""
-    return INPUT.pack(
-        *(caller[::-1], 0, False, False, False, False, address[::-1], 0, gas),
-        *(NO_WORD, NO_WORD, NO_WORD, little(value) if value else NO_WORD),
-        *(address_of_bytes(data), len(data), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
-        *(layout.EXECUTION, code_row, is_static),
+def pack_transaction(
+    batch: bytearray, at: int, tx: Transaction, sender: bytes, mode: int, checks: Checks
+) -> Sequence[bytes]:
+    """Write `layout.Transaction` to offset `at` of `batch`. Returns what must live as long as it is used.
+
+    The gas that the block has left is not written. Raises `DoesNotFit`.
+    """
+    kept: list[bytes] = []
+    try:
+        lists = _pack_lists(tx, kept) if tx.access_list or tx.authorizations else NO_LISTS
+        hashes = _pack_hashes(tx.blob_hashes, kept) if tx.blob_hashes else 0
+        data = tx.data
+        if type(data) is not bytes:  # whose address would not be where its bytes are
+            kept.append(data := bytes(data))
+        to, max_fee, priority_fee = tx.to, tx.max_fee_per_gas, tx.max_priority_fee_per_gas
+        if tx.gas_limit >> 63:
+            raise DoesNotFit
+        INPUT.pack_into(
+            batch,
+            at,
+            sender,
+            NO_ADDRESS if to is None else to,
+            NO_ADDRESS,
+            little(tx.value) if tx.value else NO_WORD,
+            little(max_fee) if max_fee else NO_WORD,
+            tx.gas_limit,
+            address_of_bytes(data),
+            len(data),
+            hashes,
+            len(tx.blob_hashes),
+            0,
+            False,
+            mode,
+            tx.type,
+            to is None,
+            checks.nonce,
+            checks.balance,
+            checks.base_fee,
+            min(tx.nonce, U64_MAX),
+            little(priority_fee) if priority_fee else NO_WORD,
+            little(tx.max_fee_per_blob_gas) if tx.max_fee_per_blob_gas else NO_WORD,
+            *lists,
+            0,
+            0,
+        )
+    except (OverflowError, error):
+        raise DoesNotFit from None
+    return kept
+
+
+NO_LISTS: Final = (0, 0, 0, 0, 0)
+
+
+def _pack_lists(tx: Transaction, kept: list[bytes]) -> tuple[int, int, int, int, int]:
+    """Addresses and sizes of access list and authorizations."""
+    slots = b"".join(little(slot) for entry in tx.access_list for slot in entry.slots)
+    at = address_of_bytes(slots)
+    entries = []
+    for entry in tx.access_list:
+        entries.append(ACCESS.pack(entry.address[::-1], at, len(entry.slots)))
+        at += 32 * len(entry.slots)
+    access = b"".join(entries)
+    authorizations = b"".join(
+        AUTHORIZATION.pack(
+            little(0 if signer is None else (1 << 160) + int.from_bytes(signer, "big")),
+            little(one.chain_id),
+            min(one.nonce, U64_MAX),
+            one.address[::-1],
+        )
+        for one in tx.authorizations
+        for signer in (recover_authority(one),)
     )
+    kept += (slots, access, authorizations)
+    return (
+        address_of_bytes(access),
+        len(tx.access_list),
+        len(slots) // 32,
+        address_of_bytes(authorizations),
+        len(tx.authorizations),
+    )
+
+
+def _pack_hashes(hashes: Sequence[bytes], kept: list[bytes]) -> int:
+    """Address of the hashes as words. Raises `DoesNotFit`."""
+    if any(len(one) != 32 for one in hashes):
+        raise DoesNotFit
+    kept.append(words := pack_words(hashes))
+    return address_of_bytes(words)
+
+
+def pack_words(hashes: Sequence[bytes]) -> bytes:
+    """Words of 32 bytes, big-endian as they are given, for native code."""
+    return b"".join(one[::-1] for one in hashes)

@@ -6,7 +6,7 @@ called again once the need is met, it goes on.
 
 from __future__ import annotations
 
-from vmloom.kernel import attempt, copy, i64, inline, local, outline, u64
+from vmloom.kernel import Ptr, attempt, byteswap, copy, i64, inline, load, local, outline, u8, u64, u160, u256
 
 from ..fees import GAS_PER_BLOB
 from ..frames import end_failure, end_revert, end_success
@@ -189,8 +189,20 @@ def perform(run: Run) -> u64:
     return stopped
 
 
+def perform_call(run: Run) -> u64:
+    """Run `run.call`. Returns 0 or a need."""
+    if run.phase == BEGINNING:
+        run.transaction = run.call
+        run.outcome_size = 0
+        run.first_stamp = run.stamp + 1
+    return perform(run)
+
+
 def perform_all(run: Run) -> u64:
     """`perform` for each transaction of the batch, each with the gas that those before it left. Returns 0 or a need."""
+    if run.phase == BEGINNING and run.batch_next == 0:
+        run.outcome_size = 0
+        run.first_stamp = run.stamp + 1
     while run.batch_next < run.batch_count:
         tx = run.batch[run.batch_next]
         run.transaction = tx
@@ -213,6 +225,9 @@ def begin_run(root: Frame) -> None:
     run = root.run
     tx = run.transaction
     tx.refusal = 0
+    tx.sender = address_in(tx.given_sender)
+    tx.to = address_in(tx.given_to)
+    begin_op(root)  # what makes the root may have a need, too, and must not undo what was before the run
     make_root(run, root)
     m = local(NativeMachine, 1)[0]
     m.enter(root)
@@ -224,13 +239,11 @@ def begin_run(root: Frame) -> None:
     if tx.mode == EXECUTION:
         begin_given_code(m)
     elif tx.mode == TRANSACTION:
+        tx.zero_bytes = count_zeros(tx.data, tx.data_size)
         tx.refusal = refusal(speaking(m))
         if tx.refusal == 0:
             begin(speaking(m))
             m.spill()
-        else:
-            tx.sender_nonce = m.nonce(m.address)
-            tx.sender_balance = m.balance(m.address)
     else:
         if tx.mode == SYSTEM_CALL:
             begin_system_call(speaking(m))
@@ -239,11 +252,27 @@ def begin_run(root: Frame) -> None:
         m.spill()
 
 
+@inline
+def address_in(data: Ptr[u8]) -> u160:
+    """The address in the first 20 of 32 bytes."""
+    return u160(byteswap(u256, load(u256, data)) >> 96)
+
+
+def count_zeros(data: Ptr[u8], size: u64) -> u64:
+    """How many of `size` bytes are zero."""
+    zeros = u64(0)
+    for index in range(size):
+        zeros += u64(data[index] == 0)
+    return zeros
+
+
 def begin_given_code(m: NativeMachine) -> None:
     """Open a frame for the code in row `tx.code`, as a transaction of its own."""
     root = m.frame
     run = root.run
     tx = run.transaction
+    run.origin = address_in(tx.given_origin)
+    run.gas_price = tx.max_fee
     prepare_code(run, run.codes[tx.code])
     begin_execution(speaking(m), tx.to)
     child = open_child(root, tx.gas_limit, tx.sender, tx.to, tx.to, tx.value, 0, 0, tx.is_static, end_of_memory(root))
@@ -261,9 +290,6 @@ def end_run(root: Frame) -> None:
     m = local(NativeMachine, 1)[0]
     m.enter(root)
     begin_op(root)
-    tx.status = run.status
-    tx.gas_left = root.gas
-    tx.refund = root.refund
     if tx.refusal == 0:
         reserve_journal(run, JOURNAL_HEADROOM + run.marked_count * 16)
         if tx.mode == TRANSACTION:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from struct import Struct
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vmloom import Account, Event, StateAccess, StateChange
 from vmloom.errors import StateError
@@ -27,6 +27,9 @@ from .arena import STACK_SPACING
 from .build import state_library
 from .changes import Names, cleared_accounts, decode_changes, decode_events
 from .pages import Pages, forbid, refer
+
+if TYPE_CHECKING:
+    from .session import Session
 
 BYTES_HEADER: Final = bytes.__basicsize__ - 1
 """Where in a bytes object its bytes begin."""
@@ -44,7 +47,7 @@ def little(number: int) -> bytes:
 
 
 def address_of_bytes(data: bytes) -> int:
-    """Where the bytes of `data` are, valid as long as the object lives."""
+    """Where the bytes of `data`, which is of no derived or other class, are; valid as long as the object lives."""
     return id(data) + BYTES_HEADER
 
 
@@ -80,6 +83,7 @@ class NativeMemory:
         self.guarded = guarded
         self.pages: dict[str, Pages] = {}
         self.run = self.allot("run", size_of(layout.Run)).address
+        self.outcome_size = ctypes.c_uint64.from_address(self.field("outcome_size"))
         self.functions = state_library()
         self.rooms = {table.name: table.room for table in TABLES}
         self.chunks: list[Pages] = []
@@ -138,6 +142,8 @@ class NativeMemory:
         self.set(table.name, pages.address)
         room = f"{table.index}_room" if table.index else ROOMS[table.name]
         self.set(room, self.rooms[table.name])
+        if table.name == "outcome":
+            self.outcome: Any = (ctypes.c_char * pages.size).from_address(pages.address)
         if table.name == "marked":
             self.set("selected", self.allot("selected", table.row_size * self.rooms["marked"]).address)
         if table.index:
@@ -165,7 +171,10 @@ class NativeMemory:
         self.set("near_precompiles", self.allot("near_precompiles", 1024).address)
         self.set("hooks", self.allot("hooks", 256).address)
         self.set("block", self.allot("block", size_of(layout.Block)).address)
-        self.set("transaction", self.allot("transaction", size_of(layout.Transaction)).address)
+        call = self.allot("call", size_of(layout.Transaction)).address
+        self.set("call", call)
+        ctypes.c_uint64.from_address(call + fields_of(layout.Transaction)["mode"].offset).value = layout.EXECUTION
+        self.set("countdown", layout.PAUSE_INTERVAL)
         memory = self.allot("memory", FIRST_MEMORY)
         self.set("memory", memory.address)
         self.set("memory_end", memory.address + memory.size)
@@ -254,9 +263,10 @@ class NativeState(StateAccess):
         self._notes: list[tuple[int, int]] = []
         """Where in the native undo log Python's is tied to it, and to which position there; both increase."""
         self.in_use = Lock()
-        self.installed: object = None
-        """The interpreter that the run last had."""
-        self.packed_block = b""
+        self.session: Session | None = None
+        """What ran here last."""
+        self.knows_block_hashes = False
+        self._lent_stamp = 0
         self.source = source
         self.meet_guest: Callable[[NativeState], None] = _no_guest
         super().__init__()
@@ -316,6 +326,8 @@ class NativeState(StateAccess):
             self.memory.add_code_chunk(self.memory.get("needed_bytes"))
         elif need == layout.NEED_GUEST:
             self.meet_guest(self)
+        elif need == layout.NEED_PAUSE:
+            pass  # to be here is all: signals are handled between steps of Python
         else:
             raise StateError(f"native code stopped for an unknown need {need:#x}")
 
@@ -359,12 +371,14 @@ class NativeState(StateAccess):
     def _load_block_hash(self) -> None:
         number = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
         place = number & 0xFF
+        self.knows_block_hashes = True
         word = little(int.from_bytes(self.get_block_hash(number), "big"))
         ctypes.memmove(self.memory.get("block_hashes") + 32 * place, word, 32)
         ctypes.c_uint64.from_address(self.memory.get("block_hash_numbers") + 8 * place).value = number + 1
 
     def forget_block_hashes(self) -> None:
-        """Ask for them again."""
+        """Ask for them again: who supplies them may have got others since the last run."""
+        self.knows_block_hashes = False
         ctypes.memset(self.memory.get("block_hash_numbers"), 0, 8 * 256)
 
     def _load_has_storage(self) -> None:
@@ -375,6 +389,8 @@ class NativeState(StateAccess):
 
     def code_row(self, code: bytes) -> int:
         """Row of `code`."""
+        if type(code) is not bytes:  # whose address would not be where its bytes are
+            code = bytes(code)
         row = self._code_rows.get(code)
         if row is None:
             self.call("keep_code", address_of_bytes(code), len(code))
@@ -531,14 +547,33 @@ class NativeState(StateAccess):
     @contextmanager
     def lent_to_python(self) -> Iterator[None]:
         """Let a VM of Python go on with the running transaction's marks."""
-        self._give_marks()
+        self._lent_stamp = 0  # reverts may have taken marks since they were lent last
+        self.lend_marks()
         yield
         self._take_marks()
+        self._lent_stamp = 0
 
-    def _give_marks(self) -> None:
+    def lend_marks(self) -> None:
+        """Put the transaction's marks where Python's VMs look for them, unless they have them already."""
         stamp = self.memory.get("stamp")
-        for kind in (WARM_SLOTS, *(kind for _, kind in MARKS)):
-            self._marks[kind] = {}  # those of an earlier call may have been undone since
+        if self._lent_stamp != stamp:
+            self._lent_stamp = stamp
+            for kind in (WARM_SLOTS, *(kind for _, kind in MARKS)):
+                self._marks[kind] = {}  # other kinds are kept by Python alone
+            self._give_account_marks(self, stamp)
+            self._give_slot_marks(self, stamp)
+
+    def give_marks(self, target: StateAccess) -> None:
+        """Put the transaction's marks and transient words into another state, which has none."""
+        stamp = self.memory.get("stamp")
+        self._give_account_marks(target, stamp)
+        self._give_slot_marks(target, stamp)
+        rows, size = self.memory.get("transients"), size_of(layout.Slot)
+        for number in range(1, self.memory.get("transient_count")):
+            slot = Ptr(layout.Slot, rows + size * number)[0]
+            target.set_transient(self._address_of_row(slot.account).to_bytes(20, "big"), slot.key, slot.word)
+
+    def _give_account_marks(self, target: StateAccess, stamp: int) -> None:
         rows, size = self.memory.get("accounts"), size_of(layout.Account)
         for number in range(1, self.memory.get("account_count")):
             account = Ptr(layout.Account, rows + size * number)[0]
@@ -546,13 +581,21 @@ class NativeState(StateAccess):
                 address = account.address.to_bytes(20, "big")
                 for bit, kind in MARKS:
                     if account.marks & bit:
-                        self.marks(kind)[account.address if kind == WARM_ACCOUNTS else address] = True
+                        target.marks(kind)[account.address if kind == WARM_ACCOUNTS else address] = True
+        if self.memory.get("precompiles_stamp") == stamp:
+            rows, size = self.memory.get("precompiles"), size_of(layout.Precompile)
+            for number in range(self.memory.get("precompile_count")):
+                target.marks(WARM_ACCOUNTS)[Ptr(layout.Precompile, rows + size * number)[0].address] = True
+
+    def _give_slot_marks(self, target: StateAccess, stamp: int) -> None:
         rows, size = self.memory.get("slots"), size_of(layout.Slot)
         for number in range(1, self.memory.get("slot_count")):
             slot = Ptr(layout.Slot, rows + size * number)[0]
             if slot.warm_stamp == stamp:
-                at = self.memory.get("accounts") + size_of(layout.Account) * slot.account
-                self.marks(WARM_SLOTS)[Ptr(layout.Account, at)[0].address, slot.key] = True
+                target.marks(WARM_SLOTS)[self._address_of_row(slot.account), slot.key] = True
+
+    def _address_of_row(self, row: int) -> int:
+        return int(Ptr(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * row)[0].address)
 
     def _take_marks(self) -> None:
         for bit, kind in MARKS:
@@ -692,6 +735,7 @@ MARKS: Final = (
     (layout.DESTROYED, DESTROYED),
     (layout.TOUCHED, TOUCHED),
 )
+IN_USE: Final = "a native state is used by one run at a time: another thread's, or the one that this call is made in"
 NOTHING_UNDONE: Final = (1 << 64) - 1
 ACCOUNT: Final = Struct("<24x32sQQQQ")
 _LOADERS: Final[dict[int, Callable[[NativeState], None]]] = {

@@ -64,6 +64,7 @@ def search_account(run: Run, address: u160) -> u64:
     while row != 0:
         if run.accounts[row].address == address:
             run.last_account = row
+            run.accounts[row].read_stamp = run.stamp
             return row
         position = (position + 1) & run.account_mask
         row = u64(run.account_index[position])
@@ -83,6 +84,7 @@ def add_account(run: Run, address: u160, position: u64) -> u64:
     account.address = address
     if run.is_complete != 0:
         account.flags = KNOWN + COMPLETE
+    account.read_stamp = run.stamp
     run.last_account = row
     return row
 
@@ -100,6 +102,7 @@ def clear_account(account: Account) -> None:
     account.stamp = 0
     account.listed = 0
     account.first_slot = 0
+    account.read_stamp = 0
 
 
 @inline
@@ -149,6 +152,7 @@ def search_slot(run: Run, account: u64, key: u256) -> u64:
         slot = run.slots[row]
         if slot.key == key and slot.account == account:
             run.last_slot = row
+            slot.read_stamp = run.stamp
             return row
         position = (position + 1) & run.slot_mask
         row = u64(run.slot_index[position])
@@ -165,6 +169,7 @@ def add_slot(run: Run, account: u64, key: u256, position: u64) -> u64:
     run.slot_index[position] = u32(row)
     slot = run.slots[row]
     fill_slot(slot, account, key, NO_EPOCH)
+    slot.read_stamp = run.stamp
     slot.following = u32(run.accounts[account].first_slot)
     run.accounts[account].first_slot = row
     run.last_slot = row
@@ -181,6 +186,7 @@ def fill_slot(slot: Slot, account: u64, key: u256, epoch: u64) -> None:
     slot.epoch = epoch
     slot.warm_stamp = 0
     slot.original_stamp = 0
+    slot.read_stamp = 0
 
 
 @inline

@@ -19,7 +19,7 @@ from .pages import refer
 if TYPE_CHECKING:
     from vmloom import BlockContext
 
-    from .engine import NativeRun
+    from .session import Session
     from .state import NativeState
 
 BEFORE, AFTER, FAULT, ENTER, LEAVE = range(5)
@@ -30,14 +30,20 @@ POINTER = Struct("<Q")
 class WatchedRun:
     """What a tracer may ask of a run: the parts of `reference.execution.Execution` that concern it."""
 
-    def __init__(self, run: NativeRun, watch: Watch) -> None:
-        self.specification: Specification = run.interpreter.specification
+    def __init__(self, session: Session, state: NativeState, watch: Watch) -> None:
+        self.specification: Specification = session.specification
         self.rules: Rules = self.specification.rules
-        self.state: NativeState = run.state
-        self.block: BlockContext = run.block
+        self.state: NativeState = state
         self.table: list[Entry] = loop_table(self.specification)
         self._watch = watch
-        self._memory = run.memory
+        self._memory = session.memory
+        self._session = session
+
+    @property
+    def block(self) -> BlockContext:
+        """That of the run."""
+        assert self._session.block is not None
+        return self._session.block
 
     @property
     def frame(self) -> WatchedFrame:
@@ -136,14 +142,14 @@ class WatchedFrame:
 class Watch:
     """Passes the events of a traced run on to its tracers; an error of theirs aborts the run."""
 
-    def __init__(self, run: NativeRun, tracers: Sequence[Tracer]) -> None:
+    def __init__(self, session: Session, state: NativeState, tracers: Sequence[Tracer]) -> None:
         self.tracers = tracers
         self.hooks = hook_table(tracers)
         self.error: BaseException = RuntimeError("a traced run was aborted")
-        self.run = WatchedRun(run, self)
+        self.run = WatchedRun(session, state, self)
         self._frames: dict[int, WatchedFrame] = {}
         self._callback = TRACE(self._event)
-        memory = run.memory
+        memory = session.memory
         marks = bytes(hook is not None for hook in self.hooks)
         ctypes.memmove(memory.get("hooks"), marks, 256)
         memory.set("trace", ctypes.cast(self._callback, ctypes.c_void_p).value or 0)

@@ -1,0 +1,175 @@
+"""What came of a run, read from the bytes in which native code laid it down, field by field when somebody asks."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+from vmloom import Event, ExecutionState, StateChange
+from vmloom.kernel.memory import size_of
+
+from ..fees import GAS_PER_BLOB
+from ..halts import HALT_NAMES, SUCCESS
+from ..reference.engine import STATES
+from ..transaction.types import Transaction
+from . import layout
+from .changes import decode_changes, decode_events
+from .packing import OUTCOME
+from .state import NativeState
+
+LOG_SIZE: Final = size_of(layout.Log)
+CHANGE_SIZE: Final = size_of(layout.Change)
+FIRST: Final = Struct("@QQ")
+
+
+class Header(NamedTuple):
+    """`layout.Outcome`."""
+
+    refusal: int
+    end: int
+    status: int
+    gas_left: int
+    refund: int
+    gas_used: int
+    max_gas_used: int
+    return_size: int
+    log_count: int
+    log_bytes: int
+    change_count: int
+    created: bytes
+    gas_price: bytes
+    sender_nonce: int
+    gas_available: int
+    blob_gas_available: int
+    sender_balance: bytes
+
+
+class Reading:
+    """The outcome at offset `at` of `blob`. `state` knows the codes that changes name by their rows."""
+
+    __slots__ = ("_at", "_blob", "_header", "_state")
+
+    def __init__(self, blob: bytes, at: int, state: NativeState) -> None:
+        self._blob = blob
+        self._at = at
+        self._state = state
+        self._header: Header | None = None
+
+    @property
+    def header(self) -> Header:
+        """Numbers and sizes."""
+        header = self._header
+        if header is None:
+            header = self._header = Header._make(OUTCOME.unpack_from(self._blob, self._at))
+        return header
+
+    def refusal(self) -> int:
+        """Why a transaction was refused, or `ACCEPTED`."""
+        return FIRST.unpack_from(self._blob, self._at)[0]  # type: ignore[no-any-return]
+
+    def end(self) -> int:
+        """Where in `blob` the next outcome begins."""
+        return FIRST.unpack_from(self._blob, self._at)[1]  # type: ignore[no-any-return]
+
+    def read(self, name: str) -> Any:
+        """The field `name` of the result."""
+        return getattr(self, name)()
+
+    # Fields that calls and transactions have alike
+
+    def status(self) -> int:
+        """How the first frame ended."""
+        return self.header.status
+
+    def state(self) -> ExecutionState:
+        """See `ExecutionResult`."""
+        return STATES.get(self.header.status, ExecutionState.FAILED)
+
+    def error(self) -> str:
+        """See `ExecutionResult`."""
+        return HALT_NAMES[self.header.status]
+
+    def return_data(self) -> bytes:
+        """See `ExecutionResult`."""
+        begin = self._at + OUTCOME.size
+        return self._blob[begin : begin + self.header.return_size]
+
+    def events(self) -> tuple[Event, ...]:
+        """See `ExecutionResult`."""
+        header = self.header
+        if not header.log_count:
+            return ()
+        logs = self._at + OUTCOME.size + ((header.return_size + 7) & ~7)
+        data = logs + LOG_SIZE * header.log_count
+        return tuple(decode_events(self._blob[logs:data], self._blob[data : data + header.log_bytes]))
+
+    def state_changes(self) -> tuple[StateChange, ...]:
+        """See `ExecutionResult`."""
+        header = self.header
+        if not header.change_count:
+            return ()
+        begin = header.end - CHANGE_SIZE * header.change_count
+        return tuple(decode_changes(self._blob[begin : header.end], self._state))
+
+
+class CallReading(Reading):
+    """Reads the fields of an `ExecutionResult`."""
+
+    __slots__ = ("_gas_limit",)
+
+    def __init__(self, blob: bytes, state: NativeState, gas_limit: int) -> None:
+        self._blob = blob
+        self._at = 0
+        self._state = state
+        self._header = None
+        self._gas_limit = gas_limit
+
+    def gas_used(self) -> int:
+        """See `ExecutionResult`."""
+        return self._gas_limit - self.header.gas_left
+
+    def gas_refunded(self) -> int:
+        """See `ExecutionResult`."""
+        return max(0, self.header.refund)
+
+    def metadata(self) -> dict[str, Any]:
+        """See `ExecutionResult`."""
+        return {}
+
+
+class TransactionReading(Reading):
+    """Reads the fields of a `TransactionResult` of `tx`."""
+
+    __slots__ = ("tx",)
+
+    def __init__(self, blob: bytes, at: int, state: NativeState, tx: Transaction) -> None:
+        self._blob = blob
+        self._at = at
+        self._state = state
+        self._header = None
+        self.tx = tx
+
+    def gas_used(self) -> int:
+        """See `TransactionResult`."""
+        return self.header.gas_used
+
+    def gas_refunded(self) -> int:
+        """See `TransactionResult`."""
+        return self.header.max_gas_used - self.header.gas_used
+
+    def max_gas_used(self) -> int:
+        """See `TransactionResult`."""
+        return self.header.max_gas_used
+
+    def gas_price(self) -> int:
+        """See `TransactionResult`."""
+        return int.from_bytes(self.header.gas_price, "little")
+
+    def blob_gas_used(self) -> int:
+        """See `TransactionResult`."""
+        return GAS_PER_BLOB * len(self.tx.blob_hashes)
+
+    def created(self) -> bytes | None:
+        """See `TransactionResult`."""
+        is_created = self.tx.to is None and self.header.status == SUCCESS
+        return self.header.created[:20][::-1] if is_created else None

@@ -1,0 +1,221 @@
+"""What a native state and an interpreter do together: calls and transactions, from Python objects to late results.
+
+A session is made once and kept by the state as long as the same interpreter runs on it, so that a small call costs
+little more than what it does: its fields are packed into place, native code runs, the outcome is copied as bytes and
+read when somebody asks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from vmloom import BlockContext, ExecutionContext, ExecutionResult
+from vmloom.errors import StateError
+from vmloom.kernel import U64_MAX
+from vmloom.kernel.structs import fields_of
+from vmloom.vm import VmHost
+
+from ..engine import MessageResult
+from ..results import LateExecutionResult, LateTransactionResult, late
+from ..specification import Specification
+from ..trace.hooks import Tracer
+from ..transaction.checks import ACCEPTED
+from ..transaction.outcome import ALL_CHECKS, Checks, TransactionResult
+from ..transaction.types import Transaction, TransactionRefused
+from ..transaction.validation import Facts, refused
+from . import layout
+from .guests import Guests, install_precompiles
+from .packing import CALL, NO_WORD, TRANSACTION_SIZE, pack_block, pack_transaction, pack_words
+from .reading import CallReading, TransactionReading
+from .state import IN_USE, NativeState, address_of_bytes, little
+from .watching import Watch
+
+if TYPE_CHECKING:
+    from .build import Interpreter
+
+GAS_LEFT: Final = Struct("@QQ")
+GAS_LEFT_OFFSET: Final = fields_of(layout.Transaction)["gas_available"].offset
+
+
+class Session:
+    """An interpreter on the memory of a state, which each run names: who keeps whom would be a circle otherwise."""
+
+    def __init__(
+        self, state: NativeState, interpreter: Interpreter, host: VmHost | None, tracers: Sequence[Tracer] = ()
+    ) -> None:
+        self.interpreter = interpreter
+        self.specification: Specification = interpreter.specification
+        self.host = host
+        self.is_traced = bool(tracers)
+        self.memory = memory = state.memory
+        self.block: BlockContext | None = None
+        install_precompiles(memory, self.specification)
+        memory.set("interpret", interpreter.interpret)
+        state.meet_guest = Guests(self).meet
+        state.session = self
+        self._run = memory.run
+        self._perform_call = interpreter.perform_call
+        self._call = memory.pages["call"].view()
+        self._batch = bytearray(TRANSACTION_SIZE)
+        self._watch = Watch(self, state, tracers) if tracers else None
+
+    # Calls
+
+    def call(self, state: NativeState, code: bytes, context: ExecutionContext) -> ExecutionResult:
+        """Run `code` as the call that `context` describes, whose depth is 0."""
+        memory = self.memory
+        checkpoint = self._begin(state, context.block)
+        try:
+            data, value, price, hashes = context.input, context.value, context.gas_price, b""
+            if type(data) is not bytes:  # whose address would not be where its bytes are
+                data = bytes(data)
+            if context.blob_hashes:
+                hashes = pack_words(context.blob_hashes)
+            CALL.pack_into(
+                self._call,
+                0,
+                context.caller,
+                context.address,
+                context.origin,
+                little(value) if value else NO_WORD,
+                little(price) if price else NO_WORD,
+                context.gas_limit,
+                address_of_bytes(data),
+                len(data),
+                address_of_bytes(hashes),
+                len(hashes) >> 5,
+                state.code_row(code),
+                context.is_static,
+            )
+            stopped = self._perform_call(self._run)
+            if stopped:
+                self._go_on(state, self._perform_call, stopped)
+            blob = memory.outcome[: memory.outcome_size.value]
+        except BaseException:
+            self._take_back(state, checkpoint)
+            raise
+        finally:
+            state.in_use.release()
+        return late(LateExecutionResult, CallReading(blob, state, context.gas_limit))
+
+    # Transactions
+
+    def transact(
+        self,
+        state: NativeState,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        checks: Checks,
+        gas: int,
+        blob_gas: int,
+    ) -> list[TransactionResult | TransactionRefused]:
+        """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
+        readings = self._perform_all(state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas)
+        return [
+            late(LateTransactionResult, reading)
+            if reading.refusal() == ACCEPTED
+            else self._refused(reading, block, sender)
+            for reading, sender in zip(readings, senders, strict=True)
+        ]
+
+    def send(
+        self, state: NativeState, block: BlockContext, message: Transaction, sender: bytes, mode: int
+    ) -> MessageResult:
+        """Run a message or a system call. Raises `DoesNotFit`."""
+        (reading,) = self._perform_all(state, block, [message], [sender], mode, ALL_CHECKS, 0, 0)
+        gas_used = message.gas_limit - reading.header.gas_left
+        return MessageResult(reading.header.status, gas_used, reading.return_data())
+
+    def _perform_all(
+        self,
+        state: NativeState,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        mode: int,
+        checks: Checks,
+        gas: int,
+        blob_gas: int,
+    ) -> list[TransactionReading]:
+        size = TRANSACTION_SIZE * len(transactions)
+        batch = self._batch if len(self._batch) >= size else bytearray(size)
+        kept = [
+            pack_transaction(batch, at, tx, sender, mode, checks)
+            for at, tx, sender in zip(range(0, size, TRANSACTION_SIZE), transactions, senders, strict=True)
+        ]
+        GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
+        self._batch = batch
+        checkpoint = self._begin(state, block)
+        try:
+            memory = self.memory
+            memory.set("batch", ctypes.addressof(ctypes.c_char.from_buffer(batch)))
+            memory.set("batch_count", len(transactions))
+            memory.set("batch_next", 0)
+            perform = self.interpreter.perform_all
+            stopped = perform(self._run)
+            if stopped:
+                self._go_on(state, perform, stopped)
+            blob = memory.outcome[: memory.outcome_size.value]
+        except BaseException:
+            self._take_back(state, checkpoint)
+            raise
+        finally:
+            state.in_use.release()
+        del kept
+        found, at = [], 0
+        for tx in transactions:
+            reading = TransactionReading(blob, at, state, tx)
+            found.append(reading)
+            at = reading.end()
+        return found
+
+    def _refused(self, reading: TransactionReading, block: BlockContext, sender: bytes) -> TransactionRefused:
+        """Why a transaction was refused."""
+        header = reading.header
+        facts = Facts(
+            reading.tx,
+            self.specification.rules,
+            block,
+            sender,
+            nonce=header.sender_nonce,
+            balance=int.from_bytes(header.sender_balance, "little"),
+            gas_available=header.gas_available,
+            blob_gas_available=header.blob_gas_available,
+        )
+        return refused(header.refusal, facts)
+
+    # What they have in common
+
+    def _begin(self, state: NativeState, block: BlockContext) -> int:
+        """Make the state this run's alone. Returns where it goes back to if anything is raised."""
+        if not state.in_use.acquire(False):
+            raise StateError(IN_USE)
+        try:
+            if block is not self.block:
+                packed = pack_block(block, self.specification.rules.proof_of_stake)
+                ctypes.memmove(self.memory.get("block"), packed, len(packed))
+                self.block = block
+            if state.knows_block_hashes:
+                state.forget_block_hashes()
+            return state.snapshot()
+        except BaseException:
+            state.in_use.release()
+            raise
+
+    def _go_on(self, state: NativeState, entry: Callable[[int], int], stopped: int) -> None:
+        """Meet needs until native code is done."""
+        while stopped:
+            if stopped == layout.ABORTED:
+                assert self._watch is not None
+                raise self._watch.error
+            state.meet(stopped)
+            stopped = entry(self._run)
+        state.undo_host()
+
+    def _take_back(self, state: NativeState, checkpoint: int) -> None:
+        self.memory.set("phase", layout.BEGINNING)
+        state.revert(checkpoint)
