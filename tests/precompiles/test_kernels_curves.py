@@ -62,7 +62,15 @@ def interpreted(function: Call, *arguments: Any) -> Any:
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     arithmetic = (field256.inverse, field256.signed_digits, secp256k1.mul, secp256k1.sqr, secp256k1.add, secp256k1.sub)
-    arithmetic += (secp256k1.half, secp256k1.root, secp256k1.mul_scalars, secp256k1.first_part, secp256k1.second_part)
+    arithmetic += (
+        secp256k1.half,
+        secp256k1.fold,
+        secp256k1.fold_soon,
+        secp256k1.root,
+        secp256k1.mul_scalars,
+        secp256k1.first_part,
+        secp256k1.second_part,
+    )
     arithmetic += (secp256k1.normal, secp256k1.combine, curve.first_part, curve.second_part)
     arithmetic += (field.mul, field.sqr, field.add, field.sub, field.neg, field.half, field.small, field.invert)
     groups = (precompiles.ADD, precompiles.MUL, precompiles.PAIRING)
@@ -174,6 +182,15 @@ def test_field_of_secp256k1(call: Call) -> None:
         assert call(secp256k1.sub, x, y) % SECP_P == (x - y) % SECP_P
         assert call(secp256k1.half, x) * 2 % SECP_P == x % SECP_P
         assert call(secp256k1.normal, x) == x % SECP_P
+
+
+def test_folds_that_carry_twice(call: Call) -> None:
+    rng = random.Random(9)
+    for _ in range(count(call, 100, 2000)):
+        t = rng.choice([rng.getrandbits(300), rng.getrandbits(44) << 256 | 2**256 - 1 - rng.choice([0, 977, 2**80])])
+        folded = call(secp256k1.fold, t)
+        assert folded % SECP_P == t % SECP_P
+        assert call(secp256k1.fold_soon, t) == folded
 
 
 def test_difference_that_borrows_twice(call: Call) -> None:
