@@ -41,7 +41,7 @@ def install_precompiles(memory: NativeMemory, specification: Specification) -> N
         row.address = address
         kernel = precompile.kernel
         if kernel is not None:
-            library = kernel_library(kernel)
+            library = kernel_library(kernel, precompile.name)
             row.gas = library.address("gas")
             row.room = library.address("room")
             row.run = library.address("run")
@@ -55,7 +55,7 @@ def install_precompiles(memory: NativeMemory, specification: Specification) -> N
     memory.set("far_precompiles", far)
 
 
-def kernel_library(kernel: PrecompileKernel) -> Library:
+def kernel_library(kernel: PrecompileKernel, name: str) -> Library:
     """The compiled functions `gas`, `room` and `run` of a precompile."""
     found = _libraries.get(kernel)
     if found is None:
@@ -76,7 +76,7 @@ def kernel_library(kernel: PrecompileKernel) -> Library:
         with suppress(ModuleNotFoundError):  # those of modules without a file are known by their IR
             parts = ["precompile", kernel_digest(*functions.values())]
             parts += [f"{function.__module__}.{function.__qualname__}" for function in functions.values()]
-        found = _libraries[kernel] = compiled(parts, make, subject=f"the precompile {kernel.run.__name__}")
+        found = _libraries[kernel] = compiled(parts, make, subject=f"the precompile {name}")
     return found
 
 
