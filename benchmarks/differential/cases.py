@@ -32,12 +32,9 @@ from .places import (
 )
 from .programs import INITCODES, U64, WORD, Writer, grammar_of, mutated
 
-STATES: Final = ("memory", "native", "native", "native", "sourced", "sourced", "cramped", "guarded")
-"""What the native engine runs on: `MemoryState`, `NativeState` alone, before another state, in tables that have no
-room to spare, and with guard pages behind them."""
-RARE_STATES: Final = 6
-"""How many of `STATES` are common; the others have a share of one in `RARE`."""
-RARE: Final = 12
+STATES: Final = (*["memory"] * 3, *["native"] * 7, *["sourced"] * 5, "cramped", "cramped", "cramped sourced", "guarded")
+"""What the native engine runs on: `MemoryState`; `NativeState` alone or before another state, perhaps with tables that
+must grow at once, or with those and guard pages behind them."""
 FUNDS: Final = 10**24
 """wei"""
 STEPS: Final = 24
@@ -94,12 +91,11 @@ class Author:
         self.rules: Rules = FORKS[self.fork].rules
         self.grammar = grammar_of(self.fork)
         self.recent: list[bytes] = []
-        common = rng.randrange(RARE) != 0
         self.case = Case(
             seed=seed,
             number=number,
             fork=self.fork,
-            state=rng.choice(STATES[:RARE_STATES] if common else STATES[RARE_STATES:]),
+            state=rng.choice(STATES),
             block=self._block(),
             accounts=self._accounts(),
             storage=self._storage(),

@@ -17,6 +17,8 @@ from .compare import Difference, Pair
 PATIENCE: Final = 60.0
 """s"""
 JUMPDEST: Final = b"\x5b"
+PLAINNESS: Final = ("native", "memory", "sourced", "cramped", "cramped sourced", "guarded")
+"""States, plainest first."""
 Trial = tuple[Case, list[Step]]
 
 
@@ -63,8 +65,8 @@ def _smaller(case: Case, steps: list[Step]) -> Iterator[Trial]:
     for number, step in enumerate(steps):
         for simpler in _simpler(step):
             yield case, [*steps[:number], simpler, *steps[number + 1 :]]
-    for kind in ("native", "memory"):
-        if case.state not in ("native", "memory", "sourced") or (case.state == "sourced" and kind == "memory"):
+    for kind in ("native", "memory", "sourced", "cramped"):
+        if PLAINNESS.index(kind) < PLAINNESS.index(case.state):
             yield replace(case, state=kind), steps
     for address in case.accounts:
         accounts = {key: one for key, one in case.accounts.items() if key != address}
