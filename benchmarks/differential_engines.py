@@ -123,7 +123,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for making a difference smaller")
     parser.add_argument("--only", metavar="SEED:NUMBER", help="run this case only, which a difference has named")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON, and progress to stderr")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, all else to stderr")
     options = parser.parse_args()
     if options.only:
         return again(options.only, options.fork, options.patience)
@@ -137,11 +137,11 @@ def main() -> int:
 
         def show(text: str) -> None:
             found.append(text)
-            if not options.json:
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-        for _ in fuzz(options, seed, tally, show):
-            progress.update(task, completed=tally.programs)
+        with suppress(KeyboardInterrupt):
+            for _ in fuzz(options, seed, tally, show):
+                progress.update(task, completed=tally.programs)
     seconds = time.monotonic() - began
     if options.json:
         print(json.dumps({"seed": seed, **vars(tally), "seconds": round(seconds, 1), "found": found}))
