@@ -45,24 +45,22 @@ class Tally:
     differences: int = 0
 
 
-def work(seed: int, first: int, stride: int, fork: str | None, until: float, patience: float, pipe: Connection) -> None:
-    """Run the cases `first`, `first + stride`, ...; send (number of the next case, programs, cases, differences)."""
-    number, programs, cases, told = first, 0, 0, 0.0
+def work(options: argparse.Namespace, seed: int, at: Any, until: float, pipe: Connection) -> None:
+    """Run every case that is this worker's, beginning at `at`; send (programs, cases, difference) now and then."""
+    number, programs, cases, told = at.value, 0, 0, 0.0
     with suppress(BrokenPipeError, KeyboardInterrupt):
         while time.time() < until:
             if time.monotonic() - told > EVERY:
-                pipe.send((number, programs, cases, ""))
+                pipe.send((programs, cases, ""))
                 programs, cases, told = 0, 0, time.monotonic()
-            found = ""
+            at.value = number  # for the case that native code ends the process
             try:
-                programs += compare(seed, number, fork)
+                programs += compare(seed, number, options.fork)
             except Difference as difference:
-                found = report(shrunk(difference, patience))
+                pipe.send((0, 0, report(shrunk(difference, options.patience))))
             cases += 1
-            if found:
-                pipe.send((number, 0, 0, found))
-            number += stride
-        pipe.send((number, programs, cases, ""))
+            number += options.workers
+        pipe.send((programs, cases, ""))
 
 
 def fuzz(options: argparse.Namespace, seed: int, tally: Tally, show: Callable[[str], None]) -> Iterator[None]:
@@ -70,25 +68,24 @@ def fuzz(options: argparse.Namespace, seed: int, tally: Tally, show: Callable[[s
     context = multiprocessing.get_context("spawn")
     until = time.time() + options.seconds if options.seconds else float("inf")
     workers: dict[Any, Any] = {}
-    last: dict[Any, int] = {}
     for first in range(options.workers):
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (seed, first, options.workers, options.fork, until, options.patience, theirs)
-        workers[ours] = context.Process(target=work, args=arguments, daemon=True)
-        last[ours] = first
-        workers[ours].start()
+        at = context.Value("Q", first, lock=False)
+        process = context.Process(target=work, args=(options, seed, at, until, theirs), daemon=True)
+        workers[ours] = process, at
+        process.start()
         theirs.close()
     try:
         while workers and tally.differences < MOST and (options.seconds or tally.programs < options.programs):
             for pipe in wait(list(workers)):
                 try:
-                    last[pipe], programs, cases, found = pipe.recv()  # type: ignore[union-attr]
+                    programs, cases, found = pipe.recv()  # type: ignore[union-attr]
                 except EOFError:
-                    process = workers.pop(pipe)
+                    process, at = workers.pop(pipe)
                     process.join()
                     if process.exitcode:
                         tally.differences += 1
-                        show(f"a worker died ({process.exitcode}) in case {seed}:{last[pipe]} or one soon after it")
+                        show(f"case {seed}:{at.value} ended its process with {process.exitcode}")
                     continue
                 tally.programs += programs
                 tally.cases += cases
@@ -97,7 +94,7 @@ def fuzz(options: argparse.Namespace, seed: int, tally: Tally, show: Callable[[s
                     show(found)
                 yield
     finally:
-        for process in workers.values():
+        for process, _ in workers.values():
             process.terminate()
             process.join()
 
