@@ -91,7 +91,7 @@ def name_of(kind: Any) -> str:
 
 
 def address_of(reference: Any) -> int:
-    """The address of a pointer or of a reference to a struct. Not a kernel function."""
+    """The address of a pointer or of a reference to a struct."""
     return cast("int", reference.address if isinstance(reference, Ptr) else reference._kernel_address)
 
 
