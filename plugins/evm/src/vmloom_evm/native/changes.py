@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,6 +68,20 @@ def decode_changes(data: bytes, state: NativeState) -> Iterator[StateChange]:
             old = former if epoch == begun else 0
             if old != now:
                 yield StateChange(address, "storage", slot, old, now)
+    for address, found in fields.items():
+        if layout.EPOCH in found and found[layout.EPOCH][1] == 0:
+            yield from _unseen_changes(address, words.get(address, {}), state)
+
+
+def _unseen_changes(address: bytes, seen: Container[int], state: NativeState) -> Iterator[StateChange]:
+    """Words that went with an account's storage without ever having been loaded."""
+    if state.source is not None:
+        known = state.known_slots(address)
+        for slot in sorted(state.load_slots(address)):
+            if slot not in seen and slot not in known:
+                word = state.source.get_storage(address, slot)
+                if word:
+                    yield StateChange(address, "storage", slot, word, 0)
 
 
 def cleared_accounts(data: bytes) -> set[bytes]:

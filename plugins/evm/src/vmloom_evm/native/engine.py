@@ -6,8 +6,7 @@ what the run has changed is written back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import count
 from threading import Lock, local
 from typing import Final
@@ -26,11 +25,12 @@ from ..trace.hooks import Tracer
 from ..transaction.outcome import ALL_CHECKS, Checks, TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from . import layout
+from .arena import STACK_SPACING
 from .build import BINDINGS, Interpreter
 from .machine import Build
 from .packing import DoesNotFit
 from .session import Session
-from .state import IN_USE, NativeState
+from .state import FRAMES, IN_USE, NativeState
 
 _RUNS: Final = count()
 GAS_BITS: Final = 63
@@ -77,15 +77,18 @@ class NativeEngine:
         if context.depth or context.gas_limit >> GAS_BITS:
             self._lend_marks(state)
             return REFERENCE.execute(specification, state, code, context, tracers=tracers, host=host)
-        if isinstance(state, NativeState):
-            session = state.session
-            if tracers or session is None or session.specification is not specification or session.host is not host:
-                session = self._session(specification, state, tracers, host)
-            return session.call(state, code, context)
-        with self._bridged(state) as native:
+        try:
+            if isinstance(state, NativeState):
+                session = state.session
+                if tracers or session is None or session.specification is not specification or session.host is not host:
+                    session = self._session(specification, state, tracers, host)
+                return session.call(state, code, context)
+            native = self._bridge(state)
             result = self._session(specification, native, tracers, host).call(native, code, context)
-            object.__setattr__(result, "state_changes", write_back(native, state))
+            object.__setattr__(result, "state_changes", self._write_back(native, state))
             return result
+        except DoesNotFit:
+            return REFERENCE.execute(specification, state, code, context, tracers=tracers, host=host)
 
     def transact(
         self,
@@ -175,10 +178,10 @@ class NativeEngine:
         try:
             if isinstance(state, NativeState):
                 return self._session(specification, state, tracers, host).send(state, block, message, sender, mode)
-            with self._bridged(state) as native:
-                result = self._session(specification, native, tracers, host).send(native, block, message, sender, mode)
-                write_back(native, state)
-                return result
+            native = self._bridge(state)
+            result = self._session(specification, native, tracers, host).send(native, block, message, sender, mode)
+            self._write_back(native, state)
+            return result
         except DoesNotFit:
             return REFERENCE.send(
                 specification,
@@ -205,19 +208,23 @@ class NativeEngine:
         if isinstance(state, NativeState):
             session = self._session(specification, state, tracers, host)
             return session.transact(state, block, transactions, senders, checks, gas, blob_gas)
-        with self._bridged(state) as native:
-            session = self._session(specification, native, tracers, host)
-            results = session.transact(native, block, transactions, senders, checks, gas, blob_gas)
-            for result in results:
-                if not isinstance(result, TransactionRefused):
-                    assert result.state_changes is not None  # read now: its rows are somebody else's after this run
-            write_back(native, state)
-            return results
+        native = self._bridge(state)
+        session = self._session(specification, native, tracers, host)
+        results = session.transact(native, block, transactions, senders, checks, gas, blob_gas)
+        ran = [result for result in results if not isinstance(result, TransactionRefused)]
+        for result in ran:
+            assert result.state_changes is not None  # read now: its rows are somebody else's after this run
+        if ran:
+            self._write_back(native, state)
+        return results
 
     # What a run needs
 
     def interpreter(self, specification: Specification, *, traced: bool) -> Interpreter:
-        """The interpreter of `specification`; made once."""
+        """The interpreter of `specification`; made once. Raises `DoesNotFit` for limits beyond those of the arenas."""
+        rules = specification.rules
+        if rules.stack_limit >= STACK_SPACING or rules.call_depth_limit > FRAMES - 2:
+            raise DoesNotFit
         key = (id(specification), traced)
         found = self._interpreters.get(key)
         if found is None:
@@ -244,14 +251,6 @@ class NativeEngine:
             session = Session(state, self.interpreter(specification, traced=bool(tracers)), host, tracers)
         return session
 
-    @contextmanager
-    def _bridged(self, state: StateAccess) -> Iterator[NativeState]:
-        """A native state to run on in place of `state`."""
-        native = self._borrow(state)
-        yield native
-        self._spare.last = number = next(_RUNS)
-        state.mark(NATIVE_RUN, number)
-
     def _lend_marks(self, state: StateAccess) -> None:
         """Let a call inside a transaction find what a run of this engine has left of it."""
         if isinstance(state, NativeState):
@@ -260,7 +259,7 @@ class NativeEngine:
             self._spare.last = None
             self._spare.state.give_marks(state)
 
-    def _borrow(self, state: StateAccess) -> NativeState:
+    def _bridge(self, state: StateAccess) -> NativeState:
         """This thread's native state for runs on other states, empty and with `state` behind it."""
         native: NativeState | None = getattr(self._spare, "state", None)
         if native is None or native.in_use.locked():
@@ -271,17 +270,18 @@ class NativeEngine:
             native.rebind(state)
         return native
 
-
-def write_back(native: NativeState, state: StateAccess) -> tuple[StateChange, ...]:
-    """Do to `state` what the run on `native` has done: a transaction of its own. Returns the changes there."""
-    begun = state.snapshot()
-    try:
-        state.begin_transaction()
-        changes, cleared = native.changes_and_cleared(0)
-        native.write_to(state, changes, cleared)
-        for event in native.events:
-            state.emit(event)
-        return tuple(state.changes_since(begun))
-    except BaseException:
-        state.revert(begun)
-        raise
+    def _write_back(self, native: NativeState, state: StateAccess) -> tuple[StateChange, ...]:
+        """Do to `state` what the run on `native` has done: a transaction of its own. Returns the changes there."""
+        begun = state.snapshot()
+        try:
+            state.begin_transaction()
+            self._spare.last = number = next(_RUNS)
+            state.mark(NATIVE_RUN, number)
+            changes, cleared = native.changes_and_cleared(0)
+            native.write_to(state, changes, cleared)
+            for event in native.events:
+                state.emit(event)
+            return tuple(state.changes_since(begun))
+        except BaseException:
+            state.revert(begun)
+            raise

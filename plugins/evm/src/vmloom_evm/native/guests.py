@@ -29,23 +29,16 @@ _libraries: Final[dict[PrecompileKernel, Library]] = {}
 
 
 def install_precompiles(memory: NativeMemory, specification: Specification) -> None:
-    """Let native code find the precompiles of `specification`."""
+    """Let native code find the precompiles of `specification`. All are guests until they are called: see `_install`."""
     size = size_of(layout.Precompile)
     items = sorted(specification.precompiles.items())
     table = memory.allot("precompiles", size * max(1, len(items)))
     near = memory.pages["near_precompiles"].address
     ctypes.memset(near, 0, NEAR_PRECOMPILES)
     far = 0
-    for number, (address, precompile) in enumerate(items):
+    for number, (address, _) in enumerate(items):
         row: Any = refer(layout.Precompile, table.address + size * number)
         row.address = address
-        kernel = precompile.kernel
-        if kernel is not None:
-            library = kernel_library(kernel, precompile.name)
-            row.gas = library.address("gas")
-            row.room = library.address("room")
-            row.run = library.address("run")
-            row.is_kernel = 1
         if address < NEAR_PRECOMPILES:
             ctypes.c_uint8.from_address(near + address).value = number + 1
         else:
@@ -53,6 +46,20 @@ def install_precompiles(memory: NativeMemory, specification: Specification) -> N
     memory.set("precompiles", table.address)
     memory.set("precompile_count", len(items))
     memory.set("far_precompiles", far)
+
+
+def _install(memory: NativeMemory, number: int, kernel: PrecompileKernel, name: str) -> None:
+    """Let native code run a precompile by its kernel from now on.
+
+    Not before the first call, for few programs call more than a few precompiles, and each has to be loaded, or even
+    compiled.
+    """
+    library = kernel_library(kernel, name)
+    row: Any = refer(layout.Precompile, memory.get("precompiles") + size_of(layout.Precompile) * number)
+    row.gas = library.address("gas")
+    row.room = library.address("room")
+    row.run = library.address("run")
+    row.is_kernel = 1
 
 
 def kernel_library(kernel: PrecompileKernel, name: str) -> Library:
@@ -87,11 +94,17 @@ class Guests:
         self.session = session
 
     def meet(self, state: NativeState) -> None:
-        """Run the guest of the current frame, and close the frame as it ended."""
+        """Run the guest of the current frame, and close the frame as it ended; or leave both to native code."""
         frame: Any = refer(layout.Frame, state.memory.get("frame"))
         guest = frame.guest
         if guest:
-            self._precompile(state, frame, sorted(self.session.specification.precompiles.items())[guest - 1][1])
+            precompile = sorted(self.session.specification.precompiles.items())[guest - 1][1]
+            kernel = precompile.kernel
+            if kernel is not None:
+                _install(state.memory, guest - 1, kernel, precompile.name)
+                frame.kind = layout.KERNEL_PRECOMPILE
+            else:
+                self._precompile(state, frame, precompile)
         else:
             self._foreign(state, frame)
 

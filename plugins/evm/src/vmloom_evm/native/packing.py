@@ -63,7 +63,7 @@ def pack_block(block: BlockContext, proof_of_stake: bool) -> bytes:
 
 
 class DoesNotFit(Exception):
-    """A field is beyond what native code can hold; the reference engine refuses it, or takes it."""
+    """A field or a limit is beyond what native code can hold; the reference engine refuses it, or takes it."""
 
 
 def pack_transaction(

@@ -52,6 +52,7 @@ class Session:
         self.is_traced = bool(tracers)
         self.memory = memory = state.memory
         self.block: BlockContext | None = None
+        self._last_epoch = 0
         install_precompiles(memory, self.specification)
         memory.set("interpret", interpreter.interpret)
         state.meet_guest = Guests(self).meet
@@ -99,7 +100,10 @@ class Session:
             raise
         finally:
             state.in_use.release()
-        return late(LateExecutionResult, CallReading(blob, state, context.gas_limit))
+        result = late(LateExecutionResult, CallReading(blob, state, context.gas_limit))
+        if state.source is not None:
+            self._read_clearings(state, [result])
+        return result
 
     # Transactions
 
@@ -115,12 +119,15 @@ class Session:
     ) -> list[TransactionResult | TransactionRefused]:
         """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
         readings = self._perform_all(state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas)
-        return [
+        results: list[TransactionResult | TransactionRefused] = [
             late(LateTransactionResult, reading)
             if reading.refusal() == ACCEPTED
             else self._refused(reading, block, sender)
             for reading, sender in zip(readings, senders, strict=True)
         ]
+        if state.source is not None:
+            self._read_clearings(state, [result for result in results if not isinstance(result, TransactionRefused)])
+        return results
 
     def send(
         self, state: NativeState, block: BlockContext, message: Transaction, sender: bytes, mode: int
@@ -190,6 +197,12 @@ class Session:
 
     # What they have in common
 
+    def _read_clearings(self, state: NativeState, results: Sequence[ExecutionResult | TransactionResult]) -> None:
+        """Read the changes now if storage was cleared: what went unseen with it is in the source, for the moment."""
+        if self.memory.get("last_epoch") != self._last_epoch:
+            for result in results:
+                assert result.state_changes is not None
+
     def _begin(self, state: NativeState, block: BlockContext) -> int:
         """Make the state this run's alone. Returns where it goes back to if anything is raised."""
         if not state.in_use.acquire(False):
@@ -201,6 +214,8 @@ class Session:
                 self.block = block
             if state.knows_block_hashes:
                 state.forget_block_hashes()
+            if state.source is not None:
+                self._last_epoch = self.memory.get("last_epoch")
             return state.snapshot()
         except BaseException:
             state.in_use.release()

@@ -652,14 +652,23 @@ class NativeState(StateAccess):
 
     def _rows_of(self, address: bytes) -> Iterator[tuple[int, int, bool]]:
         """(slot, word, loaded) of each slot of the account that is in the table."""
-        self.call("fetch_account", _number(address))
-        account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
-        epoch, row, slots = account.epoch, account.first_slot, self.memory.get("slots")
-        while row:
-            slot = refer(layout.Slot, slots + size_of(layout.Slot) * row)
+        epoch, slots = self._slots_of(address)
+        for slot in slots:
             stands = slot.epoch == epoch
             yield slot.key, slot.word if stands else 0, stands or epoch != 0
-            row = slot.following
+
+    def _slots_of(self, address: bytes) -> tuple[int, Iterator[layout.Slot]]:
+        """Epoch of the account, and its rows in the table of slots."""
+        self.call("fetch_account", _number(address))
+        account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
+
+        def walk(row: int, slots: int) -> Iterator[layout.Slot]:
+            while row:
+                slot = refer(layout.Slot, slots + size_of(layout.Slot) * row)
+                yield slot
+                row = slot.following
+
+        return account.epoch, walk(account.first_slot, self.memory.get("slots"))
 
     def has_storage(self, address: bytes) -> bool:
         """See `StateAccess.has_storage`."""
@@ -671,6 +680,10 @@ class NativeState(StateAccess):
         if not known:
             return self.source.has_storage(address)
         return any(slot not in known for slot in self.load_slots(address))
+
+    def known_slots(self, address: bytes) -> set[int]:
+        """The account's slots that need not be loaded any more."""
+        return {slot.key for slot in self._slots_of(address)[1] if slot.epoch != layout.NO_EPOCH}
 
     def _epoch(self, address: bytes) -> int:
         self.call("fetch_account", _number(address))
