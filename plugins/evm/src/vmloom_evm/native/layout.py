@@ -453,6 +453,7 @@ class Run:
     begun_journal: u64
     begun_words: u64
     begun_return_size: u64
+    begun_refund: i64
     resumed: u64
     """Whether the next instruction has been shown to the tracers before."""
     watched: u64

@@ -72,6 +72,7 @@ def speaking(m: NativeMachine) -> TransactionMachine:
 def begin_op(frame: Frame) -> None:
     """Note where things stand before an instruction that may have a need."""
     begin_instruction(frame.run, frame.memory_words)
+    frame.run.begun_refund = frame.refund
 
 
 @outline
@@ -98,6 +99,7 @@ def take_back(run: Run, frame: Frame) -> None:
     """Undo what the instruction has done."""
     undo(run, run.begun_journal)
     frame.memory_words = run.begun_words
+    frame.refund = run.begun_refund
     run.return_size = run.begun_return_size
 
 

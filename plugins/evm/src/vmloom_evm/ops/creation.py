@@ -45,9 +45,9 @@ def selfdestruct(m: Machine, to: u256) -> None:
     beneficiary = u160(to)
     balance = m.balance(m.address)
     charge_beneficiary(m, beneficiary, balance)
-    transfer(m, m.address, beneficiary, balance)
-    if not m.was_destroyed(m.address):  # after all that may need room: what is taken back keeps its refund
+    if not m.was_destroyed(m.address):
         m.refund += m.rules.selfdestruct_refund
+    transfer(m, m.address, beneficiary, balance)
     if not m.rules.selfdestruct_only_created or m.was_created(m.address):
         m.burn_balance(m.address)
         m.destroy(m.address)
