@@ -228,7 +228,7 @@ ROOMS: Final = {
 }
 FORGOTTEN: Final = (
     *("journal_count", "log_count", "log_bytes_count", "marked_count", "last_account", "last_slot"),
-    *("answered", "ripemd_stamp"),
+    *("answered", "ripemd_stamp", "precompiles_stamp"),
 )
 """Fields that mean nothing once there are no rows; stamps begin anew."""
 EMPTY_HASH: Final = 0xC5D2460186F7233C927E7DB2DCC703C0E500B653CA82273B7BFAD8045D85A470
