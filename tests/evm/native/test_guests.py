@@ -89,6 +89,10 @@ def all_alike(found: list[Any]) -> Any:
     return found[0]
 
 
+def does_nothing(context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+    return DONE
+
+
 def writes(context: ExecutionContext, state: StateAccess) -> ExecutionResult:
     state.set_record(context.address, b"key", b"written")
     state.set_storage(context.address, 1, 2)
@@ -114,7 +118,7 @@ def test_record_of_another_vm_is_undone_where_it_fails() -> None:
 def test_what_was_warm_in_a_frame_that_reverted_is_cold_after_a_second_call_of_another_vm() -> None:
     program = pop(call(INNER)) + pop(call(FOREIGN)) + gas + pop(balance(COLD)) + gas + sub(swap(1)) + ret_top()
     inner = pop(balance(COLD)) + pop(call(FOREIGN)) + revert(0, 0)
-    found = all_alike(outcomes(program, lambda context, state: DONE, inner))
+    found = all_alike(outcomes(program, does_nothing, inner))
     assert int.from_bytes(found[3], "big") > 2_600
 
 
