@@ -186,6 +186,7 @@ def work_off(job: dict[str, Any]) -> None:
         measure(row.make(row.quick), sides, rounds=0, budget=FOREVER)
     for index in job["rows"]:
         row = ROWS[index]
+        measure(row.make(row.quick), sides, rounds=0, budget=FOREVER)  # nor that of the precompiles that it calls
         work = row.make(row.quick if job["quick"] else row.count)
         wanted = [side for side in sides if side.name not in job["done"].get(str(index), [])]
         found = measure(work, wanted, rounds=job["rounds"], budget=job["budget"])
