@@ -71,8 +71,8 @@ def speaking(m: NativeMachine) -> TransactionMachine:
 
 def begin_op(frame: Frame) -> None:
     """Note where things stand before an instruction that may have a need."""
+    frame.run.begun_refund = frame.refund  # first, since what follows may itself have a need
     begin_instruction(frame.run, frame.memory_words)
-    frame.run.begun_refund = frame.refund
 
 
 @outline
