@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 from vmloom.kernel import U64_MAX, fill, local, start, u8, u16, view
-from vmloom.precompile import FAILED, PrecompileFailure, PrecompileKernel, PurePrecompile, usual_room
+from vmloom.kernel.room import usual_room
+from vmloom.precompile import FAILED, PrecompileFailure, PrecompileKernel, PurePrecompile
 from vmloom_native.testing import Compiled
 from vmloom_precompiles_classic.bn254.precompiles import Bn254Add, Bn254Mul, Bn254Pairing, Bn254Prices
 from vmloom_precompiles_classic.kernels import field256, recover, secp256k1

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from vmloom.kernel import fill, local, start, u8, view
-from vmloom.precompile import FAILED, PrecompileFailure, PrecompileKernel, PurePrecompile, usual_room
+from vmloom.kernel.room import usual_room
+from vmloom.precompile import FAILED, PrecompileFailure, PrecompileKernel, PurePrecompile
 from vmloom_native.llvm import processor_features
 from vmloom_native.testing import Compiled
 from vmloom_precompiles_classic.kernels import blake2f, identity, ripemd160, sha256

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .context import ExecutionContext
-from .kernel import U64_MAX, Ptr, u8, u64
+from .kernel import U64_MAX, u8, u64
 from .result import ExecutionResult, ExecutionState
 
 if TYPE_CHECKING:
+    from .kernel import Ptr
     from .state import StateAccess
 
 FAILED: Final = U64_MAX
@@ -19,11 +20,6 @@ FAILED: Final = U64_MAX
 
 OUTPUT_ROOM: Final = 256
 """Kernels without a `room` may write this many bytes of output, or as many as the input has if that is more."""
-
-
-def usual_room(input: Ptr[u8], size: u64) -> u64:  # noqa: ARG001 (others look at the input)
-    """The room of kernels that do not have a `room` of their own."""
-    return max(size, OUTPUT_ROOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +48,9 @@ class PrecompileKernel:
 
     Input and output do not overlap.
     """
-    room: Callable[[Ptr[u8], u64], u64] = usual_room
+    room: Callable[[Ptr[u8], u64], u64] | None = None
     """`room(input, size)`: how many bytes `run` may write to at `output`, the output and whatever it needs meanwhile.
+    None is `kernel.room.usual_room`.
 
     It is called once the caller has paid. `FAILED` says that the call fails; then `run` is not called.
     """

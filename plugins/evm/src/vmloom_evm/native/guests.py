@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vmloom import ExecutionContext, ExecutionState
 from vmloom.errors import UnknownVm
 from vmloom.kernel.memory import size_of
+from vmloom.kernel.room import usual_room
 from vmloom.precompile import Precompile, PrecompileKernel
 
 from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, REVERT, SUCCESS
@@ -69,7 +70,8 @@ def kernel_library(kernel: PrecompileKernel, name: str) -> Library:
         from vmloom_native.build import compiled, kernel_digest
         from vmloom_native.llvm import present_features
 
-        functions: dict[str, Callable[..., Any]] = {"gas": kernel.gas, "room": kernel.room, "run": kernel.run}
+        room = kernel.room or usual_room
+        functions: dict[str, Callable[..., Any]] = {"gas": kernel.gas, "room": room, "run": kernel.run}
 
         def make() -> str:
             from vmloom_native.program import Program
