@@ -89,11 +89,12 @@ def kernel_digest(*functions: Callable[..., Any]) -> bytes:
     Raises `ModuleNotFoundError` if one of the modules has no source file.
     """
     modules: dict[str, None] = {}
-    open_ = {function.__module__: None for function in functions}
+    first = {function.__module__: None for function in functions}
+    open_ = dict(first)
     constants = hashlib.sha256()
     while open_:
         name = open_.popitem()[0]
-        if name in modules or _is_known(name):
+        if name in modules or (name not in first and _is_known(name)):
             continue
         modules[name] = None
         if getattr(sys.modules.get(name), "__spec__", None) is None:
