@@ -113,6 +113,7 @@ def kernel(): return called()
 """
 CALLED = """
 from made_up_kernels.other import NUMBER
+OTHERS = (object(), len)  # what is no constant to a kernel is no part of its key either
 def called(): return NUMBER
 """
 

@@ -104,7 +104,7 @@ def kernel_digest(*functions: Callable[..., Any]) -> bytes:
                 open_[value.__name__] = None
             elif isinstance(value, (FunctionType, type)):
                 open_[value.__module__] = None
-            elif isinstance(value, (int, tuple)):
+            elif isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(it, int) for it in value)):
                 constants.update(f"{name} {key} {value!r} ".encode())
     return source_digest(*sorted(modules)) + constants.digest()
 
