@@ -27,9 +27,21 @@ from .journal import (
     undo,
     warm_slot_of,
 )
-from .layout import EXISTS, HOST, JOURNAL_HEADROOM, LOG, NEED_LOG_BYTES, NEED_LOG_ROOM, NEED_MARKED_ROOM, TRANSIENT, Run
+from .layout import (
+    EXISTS,
+    FLAGS,
+    HOST,
+    JOURNAL_HEADROOM,
+    LOG,
+    NEED_LOG_BYTES,
+    NEED_LOG_ROOM,
+    NEED_MARKED_ROOM,
+    SLOT,
+    TRANSIENT,
+    Run,
+)
 from .machine import hash_bytes
-from .outcome import put_changes
+from .outcome import put_changes, put_read
 from .table import (
     find_account,
     find_transient,
@@ -166,6 +178,18 @@ def collect_changes(run: Run) -> None:
     run.outcome_size = put_changes(run, 0)
 
 
+def collect_reads(run: Run) -> None:
+    """Accounts and slots that the last run has looked at are in `run.outcome`, each as a change."""
+    end = u64(0)
+    for row in range(1, run.account_count):
+        if run.accounts[row].read_stamp >= run.first_stamp:
+            end = put_read(run, end, FLAGS, row, 0)
+    for row in range(1, run.slot_count):
+        if run.slots[row].read_stamp >= run.first_stamp:
+            end = put_read(run, end, SLOT, run.slots[row].account, run.slots[row].key)
+    run.outcome_size = end
+
+
 def mark_account(run: Run) -> None:
     """Address, mark -> the account bears the mark."""
     row = locate_account(run, u160(run.scratch[0]))
@@ -203,6 +227,7 @@ FUNCTIONS: Final[tuple[Callable[..., Any], ...]] = (
     undo_to,
     start_transaction,
     collect_changes,
+    collect_reads,
     mark_account,
     mark_slot,
     move_memory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,25 @@ assert size_of(layout.Change) == CHANGE.size
 assert size_of(layout.Log) == LOG.size
 
 EVM_NAME: Final = "evm"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSet:
+    """What a run has looked at: accounts by address, slots by address and number. What was undone counts, too."""
+
+    accounts: frozenset[bytes]
+    slots: frozenset[tuple[bytes, int]]
+
+
+def decode_reads(data: bytes) -> ReadSet:
+    """The reads in an array of `layout.Change`."""
+    accounts, slots = set(), set()
+    for kind, _, _, address, key, _, _ in CHANGE.iter_unpack(data):
+        if kind == layout.SLOT:
+            slots.add((address[:20][::-1], int.from_bytes(key, "little")))
+        else:
+            accounts.add(address[:20][::-1])
+    return ReadSet(frozenset(accounts), frozenset(slots))
 
 
 class Names:

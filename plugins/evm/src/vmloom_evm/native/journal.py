@@ -207,6 +207,4 @@ def begin_transaction(run: Run) -> None:
     run.log_count = 0
     run.log_bytes_count = 0
     run.marked_count = 0
-    run.last_account = 0  # whose next access is to be noted again
-    run.last_slot = 0
     clear_transients(run)

@@ -134,7 +134,7 @@ class Account:
     first_slot: u64
     """Row of the slot that was added last, from which `Slot.following` leads to the others."""
     read_stamp: u64
-    """The transaction that has looked at it last, be it undone since."""
+    """The transaction that has looked at it last, be it undone since; Python's looks do not count."""
 
 
 @struct
@@ -152,7 +152,7 @@ class Slot:
     """The transaction that has accessed it."""
     original_stamp: u64
     read_stamp: u64
-    """The transaction that has looked at it last, be it undone since."""
+    """The transaction that has looked at it last, be it undone since; Python's looks do not count."""
 
 
 @struct
@@ -429,6 +429,8 @@ class Run:
     """Number of the transaction."""
     first_stamp: u64
     """That of the first one of the batch."""
+    reading_stamp: u64
+    """That which rows get that are looked at; 0 while nothing runs."""
     precompiles_stamp: u64
     """The transaction in which precompiles are warm from the beginning."""
     countdown: u64

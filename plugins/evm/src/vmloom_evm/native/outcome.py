@@ -158,3 +158,12 @@ def start_change(run: Run, change: Change, kind: u64, row: u64) -> None:
     change.account_epoch = run.accounts[row].epoch
     change.address = run.accounts[row].address
     change.key = 0
+
+
+def put_read(run: Run, begin: u64, kind: u64, row: u64, key: u256) -> u64:
+    """Note that an account, or a slot of it, was looked at. Returns where what follows begins."""
+    reserve_outcome(run, begin + CHANGE_SIZE)
+    change = pointer(Change, address_of(run.outcome) + begin)[0]
+    start_change(run, change, kind, row)
+    change.key = key
+    return begin + CHANGE_SIZE

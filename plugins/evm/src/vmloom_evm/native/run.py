@@ -188,6 +188,7 @@ def perform(run: Run) -> u64:
     stopped = step(run, root, attempt(end_run, root))
     if stopped == 0:
         run.phase = BEGINNING
+        run.reading_stamp = 0
     return stopped
 
 
@@ -227,6 +228,9 @@ def begin_run(root: Frame) -> None:
     run = root.run
     tx = run.transaction
     tx.refusal = 0
+    run.reading_stamp = run.stamp + 1
+    run.last_account = 0  # so that the next look at it is noted
+    run.last_slot = 0
     tx.sender = address_in(tx.given_sender)
     tx.to = address_in(tx.given_to)
     begin_op(root)  # what makes the root may have a need, too, and must not undo what was before the run

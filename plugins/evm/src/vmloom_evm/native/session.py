@@ -233,4 +233,5 @@ class Session:
 
     def _take_back(self, state: NativeState, checkpoint: int) -> None:
         self.memory.set("phase", layout.BEGINNING)
+        self.memory.set("reading_stamp", 0)
         state.revert(checkpoint)

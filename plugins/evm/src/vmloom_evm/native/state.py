@@ -25,7 +25,7 @@ from ..marks import CREATED, DESTROYED, TOUCHED, WARM_ACCOUNTS, WARM_SLOTS
 from . import layout
 from .arena import STACK_SPACING
 from .build import state_library
-from .changes import Names, cleared_accounts, decode_changes, decode_events
+from .changes import Names, ReadSet, cleared_accounts, decode_changes, decode_events, decode_reads
 from .pages import Pages, forbid, refer
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class NativeMemory:
         for name in FORGOTTEN:
             self.set(name, 0)
         self.set("stamp", 1)
+        self.set("first_stamp", layout.NO_EPOCH)
         empty = refer(layout.Code, self.pages["codes"].address)
         empty.data = Ptr(u8, self.pages["nothing"].address)
         empty.jump_destinations = Ptr(u8, self.pages["nothing"].address)
@@ -541,6 +542,15 @@ class NativeState(StateAccess):
         begun = min((position for place, position in self._notes if place >= checkpoint), default=self._noted)
         records = [change for change in super().changes_since(begun) if change.field == "record"]
         return [*decode_changes(data, self), *records], cleared_accounts(data)
+
+    def read_set(self) -> ReadSet:
+        """What the last call, transaction or batch that ran natively on this state has looked at.
+
+        What it has written is in the state changes of its results. Reads of this state from Python do not count.
+        """
+        self.memory.set("outcome_size", 0)
+        self.call("collect_reads")
+        return decode_reads(ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size")))
 
     # Marks of the transaction, which Python's VMs keep in dicts and native code in rows
 

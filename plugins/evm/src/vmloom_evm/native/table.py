@@ -64,7 +64,8 @@ def search_account(run: Run, address: u160) -> u64:
     while row != 0:
         if run.accounts[row].address == address:
             run.last_account = row
-            run.accounts[row].read_stamp = run.stamp
+            if run.reading_stamp != 0:
+                run.accounts[row].read_stamp = run.reading_stamp
             return row
         position = (position + 1) & run.account_mask
         row = u64(run.account_index[position])
@@ -84,7 +85,7 @@ def add_account(run: Run, address: u160, position: u64) -> u64:
     account.address = address
     if run.is_complete != 0:
         account.flags = KNOWN + COMPLETE
-    account.read_stamp = run.stamp
+    account.read_stamp = run.reading_stamp
     run.last_account = row
     return row
 
@@ -152,7 +153,8 @@ def search_slot(run: Run, account: u64, key: u256) -> u64:
         slot = run.slots[row]
         if slot.key == key and slot.account == account:
             run.last_slot = row
-            slot.read_stamp = run.stamp
+            if run.reading_stamp != 0:
+                slot.read_stamp = run.reading_stamp
             return row
         position = (position + 1) & run.slot_mask
         row = u64(run.slot_index[position])
@@ -169,7 +171,7 @@ def add_slot(run: Run, account: u64, key: u256, position: u64) -> u64:
     run.slot_index[position] = u32(row)
     slot = run.slots[row]
     fill_slot(slot, account, key, NO_EPOCH)
-    slot.read_stamp = run.stamp
+    slot.read_stamp = run.reading_stamp
     slot.following = u32(run.accounts[account].first_slot)
     run.accounts[account].first_slot = row
     run.last_slot = row
