@@ -174,7 +174,7 @@ WINDOW: Final = 5
 """Bits of the exponent that are multiplied by at once."""
 ENTRIES: Final = 1 << (WINDOW - 1)
 SMALL: Final = 4
-"""Words of the smallest modulus: smaller ones get zeros, since for this size there is faster code."""
+"""Words for which there is faster code, as for 1: odd moduli in between get zeros."""
 ARRAYS: Final = ENTRIES + 10
 """Arrays of the modulus's size that `Room` has."""
 SPARE: Final = 4
@@ -364,10 +364,24 @@ def reduce_small(t: u512, modulus: u256, negated_inverse: u64) -> u256:
     return u256(total - modulus) if total >= modulus else u256(total)
 
 
+@inline
+def multiply_words(x: u64, y: u64, modulus: u64, negated_inverse: u64) -> u64:
+    """The product of one word each."""
+    t = u128(x) * y
+    if negated_inverse == 0:
+        return u64(t)
+    multiple = u64(u64(t) * negated_inverse)
+    # The low words of the two products add up to 0, and so they carry, unless both are 0.
+    total = u128(u64(t >> 64)) + u64(u128(multiple) * modulus >> 64) + u64(u64(t) != 0)
+    return u64(total - modulus) if total >= modulus else u64(total)
+
+
 @outline
 def multiply_by(x: Ptr[u64], y: Ptr[u64], ring: Ring) -> None:
     """x = x * y."""
-    if ring.negated_inverse == 0:
+    if ring.size == 1:
+        x[0] = multiply_words(x[0], y[0], ring.modulus[0], ring.negated_inverse)
+    elif ring.negated_inverse == 0:
         multiply_low(ring.product, x, y, ring.size)
         copy_words(x, ring.product, ring.size)
     elif ring.size == SMALL:
@@ -381,7 +395,12 @@ def multiply_by(x: Ptr[u64], y: Ptr[u64], ring: Ring) -> None:
 @outline
 def square_times(x: Ptr[u64], times: u64, ring: Ring) -> None:
     """x = x ** (2 ** times)."""
-    if ring.negated_inverse == 0:
+    if ring.size == 1:
+        word = x[0]
+        for _ in range(times):
+            word = multiply_words(word, word, ring.modulus[0], ring.negated_inverse)
+        x[0] = word
+    elif ring.negated_inverse == 0:
         for _ in range(times):
             multiply_low(ring.product, x, x, ring.size)
             copy_words(x, ring.product, ring.size)
@@ -467,7 +486,7 @@ def power_modulo_odd(room: Room, size: u64, exponent: Exponent) -> None:
     """Set `room.first` to the power modulo `room.odd`, which has `size` words and is not 1."""
     ring = local(Ring, 1)[0]
     ring.modulus = room.odd
-    ring.size = max(size, SMALL)
+    ring.size = max(size, SMALL) if size > 1 else u64(1)
     ring.negated_inverse = u64(0 - inverse_of_word(room.odd[0]))
     ring.product = room.product
 
