@@ -170,9 +170,13 @@ def _account(account: Account) -> str:
 
 
 def _listing(code: bytes) -> list[str]:
+    """The code and its instructions, without the padding that keeps them where they were."""
     if not code:
         return []
-    return [f"    0x{code.hex()}", *(f"    {line}" for line in str(raw(code)).splitlines())]
+    lines = str(raw(code)).splitlines()
+    pairs = zip(lines, ["", *lines], strict=False)
+    shown = [line for line, before in pairs if "JUMPDEST" not in line or "JUMPDEST" not in before]
+    return [f"    0x{code.hex()}", *(f"    {line}" for line in shown)]
 
 
 def _fields(record: Any, *without: str) -> str:
