@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from vmloom.kernel import Halt, Ptr, pointer, u8, u64, u160
+from vmloom.kernel import Halt, Ptr, address_of, fill, pointer, u8, u32, u64, u160
 
 from .arena import add_code, rebase_memory
 from .journal import (
@@ -36,6 +36,7 @@ from .layout import (
     NEED_LOG_BYTES,
     NEED_LOG_ROOM,
     NEED_MARKED_ROOM,
+    NO_EPOCH,
     SLOT,
     TRANSIENT,
     Run,
@@ -178,6 +179,36 @@ def collect_changes(run: Run) -> None:
     run.outcome_size = put_changes(run, 0)
 
 
+def forget_rows(run: Run) -> None:
+    """There are no accounts and slots any more, and nothing to undo."""
+    forget_index(run.account_index, run.account_mask)
+    forget_index(run.slot_index, run.slot_mask)
+    forget_index(run.transient_index, run.transient_mask)
+    run.account_count = 1
+    run.slot_count = 1
+    run.transient_count = 1
+    run.journal_count = 0
+    run.log_count = 0
+    run.log_bytes_count = 0
+    run.marked_count = 0
+    run.last_account = 0
+    run.last_slot = 0
+    run.answered = 0
+    run.stamp += 1
+    run.first_stamp = NO_EPOCH
+
+
+def forget_codes(run: Run) -> None:
+    """There are no codes any more; no account may have one."""
+    forget_index(run.code_index, run.code_mask)
+    run.code_count = 1
+
+
+def forget_index(index: Ptr[u32], mask: u64) -> None:
+    """Empty an index."""
+    fill(pointer(u8, address_of(index)), 0, (mask + 1) * 4)
+
+
 def collect_reads(run: Run) -> None:
     """Accounts and slots that the last run has looked at are in `run.outcome`, each as a change."""
     end = u64(0)
@@ -226,6 +257,8 @@ FUNCTIONS: Final[tuple[Callable[..., Any], ...]] = (
     note_host,
     undo_to,
     start_transaction,
+    forget_rows,
+    forget_codes,
     collect_changes,
     collect_reads,
     mark_account,

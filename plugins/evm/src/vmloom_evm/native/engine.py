@@ -262,12 +262,8 @@ class NativeEngine:
     def _bridge(self, state: StateAccess) -> NativeState:
         """This thread's native state for runs on other states, empty and with `state` behind it."""
         native: NativeState | None = getattr(self._spare, "state", None)
-        if native is None or native.in_use.locked():
-            native = NativeState(source=state)
-            self._spare.state = native
-        else:
-            native.clear()
-            native.rebind(state)
+        if native is None or native.in_use.locked() or not native.reuse(state):
+            native = self._spare.state = NativeState(source=state)
         return native
 
     def _write_back(self, native: NativeState, state: StateAccess) -> tuple[StateChange, ...]:

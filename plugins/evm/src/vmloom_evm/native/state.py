@@ -82,7 +82,9 @@ class NativeMemory:
     def __init__(self, *, guarded: bool = False) -> None:
         self.guarded = guarded
         self.pages: dict[str, Pages] = {}
-        self.run = self.allot("run", size_of(layout.Run)).address
+        run = self.allot("run", size_of(layout.Run))
+        self.run = run.address
+        self._words = run.view().cast("Q")
         self.outcome_size = ctypes.c_uint64.from_address(self.field("outcome_size"))
         self.functions = state_library()
         self.rooms = {table.name: table.room for table in TABLES}
@@ -93,6 +95,7 @@ class NativeMemory:
         for secret in ("secret", "second_secret"):
             self.set(secret, int.from_bytes(os.urandom(8), "little") | 1)
         self.add_code_chunk(CODE_CHUNK)
+        self._place_empty_code()
         self.clear()
 
     def allot(self, name: str, size: int, alignment: int = 64) -> Pages:
@@ -104,35 +107,29 @@ class NativeMemory:
 
     def field(self, name: str) -> int:
         """Address of a field of the run."""
-        return self.run + int(fields_of(layout.Run)[name].offset)
+        return self.run + 8 * WORDS[name]
 
     def get(self, name: str) -> int:
         """A field of 64 bits."""
-        return ctypes.c_uint64.from_address(self.field(name)).value
+        return self._words[WORDS[name]]
 
     def set(self, name: str, value: int) -> None:
         """Set a field of 64 bits."""
-        ctypes.c_uint64.from_address(self.field(name)).value = value
+        self._words[WORDS[name]] = value
 
     # Tables and arenas
 
     def clear(self) -> None:
-        """Forget all rows: row 0 of each table is nobody's, and code 0 is no code."""
-        if self.chunks:
-            largest = max(self.chunks, key=lambda chunk: chunk.size)
-            self.chunks = [largest]
-            self.set("code_bytes", largest.address)
-            self.set("code_bytes_left", largest.size)
-        for table in TABLES:
-            if table.index:
-                pages = self.pages[f"{table.index}_index"]
-                ctypes.memset(pages.address, 0, pages.size)
-                self.set(f"{table.index}_count", 1)
-                ctypes.memset(self.pages[table.name].address, 0, table.row_size)
-        for name in FORGOTTEN:
-            self.set(name, 0)
-        self.set("stamp", 1)
-        self.set("first_stamp", layout.NO_EPOCH)
+        """Forget all rows but the first of each table, which is nobody's."""
+        self.functions["forget_rows"](self.run)
+        self.functions["forget_codes"](self.run)
+        largest = max(self.chunks, key=lambda chunk: chunk.size)
+        self.chunks = [largest]
+        self.set("code_bytes", largest.address)
+        self.set("code_bytes_left", largest.size)
+
+    def _place_empty_code(self) -> None:
+        """Code 0 is no code."""
         empty = refer(layout.Code, self.pages["codes"].address)
         empty.data = Ptr(u8, self.pages["nothing"].address)
         empty.jump_destinations = Ptr(u8, self.pages["nothing"].address)
@@ -227,11 +224,12 @@ ROOMS: Final = {
     "return_data": "return_room",
     "outcome": "outcome_room",
 }
-FORGOTTEN: Final = (
-    *("journal_count", "log_count", "log_bytes_count", "marked_count", "last_account", "last_slot"),
-    *("answered", "ripemd_stamp", "precompiles_stamp"),
-)
-"""Fields that mean nothing once there are no rows; stamps begin anew."""
+WORDS: Final = {name: field.offset // 8 for name, field in fields_of(layout.Run).items()}
+"""Where the fields of the run are, in words of 64 bits."""
+KEPT_CODES: Final = 1024
+KEPT_CODE_BYTES: Final = 1 << 23
+KEPT_ROOM: Final = 1 << 15
+"""Rows of a table, at most, in a state that is used again."""
 EMPTY_HASH: Final = 0xC5D2460186F7233C927E7DB2DCC703C0E500B653CA82273B7BFAD8045D85A470
 
 
@@ -286,6 +284,23 @@ class NativeState(StateAccess):
         self.memory.clear()
         self._code_rows = {b"": 0}
         self.names = Names()
+        self._forget_rows()
+
+    def reuse(self, source: StateAccess) -> bool:
+        """Forget all but codes, which say what they are, and load from `source`. False if it has grown too large."""
+        memory = self.memory
+        if max(memory.rooms["accounts"], memory.rooms["slots"], memory.rooms["outcome"] >> 8) > KEPT_ROOM:
+            return False
+        if memory.get("code_count") > KEPT_CODES or sum(chunk.size for chunk in memory.chunks) > KEPT_CODE_BYTES:
+            self.clear()
+        else:
+            self._functions["forget_rows"](self._run)
+            self._forget_rows()
+        self.rebind(source)
+        return True
+
+    def _forget_rows(self) -> None:
+        """Forget what Python keeps of accounts."""
         self._noted = 0
         self._notes.clear()
         self._records.clear()
@@ -343,31 +358,23 @@ class NativeState(StateAccess):
         address = self._needed_address()
         assert self.source is not None
         found = self.source.get_account(address)
-        row = refer(
-            layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.memory.get("needed_row")
-        )
-        flags = layout.KNOWN
         if found is None:
-            flags |= 0 if self.source.has_storage(address) else layout.COMPLETE
+            flags = layout.KNOWN | (0 if self.source.has_storage(address) else layout.COMPLETE)
+            packed = LOADED_ACCOUNT.pack(b"", 0, 0, flags, 0)
         else:
-            flags |= layout.EXISTS
-            row.nonce, row.balance = found.nonce, found.balance
-            row.vm = self.names.number_of(found.vm)
-            if found.code:
-                row.code = self.code_row(found.code)
-                row = refer(
-                    layout.Account,
-                    self.memory.get("accounts") + size_of(layout.Account) * self.memory.get("needed_row"),
-                )
-        row.flags = flags
+            flags = layout.KNOWN | layout.EXISTS
+            code, vm = self.code_row(found.code), self.names.number_of(found.vm)
+            packed = LOADED_ACCOUNT.pack(little(found.balance), found.nonce, code, flags, vm)
+        row = self.memory.get("accounts") + size_of(layout.Account) * self.memory.get("needed_row")
+        ctypes.memmove(row + BALANCE_OFFSET, packed, LOADED_ACCOUNT.size)
 
     def _load_slot(self) -> None:
         assert self.source is not None
         key = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
         word = self.source.get_storage(self._needed_address(), key)
-        slot = refer(layout.Slot, self.memory.get("slots") + size_of(layout.Slot) * self.memory.get("needed_row"))
-        slot.word = word
-        slot.epoch = 0
+        row = self.memory.get("slots") + size_of(layout.Slot) * self.memory.get("needed_row")
+        ctypes.memmove(row + WORD_OFFSET, little(word), 32)
+        ctypes.c_uint64.from_address(row + EPOCH_OFFSET).value = 0
 
     def _load_block_hash(self) -> None:
         number = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
@@ -760,7 +767,11 @@ MARKS: Final = (
 )
 IN_USE: Final = "a native state is used by one run at a time: another thread's, or the one that this call is made in"
 NOTHING_UNDONE: Final = (1 << 64) - 1
-ACCOUNT: Final = Struct("<24x32sQQQQ")
+ACCOUNT: Final = Struct("@24x32sQQQQ")
+LOADED_ACCOUNT: Final = Struct("@32sQQQQ")
+BALANCE_OFFSET: Final = fields_of(layout.Account)["balance"].offset
+WORD_OFFSET: Final = fields_of(layout.Slot)["word"].offset
+EPOCH_OFFSET: Final = fields_of(layout.Slot)["epoch"].offset
 _LOADERS: Final[dict[int, Callable[[NativeState], None]]] = {
     layout.NEED_ACCOUNT: NativeState._load_account,
     layout.NEED_SLOT: NativeState._load_slot,
