@@ -312,7 +312,7 @@ def test_command_line_says_what_takes_long(
     monkeypatch.setattr(build, "NOTICE_AFTER", 0.01)
     counted.seconds = 0.3
     result = run_as_command(counted, cache)
-    assert result.stderr == "vmloom: compiling a kernel (first use on this machine, a few seconds) ...\n"
+    assert result.stderr == "vmloom: compiling a kernel (first use here) ...\n"
     assert result.stdout == "data\n"
     another_process()
     assert run_as_command(counted, cache).stderr == ""

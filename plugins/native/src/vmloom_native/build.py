@@ -195,7 +195,7 @@ def _announced(subject: str) -> Iterator[None]:
     log = _log()
     if log is not None:
         log.info("compiling", subject=subject, reason="not in the object cache")
-    notice = _Notice(f"vmloom: compiling {subject} (first use on this machine, a few seconds) ...")
+    notice = _Notice(f"vmloom: compiling {subject} (first use here) ...")
     try:
         with notice:
             yield
