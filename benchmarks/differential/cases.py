@@ -152,8 +152,7 @@ class Author:
         rng = self.rng
         storage = {}
         for one in (*CONTRACTS, DELEGATED[0], SENDERS[1], CREATED[1]):
-            # What stood in words that nobody has loaded is not told, where a creation clears and then writes them.
-            if rng.random() < 0.6 and not (one == CREATED[1] and state.endswith("sourced")):
+            if rng.random() < 0.6:
                 words = (0, 1, 1, 2, WORD - 1, rng.getrandbits(256))
                 storage[one] = {rng.choice((0, 1, 2, WORD - 1)): rng.choice(words) for _ in range(3)}
         return storage

@@ -13,7 +13,7 @@ from vmloom import Account, MemoryState, StateAccess
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.engine import Engine
 from vmloom_evm.forks import FORKS
-from vmloom_evm.native import state as native_state
+from vmloom_evm.native import memory as native_memory
 from vmloom_evm.native.engine import NativeEngine
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.reference.engine import REFERENCE
@@ -46,17 +46,17 @@ def specification_of(fork: str) -> Specification:
 @contextmanager
 def little_room() -> Iterator[None]:
     """Let native states that are made meanwhile have tables and arenas that must grow at once."""
-    rooms = {table.name: table.room for table in native_state.TABLES}
-    sizes = native_state.FIRST_MEMORY, native_state.CODE_CHUNK
-    for table in native_state.TABLES:
+    rooms = {table.name: table.room for table in native_memory.TABLES}
+    sizes = native_memory.FIRST_MEMORY, native_memory.CODE_CHUNK
+    for table in native_memory.TABLES:
         table.room = FEW if table.row_size > 1 else LITTLE
-    native_state.FIRST_MEMORY = native_state.CODE_CHUNK = LITTLE  # type: ignore[misc]
+    native_memory.FIRST_MEMORY = native_memory.CODE_CHUNK = LITTLE  # type: ignore[misc]
     try:
         yield
     finally:
-        for table in native_state.TABLES:
+        for table in native_memory.TABLES:
             table.room = rooms[table.name]
-        native_state.FIRST_MEMORY, native_state.CODE_CHUNK = sizes  # type: ignore[misc]
+        native_memory.FIRST_MEMORY, native_memory.CODE_CHUNK = sizes  # type: ignore[misc]
 
 
 class States:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from vmloom.kernel import Halt, Ptr, address_of, fill, pointer, u8, u32, u64, u160
 
 from .arena import add_code, rebase_memory
+from .hashing import hash_bytes
 from .journal import (
     begin_transaction,
     clear_storage,
@@ -41,7 +42,6 @@ from .layout import (
     TRANSIENT,
     Run,
 )
-from .machine import hash_bytes
 from .outcome import put_changes, put_read
 from .table import (
     find_account,

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import Halt, Ptr, address_of, copy, fill, inline, is_null, outline, pointer, u8, u64, u160, u256
+from vmloom.kernel import (
+    Halt,
+    Ptr,
+    address_of,
+    byteswap,
+    copy,
+    fill,
+    inline,
+    is_null,
+    load,
+    local,
+    outline,
+    pointer,
+    u8,
+    u64,
+    u160,
+    u256,
+)
 
 from .layout import (
     CODE_PADDING,
@@ -226,3 +243,21 @@ def moved(place: Ptr[u8], former: u64, size: u64, now: u64) -> Ptr[u8]:
     """Where `place` has moved with the bytes it points at, which may be others that did not move."""
     offset = u64(address_of(place) - former)
     return pointer(u8, now + offset) if offset <= size else place
+
+
+@outline
+def fill_from(destination: Ptr[u8], source: Ptr[u8], available: u64, offset: u256, size: u64) -> None:
+    """Copy `size` bytes at `offset` of a source of `available` bytes, with zeros beyond its end."""
+    copied = u64(0)
+    if offset < available:
+        copied = min(size, available - u64(offset))
+        copy(destination, source + u64(offset), copied)
+    fill(destination + copied, 0, size - copied)
+
+
+@outline
+def read_end(source: Ptr[u8], size: u64) -> u256:
+    """The word that begins with the last `size` bytes of a source, and goes on with zeros."""
+    word = local(u8, 32)
+    copy(word, source, size)
+    return byteswap(u256, load(u256, word))

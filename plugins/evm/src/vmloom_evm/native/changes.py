@@ -84,8 +84,10 @@ def decode_changes(data: bytes, state: NativeState) -> Iterator[StateChange]:
         cleared = fields.get(address, {}).get(layout.EPOCH)
         for slot, (epoch, former, now) in slots.items():
             begun = epochs[address] if cleared is None else cleared[1]
-            # A word of another epoch than that in which the run began was zero then.
+            # A word of another epoch than that in which the run began was zero then, if it had been loaded.
             old = former if epoch == begun else 0
+            if epoch == layout.NO_EPOCH and begun == 0 and state.source is not None:
+                old = state.source.get_storage(address, slot)
             if old != now:
                 yield StateChange(address, "storage", slot, old, now)
     for address, found in fields.items():

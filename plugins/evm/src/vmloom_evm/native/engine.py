@@ -28,9 +28,10 @@ from . import layout
 from .arena import STACK_SPACING
 from .build import BINDINGS, Interpreter
 from .machine import Build
+from .memory import FRAMES
 from .packing import DoesNotFit
 from .session import Session
-from .state import FRAMES, IN_USE, NativeState
+from .state import IN_USE, NativeState
 
 _RUNS: Final = count()
 GAS_BITS: Final = 63

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from vmloom_native.library import Library
 
     from ..specification import Specification
+    from .memory import NativeMemory
     from .session import Session
-    from .state import NativeMemory, NativeState
+    from .state import NativeState
 
 _libraries: Final[dict[PrecompileKernel, Library]] = {}
 

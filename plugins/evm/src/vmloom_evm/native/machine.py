@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vmloom.kernel import (
-    U64_MAX,
     Halt,
     Ptr,
     byteswap,
@@ -19,7 +18,6 @@ from vmloom.kernel import (
     i64,
     inline,
     load,
-    local,
     outline,
     start,
     store,
@@ -30,32 +28,43 @@ from vmloom.kernel import (
     u256,
     view,
 )
-from vmloom.kernel.keccak import keccak256
 
 from ..rules import Rules
+from .accounts import (
+    delegate_in,
+    delete_account,
+    exist,
+    has_storage,
+    is_warm_precompile,
+    move_balance,
+    select_marked,
+    set_delegation,
+    touch,
+)
 from .arena import (
     add_code,
     add_log,
     choose_guest,
     end_of_memory,
+    fill_from,
     find_precompile,
     give_output,
     grow_memory,
     open_child,
     prepare_code,
+    read_end,
     reserve_memory,
     run_code,
 )
+from .hashing import address_by_nonce, address_by_salt, hash_bytes
 from .journal import (
     begin_transaction,
     clear_storage,
     list_marked,
     marks_of,
     record,
-    reserve_journal,
     set_balance,
     set_code_row,
-    set_flags,
     set_marks,
     set_nonce,
     set_slot,
@@ -71,10 +80,8 @@ from .layout import (
     EVM,
     EXISTS,
     GUEST,
-    JOURNAL_HEADROOM,
     LOG,
     NEED_BLOCK_HASH,
-    NEED_HAS_STORAGE,
     NEED_PAUSE,
     PAUSE_INTERVAL,
     TOUCHED,
@@ -94,10 +101,6 @@ from .table import (
     slot_word,
 )
 
-RIPEMD160_ADDRESS = 3
-DELEGATION_PREFIX = 0xEF0100
-"""EIP-7702: the first three bytes of a designator."""
-DELEGATION_SIZE = 23
 ENTER = 3
 """Events of a traced build."""
 LEAVE = 4
@@ -752,88 +755,6 @@ def pause(run: Run) -> None:
         raise Halt(NEED_PAUSE)
 
 
-# Memory
-
-
-@outline
-def hash_bytes(data: Ptr[u8], size: u64) -> u256:
-    """keccak256 as a big-endian number."""
-    digest = local(u8, 32)
-    keccak256(data, size, digest)
-    return byteswap(u256, load(u256, digest))
-
-
-@outline
-def fill_from(destination: Ptr[u8], source: Ptr[u8], available: u64, offset: u256, size: u64) -> None:
-    """Copy `size` bytes at `offset` of a source of `available` bytes, with zeros beyond its end."""
-    copied = u64(0)
-    if offset < available:
-        copied = min(size, available - u64(offset))
-        copy(destination, source + u64(offset), copied)
-    fill(destination + copied, 0, size - copied)
-
-
-@outline
-def read_end(source: Ptr[u8], size: u64) -> u256:
-    """The word that begins with the last `size` bytes of a source, and goes on with zeros."""
-    word = local(u8, 32)
-    copy(word, source, size)
-    return byteswap(u256, load(u256, word))
-
-
-# Accounts
-
-
-@inline
-def exist(run: Run, row: u64) -> None:
-    """Bring the account about if there is none."""
-    flags = run.accounts[row].flags
-    if flags & EXISTS == 0:
-        set_flags(run, row, flags | EXISTS)
-
-
-@outline
-def move_balance(run: Run, source: u160, destination: u160, value: u256) -> None:
-    """Move `value` wei; the sum wraps as a word does where a made-up state has 2**256 wei."""
-    giver = find_account(run, source)
-    taker = find_account(run, destination)
-    set_balance(run, giver, u256(run.accounts[giver].balance - value))
-    exist(run, taker)
-    set_balance(run, taker, u256(run.accounts[taker].balance + value))
-
-
-@outline
-def touch(run: Run, row: u64, account: u160) -> None:
-    """Note that the account is to go if it is empty. Mainnet keeps the touch of RIPEMD160 through a revert."""
-    list_marked(run, row)
-    if account == RIPEMD160_ADDRESS:
-        run.ripemd_stamp = run.stamp
-    set_marks(run, row, marks_of(run, row) | TOUCHED)
-
-
-def delegate_in(run: Run, row: u64) -> u256:
-    """EIP-7702: 2**160 plus the address that the account's code delegates to; 0 if it does not delegate."""
-    code = code_row(run, row)
-    if code.size != DELEGATION_SIZE:
-        return 0
-    word = byteswap(u256, load(u256, code.data))
-    if word >> 232 != DELEGATION_PREFIX:
-        return 0
-    return (u256(1) << 160) | u160(word >> 72)
-
-
-@outline
-def has_storage(run: Run, account: u160) -> bool:
-    """Whether any slot of the account is not zero: Python knows all of them."""
-    row = find_account(run, account)
-    if run.answered != row + 1:
-        run.needed_account = account
-        run.needed_row = row
-        raise Halt(NEED_HAS_STORAGE)
-    run.answered = 0
-    return run.answer != 0
-
-
 @outline
 def block_hash(run: Run, number: u256) -> u256:
     """The hash of one of the last 256 blocks."""
@@ -842,75 +763,3 @@ def block_hash(run: Run, number: u256) -> u256:
         run.needed_key = number
         raise Halt(NEED_BLOCK_HASH)
     return run.block_hashes[place]
-
-
-def address_by_nonce(creator: u160, nonce: u64) -> u160:
-    """The last 20 bytes of keccak256(rlp([creator, nonce]))."""
-    data = local(u8, 64)
-    size = (nonce.bit_length() + 7) // 8
-    payload = 21 + (1 if nonce < 0x80 else 1 + size)
-    data[0] = u8(0xC0 + payload)
-    data[1] = 0x94
-    store(u256, data + 2, byteswap(u256, u256(creator) << 96))
-    if nonce == 0:
-        data[22] = 0x80
-    elif nonce < 0x80:
-        data[22] = u8(nonce)
-    else:
-        data[22] = u8(0x80 + size)
-        for index in range(size):
-            data[23 + index] = u8(nonce >> ((size - 1 - index) * 8))
-    return u160(hash_bytes(data, payload + 1))
-
-
-def address_by_salt(creator: u160, salt: u256, digest: u256) -> u160:
-    """EIP-1014: the last 20 bytes of keccak256(0xff, creator, salt, keccak256 of the init code)."""
-    data = local(u8, 85)
-    data[0] = 0xFF
-    store(u256, data + 1, byteswap(u256, u256(creator) << 96))
-    store(u256, data + 21, byteswap(u256, salt))
-    store(u256, data + 53, byteswap(u256, digest))
-    return u160(hash_bytes(data, 85))
-
-
-# Transactions
-
-
-@outline
-def is_warm_precompile(run: Run, account: u160) -> bool:
-    """Whether it is a precompile, all of which are warm from the beginning. EIP-2929."""
-    return run.precompiles_stamp == run.stamp and find_precompile(run, account) != 0
-
-
-def set_delegation(run: Run, account: u160, target: u160) -> None:
-    """Make the designator of `target` the account's code. EIP-7702."""
-    row = find_account(run, account)
-    reserve_journal(run, JOURNAL_HEADROOM)
-    exist(run, row)
-    data = local(u8, 32)
-    store(u256, data, byteswap(u256, (u256(DELEGATION_PREFIX) << 232) | (u256(target) << 72)))
-    set_code_row(run, row, add_code(run, data, DELEGATION_SIZE, hash_bytes(data, DELEGATION_SIZE)), EVM)
-
-
-def delete_account(run: Run, address: u160) -> None:
-    """Remove the account with its storage."""
-    row = find_account(run, address)
-    reserve_journal(run, JOURNAL_HEADROOM)
-    account = run.accounts[row]
-    set_balance(run, row, 0)
-    set_nonce(run, row, 0)
-    set_code_row(run, row, 0, DEFAULT_VM)
-    set_flags(run, row, u64(account.flags & (U64_MAX ^ EXISTS)))
-    clear_storage(run, row)
-
-
-def select_marked(run: Run, mark: u64) -> u64:
-    """List the accounts that bear `mark`. Returns how many they are."""
-    count = u64(0)
-    for index in range(run.marked_count):
-        row = run.marked[index]
-        kept = mark == TOUCHED and run.accounts[row].address == RIPEMD160_ADDRESS and run.ripemd_stamp == run.stamp
-        if kept or marks_of(run, row) & mark != 0:
-            run.selected[count] = row
-            count += 1
-    return count

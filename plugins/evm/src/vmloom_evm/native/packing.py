@@ -14,7 +14,7 @@ from ..transaction.outcome import Checks
 from ..transaction.signing import recover_authority
 from ..transaction.types import Transaction
 from . import layout
-from .state import address_of_bytes, little
+from .memory import address_of_bytes, little
 
 FORMATS: Final[dict[Any, str]] = {bool: "?", int: "q", u160: "24s", u256: "32s"}
 """By kinds of fields; i64 is Python's own type, and all others are 64 bits without a sign."""

@@ -28,9 +28,10 @@ from ..transaction.types import Transaction, TransactionRefused
 from ..transaction.validation import Facts, refused
 from . import layout
 from .guests import Guests, install_precompiles
+from .memory import address_of_bytes, little
 from .packing import CALL, NO_WORD, TRANSACTION_SIZE, pack_block, pack_transaction, pack_words
 from .reading import CallReading, TransactionReading
-from .state import IN_USE, NativeState, address_of_bytes, little
+from .state import IN_USE, NativeState
 from .watching import Watch
 
 if TYPE_CHECKING:

@@ -1,0 +1,212 @@
+"""The memory of a native state: tables that grow, arenas of frames, and the `Run` on which they hang."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Final
+
+from vmloom.kernel import Ptr, u8
+from vmloom.kernel.memory import size_of
+from vmloom.kernel.structs import fields_of
+
+from . import layout
+from .arena import STACK_SPACING
+from .build import state_library
+from .pages import Pages, forbid, refer
+
+BYTES_HEADER: Final = bytes.__basicsize__ - 1
+"""Where in a bytes object its bytes begin."""
+FRAMES: Final = 1026
+"""Depths -1 to 1024, and one to spare."""
+FIRST_MEMORY: Final = 1 << 20
+CODE_CHUNK: Final = 1 << 18
+HALF: Final = 2
+
+
+def little(number: int) -> bytes:
+    """A word as native code has it."""
+    return number.to_bytes(32, "little")
+
+
+def address_of_bytes(data: bytes) -> int:
+    """Where the bytes of `data`, which is of no derived or other class, are; valid as long as the object lives."""
+    return id(data) + BYTES_HEADER
+
+
+class Table:
+    """Rows of one kind, and their index if they have one."""
+
+    def __init__(self, name: str, row: Any, room: int, *, index: str = "", indexer: str = "") -> None:
+        self.name = name
+        self.row_size: int = row.size if hasattr(row, "size") else row
+        self.room = room
+        self.index = index
+        self.indexer = indexer
+
+
+TABLES: Final = (
+    Table("accounts", layout.Account, 512, index="account", indexer="index_accounts"),
+    Table("slots", layout.Slot, 1024, index="slot", indexer="index_slots"),
+    Table("transients", layout.Slot, 64, index="transient", indexer="index_transients"),
+    Table("codes", layout.Code, 64, index="code", indexer="index_codes"),
+    Table("journal", layout.Entry, 1024),
+    Table("logs", layout.Log, 64),
+    Table("log_bytes", 1, 1 << 14),
+    Table("marked", 8, 256),
+    Table("return_data", 1, 1 << 14),
+    Table("outcome", 1, 1 << 16),
+)
+
+
+class NativeMemory:
+    """The memory of a native state: its `Run`, tables and arenas, and how they grow."""
+
+    def __init__(self, *, guarded: bool = False) -> None:
+        self.guarded = guarded
+        self.pages: dict[str, Pages] = {}
+        run = self.allot("run", size_of(layout.Run))
+        self.run = run.address
+        self._words = run.view().cast("Q")
+        self.outcome_size = ctypes.c_uint64.from_address(self.field("outcome_size"))
+        self.functions = state_library()
+        self.rooms = {table.name: table.room for table in TABLES}
+        self.chunks: list[Pages] = []
+        for table in TABLES:
+            self._place(table, self.allot(table.name, table.row_size * table.room))
+        self._place_arenas()
+        for secret in ("secret", "second_secret"):
+            self.set(secret, int.from_bytes(os.urandom(8), "little") | 1)
+        self.add_code_chunk(CODE_CHUNK)
+        self._place_empty_code()
+        self.clear()
+
+    def allot(self, name: str, size: int, alignment: int = 64) -> Pages:
+        """New zeroed memory under `name`; what had that name is freed when nobody uses it."""
+        pages = self.pages[name] = Pages(size, alignment=alignment, guarded=self.guarded)
+        return pages
+
+    # Fields of the run
+
+    def field(self, name: str) -> int:
+        """Address of a field of the run."""
+        return self.run + 8 * WORDS[name]
+
+    def get(self, name: str) -> int:
+        """A field of 64 bits."""
+        return self._words[WORDS[name]]
+
+    def set(self, name: str, value: int) -> None:
+        """Set a field of 64 bits."""
+        self._words[WORDS[name]] = value
+
+    # Tables and arenas
+
+    def clear(self) -> None:
+        """Forget all rows but the first of each table, which is nobody's."""
+        self.functions["forget_rows"](self.run)
+        self.functions["forget_codes"](self.run)
+        largest = max(self.chunks, key=lambda chunk: chunk.size)
+        self.chunks = [largest]
+        self.set("code_bytes", largest.address)
+        self.set("code_bytes_left", largest.size)
+
+    def _place_empty_code(self) -> None:
+        """Code 0 is no code."""
+        empty = refer(layout.Code, self.pages["codes"].address)
+        empty.data = Ptr(u8, self.pages["nothing"].address)
+        empty.jump_destinations = Ptr(u8, self.pages["nothing"].address)
+        empty.hash = EMPTY_HASH
+
+    def _place(self, table: Table, pages: Pages) -> None:
+        """Let the run find a table; a fresh index is filled when rows are there."""
+        self.set(table.name, pages.address)
+        room = f"{table.index}_room" if table.index else ROOMS[table.name]
+        self.set(room, self.rooms[table.name])
+        if table.name == "outcome":
+            self.outcome: Any = (ctypes.c_char * pages.size).from_address(pages.address)
+        if table.name == "marked":
+            self.set("selected", self.allot("selected", table.row_size * self.rooms["marked"]).address)
+        if table.index:
+            places = 1 << (HALF * self.rooms[table.name]).bit_length()
+            index = self.allot(f"{table.index}_index", 4 * places)
+            self.set(f"{table.index}_index", index.address)
+            self.set(f"{table.index}_mask", places - 1)
+
+    def grow(self, name: str, least: int = 0) -> None:
+        """Double the room of a table, or more if `least` rows must fit."""
+        table = next(table for table in TABLES if table.name == name)
+        former = self.pages[name]
+        size = former.size
+        self.rooms[name] = max(HALF * self.rooms[name], least)
+        pages = self.allot(name, table.row_size * self.rooms[name])
+        ctypes.memmove(pages.address, former.address, size)
+        self._place(table, pages)
+        if table.indexer:
+            self.functions[table.indexer](self.run)
+
+    def _place_arenas(self) -> None:
+        self.allot("nothing", 256)
+        self.set("block_hashes", self.allot("block_hashes", 32 * 256).address)
+        self.set("block_hash_numbers", self.allot("block_hash_numbers", 8 * 256).address)
+        self.set("near_precompiles", self.allot("near_precompiles", 1024).address)
+        self.set("hooks", self.allot("hooks", 256).address)
+        self.set("block", self.allot("block", size_of(layout.Block)).address)
+        call = self.allot("call", size_of(layout.Transaction)).address
+        self.set("call", call)
+        ctypes.c_uint64.from_address(call + fields_of(layout.Transaction)["mode"].offset).value = layout.EXECUTION
+        self.set("countdown", layout.PAUSE_INTERVAL)
+        memory = self.allot("memory", FIRST_MEMORY)
+        self.set("memory", memory.address)
+        self.set("memory_end", memory.address + memory.size)
+        spacing = STACK_SPACING * 32
+        stacks = self.allot("stacks", spacing * FRAMES, alignment=spacing)
+        if self.guarded:
+            for end in range(stacks.address + spacing // 2, stacks.address + stacks.size, spacing):
+                forbid(end, spacing // 2)  # what lies beyond the items that a stack may have
+        frames = self.allot("frames", size_of(layout.Frame) * FRAMES)
+        self.set("frames", frames.address)
+        self.set("frame", frames.address)
+        for number in range(FRAMES):
+            at = frames.address + size_of(layout.Frame) * number
+            self._set_frame(at, "run", self.run)
+            self._set_frame(at, "bottom", stacks.address + spacing * number)
+            self._set_frame(at, "parent", at - size_of(layout.Frame))
+            self._set_frame(at, "child", at + size_of(layout.Frame))
+        self._set_frame(frames.address, "memory", memory.address)
+        self._set_frame(frames.address, "code", self.pages["nothing"].address)
+        self._set_frame(frames.address, "depth", (1 << 64) - 1)
+
+    @staticmethod
+    def _set_frame(frame: int, name: str, value: int) -> None:
+        ctypes.c_uint64.from_address(frame + int(fields_of(layout.Frame)[name].offset)).value = value
+
+    def add_code_chunk(self, least: int) -> None:
+        """Room for new code; what is left of the former chunk is not used any more."""
+        chunk = Pages(max(CODE_CHUNK, least), guarded=self.guarded)
+        self.chunks.append(chunk)
+        self.set("code_bytes", chunk.address)
+        self.set("code_bytes_left", chunk.size)
+
+    def grow_memory(self, size: int) -> None:
+        """Let the memory of frames have `size` bytes more than it has, at least, elsewhere."""
+        former = self.pages["memory"]
+        pages = self.allot("memory", HALF * former.size + size)
+        ctypes.memmove(pages.address, former.address, former.size)
+        self.set("memory", pages.address)
+        self.set("memory_end", pages.address + pages.size)
+        ctypes.memmove(self.field("scratch"), b"".join(map(little, (former.address, former.size, pages.address))), 96)
+        self.functions["move_memory"](self.run)
+
+
+ROOMS: Final = {
+    "journal": "journal_room",
+    "logs": "log_room",
+    "log_bytes": "log_bytes_room",
+    "marked": "marked_room",
+    "return_data": "return_room",
+    "outcome": "outcome_room",
+}
+WORDS: Final = {name: field.offset // 8 for name, field in fields_of(layout.Run).items()}
+"""Where the fields of the run are, in words of 64 bits."""
+EMPTY_HASH: Final = 0xC5D2460186F7233C927E7DB2DCC703C0E500B653CA82273B7BFAD8045D85A470
