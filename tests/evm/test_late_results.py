@@ -43,11 +43,11 @@ PAIRS = pytest.mark.parametrize(
     ("late", "plain"),
     [
         (
-            lambda: late(LateExecutionResult, Given(metadata={"engine": "x"}, **EXECUTION)),
+            lambda: late(LateExecutionResult, lambda: Given(metadata={"engine": "x"}, **EXECUTION)),
             ExecutionResult(events=EVENTS, state_changes=CHANGES, metadata={"engine": "x"}, **EXECUTION),  # type: ignore[arg-type]
         ),
         (
-            lambda: late(LateTransactionResult, Given(**TRANSACTION)),
+            lambda: late(LateTransactionResult, lambda: Given(**TRANSACTION)),
             TransactionResult(events=EVENTS, state_changes=CHANGES, **TRANSACTION),  # type: ignore[arg-type]
         ),
     ],
@@ -62,7 +62,7 @@ def test_nothing_is_read_until_somebody_asks_and_then_once() -> None:
         asked.append("events")
         return EVENTS
 
-    result = late(LateExecutionResult, Given(events=events, **EXECUTION))
+    result = late(LateExecutionResult, lambda: Given(events=events, **EXECUTION))
     assert result.success
     assert result.gas_used == 3
     assert not asked
@@ -91,12 +91,12 @@ def test_late_result_prints_and_copies_as_the_plain_one(late: Any, plain: Any) -
 
 
 def test_late_transaction_result_hashes_as_the_plain_one() -> None:
-    result = late(LateTransactionResult, Given(**TRANSACTION))
+    result = late(LateTransactionResult, lambda: Given(**TRANSACTION))
     assert hash(result) == hash(TransactionResult(events=EVENTS, state_changes=CHANGES, **TRANSACTION))  # type: ignore[arg-type]
 
 
 def test_late_result_is_shown_as_json() -> None:
-    result = late(LateExecutionResult, Given(**EXECUTION))
+    result = late(LateExecutionResult, lambda: Given(**EXECUTION))
     assert result.to_dict() == ExecutionResult(events=EVENTS, state_changes=CHANGES, **EXECUTION).to_dict()  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ pickle and can be replaced as those. What reads must not depend on the state, wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Protocol, TypeVar
 
@@ -33,12 +34,17 @@ class _Late:
     """The class that it extends."""
     names: frozenset[str]
     """Of its fields."""
+    _given: tuple[Callable[..., Reader], tuple[Any, ...]]
     _reader: Reader
 
     def __getattr__(self, name: str) -> Any:
-        if name not in self.names:
+        if name == "_reader":
+            make, arguments = self._given
+            value: Any = make(*arguments)
+        elif name in self.names:
+            value = self._reader.read(name)
+        else:
             raise AttributeError(f"{self.plain.__name__!r} object has no attribute {name!r}")
-        value = self._reader.read(name)
         object.__setattr__(self, name, value)  # as frozen dataclasses do it
         return value
 
@@ -58,7 +64,7 @@ class _Late:
 class LateExecutionResult(_Late, ExecutionResult):
     """An `ExecutionResult`."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_given", "_reader")
     plain = ExecutionResult
     names = frozenset(field.name for field in fields(ExecutionResult))
 
@@ -66,15 +72,15 @@ class LateExecutionResult(_Late, ExecutionResult):
 class LateTransactionResult(_Late, TransactionResult):
     """A `TransactionResult`."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_given", "_reader")
     plain = TransactionResult
     names = frozenset(field.name for field in fields(TransactionResult))
 
 
-def late(kind: type[Late], reader: Reader) -> Late:
-    """A result of `kind` whose fields are read from `reader`, each when it is first asked for."""
+def late(kind: type[Late], make: Callable[..., Reader], *arguments: Any) -> Late:
+    """A result of `kind` whose fields are read from `make(*arguments)`, each when it is first asked for."""
     result = kind.__new__(kind)
-    object.__setattr__(result, "_reader", reader)
+    object.__setattr__(result, "_given", (make, arguments))
     return result
 
 

@@ -63,6 +63,7 @@ class Evm(VirtualMachine):
     def __init__(self, config: EvmConfig | None = None, host: VmHost | None = None) -> None:
         self.config = config or EvmConfig()
         self.host = host or installed()
+        self._counts_instructions = self.config.instruction_metrics
         self._specifications: dict[Fork, Specification] = {}
         self._lock = Lock()
 
@@ -170,7 +171,7 @@ class Evm(VirtualMachine):
         A call of depth 0 is a transaction of its own: warm are origin, caller, callee, precompiles and, where the fork
         has it so, the fee recipient; accounts that destroyed themselves are gone at its end.
         """
-        if self.config.instruction_metrics:
+        if self._counts_instructions:
             return self.execute_traced(code, context, state, [InstructionMetrics()])
         specification = self._only_specification or self.specification(self.fork_at(context.block))
         return self.executor.execute(specification, state, code, context, host=self.host)

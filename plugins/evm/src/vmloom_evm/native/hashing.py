@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import Ptr, byteswap, load, local, outline, store, u8, u64, u160, u256
+from vmloom.kernel import Ptr, byteswap, inline, load, local, outline, store, u8, u64, u160, u256
 from vmloom.kernel.keccak import keccak256
+
+from .layout import HASHED_PAIRS, Run
+from .table import mix, mix_word
+
+PAIR_SIZE = 64
 
 
 @outline
@@ -12,6 +17,28 @@ def hash_bytes(data: Ptr[u8], size: u64) -> u256:
     digest = local(u8, 32)
     keccak256(data, size, digest)
     return byteswap(u256, load(u256, digest))
+
+
+@inline
+def hash_memory(run: Run, data: Ptr[u8], size: u64) -> u256:
+    """`hash_bytes`; what two words hash to, as a mapping's key and place do, is kept for a while."""
+    return hash_pair(run, data) if size == PAIR_SIZE else hash_bytes(data, size)
+
+
+@outline
+def hash_pair(run: Run, data: Ptr[u8]) -> u256:
+    """keccak256 of 64 bytes."""
+    left = load(u256, data)
+    right = load(u256, data + 32)
+    number = mix(mix_word(run, left), mix_word(run, right) ^ run.second_secret)
+    kept = run.hashed_pairs[number & (HASHED_PAIRS - 1)]
+    if kept.left == left and kept.right == right and kept.digest != 0:
+        return kept.digest
+    digest = hash_bytes(data, PAIR_SIZE)
+    kept.left = left
+    kept.right = right
+    kept.digest = digest
+    return digest
 
 
 def address_by_nonce(creator: u160, nonce: u64) -> u160:

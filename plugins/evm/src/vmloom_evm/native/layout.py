@@ -100,6 +100,7 @@ JOURNAL_HEADROOM = 64
 """Entries that one instruction writes at most."""
 PAUSE_INTERVAL = 1 << 16
 """Jumps and calls from one pause to the next: some milliseconds."""
+HASHED_PAIRS = 1024
 MARKED_HEADROOM = 8
 """Accounts that one instruction marks at most."""
 
@@ -192,6 +193,15 @@ class Log:
     offset: u64
     size: u64
     topics: Ptr[u256] = embedded(4)
+
+
+@struct
+class HashedPair:
+    """Two words, as they stand in memory, and the keccak256 of their bytes; that is 0 where nothing is kept."""
+
+    left: u256
+    right: u256
+    digest: u256
 
 
 @struct
@@ -410,6 +420,8 @@ class Run:
     return_data: Ptr[u8]
     return_size: u64
     return_room: u64
+    hashed_pairs: Ptr[HashedPair]
+    """`HASHED_PAIRS` of them, by a hash of the words: contracts ask for the place of the same key again and again."""
 
     # The run
     frame: Frame

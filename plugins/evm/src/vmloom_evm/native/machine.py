@@ -56,7 +56,7 @@ from .arena import (
     reserve_memory,
     run_code,
 )
-from .hashing import address_by_nonce, address_by_salt, hash_bytes
+from .hashing import address_by_nonce, address_by_salt, hash_bytes, hash_memory
 from .journal import (
     begin_transaction,
     clear_storage,
@@ -235,7 +235,7 @@ class NativeMachine:
 
     @inline
     def memory_hash(m, offset: u64, size: u64) -> u256:
-        return hash_bytes(m.frame.memory + offset, size)
+        return hash_memory(m.frame.run, m.frame.memory + offset, size)
 
     @inline
     def read_word(m, source: bytes, offset: u256) -> u256:

@@ -150,6 +150,7 @@ class NativeMemory:
         self.set("block_hashes", self.allot("block_hashes", 32 * 256).address)
         self.set("block_hash_numbers", self.allot("block_hash_numbers", 8 * 256).address)
         self.set("near_precompiles", self.allot("near_precompiles", 1024).address)
+        self.set("hashed_pairs", self.allot("hashed_pairs", size_of(layout.HashedPair) * layout.HASHED_PAIRS).address)
         self.set("hooks", self.allot("hooks", 256).address)
         self.set("block", self.allot("block", size_of(layout.Block)).address)
         call = self.allot("call", size_of(layout.Transaction)).address

@@ -20,6 +20,7 @@ from .state import NativeState
 LOG_SIZE: Final = size_of(layout.Log)
 CHANGE_SIZE: Final = size_of(layout.Change)
 FIRST: Final = Struct("@QQ")
+"""`refusal` and `end`, the beginning of `layout.Outcome`."""
 
 
 class Header(NamedTuple):
@@ -62,14 +63,6 @@ class Reading:
         if header is None:
             header = self._header = Header._make(OUTCOME.unpack_from(self._blob, self._at))
         return header
-
-    def refusal(self) -> int:
-        """Why a transaction was refused, or `ACCEPTED`."""
-        return FIRST.unpack_from(self._blob, self._at)[0]  # type: ignore[no-any-return]
-
-    def end(self) -> int:
-        """Where in `blob` the next outcome begins."""
-        return FIRST.unpack_from(self._blob, self._at)[1]  # type: ignore[no-any-return]
 
     def read(self, name: str) -> Any:
         """The field `name` of the result."""

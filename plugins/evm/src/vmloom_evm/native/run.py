@@ -228,6 +228,7 @@ def begin_run(root: Frame) -> None:
     run = root.run
     tx = run.transaction
     tx.refusal = 0
+    run.first_entry = run.journal_count
     run.reading_stamp = run.stamp + 1
     run.last_account = 0  # so that the next look at it is noted
     run.last_slot = 0
@@ -238,7 +239,6 @@ def begin_run(root: Frame) -> None:
     m = local(NativeMachine, 1)[0]
     m.enter(root)
     begin_op(root)
-    run.first_entry = run.journal_count
     reserve_journal(
         run, JOURNAL_HEADROOM * (1 + tx.authorization_count) + tx.access_count + tx.access_slots + run.precompile_count
     )

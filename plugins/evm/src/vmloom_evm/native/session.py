@@ -30,7 +30,7 @@ from . import layout
 from .guests import Guests, install_precompiles
 from .memory import address_of_bytes, little
 from .packing import CALL, NO_WORD, TRANSACTION_SIZE, pack_block, pack_transaction, pack_words
-from .reading import CallReading, TransactionReading
+from .reading import FIRST, CallReading, TransactionReading
 from .state import IN_USE, NativeState
 from .watching import Watch
 
@@ -57,7 +57,7 @@ class Session:
         install_precompiles(memory, self.specification)
         memory.set("interpret", interpreter.interpret)
         state.meet_guest = Guests(self).meet
-        state.session = self
+        state.session = None if tracers else self  # whatever ran before cannot go on without being installed again
         self._run = memory.run
         self._perform_call = interpreter.perform_call
         self._call = memory.pages["call"].view()
@@ -69,7 +69,7 @@ class Session:
     def call(self, state: NativeState, code: bytes, context: ExecutionContext) -> ExecutionResult:
         """Run `code` as the call that `context` describes, whose depth is 0."""
         memory = self.memory
-        checkpoint = self._begin(state, context.block)
+        self._begin(state, context.block)
         try:
             data, value, price, hashes = context.input, context.value, context.gas_price, b""
             if type(data) is not bytes:  # whose address would not be where its bytes are
@@ -97,11 +97,12 @@ class Session:
                 self._go_on(state, self._perform_call, stopped)
             blob = memory.outcome[: memory.outcome_size.value]
         except BaseException:
-            self._take_back(state, checkpoint)
+            if memory.get("reading_stamp"):  # else nothing has run
+                self._take_back(state, memory.get("first_entry"))
             raise
         finally:
             state.in_use.release()
-        result = late(LateExecutionResult, CallReading(blob, state, context.gas_limit))
+        result = late(LateExecutionResult, CallReading, blob, state, context.gas_limit)
         if state.source is not None:
             self._read_clearings(state, [result])
         return result
@@ -119,13 +120,16 @@ class Session:
         blob_gas: int,
     ) -> list[TransactionResult | TransactionRefused]:
         """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
-        readings = self._perform_all(state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas)
-        results: list[TransactionResult | TransactionRefused] = [
-            late(LateTransactionResult, reading)
-            if reading.refusal() == ACCEPTED
-            else self._refused(reading, block, sender)
-            for reading, sender in zip(readings, senders, strict=True)
-        ]
+        blob = self._perform_all(state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas)
+        results: list[TransactionResult | TransactionRefused] = []
+        at = 0
+        for tx, sender in zip(transactions, senders, strict=True):
+            refusal, end = FIRST.unpack_from(blob, at)
+            if refusal == ACCEPTED:
+                results.append(late(LateTransactionResult, TransactionReading, blob, at, state, tx))
+            else:
+                results.append(self._refused(TransactionReading(blob, at, state, tx), block, sender))
+            at = end
         if state.source is not None:
             self._read_clearings(state, [result for result in results if not isinstance(result, TransactionRefused)])
         return results
@@ -134,7 +138,8 @@ class Session:
         self, state: NativeState, block: BlockContext, message: Transaction, sender: bytes, mode: int
     ) -> MessageResult:
         """Run a message or a system call. Raises `DoesNotFit`."""
-        (reading,) = self._perform_all(state, block, [message], [sender], mode, ALL_CHECKS, 0, 0)
+        blob = self._perform_all(state, block, [message], [sender], mode, ALL_CHECKS, 0, 0)
+        reading = TransactionReading(blob, 0, state, message)
         gas_used = message.gas_limit - reading.header.gas_left
         return MessageResult(reading.header.status, gas_used, reading.return_data())
 
@@ -148,7 +153,8 @@ class Session:
         checks: Checks,
         gas: int,
         blob_gas: int,
-    ) -> list[TransactionReading]:
+    ) -> bytes:
+        """Run them in order. Returns the outcomes, one behind the other. Raises `DoesNotFit`."""
         size = TRANSACTION_SIZE * len(transactions)
         batch = self._batch if len(self._batch) >= size else bytearray(size)
         kept = [
@@ -157,7 +163,8 @@ class Session:
         ]
         GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
         self._batch = batch
-        checkpoint = self._begin(state, block)
+        self._begin(state, block)
+        checkpoint = state.snapshot()
         try:
             memory = self.memory
             memory.set("batch", ctypes.addressof(ctypes.c_char.from_buffer(batch)))
@@ -174,12 +181,7 @@ class Session:
         finally:
             state.in_use.release()
         del kept
-        found, at = [], 0
-        for tx in transactions:
-            reading = TransactionReading(blob, at, state, tx)
-            found.append(reading)
-            at = reading.end()
-        return found
+        return bytes(blob)
 
     def _refused(self, reading: TransactionReading, block: BlockContext, sender: bytes) -> TransactionRefused:
         """Why a transaction was refused."""
@@ -204,8 +206,8 @@ class Session:
             for result in results:
                 assert result.state_changes is not None
 
-    def _begin(self, state: NativeState, block: BlockContext) -> int:
-        """Make the state this run's alone. Returns where it goes back to if anything is raised."""
+    def _begin(self, state: NativeState, block: BlockContext) -> None:
+        """Make the state this run's alone."""
         if not state.in_use.acquire(False):
             raise StateError(IN_USE)
         try:
@@ -217,7 +219,7 @@ class Session:
                 state.forget_block_hashes()
             if state.source is not None:
                 self._last_epoch = self.memory.get("last_epoch")
-            return state.snapshot()
+            state.note_host()
         except BaseException:
             state.in_use.release()
             raise

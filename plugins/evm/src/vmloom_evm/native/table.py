@@ -38,11 +38,17 @@ def hash_address(run: Run, address: u160) -> u64:
 
 
 @inline
+def mix_word(run: Run, word: u256) -> u64:
+    """Hash of a word."""
+    low = mix(u64(word) ^ run.secret, u64(word >> 64) ^ run.second_secret)
+    high = mix(u64(word >> 128) ^ run.second_secret, u64(word >> 192) ^ run.secret)
+    return mix(low, high ^ run.second_secret)
+
+
+@inline
 def hash_slot(run: Run, account: u64, key: u256) -> u64:
     """Hash of a slot of the account in row `account`."""
-    low = mix(u64(key) ^ run.secret, u64(key >> 64) ^ run.second_secret)
-    high = mix(u64(key >> 128) ^ run.second_secret, u64(key >> 192) ^ run.secret)
-    return mix(low ^ account, high ^ run.second_secret)
+    return mix(mix_word(run, key) ^ account, run.second_secret)
 
 
 # Accounts
