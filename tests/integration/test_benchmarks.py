@@ -131,3 +131,17 @@ def test_refunds_are_capped_as_transactions_have_it(module: Callable[[str], Any]
     assert side.capped_refund(29_000, 4_800, b"") == 4_800
     assert side.capped_refund(29_000, 48_000, b"") == 10_000
     assert side.capped_refund(29_000, -5, b"") == 0
+
+
+def test_picture_shows_every_row_and_peer(module: Callable[[str], Any], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="draws with it: uv run --group bench pytest tests/integration")
+    rows = [
+        {"row": f"row {number}", "group": "ab"[number % 2], "ratios": {"pyrevm": 2.0 + number}} for number in range(3)
+    ]
+    found = {"rows": rows, "geometric_means": {"pyrevm": 2.88}, "versions": {"vmloom": "1", "pyrevm": "8"}}
+    module("plot").draw(found, tmp_path / "found.svg")
+    module("plot").draw(found, tmp_path / "again.svg")
+    text = (tmp_path / "found.svg").read_text("utf-8")
+    assert all(f"row {number}" in text for number in range(3))
+    assert "pyrevm: 2.88 times as long in the geometric mean" in text
+    assert text == (tmp_path / "again.svg").read_text("utf-8")
