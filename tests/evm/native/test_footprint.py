@@ -7,10 +7,11 @@ import json
 import resource
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import pytest
-from vmloom import Account, ExecutionContext
+from vmloom import Account, ExecutionContext, MemoryState
 from vmloom_evm.assembly import log1, ret_top, sload, sstore
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.native.state import NativeState
@@ -84,3 +85,13 @@ def resident() -> int:
     """Bytes of this process that are in memory."""
     with open("/proc/self/statm") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def test_state_that_was_run_on_is_not_kept_alive() -> None:
+    state = MemoryState({CONTRACT: Account(code=bytes(sstore(1, 2)))})
+    result = Evm(EvmConfig(engine="native")).execute(bytes(sstore(1, 2)), ExecutionContext(address=CONTRACT), state)
+    gone = weakref.ref(state)
+    del state
+    gc.collect()
+    assert gone() is None
+    assert [change.new for change in result.state_changes] == [2]

@@ -6,7 +6,8 @@ what the run has changed is written back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from threading import Lock, local
 from typing import Final
@@ -84,10 +85,10 @@ class NativeEngine:
                 if tracers or session is None or session.specification is not specification or session.host is not host:
                     session = self._session(specification, state, tracers, host)
                 return session.call(state, code, context)
-            native = self._bridge(state)
-            result = self._session(specification, native, tracers, host).call(native, code, context)
-            object.__setattr__(result, "state_changes", self._write_back(native, state))
-            return result
+            with self._bridged(state) as native:
+                result = self._session(specification, native, tracers, host).call(native, code, context)
+                object.__setattr__(result, "state_changes", self._write_back(native, state))
+                return result
         except DoesNotFit:
             return REFERENCE.execute(specification, state, code, context, tracers=tracers, host=host)
 
@@ -179,10 +180,10 @@ class NativeEngine:
         try:
             if isinstance(state, NativeState):
                 return self._session(specification, state, tracers, host).send(state, block, message, sender, mode)
-            native = self._bridge(state)
-            result = self._session(specification, native, tracers, host).send(native, block, message, sender, mode)
-            self._write_back(native, state)
-            return result
+            with self._bridged(state) as native:
+                result = self._session(specification, native, tracers, host).send(native, block, message, sender, mode)
+                self._write_back(native, state)
+                return result
         except DoesNotFit:
             return REFERENCE.send(
                 specification,
@@ -209,15 +210,15 @@ class NativeEngine:
         if isinstance(state, NativeState):
             session = self._session(specification, state, tracers, host)
             return session.transact(state, block, transactions, senders, checks, gas, blob_gas)
-        native = self._bridge(state)
-        session = self._session(specification, native, tracers, host)
-        results = session.transact(native, block, transactions, senders, checks, gas, blob_gas)
-        ran = [result for result in results if not isinstance(result, TransactionRefused)]
-        for result in ran:
-            assert result.state_changes is not None  # read now: its rows are somebody else's after this run
-        if ran:
-            self._write_back(native, state)
-        return results
+        with self._bridged(state) as native:
+            session = self._session(specification, native, tracers, host)
+            results = session.transact(native, block, transactions, senders, checks, gas, blob_gas)
+            ran = [result for result in results if not isinstance(result, TransactionRefused)]
+            for result in ran:
+                assert result.state_changes is not None  # read now: its rows are somebody else's after this run
+            if ran:
+                self._write_back(native, state)
+            return results
 
     # What a run needs
 
@@ -260,12 +261,16 @@ class NativeEngine:
             self._spare.last = None
             self._spare.state.give_marks(state)
 
-    def _bridge(self, state: StateAccess) -> NativeState:
-        """This thread's native state for runs on other states, empty and with `state` behind it."""
+    @contextmanager
+    def _bridged(self, state: StateAccess) -> Iterator[NativeState]:
+        """This thread's native state for runs on other states, empty and with `state` behind it for that long."""
         native: NativeState | None = getattr(self._spare, "state", None)
         if native is None or native.in_use.locked() or not native.reuse(state):
             native = self._spare.state = NativeState(source=state)
-        return native
+        try:
+            yield native
+        finally:
+            native.rebind(None)  # lest it keep the state alive
 
     def _write_back(self, native: NativeState, state: StateAccess) -> tuple[StateChange, ...]:
         """Do to `state` what the run on `native` has done: a transaction of its own. Returns the changes there."""
