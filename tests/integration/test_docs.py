@@ -37,7 +37,7 @@ NOT_RUN = {
     "python -m pip install -c constraints.txt -r requirements-dev.txt": "installs; .ci/run checks that it resolves",
     "source .venv/bin/activate": "an environment is active already",
     "uv run pytest": "the whole suite, of which this is a part",
-    "uv run --group bench python benchmarks/evm.py --peers pyrevm,py-evm": "installs the peers, and times differ each time",
+    "uv run --group bench python benchmarks/evm.py --peers pyrevm,py-evm": "installs them, and times differ each time",
     "vmloom evm statetest --summary --workers 0 $VMLOOM_FIXTURES/state_tests": "106,387 cases take far too long",
     "uv run python benchmarks/differential_engines.py --programs 1000000": "takes far too long; tests run it for less",
     ".ci/run": "the whole suite, of which this is a part",
