@@ -48,11 +48,6 @@ class OpRow:
     immediate: int = 0
     takes_machine: bool = False
 
-    @property
-    def returns_value(self) -> bool:
-        """Whether the body itself hands back the item to push (frame ops push through the machine)."""
-        return self.function is not None and self.pushes == 1 and self.kind is not OpKind.FRAME
-
 
 OPS: dict[str, OpRow] = {}
 """Every op that ships with this package, by name."""

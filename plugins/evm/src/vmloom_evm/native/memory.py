@@ -10,6 +10,7 @@ from vmloom.kernel import Ptr, u8
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 
+from ..hashing import EMPTY_CODE_HASH
 from . import layout
 from .arena import STACK_SPACING
 from .build import state_library
@@ -116,7 +117,7 @@ class NativeMemory:
         empty = refer(layout.Code, self.pages["codes"].address)
         empty.data = Ptr(u8, self.pages["nothing"].address)
         empty.jump_destinations = Ptr(u8, self.pages["nothing"].address)
-        empty.hash = EMPTY_HASH
+        empty.hash = int.from_bytes(EMPTY_CODE_HASH, "big")
 
     def _place(self, table: Table, pages: Pages) -> None:
         """Let the run find a table; a fresh index is filled when rows are there."""
@@ -210,4 +211,3 @@ ROOMS: Final = {
 }
 WORDS: Final = {name: field.offset // 8 for name, field in fields_of(layout.Run).items()}
 """Where the fields of the run are, in words of 64 bits."""
-EMPTY_HASH: Final = 0xC5D2460186F7233C927E7DB2DCC703C0E500B653CA82273B7BFAD8045D85A470

@@ -152,10 +152,6 @@ class NativeState(StateAccess):
     def _needed_address(self) -> bytes:
         return ctypes.string_at(self.memory.field("needed_account"), 20)[::-1]
 
-    def _needed_row(self) -> layout.Account:
-        rows = self.memory.get("accounts")
-        return refer(layout.Account, rows + size_of(layout.Account) * self.memory.get("needed_row"))
-
     def _load_account(self) -> None:
         address = self._needed_address()
         assert self.source is not None
