@@ -8,7 +8,7 @@ import pytest
 from vmloom import Account, BlockContext, ExecutionContext
 from vmloom.errors import StateError
 from vmloom_evm import Evm, EvmConfig
-from vmloom_evm.assembly import jump, label, mstore, op, ret_top, sstore
+from vmloom_evm.assembly import call, create, jump, label, mstore, op, pop, ret_top, sstore
 from vmloom_evm.hashing import keccak256
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.trace.hooks import Tracer
@@ -21,9 +21,19 @@ def vm() -> Evm:
     return Evm(EvmConfig(revision="cancun", engine="native"))
 
 
-def test_endless_run_can_be_interrupted_and_leaves_the_state_as_it_was(vm: Evm) -> None:
-    state = NativeState({HERE: Account(1)})
-    endless = bytes(sstore(1, 2) + label("again") + jump("again"))
+CREATOR = op("CODECOPY")(0, 0, op("CODESIZE")()) + pop(create(0, 0, op("CODESIZE")())) * 2
+ENDLESS = {
+    "jumps": label("again") + jump("again"),
+    "calls": pop(call(HERE)) * 2,
+    "creations": CREATOR,
+}
+
+
+@pytest.mark.parametrize("means", ENDLESS)
+def test_endless_run_can_be_interrupted_and_leaves_the_state_as_it_was(vm: Evm, means: str) -> None:
+    """Two calls of itself, each of which calls itself twice, a thousand deep: no program ends that way, either."""
+    endless = bytes(sstore(1, 2) + ENDLESS[means])
+    state = NativeState({HERE: Account(1, 0, endless)})
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:

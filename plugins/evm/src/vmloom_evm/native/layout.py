@@ -99,7 +99,7 @@ CODE_PADDING = 40
 JOURNAL_HEADROOM = 64
 """Entries that one instruction writes at most."""
 PAUSE_INTERVAL = 1 << 16
-"""Jumps and calls from one pause to the next: some milliseconds."""
+"""Jumps, calls and creations from one pause to the next: some milliseconds."""
 HASHED_PAIRS = 1024
 MARKED_HEADROOM = 8
 """Accounts that one instruction marks at most."""
@@ -446,7 +446,7 @@ class Run:
     precompiles_stamp: u64
     """The transaction in which precompiles are warm from the beginning."""
     countdown: u64
-    """Jumps and calls until the next pause."""
+    """Jumps, calls and creations until the next pause."""
     status: u64
     """How the last frame ended or was declined."""
     exit: u64

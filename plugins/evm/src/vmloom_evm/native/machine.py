@@ -528,6 +528,7 @@ class NativeMachine:
     def open_create(m, gas: u64, address: u160, value: u256, input_offset: u64, input_size: u64) -> NativeMachine:
         frame = m.frame
         run = frame.run
+        pause(run)
         find_account(run, address)
         code = end_of_memory(frame)
         bits = code + (input_size + CODE_PADDING)
@@ -748,7 +749,7 @@ ROUND_DOWN = (1 << 64) - 32
 
 @inline
 def pause(run: Run) -> None:
-    """Stop now and then, so that Python may handle signals: without a jump or a call nothing lasts."""
+    """Stop now and then, so that Python may handle signals: without jumps, calls and creations nothing lasts."""
     run.countdown -= 1
     if run.countdown == 0:
         run.countdown = PAUSE_INTERVAL
