@@ -34,6 +34,7 @@ PACKAGES = {
     "vmloom_precompiles_kzg": "plugins/precompiles-kzg/src",
     "vmloom_precompiles_bls12_381": "plugins/precompiles-bls12-381/src",
     "vmloom_precompiles_p256": "plugins/precompiles-p256/src",
+    "vmloom_wasm": "plugins/wasm/src",
 }
 NOTE = "<!-- Written by docs/generate.py: change the code, then run it. -->\n\n"
 SECTIONS = {

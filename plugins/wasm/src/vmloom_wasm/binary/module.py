@@ -6,7 +6,7 @@ as bytes, for `code.instructions`. `writer.encode` is the inverse.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
@@ -189,6 +189,8 @@ class Module:
     bodies: tuple[Body, ...] = ()
     datas: tuple[Data, ...] = ()
     customs: tuple[Custom, ...] = ()
+    section_offsets: Mapping[Section, int] = field(default_factory=dict, compare=False, repr=False)
+    """Where the content of each section begins, as far as the module was read from bytes."""
 
     def imported(self, kind: Kind) -> tuple[Import, ...]:
         """Return the imports of one kind, in the order of their indices."""
@@ -209,26 +211,22 @@ def decode(data: bytes) -> Module:
     reader = Reader(data, 8)
     fields: dict[str, object] = {}
     customs: list[Custom] = []
+    offsets: dict[Section, int] = {}
     previous: Section | None = None
     while not reader.at_end:
-        begin = reader.offset
         section = _section(reader, previous)
         part = _part(reader, section)
         if section is Section.CUSTOM:
             customs.append(Custom(part.name(), part.take(part.end - part.offset), previous))
             continue
+        offsets[section] = part.offset
         name, read = _SECTIONS[section]
         fields[name] = read(part)
         if not part.at_end:
             part.fail(f"{part.end - part.offset} bytes too many")
         previous = section
-    module = Module(**fields, customs=tuple(customs))  # type: ignore[arg-type]
-    if len(module.functions) != len(module.bodies):
-        message = f"{len(module.functions)} functions are declared, {len(module.bodies)} have a body"
-        raise MalformedModule(message, offset=begin if fields else 8)
-    if module.data_count not in (None, len(module.datas)):
-        message = f"{module.data_count} data segments are announced, there are {len(module.datas)}"
-        raise MalformedModule(message, offset=begin, section=Section.DATA_COUNT.title)
+    module = Module(**fields, customs=tuple(customs), section_offsets=offsets)  # type: ignore[arg-type]
+    _check_counts(module)
     return module
 
 
@@ -248,6 +246,18 @@ _CONSTANT = frozenset((0x41, 0x42, 0x43, 0x44, 0x23, 0xD0, 0xD2, 0x6A, 0x6B, 0x6
 
 def _names(types: bytes) -> str:
     return ", ".join(VALUE_TYPES.get(code, f"{code:#x}") for code in types)
+
+
+def _check_counts(module: Module) -> None:
+    """Compare what sections say of each other. Section 5.5.16."""
+    if len(module.functions) != len(module.bodies):
+        section = Section.CODE if module.bodies else Section.FUNCTION
+        message = f"{len(module.functions)} functions are declared, {len(module.bodies)} have a body"
+        raise MalformedModule(message, offset=module.section_offsets[section], section=section.title)
+    if module.data_count not in (None, len(module.datas)):
+        message = f"{module.data_count} data segments are announced, there are {len(module.datas)}"
+        offset = module.section_offsets[Section.DATA_COUNT]
+        raise MalformedModule(message, offset=offset, section=Section.DATA_COUNT.title)
 
 
 def _section(reader: Reader, previous: Section | None) -> Section:
