@@ -1,0 +1,36 @@
+"""WebAssembly modules compiled and run by wasmtime, deterministically and with little cost per call.
+
+The rest of the package goes through here: nothing else imports wasmtime. Knows nothing of gas, contracts or states.
+"""
+
+from __future__ import annotations
+
+from vmloom_wasm.engine.compiled import ArtifactRejected, Compiled, compile_module, seal, unseal
+from vmloom_wasm.engine.config import Engine, EngineSettings
+from vmloom_wasm.engine.host import HostFunctions
+from vmloom_wasm.engine.instance import Global, Instance, Limits, Linked, Memory
+from vmloom_wasm.engine.signature import Signature, SignatureMismatch, signature, signed
+from vmloom_wasm.engine.traps import TrapFrame, TrapKind, WasmTrap
+
+__all__ = [
+    "ArtifactRejected",
+    "Compiled",
+    "Engine",
+    "EngineSettings",
+    "Global",
+    "HostFunctions",
+    "Instance",
+    "Limits",
+    "Linked",
+    "Memory",
+    "Signature",
+    "SignatureMismatch",
+    "TrapFrame",
+    "TrapKind",
+    "WasmTrap",
+    "compile_module",
+    "seal",
+    "signature",
+    "signed",
+    "unseal",
+]
