@@ -26,6 +26,7 @@ from vmloom_wasm.engine import (
     Limits,
     Linked,
     SignatureMismatch,
+    StackExhausted,
     TrapKind,
     WasmTrap,
     compile_module,
@@ -430,6 +431,54 @@ def test_deep_recursion_traps_within_the_largest_stack_of_a_thread() -> None:
     with pytest.raises(WasmTrap, match="stack overflow"):
         made.call("f", 2**31)
     assert made.call("f", 10) == 10
+
+
+def test_instances_that_use_up_the_stack_together_do_not_end_the_process() -> None:
+    text = """(module (import "env" "h" (func $next (result i32)))
+        (func $f (export "f") (param i32) (result i32)
+            (if (result i32) (local.get 0)
+                (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1))))) (else (call $next)))))"""
+    functions, deepest = HostFunctions(ENGINE), []
+
+    def h(_: Instance) -> int:
+        deepest.append(len(deepest))
+        return int(linked.instantiate().call("f", 60_000))
+
+    functions.define("env", "h", ":i", h)
+    linked = Linked(compiled(text), functions)
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            linked.instantiate().call("f", 60_000)
+        except BaseException as cause:  # whatever it is, it must not be lost in the thread
+            raised.append(cause)
+
+    for mebibytes in (8, 32):
+        before = threading.stack_size(mebibytes << 20)
+        thread = threading.Thread(target=run)
+        thread.start()
+        threading.stack_size(before)
+        thread.join()
+        assert isinstance(raised.pop(), StackExhausted)
+        assert len(deepest) >= mebibytes // 4
+        deepest.clear()
+
+
+def test_a_thread_with_too_small_a_stack_is_refused() -> None:
+    raised: list[str] = []
+
+    def run() -> None:
+        with pytest.raises(StackExhausted, match="left to this thread") as caught:
+            instance(ECHO)
+        raised.append(caught.value.fix)
+
+    before = threading.stack_size(1 << 20)
+    thread = threading.Thread(target=run)
+    thread.start()
+    threading.stack_size(before)
+    thread.join()
+    assert raised
 
 
 def test_settings_out_of_range_are_refused() -> None:

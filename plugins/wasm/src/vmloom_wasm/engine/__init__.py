@@ -10,6 +10,7 @@ from vmloom_wasm.engine.config import Engine, EngineSettings
 from vmloom_wasm.engine.host import HostFunctions
 from vmloom_wasm.engine.instance import Global, Instance, Limits, Linked, Memory
 from vmloom_wasm.engine.signature import Signature, SignatureMismatch, signature, signed
+from vmloom_wasm.engine.stack import StackExhausted
 from vmloom_wasm.engine.traps import TrapFrame, TrapKind, WasmTrap
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Memory",
     "Signature",
     "SignatureMismatch",
+    "StackExhausted",
     "TrapFrame",
     "TrapKind",
     "WasmTrap",

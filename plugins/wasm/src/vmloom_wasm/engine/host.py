@@ -42,6 +42,8 @@ class _Current(threading.local):
     """The instance whose code this thread runs. wasmtime's functions never change threads on their way."""
 
     instance: Instance | None = None
+    position: int = 0
+    """Where its stack was when the last host function began: wasmtime's `Caller` is a local variable."""
 
 
 current: Final = _Current()
@@ -108,8 +110,9 @@ def _callback(function: HostFunction, kind: Signature) -> Callable[[Any, Any, in
     unpack, pack = kind.parameter_layout.unpack_from, kind.result_layout.pack_into
     results, takes = len(kind.results), bool(kind.parameters)
 
-    def enter(_data: Any, _caller: Any, address: int | None, _slots: int) -> int:
+    def enter(_data: Any, caller: int, address: int | None, _slots: int) -> int:
         instance = current.instance
+        current.position = caller
         try:
             area = area_at(address) if address else None
             returned = function(instance, *unpack(area)) if takes else function(instance)  # type: ignore[arg-type]

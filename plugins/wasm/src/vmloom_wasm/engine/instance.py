@@ -22,6 +22,7 @@ from wasmtime import _ffi as ffi
 from vmloom_wasm.engine.compiled import Compiled
 from vmloom_wasm.engine.host import HostFunctions, current
 from vmloom_wasm.engine.signature import SLOT, Signature, SignatureMismatch, signature
+from vmloom_wasm.engine.stack import check_stack
 from vmloom_wasm.engine.traps import taken_trap
 
 PAGE: Final = 1 << 16
@@ -121,6 +122,7 @@ class Instance:
         self._trap = c_void_p()
         self._trap_address = addressof(self._trap)
         self._thread = 0
+        self._stack_bytes = linked.compiled.engine.settings.stack_bytes
         self._started = False
         self._functions: dict[str, _Function] = {}
         self._memories: dict[str, Memory] = {}
@@ -185,11 +187,13 @@ class Instance:
     def _native(self, function: Any, *arguments: Any) -> None:
         """Enter compiled code. Raises `WasmTrap`, `CodeError`, and what host functions raise."""
         outer, thread = current.instance, self._thread
+        position = current.position if outer is not None else 0
+        check_stack(self._stack_bytes, position)
         current.instance, self._thread, self.raised = self, get_ident(), None
         try:
             error = function(*arguments)
         finally:
-            current.instance, self._thread = outer, thread
+            current.instance, current.position, self._thread = outer, position, thread
         if error or self._trap.value:
             self._fail(error)
 
