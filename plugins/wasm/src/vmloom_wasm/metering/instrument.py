@@ -1,0 +1,161 @@
+"""Rewrites a module so that it counts gas and stack height by itself.
+
+Called once per module, before it is compiled, with a module that the engine's validator accepted as it came:
+instrumented first, a hostile module could reach the globals that are added here. Wherever and however it is compiled,
+the result runs the same, pays the same and stops at the same place. Import indices and function indices stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from vmloom.errors import CodeError, CodeTooLarge, InvalidCode
+
+from ..binary.code import Instruction, instructions
+from ..binary.module import I32, I64, Body, Export, FunctionType, Global, GlobalType, Kind, Module
+from .blocks import BLOCK, END, IF, LOOP, RETURN, blocks
+from .costs import DEFAULT, WasmGasCosts
+from .heights import Signatures, highest
+from .sequences import Meters, branch, signed
+
+RESERVED_PREFIX: Final = "vmloom:"
+"""Exports of a contract must not begin like this."""
+
+GAS_EXPORT: Final = "vmloom:gas_left"
+"""Mutable i64 global: unsigned units of the table. 0 at first: set it before each run."""
+
+EXHAUSTED_EXPORT: Final = "vmloom:exhausted"
+"""Mutable i32 global: an `Exhausted`. Clear it before each run."""
+
+STACK_EXPORT: Final = "vmloom:stack_left"
+"""Mutable i32 global: unsigned words. 0 at first; set it before each run, as a trap leaves it where it was."""
+
+START_EXPORT: Final = "vmloom:start"
+"""The start function, where there is one: call it once after setting the globals. Nothing runs unmetered."""
+
+FRAME_WORDS: Final = 4
+"""Words that each frame takes beside its parameters, locals and operands: the return address and the like."""
+
+_LARGEST_FRAME = (1 << 32) - 1
+
+
+def instrument(module: Module, costs: WasmGasCosts = DEFAULT, frame_words: int = FRAME_WORDS) -> Module:
+    """Return `module` with metering by `costs`; each call takes `frame_words` >= 0 words and those of its values.
+
+    Gas: each metered block is paid before it runs (see `WasmGasCosts.pays_ahead`), and bulk instructions before they
+    run by the size that they are given, even if they then trap or fail. What can not be paid traps with GAS in
+    `EXHAUSTED_EXPORT` and is not deducted. A frame that does not fit traps with STACK there.
+
+    Raises:
+        InvalidCode: an export has a reserved name.
+        ProhibitedOpcode: an instruction without a price; names the function.
+        CodeTooLarge: a frame of more than 2^32 - 1 words.
+    """
+    for export in module.exports:
+        if export.name.startswith(RESERVED_PREFIX):
+            raise InvalidCode(f"export {export.name!r}: names that begin with {RESERVED_PREFIX!r} are reserved")
+    signatures = Signatures(module)
+    first = len(module.imported(Kind.GLOBAL)) + len(module.globals)
+    rewriter = _Rewriter(signatures, costs, frame_words, Meters(first, first + 1, first + 2))
+    bodies = []
+    for index, body in enumerate(module.bodies, signatures.imported):
+        try:
+            bodies.append(rewriter.rewrite(body, signatures.of_function(index)))
+        except CodeError as error:
+            error.args = (f"function {index}: {error}",)
+            raise
+    return replace(
+        module,
+        types=tuple(rewriter.types),
+        globals=(*module.globals, _counter(I64), _counter(I32), _counter(I32)),
+        exports=(*module.exports, *_exports(module, first)),
+        start=None,
+        bodies=tuple(bodies),
+    )
+
+
+def _counter(value: int) -> Global:
+    """A mutable global of 0."""
+    return Global(GlobalType(value, True), bytes((0x42 if value == I64 else 0x41, 0, END)))
+
+
+def _exports(module: Module, first: int) -> list[Export]:
+    """What is exported beside the module's own; `first` is the index of the first global that was added."""
+    names = (GAS_EXPORT, EXHAUSTED_EXPORT, STACK_EXPORT)
+    exports = [Export(name, Kind.GLOBAL, index) for index, name in enumerate(names, first)]
+    if module.start is not None:
+        exports.append(Export(START_EXPORT, Kind.FUNCTION, module.start))
+    return exports
+
+
+class _Rewriter:
+    """Rewrites the bodies of one module. `types` are its types and those that were needed beside them."""
+
+    def __init__(self, signatures: Signatures, costs: WasmGasCosts, frame_words: int, meters: Meters) -> None:
+        self.types = list(signatures.types)
+        self._signatures = signatures
+        self._costs = costs
+        self._frame_words = frame_words
+        self._meters = meters
+        self._wrappers: dict[bytes, bytes] = {}
+
+    def rewrite(self, body: Body, type_: FunctionType) -> Body:
+        """Return the body of a function of this type with metering.
+
+        The code becomes a block within the function, so that a branch out of it, whose label stays the same, and the
+        end of the code meet before the frame is given back.
+        """
+        code = list(instructions(body.code, body.offset))
+        declared = sum(count for count, _ in body.locals)
+        values = len(type_.params) + declared
+        wrapped = b"\x02" + self._block_type(type_.results) + self._metered(body.code, code, declared, values)
+        words = values + highest(code, self._signatures, len(type_.results)) + self._frame_words
+        if words > _LARGEST_FRAME:
+            raise CodeTooLarge(f"its frame takes {words} words; the largest has {_LARGEST_FRAME}", offset=body.offset)
+        rewritten = self._meters.enter(words) + wrapped + self._meters.leave(words) + bytes((END,))
+        needs_spare = any(instruction.code in self._costs.sizes for instruction in code)
+        return Body((*body.locals, (1, I32), (1, I64)) if needs_spare else body.locals, rewritten, body.offset)
+
+    def _block_type(self, results: bytes) -> bytes:
+        """The immediate of a block that takes nothing and has these results."""
+        if len(results) <= 1:
+            return results or b"\x40"
+        if results not in self._wrappers:
+            wanted = FunctionType(b"", results)
+            if wanted not in self.types:
+                self.types.append(wanted)
+            self._wrappers[results] = signed(self.types.index(wanted))
+        return self._wrappers[results]
+
+    def _metered(self, source: bytes, code: Sequence[Instruction], declared: int, spare: int) -> bytes:
+        """The code with its charges, and branches for returns. Locals `spare` and `spare` + 1 are i32 and i64."""
+        charges = self._charges(code, declared)
+        chunks: list[bytes] = []
+        copied = depth = 0
+        for instruction in code:
+            opcode, begin = instruction.code, instruction.begin
+            if charge := charges.get(begin):
+                chunks += source[copied:begin], charge
+                copied = begin
+            if opcode in (BLOCK, LOOP, IF):
+                depth += 1
+            elif opcode == END:
+                depth -= 1
+            elif opcode == RETURN:
+                chunks += source[copied:begin], branch(depth)
+                copied = instruction.end
+            elif size := self._costs.sizes.get(opcode):
+                chunks += source[copied:begin], self._meters.charge_size(size, spare, spare + 1)
+                copied = begin
+        return b"".join((*chunks, source[copied:]))
+
+    def _charges(self, code: Sequence[Instruction], declared: int) -> dict[int, bytes]:
+        """What is paid before the instruction at each place, as code."""
+        ahead = self._costs.pays_ahead
+        amounts = {0: self._costs.locals_surcharge(declared)}
+        for block in blocks(code, self._costs):
+            place = block.begin if ahead else block.last
+            amounts[place] = amounts.get(place, 0) + block.cost
+        return {place: self._meters.charge(amount) for place, amount in amounts.items() if amount}
