@@ -56,5 +56,5 @@ class ValidationConfig(BaseModel):
     """Functions that a module may import, each as `module.name`; by default none."""
     allow_floats: bool = True
     """Whether there may be floats. They give the same results everywhere only if NaNs are made canonical."""
-    allow_start: bool = False
-    """Whether there may be a start function, which would run before the contract has any gas."""
+    allow_start: bool = True
+    """Whether there may be a start function. It is metered like the rest of the code and runs before `main`."""

@@ -7,12 +7,10 @@ The order of the checks is from cheap to dear, so that a hostile module costs no
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cache, cached_property
 
-import wasmtime
 from vmloom.errors import (
     CodeError,
     CodeTooLarge,
@@ -43,12 +41,14 @@ from .binary.names import function_names
 from .binary.opcodes import OPCODES, Group
 from .binary.reader import MalformedModule
 from .config import ModuleLimits, ValidationConfig
+from .engine.config import Engine
+from .engine.verdict import invalidity
 
 ENTRY_POINT = "main"
 ENTRY_TYPE = FunctionType(bytes((I32, I32, I32)), bytes((I32,)))
 """Signature of `main(input_len, input_ptr, output_ptr)`."""
 
-RESERVED_PREFIX = "vmloom_"
+RESERVED_PREFIX = "vmloom:"
 """How the names of exports that instrumentation adds begin; a module must have none of its own."""
 
 BANNED_GROUPS = frozenset(
@@ -65,8 +65,6 @@ _FLOATS = frozenset((F32, F64))
 _REFUSED_TYPES = frozenset(VALUE_TYPES) - {I32, I64, F32, F64}
 _BANNED = {code: opcode for code, opcode in OPCODES.items() if opcode.group in BANNED_GROUPS and code != _TYPED_SELECT}
 _FLOAT_OPCODES = {code: opcode for code, opcode in OPCODES.items() if opcode.is_float}
-# What wasmtime appends to its messages.
-_PLACE = re.compile(r"\s*\(at offset 0x([0-9a-f]+)\)\s*$")
 _LONGEST_NAME = 100
 
 
@@ -116,16 +114,12 @@ class _Check:
 
     def verdict(self, code: bytes) -> InvalidCode | None:
         """Let wasmtime check the types. Core specification 2.0, chapter 3."""
-        try:
-            wasmtime.Module.validate(_engine(), code)
-        except wasmtime.WasmtimeError as error:
-            message = str(error)
-            place = _PLACE.search(message)
-            if place is None:
-                return InvalidCode(message)
-            offset = int(place[1], 16)
-            return InvalidCode(self._where(offset) + message[: place.start()], offset=offset)
-        return None
+        found = invalidity(_engine(), code)
+        if found is None:
+            return None
+        if found.offset is None:
+            return InvalidCode(found.message)
+        return InvalidCode(self._where(found.offset) + found.message, offset=found.offset)
 
     def sizes(self) -> None:
         """Compare the numbers of things with the limits."""
@@ -334,24 +328,6 @@ def _escaped(char: str) -> str:
 
 
 @cache
-def _engine() -> wasmtime.Engine:
-    """Return an engine that knows no more of WebAssembly than is allowed here.
-
-    The order matters: some combinations of features end the process, so what builds on a feature goes first.
-    Reference types and bulk memory cannot be turned off; the scan does it.
-    """
-    config = wasmtime.Config()
-    config.wasm_component_model = False
-    config.wasm_exceptions = False
-    config.wasm_function_references = False
-    config.wasm_gc = False
-    config.wasm_relaxed_simd = False
-    config.wasm_simd = False
-    config.wasm_threads = False
-    config.wasm_multi_memory = False
-    config.wasm_memory64 = False
-    config.wasm_tail_call = False
-    config.wasm_wide_arithmetic = False
-    config.wasm_custom_page_sizes = False
-    config.wasm_stack_switching = False
-    return wasmtime.Engine(config)
+def _engine() -> Engine:
+    """Return an engine to validate with; its settings do not matter, as it compiles nothing."""
+    return Engine()
