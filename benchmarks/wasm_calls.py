@@ -72,13 +72,14 @@ def make_rows() -> list[Row]:
     linker.define_func("env", "none", wasmtime.FuncType([], []), lambda: None)
     pre = linker.instantiate_pre(compiled.handle)
     store = wasmtime.Store(engine.handle)
-    theirs = pre.instantiate(store).exports(store)
+    theirs: Any = pre.instantiate(store).exports(store)
     memory, variable = theirs["memory"], theirs["g"]
 
     def their_instance() -> int:
         fresh = wasmtime.Store(engine.handle)
         fresh.set_limits(memory_size=512 << 16, table_elements=10_000, instances=1, tables=1, memories=1)
-        return int(pre.instantiate(fresh).exports(fresh)["add"](fresh, 1, 2, 3))
+        exports: Any = pre.instantiate(fresh).exports(fresh)
+        return int(exports["add"](fresh, 1, 2, 3))
 
     limits, data = Limits(), bytes(64)
     none, add, wide = ours.function("none", ":"), ours.function("add", "iii:i"), ours.function("wide", "II:II")

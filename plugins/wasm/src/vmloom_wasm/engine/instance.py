@@ -27,7 +27,9 @@ from vmloom_wasm.engine.traps import taken_trap
 
 PAGE: Final = 1 << 16
 """Bytes of a page of memory."""
-_MASKS: Final = {"i": (1 << 32) - 1, "f": (1 << 32) - 1, "I": (1 << 64) - 1, "F": (1 << 64) - 1}
+_VALUES: Final = {letter: struct.Struct("=" + size) for letter, size in zip("ifIF", "IIQQ", strict=True)}
+_VALUE_AT: Final = ffi.wasmtime_val_t.of.offset
+"""Values of globals: in the byte order of the machine, unlike those of calls, and where in `wasmtime_val_t`."""
 
 
 def _prototype(name: str, result: Any, *parameters: Any) -> Any:
@@ -320,23 +322,28 @@ class Global:
         self._place = addressof(self._exported)
         self._value = ffi.wasmtime_val_t()
         self._value_place = addressof(self._value)
-        self._mask = _MASKS[letter]
         self._signature = Signature(letter, "")
+        layout = _VALUES[letter]
+        self._pack, self._unpack = layout.pack_into, layout.unpack_from
         self.mutable = mutable
+        self.get()  # which sets the type of `_value`, for good
 
     def get(self) -> int:
         """Its value now."""
         _global_get(self._context, self._place, self._value_place)
-        return int(self._value.of.i64) & self._mask
+        value: int = self._unpack(self._value, _VALUE_AT)[0]
+        return value
 
     def set(self, value: int) -> None:
         """Change it. Raises `ValueError` if it cannot be, `TypeError`, `OverflowError`."""
         if not self.mutable:
             raise ValueError("the global is immutable")
-        area = (c_char * SLOT)()
-        self._signature.put_parameters(area, (value,))
-        _global_get(self._context, self._place, self._value_place)  # sets the type
-        self._value.of.i64 = int.from_bytes(area.raw[:8], "little", signed=True)
+        try:
+            self._pack(self._value, _VALUE_AT, value)
+        except struct.error:  # negative, or wrong
+            area = (c_char * SLOT)()
+            self._signature.put_parameters(area, (value,))
+            self._pack(self._value, _VALUE_AT, *self._signature.parameter_layout.unpack_from(area))
         error = _global_set(self._context, self._place, self._value_place)
         if error:
             raise wasmtime.WasmtimeError._from_ptr(cast(error, POINTER(ffi.wasmtime_error_t)))
