@@ -99,7 +99,8 @@ class _Rewriter:
         self._costs = costs
         self._frame_words = frame_words
         self._meters = meters
-        self._wrappers: dict[bytes, bytes] = {}
+        # A module may have very many types: none is ever looked for in the list.
+        self._wrappers = {type_.results: index for index, type_ in enumerate(self.types) if not type_.params}
 
     def rewrite(self, body: Body, type_: FunctionType) -> Body:
         """Return the body of a function of this type with metering.
@@ -123,11 +124,9 @@ class _Rewriter:
         if len(results) <= 1:
             return results or b"\x40"
         if results not in self._wrappers:
-            wanted = FunctionType(b"", results)
-            if wanted not in self.types:
-                self.types.append(wanted)
-            self._wrappers[results] = signed(self.types.index(wanted))
-        return self._wrappers[results]
+            self._wrappers[results] = len(self.types)
+            self.types.append(FunctionType(b"", results))
+        return signed(self._wrappers[results])
 
     def _metered(self, source: bytes, code: Sequence[Instruction], declared: int, spare: int) -> bytes:
         """The code with its charges, and branches for returns. Locals `spare` and `spare` + 1 are i32 and i64."""
