@@ -10,8 +10,8 @@ from typing import Final
 import wasmtime
 from wasmtime import _ffi as ffi
 
-_FRAMES: Final = 100
-"""Frames that are reported, the innermost first: a deep recursion has many, and they say little."""
+_FRAMES: Final = 20
+"""Frames that are reported, the innermost first: as many as wasmtime keeps now, whatever a later one does."""
 
 
 class TrapKind(StrEnum):
@@ -44,7 +44,7 @@ class TrapFrame:
 
 
 class WasmTrap(Exception):
-    """Compiled code trapped: `kind` says why, and `frames` where, the innermost first, at most 100."""
+    """Compiled code trapped: `kind` says why, and `frames` where, the innermost first, at most 20."""
 
     def __init__(self, kind: TrapKind, message: str, frames: tuple[TrapFrame, ...]) -> None:
         super().__init__(message)
