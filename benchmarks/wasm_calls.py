@@ -15,6 +15,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -86,11 +87,11 @@ def make_rows() -> list[Row]:
     back, back_none = ours.function("back", "i:i"), ours.function("back_none", "i:")
     held, counter = ours.memory, ours.variable("g")
     return [
-        Row("call () -> ()", 1, none, lambda f=theirs["none"]: f(store)),
-        Row("call (i32, i32, i32) -> i32", 1, lambda: add(1, 2, 3), lambda f=theirs["add"]: f(store, 1, 2, 3)),
-        Row("call (i64, i64) -> (i64, i64)", 1, lambda: [*wide(1, 2)], lambda f=theirs["wide"]: f(store, 1, 2)),
-        Row("host call () -> ()", BACK, lambda: back_none(BACK), lambda f=theirs["back_none"]: f(store, BACK)),
-        Row("host call (i32, i32) -> i32", BACK, lambda: back(BACK), lambda f=theirs["back"]: f(store, BACK)),
+        Row("call () -> ()", 1, none, partial(theirs["none"], store)),
+        Row("call (i32, i32, i32) -> i32", 1, lambda: add(1, 2, 3), partial(theirs["add"], store, 1, 2, 3)),
+        Row("call (i64, i64) -> (i64, i64)", 1, lambda: [*wide(1, 2)], partial(theirs["wide"], store, 1, 2)),
+        Row("host call () -> ()", BACK, lambda: back_none(BACK), partial(theirs["back_none"], store, BACK)),
+        Row("host call (i32, i32) -> i32", BACK, lambda: back(BACK), partial(theirs["back"], store, BACK)),
         Row("read 64 bytes of memory", 1, lambda: held.read(8, 64), lambda: bytes(memory.read(store, 8, 72))),
         Row("write 64 bytes of memory", 1, lambda: held.write(8, data), lambda: memory.write(store, data, 8) and None),
         Row("read a global", 1, counter.get, lambda: variable.value(store)),
