@@ -239,6 +239,11 @@ def test_endless_loops_run_out() -> None:
         assert run.exhausted is Exhausted.GAS
 
 
+def test_nothing_runs_before_the_meters_are_set() -> None:
+    assert metered(STRAIGHT, gas=0).exhausted is Exhausted.GAS
+    assert metered(STRAIGHT, stack=0).exhausted is Exhausted.STACK
+
+
 def test_own_traps_are_told_apart() -> None:
     run = metered(UNREACHABLE)
     assert (run.trap, run.exhausted) == ("TrapCode.UNREACHABLE", Exhausted.NOTHING)
@@ -341,11 +346,19 @@ def test_same_results_as_the_plain_module(text: str, costs: WasmGasCosts, argume
 
 
 def test_start_function_waits_until_it_can_be_paid() -> None:
-    given = module("(module (global $g (mut i32) (i32.const 0)) (func $s i32.const 1 global.set $g) (start $s))")
+    given = module(
+        """(module (global $g (export "g") (mut i32) (i32.const 0)) (func $s i32.const 1 global.set $g) (start $s))"""
+    )
     rewritten = instrument(given, EACH_ONE)
     assert rewritten.start is None
     assert (START_EXPORT, Kind.FUNCTION, 0) in [(e.name, e.kind, e.index) for e in rewritten.exports]
-    wasmtime.Module(ENGINE, encode(rewritten))
+    store = wasmtime.Store(ENGINE)
+    exports = wasmtime.Instance(store, wasmtime.Module(ENGINE, encode(rewritten)), []).exports(store)
+    assert exports["g"].value(store) == 0
+    exports[GAS_EXPORT].set_value(store, 100)
+    exports[STACK_EXPORT].set_value(store, 100)
+    exports[START_EXPORT](store)
+    assert (exports["g"].value(store), exports[GAS_EXPORT].value(store)) == (1, 100 - 3)
 
 
 def test_imported_functions_and_globals_keep_their_indices() -> None:
