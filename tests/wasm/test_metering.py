@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,7 @@ def engine(level: str = "speed") -> wasmtime.Engine:
 
 
 ENGINE = engine()
+atexit.register(ENGINE.close)  # later than this, wasmtime can not free it
 
 
 def call(store: wasmtime.Store, exports: Mapping[str, object], arguments: tuple[int, ...]) -> Run:
