@@ -303,3 +303,9 @@ def test_billions_of_locals_are_refused_at_once() -> None:
     code = wasm("(func (local i64))", MAIN).replace(b"\4\1\1\x7e\x0b", b"\x08\1\xff\xff\xff\xff\x0f\x7e\x0b")
     code = code.replace(b"\x0a\x0c\x02", b"\x0a\x10\x02").replace(b"\x0a\x0b\x02", b"\x0a\x0f\x02")
     assert "has 4294967295 locals, the limit is 1024" in str(refusal(code, ModuleLimitExceeded))
+
+
+def test_too_many_things_are_refused_before_they_are_read() -> None:
+    code = b"\0asm\1\0\0\0\1\3\xe9\7\xff"  # 1001 types, of which not even the first is one
+    message = "offset 0xa: type section: 1001 function types, the limit is 1000"
+    assert str(refusal(code, ModuleLimitExceeded)) == message

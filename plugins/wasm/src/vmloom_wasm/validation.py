@@ -28,14 +28,17 @@ from .binary.module import (
     FUNCREF,
     I32,
     I64,
+    MAGIC,
     V128,
     VALUE_TYPES,
+    VERSION,
     FunctionType,
     Kind,
     Module,
     Section,
     TableType,
     decode,
+    section_counts,
 )
 from .binary.names import function_names
 from .binary.opcodes import OPCODES, Group
@@ -88,6 +91,7 @@ def validate(code: bytes, config: ValidationConfig | None = None) -> Module:
     config = config or ValidationConfig()
     if len(code) > config.limits.code_size:
         raise CodeTooLarge(f"module has {len(code)} bytes, the limit is {config.limits.code_size}")
+    _check_counts(code, config.limits)
     module = decode(code)
     check = _Check(module, config)
     check.sizes()
@@ -101,6 +105,28 @@ def validate(code: bytes, config: ValidationConfig | None = None) -> Module:
         raise verdict
     check.exports()
     return module
+
+
+def _check_counts(code: bytes, limits: ModuleLimits) -> None:
+    """Compare what sections announce with the limits, before any of it is read. Header and order are not checked."""
+    if code[:8] != MAGIC + VERSION:
+        return
+    known = {
+        Section.TYPE: ("function types", limits.types),
+        Section.IMPORT: ("imports", limits.imports),
+        Section.FUNCTION: ("functions", limits.functions),
+        Section.TABLE: ("tables", limits.tables),
+        Section.GLOBAL: ("globals", limits.globals),
+        Section.EXPORT: ("exports", limits.exports),
+        Section.ELEMENT: ("element segments", limits.element_segments),
+        Section.CODE: ("functions", limits.functions),
+        Section.DATA: ("data segments", limits.data_segments),
+    }
+    for section, (count, offset) in section_counts(code).items():
+        what, limit = known.get(section, ("", count))
+        if count > limit:
+            message = f"{section.title} section: {count} {what}, the limit is {limit}"
+            raise ModuleLimitExceeded(message, offset=offset)
 
 
 class _Check:
@@ -125,14 +151,7 @@ class _Check:
         """Compare the numbers of things with the limits."""
         module, limits = self._module, self._limits
         tables = [entry.description for entry in module.imported(Kind.TABLE)] + list(module.tables)
-        self._at_most(Section.TYPE, "function types", len(module.types), limits.types)
-        self._at_most(Section.IMPORT, "imports", len(module.imports), limits.imports)
-        self._at_most(Section.FUNCTION, "functions", len(module.functions), limits.functions)
         self._at_most(Section.TABLE, "tables", len(tables), limits.tables)
-        self._at_most(Section.GLOBAL, "globals", len(module.globals), limits.globals)
-        self._at_most(Section.EXPORT, "exports", len(module.exports), limits.exports)
-        self._at_most(Section.ELEMENT, "element segments", len(module.elements), limits.element_segments)
-        self._at_most(Section.DATA, "data segments", len(module.datas), limits.data_segments)
         for index, kind in enumerate(module.types):
             self._at_most(Section.TYPE, f"parameters in type {index}", len(kind.params), limits.params)
             self._at_most(Section.TYPE, f"results in type {index}", len(kind.results), limits.results)

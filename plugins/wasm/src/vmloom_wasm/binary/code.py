@@ -57,6 +57,10 @@ _READ: Mapping[Immediate, Callable[[Reader], object]] = {
 _READERS = {code: tuple(_READ[kind] for kind in opcode.immediates) for code, opcode in OPCODES.items()}
 _PLAIN = bytes(_READERS.get(code) == () for code in range(256))
 _ONE_INDEX = bytes(_READERS.get(code) == (Reader.u32,) for code in range(256))
+_ONE_SIGNED = bytes(
+    _READERS.get(code) in ((Reader.s32,), (Reader.s33,), (Reader.s64,)) and code not in PREFIXES for code in range(256)
+)
+_ACCESS = bytes(_READERS.get(code) == (_memory_argument,) for code in range(256))
 
 
 def instructions(code: bytes, offset: int = 0) -> Iterator[Instruction]:
@@ -69,13 +73,19 @@ def instructions(code: bytes, offset: int = 0) -> Iterator[Instruction]:
     at = 0
     while at < size:
         first = code[at]
-        # Most instructions by far have nothing or one small index after them: they go without a Reader.
+        # Most instructions by far have nothing or small numbers after them: they go without a Reader.
         if _PLAIN[first]:
             yield Instruction(first, offset + at, at, at + 1, ())
             at += 1
         elif _ONE_INDEX[first] and at + 1 < size and code[at + 1] < 0x80:
             yield Instruction(first, offset + at, at, at + 2, (code[at + 1],))
             at += 2
+        elif _ONE_SIGNED[first] and at + 1 < size and (value := code[at + 1]) < 0x80:
+            yield Instruction(first, offset + at, at, at + 2, (value - 0x80 if value & 0x40 else value,))
+            at += 2
+        elif _ACCESS[first] and at + 2 < size and code[at + 1] < 32 and code[at + 2] < 0x80:
+            yield Instruction(first, offset + at, at, at + 3, ((code[at + 1], code[at + 2]),))
+            at += 3
         else:
             instruction = read_instruction(Reader(code, at, base=offset, section="code"))
             yield instruction

@@ -230,6 +230,25 @@ def decode(data: bytes) -> Module:
     return module
 
 
+def section_counts(data: bytes) -> dict[Section, tuple[int, int]]:
+    """Return for each section how many things it announces, and at which offset.
+
+    Costs next to nothing, so that limits can be checked before `decode`.
+
+    Raises:
+        MalformedModule: a section that is not whole; its content is not looked at.
+    """
+    counts: dict[Section, tuple[int, int]] = {}
+    reader = Reader(data, min(8, len(data)))
+    while not reader.at_end:
+        section = _section(reader, None)
+        part = _part(reader, section)
+        if section is not Section.CUSTOM:
+            offset = part.offset
+            counts[section] = max(counts.get(section, (0, 0)), (part.u32(), offset))
+    return counts
+
+
 def read_expression(reader: Reader) -> bytes:
     """Read a constant expression, with its `end`. Section 3.3.10 and extended constant expressions."""
     begin = reader.offset
