@@ -269,6 +269,13 @@ def test_instructions_have_their_immediates() -> None:
     ]
 
 
+@pytest.mark.parametrize("code", ["284000", "284080808000", "fd004000", "282000"])
+def test_alignment_that_is_none_is_refused(code: str) -> None:
+    """Bit 6 would announce the index of another memory."""
+    with pytest.raises(MalformedModule, match="is too large"):
+        list(instructions(bytes.fromhex(code)))
+
+
 # Broken modules
 
 
