@@ -1,1 +1,1 @@
-"""WebAssembly contracts. `binary` reads and writes modules, `validation` says which ones may run."""
+"""WebAssembly contracts: `validation` says which may run, `metering` makes them count gas, `engine` runs them."""
