@@ -314,19 +314,21 @@ def test_only_prefixes_that_end_between_sections_can_be_read() -> None:
             assert error.offset <= size
 
 
-ENGINE = Engine()
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
 
 
-def assert_read_as_wasmtime_does(code: bytes) -> None:
+def assert_read_as_wasmtime_does(engine: Engine, code: bytes) -> None:
     """Whatever wasmtime takes, we read and write; what we do not read is malformed and nothing else."""
     error = malformation(code)
-    valid = invalidity(ENGINE, code) is None
+    valid = invalidity(engine, code) is None
     if error is not None:
         assert not valid, error
         return
     again = encode(decode(code))
     assert decode(again) == decode(code)
-    assert (invalidity(ENGINE, again) is None) == valid
+    assert (invalidity(engine, again) is None) == valid
 
 
 PLAIN = wasm(
@@ -340,11 +342,11 @@ PLAIN = wasm(
 
 @settings(max_examples=1500)
 @given(st.lists(st.tuples(st.integers(0, len(PLAIN) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-def test_changed_bytes(changes: list[tuple[int, int]]) -> None:
+def test_changed_bytes(engine: Engine, changes: list[tuple[int, int]]) -> None:
     code = bytearray(PLAIN)
     for at, value in changes:
         code[at] = value
-    assert_read_as_wasmtime_does(bytes(code))
+    assert_read_as_wasmtime_does(engine, bytes(code))
 
 
 @settings(max_examples=500)

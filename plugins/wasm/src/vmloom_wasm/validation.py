@@ -7,6 +7,7 @@ The order of the checks is from cheap to dear, so that a hostile module costs no
 
 from __future__ import annotations
 
+import atexit
 from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -46,13 +47,11 @@ from .binary.reader import MalformedModule
 from .config import ModuleLimits, ValidationConfig
 from .engine.config import Engine
 from .engine.verdict import invalidity
+from .metering.instrument import RESERVED_PREFIX
 
 ENTRY_POINT = "main"
 ENTRY_TYPE = FunctionType(bytes((I32, I32, I32)), bytes((I32,)))
 """Signature of `main(input_len, input_ptr, output_ptr)`."""
-
-RESERVED_PREFIX = "vmloom:"
-"""How the names of exports that instrumentation adds begin; a module must have none of its own."""
 
 BANNED_GROUPS = frozenset(
     {Group.SIMD, Group.RELAXED_SIMD, Group.THREADS, Group.TAIL_CALL, Group.EXCEPTIONS, Group.REFERENCE_TYPES}
@@ -350,3 +349,7 @@ def _escaped(char: str) -> str:
 def _engine() -> Engine:
     """Return an engine to validate with; its settings do not matter, as it compiles nothing."""
     return Engine()
+
+
+# At the very end of the process wasmtime can no longer free it: parts of wasmtime itself are gone by then.
+atexit.register(_engine.cache_clear)
