@@ -49,7 +49,7 @@ SLOW = {
     "CALLBlake2f_MaxRounds.json": "2**32 - 1 rounds of BLAKE2: half a minute a case if compiled, minutes if not",
     "loopExp.json": "a million rounds of EXP: seconds a case",
 }
-"""Files that run only if all do, or of one fork where every case of the others does, and why."""
+"""Files that run only where every case does, and why."""
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -105,7 +105,5 @@ def part_of(found: Iterable[Case]) -> Iterator[Case]:
 
 def cases(folder: Path, *, slow: bool = False) -> Iterator[Case]:
     for path in sorted(folder.rglob("*.json")):
-        if path.name not in SLOW or ALL:
+        if slow or path.name not in SLOW:
             yield from read_cases(path)
-        elif slow:  # of one fork, since it does the same in each
-            yield list(read_cases(path))[-1]
