@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import pytest
 from vmloom import Account, BlockContext, ExecutionContext
@@ -10,6 +14,7 @@ from vmloom.errors import StateError
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.assembly import call, create, jump, label, mstore, op, pop, ret_top, sstore
 from vmloom_evm.hashing import keccak256
+from vmloom_evm.native import memory as native_memory
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.trace.hooks import Tracer
 
@@ -101,3 +106,62 @@ def test_hashes_of_pairs_are_right_when_asked_for_again(vm: Evm, pairs: int) -> 
             words = mstore(0, number) + mstore(32, number % 5)
             found = vm.execute(bytes(words) + code, ExecutionContext(address=HERE), state).return_data
             assert found == keccak256(data)
+
+
+class Interrupter:
+    """Raises at the step of `NativeMemory`'s code with the number `at`, as a signal's handler may between any two."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.steps = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Interrupter | None:
+        if frame.f_code.co_filename != native_memory.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        self.steps += 1
+        if self.steps == self.at:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return self
+
+
+@contextmanager
+def watched_by(interrupter: Interrupter) -> Iterator[None]:
+    former = sys.gettrace()
+    sys.settrace(interrupter)
+    try:
+        yield
+    finally:
+        sys.settrace(former)
+
+
+GROWING = (
+    mstore(1 << 20, 1)
+    + op("CODECOPY")(0, 0, op("CODESIZE")())
+    + pop(call(HERE)) * 2
+    + pop(create(0, 0, op("CODESIZE")())) * 2
+    + sstore(op("ADD")(op("GAS")(), 1), 1) * 2
+    + op("TSTORE")(op("GAS")(), 1)
+    + op("LOG0")(0, 1000)
+    + op("RETURN")(0, 20_000)
+)
+
+
+@pytest.mark.parametrize("first", range(1, 4))
+def test_interrupt_between_any_two_steps_of_growth_leaves_a_state_that_works(vm: Evm, first: int) -> None:
+    """Tables move while they are in use: what an interrupt leaves must point at memory that lives, guarded or not."""
+    context = ExecutionContext(address=HERE, gas_limit=60_000_000)
+    accounts = {HERE: Account(1, 1, bytes(GROWING))}
+    whole = Interrupter(0)
+    expected = vm.execute(bytes(GROWING), context, NativeState(accounts))
+    state = NativeState(accounts)
+    with watched_by(whole):
+        assert vm.execute(bytes(GROWING), context, state) == expected
+    assert whole.steps > 500
+    for at in range(first, whole.steps, 97):
+        state = NativeState(accounts, guarded=bool(at & 1))
+        with pytest.raises(KeyboardInterrupt), watched_by(Interrupter(at)):
+            vm.execute(bytes(GROWING), context, state)
+        assert [address for address, _ in state.accounts()] == [HERE]
+        assert vm.execute(bytes(GROWING), context, state) == expected

@@ -239,7 +239,9 @@ def mark_slot(run: Run) -> None:
 
 
 def move_memory(run: Run) -> None:
-    """Former address, size, present address of the memory of frames -> their pointers are corrected."""
+    """Former address and size, present address and size of the memory of frames -> it and their pointers are there."""
+    run.memory = pointer(u8, u64(run.scratch[2]))
+    run.memory_end = run.memory + u64(run.scratch[3])
     rebase_memory(run, u64(run.scratch[0]), u64(run.scratch[1]), u64(run.scratch[2]))
 
 

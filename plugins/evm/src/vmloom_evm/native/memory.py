@@ -1,4 +1,9 @@
-"""The memory of a native state: tables that grow, arenas of frames, and the `Run` on which they hang."""
+"""The memory of a native state: tables that grow, arenas of frames, and the `Run` on which they hang.
+
+Whatever is in use must outlive an exception that arises between any two steps of Python, such as the one of an
+interrupt: what the run says of its tables is the truth, each step leaves it consistent, and nothing is freed before the
+run has let go of it.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,15 @@ FIRST_MEMORY: Final = 1 << 20
 CODE_CHUNK: Final = 1 << 18
 HALF: Final = 2
 
+ROOMS: Final = {
+    "journal": "journal_room",
+    "logs": "log_room",
+    "log_bytes": "log_bytes_room",
+    "marked": "marked_room",
+    "return_data": "return_room",
+    "outcome": "outcome_room",
+}
+
 
 def little(number: int) -> bytes:
     """A word as native code has it."""
@@ -41,9 +55,10 @@ class Table:
     def __init__(self, name: str, row: Any, room: int, *, index: str = "", indexer: str = "") -> None:
         self.name = name
         self.row_size: int = row.size if hasattr(row, "size") else row
-        self.room = room
+        self.first_room = room
         self.index = index
         self.indexer = indexer
+        self.room_field = f"{index}_room" if index else ROOMS[name]
 
 
 TABLES: Final = (
@@ -71,10 +86,10 @@ class NativeMemory:
         self._words = run.view().cast("Q")
         self.outcome_size = ctypes.c_uint64.from_address(self.field("outcome_size"))
         self.functions = state_library()
-        self.rooms = {table.name: table.room for table in TABLES}
+        self.outcome = ctypes.POINTER(ctypes.c_char).from_address(self.field("outcome"))
         self.chunks: list[Pages] = []
         for table in TABLES:
-            self._place(table, self.allot(table.name, table.row_size * table.room))
+            self._place(table, table.first_room)
         self._place_arenas()
         for secret in ("secret", "second_secret"):
             self.set(secret, int.from_bytes(os.urandom(8), "little") | 1)
@@ -83,9 +98,15 @@ class NativeMemory:
         self.clear()
 
     def allot(self, name: str, size: int, alignment: int = 64) -> Pages:
-        """New zeroed memory under `name`; what had that name is freed when nobody uses it."""
-        pages = self.pages[name] = Pages(size, alignment=alignment, guarded=self.guarded)
+        """New zeroed memory under `name`; what had that name lives until `let_go`."""
+        pages = Pages(size, alignment=alignment, guarded=self.guarded)
+        pages.predecessor = self.pages.get(name)
+        self.pages[name] = pages
         return pages
+
+    def let_go(self, name: str) -> None:
+        """Free what had this name before, which the run does not use any more."""
+        self.pages[name].predecessor = None
 
     # Fields of the run
 
@@ -108,9 +129,10 @@ class NativeMemory:
         self.functions["forget_rows"](self.run)
         self.functions["forget_codes"](self.run)
         largest = max(self.chunks, key=lambda chunk: chunk.size)
-        self.chunks = [largest]
+        self.set("code_bytes_left", 0)
         self.set("code_bytes", largest.address)
         self.set("code_bytes_left", largest.size)
+        self.chunks = [largest]
 
     def _place_empty_code(self) -> None:
         """Code 0 is no code."""
@@ -119,32 +141,36 @@ class NativeMemory:
         empty.jump_destinations = Ptr(u8, self.pages["nothing"].address)
         empty.hash = int.from_bytes(EMPTY_CODE_HASH, "big")
 
-    def _place(self, table: Table, pages: Pages) -> None:
-        """Let the run find a table; a fresh index is filled when rows are there."""
-        self.set(table.name, pages.address)
-        room = f"{table.index}_room" if table.index else ROOMS[table.name]
-        self.set(room, self.rooms[table.name])
-        if table.name == "outcome":
-            self.outcome: Any = (ctypes.c_char * pages.size).from_address(pages.address)
-        if table.name == "marked":
-            self.set("selected", self.allot("selected", table.row_size * self.rooms["marked"]).address)
+    def room(self, name: str) -> int:
+        """Rows that a table has room for."""
+        return self.get(_TABLE[name].room_field)
+
+    def _place(self, table: Table, room: int) -> None:
+        """Give a table room for `room` rows, which are more than it has, elsewhere."""
+        name = table.name
+        pages = self.allot(name, table.row_size * room)
+        if former := self.get(table.room_field):
+            ctypes.memmove(pages.address, self.get(name), table.row_size * former)
+        self.set(name, pages.address)
+        self.let_go(name)
+        if name == "marked":
+            self.set("selected", self.allot("selected", table.row_size * room).address)
+            self.let_go("selected")
         if table.index:
-            places = 1 << (HALF * self.rooms[table.name]).bit_length()
+            places = 1 << (HALF * room).bit_length()
             index = self.allot(f"{table.index}_index", 4 * places)
-            self.set(f"{table.index}_index", index.address)
-            self.set(f"{table.index}_mask", places - 1)
+            self._call(table.indexer, index.address, places - 1)
+            self.let_go(f"{table.index}_index")
+        self.set(table.room_field, room)
 
     def grow(self, name: str, least: int = 0) -> None:
         """Double the room of a table, or more if `least` rows must fit."""
-        table = next(table for table in TABLES if table.name == name)
-        former = self.pages[name]
-        size = former.size
-        self.rooms[name] = max(HALF * self.rooms[name], least)
-        pages = self.allot(name, table.row_size * self.rooms[name])
-        ctypes.memmove(pages.address, former.address, size)
-        self._place(table, pages)
-        if table.indexer:
-            self.functions[table.indexer](self.run)
+        self._place(_TABLE[name], max(HALF * self.room(name), least))
+
+    def _call(self, function: str, *words: int) -> None:
+        """Call a function of `access` that has no needs."""
+        ctypes.memmove(self.field("scratch"), b"".join(map(little, words)), 32 * len(words))
+        self.functions[function](self.run)
 
     def _place_arenas(self) -> None:
         self.allot("nothing", 256)
@@ -187,27 +213,20 @@ class NativeMemory:
         """Room for new code; what is left of the former chunk is not used any more."""
         chunk = Pages(max(CODE_CHUNK, least), guarded=self.guarded)
         self.chunks.append(chunk)
+        self.set("code_bytes_left", 0)
         self.set("code_bytes", chunk.address)
         self.set("code_bytes_left", chunk.size)
 
     def grow_memory(self, size: int) -> None:
         """Let the memory of frames have `size` bytes more than it has, at least, elsewhere."""
-        former = self.pages["memory"]
-        pages = self.allot("memory", HALF * former.size + size)
-        ctypes.memmove(pages.address, former.address, former.size)
-        self.set("memory", pages.address)
-        self.set("memory_end", pages.address + pages.size)
-        ctypes.memmove(self.field("scratch"), b"".join(map(little, (former.address, former.size, pages.address))), 96)
-        self.functions["move_memory"](self.run)
+        former = self.get("memory")
+        used = self.get("memory_end") - former
+        pages = self.allot("memory", HALF * used + size)
+        ctypes.memmove(pages.address, former, used)
+        self._call("move_memory", former, used, pages.address, pages.size)
+        self.let_go("memory")
 
 
-ROOMS: Final = {
-    "journal": "journal_room",
-    "logs": "log_room",
-    "log_bytes": "log_bytes_room",
-    "marked": "marked_room",
-    "return_data": "return_room",
-    "outcome": "outcome_room",
-}
+_TABLE: Final = {table.name: table for table in TABLES}
 WORDS: Final = {name: field.offset // 8 for name, field in fields_of(layout.Run).items()}
 """Where the fields of the run are, in words of 64 bits."""

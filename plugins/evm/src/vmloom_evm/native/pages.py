@@ -25,6 +25,8 @@ class Pages:
 
     def __init__(self, size: int, *, alignment: int = 64, guarded: bool = False) -> None:
         self.size = size
+        self.predecessor: Pages | None = None
+        """Pages that must not be freed yet."""
         whole = -(-size // PAGE) * PAGE
         # One page more: where one region ends no other begins, so that an address says which one it belongs to.
         room = whole + (alignment if alignment > PAGE else 0) + PAGE

@@ -83,15 +83,15 @@ class NativeState(StateAccess):
 
     def clear(self) -> None:
         """Forget everything."""
-        self.memory.clear()
         self._code_rows = {b"": 0}
         self.names = Names()
         self._forget_rows()
+        self.memory.clear()
 
     def reuse(self, source: StateAccess) -> bool:
         """Forget all but codes, which say what they are, and load from `source`. False if it has grown too large."""
         memory = self.memory
-        if max(memory.rooms["accounts"], memory.rooms["slots"], memory.rooms["outcome"] >> 8) > KEPT_ROOM:
+        if max(memory.room("accounts"), memory.room("slots"), memory.room("outcome") >> 8) > KEPT_ROOM:
             return False
         if memory.get("code_count") > KEPT_CODES or sum(chunk.size for chunk in memory.chunks) > KEPT_CODE_BYTES:
             self.clear()
@@ -136,7 +136,7 @@ class NativeState(StateAccess):
             return
         table = _ROOMS.get(need)
         if table is not None:
-            least = self.memory.get("needed_bytes") + self.memory.rooms[table] if table in _BY_SIZE else 0
+            least = self.memory.get("needed_bytes") + self.memory.room(table) if table in _BY_SIZE else 0
             self.memory.grow(table, least)
         elif need == layout.NEED_MEMORY_ROOM:
             self.memory.grow_memory(self.memory.get("needed_bytes"))
@@ -290,8 +290,8 @@ class NativeState(StateAccess):
         """
         position = self.journal.checkpoint()
         if position != self._noted:
+            self._notes.append((self._journal_count.value, self._noted))
             self.call("note_host", self._noted)
-            self._notes.append((self._journal_count.value - 1, self._noted))
             self._noted = position
 
     def revert(self, checkpoint: int) -> None:
@@ -313,11 +313,11 @@ class NativeState(StateAccess):
         """Undo in Python's containers what native code has passed while undoing."""
         position = self._host_undone.value
         if position != NOTHING_UNDONE:
-            self._host_undone.value = NOTHING_UNDONE
             self.journal.revert(position)
             self._noted = position
             while self._notes and self._notes[-1][1] >= position:
                 self._notes.pop()
+            self._host_undone.value = NOTHING_UNDONE
 
     def commit(self) -> None:
         """See `StateAccess.commit`."""

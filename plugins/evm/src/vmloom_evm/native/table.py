@@ -5,7 +5,7 @@ Finding a row never fails but by a need; which row a key has never changes, howe
 
 from __future__ import annotations
 
-from vmloom.kernel import Halt, Ptr, inline, outline, u8, u32, u64, u128, u160, u256
+from vmloom.kernel import Halt, Ptr, inline, outline, pointer, u8, u32, u64, u128, u160, u256
 
 from .layout import (
     COMPLETE,
@@ -130,7 +130,9 @@ def need_account(run: Run, address: u160, row: u64) -> None:
 
 
 def index_accounts(run: Run) -> None:
-    """Fill an empty index with all rows."""
+    """Address and mask of an empty index -> all rows are in it, and it is the table's."""
+    run.account_index = pointer(u32, u64(run.scratch[0]))
+    run.account_mask = u64(run.scratch[1])
     for row in range(1, run.account_count):
         position = hash_address(run, run.accounts[row].address) & run.account_mask
         while run.account_index[position] != 0:
@@ -220,7 +222,9 @@ def need_slot(run: Run, row: u64) -> None:
 
 
 def index_slots(run: Run) -> None:
-    """Fill an empty index with all rows."""
+    """Address and mask of an empty index -> all rows are in it, and it is the table's."""
+    run.slot_index = pointer(u32, u64(run.scratch[0]))
+    run.slot_mask = u64(run.scratch[1])
     for row in range(1, run.slot_count):
         slot = run.slots[row]
         position = hash_slot(run, slot.account, slot.key) & run.slot_mask
@@ -269,7 +273,9 @@ def index_transient(run: Run, row: u64) -> None:
 
 
 def index_transients(run: Run) -> None:
-    """Fill an empty index with all rows."""
+    """Address and mask of an empty index -> all rows are in it, and it is the table's."""
+    run.transient_index = pointer(u32, u64(run.scratch[0]))
+    run.transient_mask = u64(run.scratch[1])
     for row in range(1, run.transient_count):
         index_transient(run, row)
 
@@ -316,7 +322,9 @@ def index_code(run: Run, row: u64) -> None:
 
 
 def index_codes(run: Run) -> None:
-    """Fill an empty index with all rows."""
+    """Address and mask of an empty index -> all rows are in it, and it is the table's."""
+    run.code_index = pointer(u32, u64(run.scratch[0]))
+    run.code_mask = u64(run.scratch[1])
     for row in range(1, run.code_count):
         index_code(run, row)
 
