@@ -6,12 +6,15 @@ from .costs import COSMWASM, DEFAULT, TABLES, Linear, PriceGroup, WasmGasCosts
 from .instrument import (
     EXHAUSTED_EXPORT,
     FRAME_WORDS,
+    FUNCTION_CALLS_EXPORT,
+    FUNCTION_GAS_EXPORT,
     GAS_EXPORT,
     RESERVED_PREFIX,
     STACK_EXPORT,
     START_EXPORT,
     instrument,
 )
+from .profile import FunctionProfile, read_profile
 from .sequences import Exhausted
 
 __all__ = [
@@ -19,14 +22,18 @@ __all__ = [
     "DEFAULT",
     "EXHAUSTED_EXPORT",
     "FRAME_WORDS",
+    "FUNCTION_CALLS_EXPORT",
+    "FUNCTION_GAS_EXPORT",
     "GAS_EXPORT",
     "RESERVED_PREFIX",
     "STACK_EXPORT",
     "START_EXPORT",
     "TABLES",
     "Exhausted",
+    "FunctionProfile",
     "Linear",
     "PriceGroup",
     "WasmGasCosts",
     "instrument",
+    "read_profile",
 ]

@@ -35,18 +35,30 @@ STACK_EXPORT: Final = "vmloom:stack_left"
 START_EXPORT: Final = "vmloom:start"
 """The start function, where there is one: call it once after setting the globals. Nothing runs unmetered."""
 
+FUNCTION_GAS_EXPORT: Final = "vmloom:gas:"
+"""With `profile`, and the index of a function after it: mutable i64 global, unsigned units that this function itself
+paid, not what it called. It grows from run to run."""
+
+FUNCTION_CALLS_EXPORT: Final = "vmloom:calls:"
+"""With `profile`, and the index of a function after it: mutable i64 global, how many frames it had."""
+
 FRAME_WORDS: Final = 4
 """Words that each frame takes beside its parameters, locals and operands: the return address and the like."""
 
 _LARGEST_FRAME = (1 << 32) - 1
 
 
-def instrument(module: Module, costs: WasmGasCosts = DEFAULT, frame_words: int = FRAME_WORDS) -> Module:
+def instrument(
+    module: Module, costs: WasmGasCosts = DEFAULT, frame_words: int = FRAME_WORDS, *, profile: bool = False
+) -> Module:
     """Return `module` with metering by `costs`; each call takes `frame_words` >= 0 words and those of its values.
 
     Gas: each metered block is paid before it runs (see `WasmGasCosts.pays_ahead`), and bulk instructions before they
     run by the size that they are given, even if they then trap or fail. What can not be paid traps with GAS in
     `EXHAUSTED_EXPORT` and is not deducted. A frame that does not fit traps with STACK there.
+
+    With `profile`, two more globals for each function of the module's own count what it pays and how often it is
+    called, for `read_profile`. Such a module is slower, and does, pays and stops as it does without them.
 
     Raises:
         InvalidCode: an export has a reserved name.
@@ -58,19 +70,26 @@ def instrument(module: Module, costs: WasmGasCosts = DEFAULT, frame_words: int =
             raise InvalidCode(f"export {export.name!r}: names that begin with {RESERVED_PREFIX!r} are reserved")
     signatures = Signatures(module)
     first = len(module.imported(Kind.GLOBAL)) + len(module.globals)
-    rewriter = _Rewriter(signatures, costs, frame_words, Meters(first, first + 1, first + 2))
+    rewriter = _Rewriter(signatures, costs, frame_words)
+    meters = Meters(first, first + 1, first + 2)
     bodies = []
-    for index, body in enumerate(module.bodies, signatures.imported):
+    for position, body in enumerate(module.bodies):
+        index = signatures.imported + position
+        if profile:
+            counter = first + 3 + 2 * position
+            meters = meters._replace(function_gas=counter, function_calls=counter + 1)
         try:
-            bodies.append(rewriter.rewrite(body, signatures.of_function(index)))
+            bodies.append(rewriter.rewrite(body, signatures.of_function(index), meters))
         except CodeError as error:
             error.args = (f"function {index}: {error}",)
             raise
+    profiled = range(signatures.imported, len(signatures.functions)) if profile else range(0)
+    meter_globals = (_counter(I64), _counter(I32), _counter(I32))
     return replace(
         module,
         types=tuple(rewriter.types),
-        globals=(*module.globals, _counter(I64), _counter(I32), _counter(I32)),
-        exports=(*module.exports, *_exports(module, first)),
+        globals=(*module.globals, *meter_globals, *[_counter(I64)] * (2 * len(profiled))),
+        exports=(*module.exports, *_exports(module, first, profiled)),
         start=None,
         bodies=tuple(bodies),
     )
@@ -81,9 +100,11 @@ def _counter(value: int) -> Global:
     return Global(GlobalType(value, True), bytes((0x42 if value == I64 else 0x41, 0, END)))
 
 
-def _exports(module: Module, first: int) -> list[Export]:
+def _exports(module: Module, first: int, profiled: range) -> list[Export]:
     """What is exported beside the module's own; `first` is the index of the first global that was added."""
-    names = (GAS_EXPORT, EXHAUSTED_EXPORT, STACK_EXPORT)
+    names = [GAS_EXPORT, EXHAUSTED_EXPORT, STACK_EXPORT]
+    for function in profiled:
+        names += f"{FUNCTION_GAS_EXPORT}{function}", f"{FUNCTION_CALLS_EXPORT}{function}"
     exports = [Export(name, Kind.GLOBAL, index) for index, name in enumerate(names, first)]
     if module.start is not None:
         exports.append(Export(START_EXPORT, Kind.FUNCTION, module.start))
@@ -93,17 +114,16 @@ def _exports(module: Module, first: int) -> list[Export]:
 class _Rewriter:
     """Rewrites the bodies of one module. `types` are its types and those that were needed beside them."""
 
-    def __init__(self, signatures: Signatures, costs: WasmGasCosts, frame_words: int, meters: Meters) -> None:
+    def __init__(self, signatures: Signatures, costs: WasmGasCosts, frame_words: int) -> None:
         self.types = list(signatures.types)
         self._signatures = signatures
         self._costs = costs
         self._frame_words = frame_words
-        self._meters = meters
         # A module may have very many types: none is ever looked for in the list.
         self._wrappers = {type_.results: index for index, type_ in enumerate(self.types) if not type_.params}
 
-    def rewrite(self, body: Body, type_: FunctionType) -> Body:
-        """Return the body of a function of this type with metering.
+    def rewrite(self, body: Body, type_: FunctionType, meters: Meters) -> Body:
+        """Return the body of a function of this type with metering by `meters`.
 
         The code becomes a block within the function, so that a branch out of it, whose label stays the same, and the
         end of the code meet before the frame is given back.
@@ -111,11 +131,11 @@ class _Rewriter:
         code = list(instructions(body.code, body.offset))
         declared = sum(count for count, _ in body.locals)
         values = len(type_.params) + declared
-        wrapped = b"\x02" + self._block_type(type_.results) + self._metered(body.code, code, declared, values)
+        wrapped = b"\x02" + self._block_type(type_.results) + self._metered(body.code, code, meters, declared, values)
         words = values + highest(code, self._signatures, len(type_.results)) + self._frame_words
         if words > _LARGEST_FRAME:
             raise CodeTooLarge(f"its frame takes {words} words; the largest has {_LARGEST_FRAME}", offset=body.offset)
-        rewritten = self._meters.enter(words) + wrapped + self._meters.leave(words) + bytes((END,))
+        rewritten = meters.enter(words) + wrapped + meters.leave(words) + bytes((END,))
         needs_spare = any(instruction.code in self._costs.sizes for instruction in code)
         return Body((*body.locals, (1, I32), (1, I64)) if needs_spare else body.locals, rewritten, body.offset)
 
@@ -128,9 +148,9 @@ class _Rewriter:
             self.types.append(FunctionType(b"", results))
         return signed(self._wrappers[results])
 
-    def _metered(self, source: bytes, code: Sequence[Instruction], declared: int, spare: int) -> bytes:
+    def _metered(self, source: bytes, code: Sequence[Instruction], meters: Meters, declared: int, spare: int) -> bytes:
         """The code with its charges, and branches for returns. Locals `spare` and `spare` + 1 are i32 and i64."""
-        charges = self._charges(code, declared)
+        charges = self._charges(code, meters, declared)
         chunks: list[bytes] = []
         copied = depth = 0
         for instruction in code:
@@ -146,15 +166,15 @@ class _Rewriter:
                 chunks += source[copied:begin], branch(depth)
                 copied = instruction.end
             elif size := self._costs.sizes.get(opcode):
-                chunks += source[copied:begin], self._meters.charge_size(size, spare, spare + 1)
+                chunks += source[copied:begin], meters.charge_size(size, spare, spare + 1)
                 copied = begin
         return b"".join((*chunks, source[copied:]))
 
-    def _charges(self, code: Sequence[Instruction], declared: int) -> dict[int, bytes]:
+    def _charges(self, code: Sequence[Instruction], meters: Meters, declared: int) -> dict[int, bytes]:
         """What is paid before the instruction at each place, as code."""
         ahead = self._costs.pays_ahead
         amounts = {0: self._costs.locals_surcharge(declared)}
         for block in blocks(code, self._costs):
             place = block.begin if ahead else block.last
             amounts[place] = amounts.get(place, 0) + block.cost
-        return {place: self._meters.charge(amount) for place, amount in amounts.items() if amount}
+        return {place: meters.charge(amount) for place, amount in amounts.items() if amount}

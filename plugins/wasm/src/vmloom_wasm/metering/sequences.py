@@ -37,6 +37,10 @@ class Meters(NamedTuple):
     """i32: an `Exhausted`."""
     stack: int
     """i32, unsigned: words left."""
+    function_gas: int | None = None
+    """i64, unsigned: units that the function paid; None if nobody asked for a profile."""
+    function_calls: int | None = None
+    """i64, unsigned: frames of the function; None likewise."""
 
     def charge(self, cost: int) -> bytes:
         """Pay `cost` >= 0 units, or trap."""
@@ -59,7 +63,8 @@ class Meters(NamedTuple):
         """Take `words` of the stack, or trap."""
         left, amount = _GLOBAL_GET + unsigned(self.stack), _I32_CONST + signed_word(words)
         check = left + amount + _I32_LT_U + self._trap_if(Exhausted.STACK)
-        return check + left + amount + _I32_SUB + _GLOBAL_SET + unsigned(self.stack)
+        take = left + amount + _I32_SUB + _GLOBAL_SET + unsigned(self.stack)
+        return check + take + _count(self.function_calls, _I64_CONST + signed(1))
 
     def leave(self, words: int) -> bytes:
         """Give `words` of the stack back."""
@@ -70,11 +75,19 @@ class Meters(NamedTuple):
         """Pay what the instructions `amount` give."""
         left = _GLOBAL_GET + unsigned(self.gas)
         check = left + amount + _I64_LT_U + self._trap_if(Exhausted.GAS)
-        return check + left + amount + _I64_SUB + _GLOBAL_SET + unsigned(self.gas)
+        take = left + amount + _I64_SUB + _GLOBAL_SET + unsigned(self.gas)
+        return check + take + _count(self.function_gas, amount)
 
     def _trap_if(self, reason: Exhausted) -> bytes:
         mark = _I32_CONST + signed(reason) + _GLOBAL_SET + unsigned(self.exhausted)
         return _IF + mark + _UNREACHABLE + _END
+
+
+def _count(counter: int | None, amount: bytes) -> bytes:
+    """Add what the instructions `amount` give to an i64 global, if there is one."""
+    if counter is None:
+        return b""
+    return _GLOBAL_GET + unsigned(counter) + amount + _I64_ADD + _GLOBAL_SET + unsigned(counter)
 
 
 def branch(label: int) -> bytes:
