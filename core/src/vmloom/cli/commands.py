@@ -8,7 +8,7 @@ import click
 
 from ..plugins import CORE
 from ..settings import LOG_LEVELS
-from . import configuration, execution, listing
+from . import cache, configuration, execution, listing
 from .app import RootGroup
 from .parameters import ASSIGNMENT
 
@@ -40,6 +40,7 @@ def root(**_options: object) -> None:
 for command in (
     listing.plugins,
     configuration.config,
+    cache.cache,
     execution.run,
     execution.validate,
     execution.estimate,

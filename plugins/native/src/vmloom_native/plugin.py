@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmloom.hookspecs import AcceleratorSpec, CommandSpec, hookimpl
+from vmloom.hookspecs import AcceleratorSpec, hookimpl
 
 
 @hookimpl
@@ -18,9 +18,3 @@ def vmloom_accelerators() -> Iterable[AcceleratorSpec]:
             summary="Batches on this computer's processor",
         )
     ]
-
-
-@hookimpl
-def vmloom_commands() -> Iterable[CommandSpec]:
-    """`vmloom cache`."""
-    return [CommandSpec("cache", "vmloom_native.cli:cache", summary="Show or delete the compiled code kept on disk")]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from vmloom_native.build import compiled, source_digest
+from vmloom.object_keys import source_digest
+from vmloom_native.build import compiled
 
 from ..machine import Machine, TransactionData, TransactionMachine
 from .access import FUNCTIONS

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime
 
 import click
-from vmloom.cli import EXIT_FAILED, EXIT_OK, App, pass_app
 
-from .cache import Entry, ObjectCache
+from ..object_cache import Entry, ObjectCache
+from .app import EXIT_FAILED, EXIT_OK, App, pass_app
 
 
 @click.group()

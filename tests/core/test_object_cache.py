@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import structlog
 from structlog.testing import capture_logs
-from vmloom_native import cache as module
-from vmloom_native.cache import ObjectCache, default_folder
+from vmloom import object_cache as module
+from vmloom.object_cache import ObjectCache, default_folder
 
 KEY, OTHER = "a" * 64, "b" * 64
 CONTENT = bytes(range(256)) * 40
@@ -48,7 +48,7 @@ def test_object_comes_back_in_another_process_of_the_user(folder: Path) -> None:
     assert ObjectCache(folder).put(KEY, CONTENT, "the EVM for osaka")
     program = f"""
         from pathlib import Path
-        from vmloom_native.cache import ObjectCache
+        from vmloom.object_cache import ObjectCache
         assert ObjectCache(Path({str(folder)!r})).get({KEY!r}) == bytes(range(256)) * 40
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
@@ -367,7 +367,7 @@ def test_entries_show_what_there_is(folder: Path) -> None:
 HAMMER = """
 import sys
 from pathlib import Path
-from vmloom_native.cache import ObjectCache
+from vmloom.object_cache import ObjectCache
 
 cache, me = ObjectCache(Path(sys.argv[1]), limit_bytes=20_000), int(sys.argv[2])
 for turn in range(60):

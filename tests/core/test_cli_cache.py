@@ -11,7 +11,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 from vmloom.cli.commands import root
-from vmloom_native.cache import ObjectCache
+from vmloom.object_cache import ObjectCache
 
 KEYS = ["1" * 64, "2" * 64]
 
@@ -93,5 +93,5 @@ def test_folder_that_is_not_used_says_why(
     assert len(list(folder.glob("*.object"))) == 2
 
 
-def test_help_does_not_need_the_command(vmloom: Callable[..., Result]) -> None:
-    assert "Show or delete the compiled code kept on disk" in vmloom("--help").stdout
+def test_help_lists_it(vmloom: Callable[..., Result]) -> None:
+    assert "Show or delete the compiled code that is kept on disk" in vmloom("--help").stdout
