@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from vmloom_evm.hashing import keccak256
+from vmloom.hashing import keccak256
 from vmloom_evm.rlp import encode
 from vmloom_evm.transaction.signing import address_of, sign_authorization
 from vmloom_evm.transaction.types import Authorization, Signature

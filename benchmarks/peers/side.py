@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from suite.work import Work
-from vmloom_evm.hashing import keccak256
+from vmloom.hashing import keccak256
 
 TRANSACTION_GAS = 21_000
 ZERO_BYTE_GAS = 4

@@ -10,6 +10,7 @@ import pytest
 import rlp
 from trie.hexary import HexaryTrie
 from vmloom import BlockContext
+from vmloom.hashing import create_address, keccak256
 from vmloom_evm.assembly import log1, mstore, revert, selfdestruct, sstore
 from vmloom_evm.block import (
     NO_REWARD,
@@ -25,7 +26,6 @@ from vmloom_evm.block import (
 from vmloom_evm.block.process import NOBODY
 from vmloom_evm.block.system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS
 from vmloom_evm.commitment import EMPTY_TRIE_ROOT, logs_bloom, logs_hash, state_root
-from vmloom_evm.hashing import create_address, keccak256
 from vmloom_evm.testing import BLOCK, COINBASE, FUNDS, EvmUnderTest
 from vmloom_evm.transaction.codec import encode_transaction
 from vmloom_evm.transaction.signing import address_of, sign_transaction

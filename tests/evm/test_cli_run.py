@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from vmloom.cli.commands import root
+from vmloom.hashing import create_address
 from vmloom_evm.assembly import Bytecode, call, deployer, mstore, op, ret_bytes, ret_top, revert, sload, sstore
-from vmloom_evm.hashing import create_address
 
 Invoke = Callable[..., Result]
 SENDER = b"sender".rjust(20, b"\0")

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from vmloom.cli.commands import root
+from vmloom.hashing import create_address
 from vmloom_evm.assembly import op, ret_top, sstore
 from vmloom_evm.cli import parallel
 from vmloom_evm.cli.report import Finding, print_summary, with_progress
 from vmloom_evm.dump import checksum_address
-from vmloom_evm.hashing import create_address
 from vmloom_evm.statetest.fixture import filled_under_eip7610
 
 SENDER = "0xa94f5374fce5edbc8e2a8697c15331677e6ebf0b"

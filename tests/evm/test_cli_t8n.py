@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vmloom.cli.commands import root
+from vmloom.hashing import keccak256
 from vmloom_evm.assembly import blockhash, call, log1, mstore, number, prevrandao, revert, sstore, stop
 from vmloom_evm.block.system_calls import BEACON_ROOTS_ADDRESS, HISTORY_STORAGE_ADDRESS
 from vmloom_evm.fees import GAS_PER_BLOB
 from vmloom_evm.forks import fork_named
-from vmloom_evm.hashing import keccak256
 from vmloom_evm.statetest.fixture import Case, read_cases
 from vmloom_evm.t8n.rulesets import ruleset_named
 from vmloom_evm.transaction.signing import address_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from vmloom.hashing import create2_address, create_address, keccak256
 from vmloom_evm.assembly import (
     Bytecode,
     address,
@@ -39,7 +40,6 @@ from vmloom_evm.assembly import (
     sstore,
     stop,
 )
-from vmloom_evm.hashing import create2_address, create_address, keccak256
 from vmloom_evm.testing import CONTRACT, EvmUnderTest
 
 MAX = 2**256 - 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from vmloom.hashing import keccak256
 from vmloom_evm.assembly import (
     Bytecode,
     address,
@@ -29,7 +30,6 @@ from vmloom_evm.assembly import (
     staticcall,
     stop,
 )
-from vmloom_evm.hashing import keccak256
 from vmloom_evm.testing import BLOCK, CONTRACT, EvmUnderTest
 from vmloom_evm.transaction.signing import CURVE_ORDER, address_of, sign_authorization
 from vmloom_evm.transaction.types import Authorization, Transaction, TransactionRefused, TransactionType

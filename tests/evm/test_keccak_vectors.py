@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from vmloom.hashing import keccak256
 from vmloom_evm.assembly import calldatacopy, calldatasize, ret_top
 from vmloom_evm.assembly import keccak256 as keccak256_op
-from vmloom_evm.hashing import keccak256
 from vmloom_evm.testing import EvmUnderTest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from vmloom.hashing import keccak256
 from vmloom_evm.assembly import (
     Op,
     address,
@@ -32,7 +33,6 @@ from vmloom_evm.assembly import (
     sstore,
     stop,
 )
-from vmloom_evm.hashing import keccak256
 from vmloom_evm.testing import BLOCK, COINBASE, CONTRACT, SENDER, EvmUnderTest
 
 MAX = 2**256 - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from vmloom import Event
+from vmloom.hashing import create_address
 from vmloom_evm.assembly import (
     address,
     balance,
@@ -28,7 +29,6 @@ from vmloom_evm.assembly import (
     sstore,
     stop,
 )
-from vmloom_evm.hashing import create_address
 from vmloom_evm.testing import CONTRACT, EvmUnderTest
 
 HEIR = (0xE1E1).to_bytes(20, "big")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from vmloom.hashing import create_address
 from vmloom_evm.assembly import (
     address,
     call,
@@ -27,7 +28,6 @@ from vmloom_evm.assembly import (
     tload,
     tstore,
 )
-from vmloom_evm.hashing import create_address
 from vmloom_evm.testing import CONTRACT, EvmUnderTest
 
 MAX = 2**256 - 1

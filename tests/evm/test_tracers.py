@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from vmloom.hashing import create_address, keccak256
 from vmloom_evm.assembly import (
     Bytecode,
     call,
@@ -29,7 +30,6 @@ from vmloom_evm.assembly import (
     staticcall,
     stop,
 )
-from vmloom_evm.hashing import create_address, keccak256
 from vmloom_evm.testing import BLOCK, COINBASE, CONTRACT, FUNDS, SENDER, EvmUnderTest
 from vmloom_evm.trace.calltree import CallFrame, CallTreeTracer, draw, revert_reason
 from vmloom_evm.trace.eip3155 import Eip3155Tracer

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from vmloom import BlockContext
+from vmloom.hashing import create_address
 from vmloom_evm.assembly import (
     balance,
     blobhash,
@@ -24,7 +25,6 @@ from vmloom_evm.assembly import (
     sstore,
     stop,
 )
-from vmloom_evm.hashing import create_address
 from vmloom_evm.testing import BLOCK, COINBASE, CONTRACT, FUNDS, SENDER, EvmUnderTest
 from vmloom_evm.transaction.types import AccessListEntry, Refusal, TransactionRefused, TransactionType
 

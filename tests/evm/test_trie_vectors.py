@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from trie.hexary import HexaryTrie
 from trie.iter import NodeIterator
+from vmloom.hashing import keccak256
 from vmloom_evm.commitment import EMPTY_TRIE_ROOT, trie_root
-from vmloom_evm.hashing import keccak256
 
 FILES = ["trieanyorder", "trieanyorder_secureTrie", "trietest", "trietest_secureTrie", "hex_encoded_securetrie_test"]
 

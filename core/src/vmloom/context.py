@@ -45,11 +45,15 @@ class ExecutionContext:
     is_static: bool = False
     blob_hashes: tuple[bytes, ...] = ()
     block: BlockContext = field(default_factory=BlockContext)
+    code_address: bytes | None = None
+    """The account whose code runs, where it is not `address`: in delegate calls and for delegating accounts."""
 
     def __post_init__(self) -> None:
         for name in ("caller", "address", "origin"):
             if len(getattr(self, name)) != ADDRESS_SIZE:
                 raise ValueError(f"{name}: an address has {ADDRESS_SIZE} bytes, got {len(getattr(self, name))}")
+        if self.code_address is not None and len(self.code_address) != ADDRESS_SIZE:
+            raise ValueError(f"code_address: an address has {ADDRESS_SIZE} bytes, got {len(self.code_address)}")
         for name in ("value", "gas_limit", "gas_price", "depth"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from .accelerator import Accelerator
 from .errors import ConfigError, PluginError
-from .hookspecs import PrecompileSpec
+from .hookspecs import PrecompileSpec, VmSpec
 from .plugins import Kind, Offer, PluginRecord, PluginRegistry, Status, one_line
 from .precompile import PrecompileSet
 from .settings import Settings, load_settings
@@ -38,6 +38,8 @@ The sketch of the factory (seed 001) lists the fields of one VM flatly; they are
 | `evm_revision` | `revision` | |
 """
 
+DEFAULT_VM: Final = "evm"
+"""See `VmHost.default_vm`."""
 ENABLED: Final = "enabled"
 """The one key of `[precompiles.<set>]` that is the core's: `enabled = false` leaves the set out."""
 
@@ -83,6 +85,31 @@ class VmFactory:
         settings = self.settings.overridden({"vm": {vm_type: values}}) if values else self.settings
         vm: VirtualMachine = self._create(offer, VirtualMachine, settings, host=self)
         return vm
+
+    @property
+    def default_vm(self) -> VmType:
+        """See `VmHost`."""
+        return DEFAULT_VM
+
+    def vm_of_code(self, code: bytes) -> VmType:
+        """See `VmHost`. Raises `PluginError` for a magic that two VMs claim: a guess would decide what contracts do."""
+        for magic, names in self._magics:
+            if code.startswith(magic):
+                if len(names) > 1:
+                    raise PluginError(
+                        f"code that begins with 0x{magic.hex()} is claimed by the VMs {' and '.join(names)}"
+                    ).with_fix("name the packages not to be used in [plugins] disable")
+                return names[0]
+        return DEFAULT_VM
+
+    @functools.cached_property
+    def _magics(self) -> list[tuple[bytes, list[VmType]]]:
+        """First bytes of code with the VMs that claim them, longest first."""
+        found: dict[bytes, list[VmType]] = {}
+        for offer in self.plugins.offers("vm"):
+            if isinstance(offer.spec, VmSpec) and offer.spec.magic:
+                found.setdefault(offer.spec.magic, []).append(offer.spec.name)
+        return sorted(found.items(), key=lambda item: len(item[0]), reverse=True)
 
     # What belongs to them
 

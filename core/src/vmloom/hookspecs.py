@@ -43,6 +43,9 @@ class Spec:
 class VmSpec(Spec):
     """A `VirtualMachine` class. It is called with `config=` (its model) and `host=` (a `vmloom.factory.VmHost`)."""
 
+    magic: bytes = b""
+    """The first bytes of all code for this VM, by which new code is known to be its; empty if there are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrecompileSpec(Spec):

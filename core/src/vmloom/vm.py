@@ -5,17 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO, TypeAlias
+from typing import Final, Protocol, TextIO, TypeAlias
 
 from .context import ExecutionContext
-from .errors import Unsupported
+from .errors import CodeError, Unsupported
 from .estimate import estimate_gas
 from .precompile import PrecompileSet
-from .result import ExecutionResult
+from .result import ExecutionResult, ExecutionState
 from .state import MemoryState, StateAccess
 
 VmType: TypeAlias = str
 """Name of a kind of VM, lower case, such as `evm`. Open: plugins bring their own."""
+
+DEPLOY_GAS_PER_BYTE: Final = 200
+"""Gas for each byte of code that `VirtualMachine.deploy` stores: what it is in the EVM. Yellow paper, appendix G."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,33 @@ class VirtualMachine(ABC):
         `CodeError` for code that `validate_code` refuses where the VM cannot run it at all.
         """
 
+    def execute_account(self, code_address: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """`execute` the code of the account `code_address`, which is this VM's or, of the default VM, any account.
+
+        For VMs to which an address says more than its code, such as the EVM with its precompiles. Called by
+        `vmloom.calls.call_contract`.
+        """
+        return self.execute(state.get_code(code_address), context, state)
+
     @abstractmethod
     def validate_code(self, code: bytes) -> None:
         """Raise `CodeError` (`CodeTooLarge`, `ProhibitedOpcode`, ...) if `code` may not be deployed."""
+
+    def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Make of `code` what is to be stored at `context.address`, a new account: the return data of a success.
+
+        Called by `vmloom.calls.create_contract`, which stores it. A VM whose contracts have constructors runs them
+        here, with the context's input. This one knows none and stores `code` itself, if `validate_code` lets it and
+        the gas pays `DEPLOY_GAS_PER_BYTE`; the input is not looked at.
+        """
+        price = DEPLOY_GAS_PER_BYTE * len(code)
+        if price > context.gas_limit:  # before the code is read, which takes time
+            return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error="code storage out of gas")
+        try:
+            self.validate_code(code)
+        except CodeError as error:
+            return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=str(error))
+        return ExecutionResult(ExecutionState.SUCCESS, price, code)
 
     def estimate_gas(
         self, code: bytes, input: bytes, context: ExecutionContext, state: StateAccess | None = None
@@ -99,8 +126,15 @@ class VirtualMachine(ABC):
 class VmHost(Protocol):
     """What a VM may ask of its surroundings; the factory is one."""
 
+    @property
+    def default_vm(self) -> VmType:
+        """The VM of accounts whose state names none, and of code that begins with no VM's magic."""
+
     def get_vm(self, vm_type: VmType) -> VirtualMachine:
         """The VM that runs contracts of this kind. Raises `UnknownVm`."""
+
+    def vm_of_code(self, code: bytes) -> VmType:
+        """The VM that new code is for: the one with the longest `VmSpec.magic` it begins with, else `default_vm`."""
 
     def precompile_sets(self, vm: VmType) -> Sequence[PrecompileSet]:
         """The installed precompile sets for the VM called `vm`, in a stable order."""

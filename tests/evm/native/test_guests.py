@@ -20,9 +20,9 @@ from vmloom import (
     StateAccess,
     VirtualMachine,
 )
+from vmloom.marks import WARM_SLOTS
 from vmloom_evm.assembly import Bytecode, add, balance, call, gas, pop, push, ret_top, revert, sload, sstore, sub, swap
 from vmloom_evm.config import EvmConfig
-from vmloom_evm.marks import WARM_SLOTS
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.testing import CONTRACT, SENDER
 from vmloom_evm.vm import Evm

@@ -11,9 +11,9 @@ from types import FrameType
 import pytest
 from vmloom import Account, BlockContext, ExecutionContext
 from vmloom.errors import StateError
+from vmloom.hashing import keccak256
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.assembly import call, create, jump, label, mstore, op, pop, ret_top, sstore
-from vmloom_evm.hashing import keccak256
 from vmloom_evm.native import memory as native_memory
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.trace.hooks import Tracer

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from trie.hexary import HexaryTrie
 from vmloom import Event, MemoryState
+from vmloom.hashing import keccak256
 
 from . import rlp
-from .hashing import keccak256
 
 EMPTY_TRIE_ROOT = keccak256(b"\x80")
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from vmloom import MemoryState
+from vmloom.hashing import keccak256
 
 from .commitment import state_root, storage_root
-from .hashing import keccak256
 
 
 def checksum_address(address: bytes) -> str:

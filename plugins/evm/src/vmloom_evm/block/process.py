@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vmloom import BlockContext, Event, MemoryState
+from vmloom.hashing import create_address, keccak256
 from vmloom.vm import VmHost
 
 from ..commitment import logs_bloom, logs_hash, ordered_root, state_root
 from ..engine import Engine
 from ..fees import GAS_PER_BLOB
-from ..hashing import create_address, keccak256
 from ..reference.engine import REFERENCE
 from ..specification import Specification
 from ..trace.hooks import Tracer

@@ -14,12 +14,12 @@ import click
 from vmloom import BlockContext, MemoryState
 from vmloom.cli import GAS, NUMBER, App, pass_app
 from vmloom.errors import InputError
+from vmloom.hashing import create_address
 from vmloom.hexadecimal import parse_hex
 
 from ..dump import dump_state, go_json
 from ..forks import LATEST, fork_named
 from ..halts import HALT_NAMES, SUCCESS
-from ..hashing import create_address
 from ..reference.frame import VM_NAME
 from ..specification import Specification
 from ..trace.hooks import Tracer

@@ -12,8 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from vmloom import Event
-
-from ..hashing import keccak256
+from vmloom.hashing import keccak256
 
 WORD = 32
 """bytes"""

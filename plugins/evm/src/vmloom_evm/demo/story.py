@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import Any
 
 from vmloom import BlockContext, MemoryState, StateChange
+from vmloom.hashing import keccak256
 
-from ..hashing import keccak256
 from ..trace.calltree import revert_reason
 from ..trace.eip3155 import Eip3155Tracer
 from ..transaction.apply import TransactionResult

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from vmloom import ExecutionContext, ExecutionState
-from vmloom.errors import UnknownVm
+from vmloom import ExecutionContext
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.room import usual_room
-from vmloom.precompile import Precompile, PrecompileKernel
+from vmloom.precompile import PrecompileKernel
 
-from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, REVERT, SUCCESS
-from ..reference.execution import FOREIGN_DEPTH_LIMIT, foreign_depth
+from ..guests import Ending, run_foreign, run_precompile
 from . import layout
 from .arena import NEAR_PRECOMPILES
 from .pages import refer
@@ -107,54 +105,17 @@ class Guests:
                 _install(state.memory, guest - 1, kernel, precompile.name)
                 frame.kind = layout.KERNEL_PRECOMPILE
             else:
-                self._precompile(state, frame, precompile)
+                self._finish(state, frame, run_precompile(precompile, self._context(frame), state))
         else:
             self._foreign(state, frame)
 
-    def _precompile(self, state: NativeState, frame: Any, precompile: Precompile) -> None:
-        """Price the input and run; a failure burns the frame's gas."""
-        context = self._context(frame)
-        gas = context.gas_limit
-        cost = precompile.gas_cost(context.input)
-        if cost > gas:
-            self._finish(state, frame, OUT_OF_GAS, 0, b"")
-            return
-        result = precompile.execute(context, context.input, state)
-        if result.success:
-            self._finish(state, frame, SUCCESS, gas - cost, result.return_data)
-        else:
-            self._finish(state, frame, PRECOMPILE_FAILURE, 0, b"")
-
     def _foreign(self, state: NativeState, frame: Any) -> None:
-        """Hand the call over to the VM of the account, on the same state and undo log.
-
-        A VM that is not installed is a misconfigured node, not a failing contract: the error is raised.
-        """
-        host = self.session.host
+        """Hand the call over to the VM of the account."""
         account = state.get_account(frame.code_address.to_bytes(20, "big"))
         assert account is not None
-        if host is None:
-            raise UnknownVm(
-                f"contract 0x{frame.address:040x} needs the VM {account.vm!r}, and this EVM was given no host"
-            )
-        depth = foreign_depth.get()
-        if depth >= FOREIGN_DEPTH_LIMIT:
-            self._finish(state, frame, CALL_DEPTH, 0, b"")
-            return
-        context = self._context(frame)
-        token = foreign_depth.set(depth + 1)
-        try:
-            with state.lent_to_python():
-                result = host.get_vm(account.vm).execute(account.code, context, state)
-        finally:
-            foreign_depth.reset(token)
-        left = context.gas_limit - result.gas_used
-        if result.success:
-            self._finish(state, frame, SUCCESS, left, result.return_data, result.gas_refunded)
-        elif result.state is ExecutionState.REVERTED:
-            self._finish(state, frame, REVERT, left, result.return_data)
-        else:
-            self._finish(state, frame, FOREIGN_FAILURE, 0, b"")
+        with state.lent_to_python():
+            ending = run_foreign(self.session.host, account.vm, account.code, self._context(frame), state)
+        self._finish(state, frame, ending)
 
     def _context(self, frame: Any) -> ExecutionContext:
         """The call that `frame` is, as other VMs and precompiles see it."""
@@ -174,10 +135,12 @@ class Guests:
             is_static=frame.is_static,
             blob_hashes=tuple(hashes[at : at + 32][::-1] for at in range(0, len(hashes), 32)),
             block=block,
+            code_address=None if frame.code_address == frame.address else frame.code_address.to_bytes(20, "big"),
         )
 
-    def _finish(self, state: NativeState, frame: Any, status: int, gas: int, output: bytes, refund: int = 0) -> None:
-        """Close the frame with `output`, which goes through its memory."""
+    def _finish(self, state: NativeState, frame: Any, ending: Ending) -> None:
+        """Close the frame with the output of its guest, which goes through its memory."""
+        status, gas, output, refund = ending
         memory = self.session.memory
         state.note_host()  # if the frame fails, what its guest did is undone, too
         finish: Callable[..., int] = self.session.interpreter.finish_guest

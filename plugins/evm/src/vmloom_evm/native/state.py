@@ -18,9 +18,10 @@ from vmloom.errors import StateError
 from vmloom.kernel import Ptr
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
+from vmloom.marks import CREATED, WARM_ACCOUNTS, WARM_SLOTS
 from vmloom.state import Slots
 
-from ..marks import CREATED, DESTROYED, TOUCHED, WARM_ACCOUNTS, WARM_SLOTS
+from ..marks import DESTROYED, TOUCHED
 from . import layout
 from .changes import Names, ReadSet, cleared_accounts, decode_changes, decode_events, decode_reads
 from .memory import NativeMemory, address_of_bytes, little

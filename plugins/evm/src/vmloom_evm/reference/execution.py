@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from contextvars import ContextVar
 
-from vmloom import BlockContext, ExecutionContext, ExecutionState, StateAccess
-from vmloom.errors import UnknownVm
+from vmloom import BlockContext, ExecutionContext, StateAccess
+from vmloom.marks import WARM_ACCOUNTS, WARM_SLOTS
 from vmloom.precompile import Precompile
 from vmloom.vm import VmHost
 
 from ..frames import end_failure, end_revert, end_success
-from ..halts import CALL_DEPTH, FOREIGN_FAILURE, OUT_OF_GAS, PRECOMPILE_FAILURE, SUCCESS
-from ..marks import WARM_ACCOUNTS, WARM_SLOTS
+from ..guests import Ending, run_foreign, run_precompile
+from ..halts import REVERT, SUCCESS
 from ..specification import Specification
 from ..trace.hooks import OpcodeHook, Tracer, hook_table
 from ..transaction.outcome import ALL_CHECKS, Checks
@@ -20,9 +19,6 @@ from ..transaction.types import Transaction
 from .frame import VM_NAME, EvmFrame, Guest, to_address
 from .loop import LOOP, TRACED_LOOP, table_of
 from .root import RootFrame
-
-FOREIGN_DEPTH_LIMIT = 64
-"""Nested changes from one VM to another; each takes some of the host's own stack."""
 
 
 class Execution:
@@ -129,6 +125,7 @@ def context_of(frame: EvmFrame) -> ExecutionContext:
         is_static=frame.is_static,
         blob_hashes=run.blob_hashes,
         block=run.block,
+        code_address=None if frame.code_address == frame.address else to_address(frame.code_address),
     )
 
 
@@ -139,53 +136,28 @@ class PrecompileGuest:
         self.precompile = precompile
 
     def __call__(self, m: EvmFrame) -> None:
-        """Price the input, run, and close the frame; a failure burns its gas."""
-        cost = self.precompile.gas_cost(m.input)
-        if cost > m.gas:
-            end_failure(m, OUT_OF_GAS)
-            return
-        result = self.precompile.execute(context_of(m), m.input, m.state)
-        if not result.success:
-            end_failure(m, PRECOMPILE_FAILURE)
-            return
-        m.gas -= cost
-        m.memory = bytearray(result.return_data)
-        end_success(m, 0, len(m.memory))
+        """Run it, and close the frame as it ended."""
+        _close(m, run_precompile(self.precompile, context_of(m), m.state))
 
 
 class ForeignGuest:
-    """Runs a contract of another VM in a frame of its own, on the same state and undo log.
-
-    A VM that is not installed is a misconfigured node, not a failing contract: the error is raised.
-    """
+    """Runs a contract of another VM in a frame of its own."""
 
     def __init__(self, vm: str) -> None:
         self.vm = vm
 
     def __call__(self, m: EvmFrame) -> None:
-        """Hand the call over and close the frame as it ended."""
-        host = m.run.host
-        if host is None:
-            raise UnknownVm(f"contract 0x{m.account.hex()} needs the VM {self.vm!r}, and this EVM was given no host")
-        depth = foreign_depth.get()
-        if depth >= FOREIGN_DEPTH_LIMIT:
-            end_failure(m, CALL_DEPTH)
-            return
-        token = foreign_depth.set(depth + 1)
-        try:
-            result = host.get_vm(self.vm).execute(m.code, context_of(m), m.state)
-        finally:
-            foreign_depth.reset(token)
-        m.gas -= result.gas_used
-        m.refund += result.gas_refunded
-        m.memory = bytearray(result.return_data)
-        if result.success:
-            end_success(m, 0, len(m.memory))
-        elif result.state is ExecutionState.REVERTED:
-            end_revert(m, 0, len(m.memory))
-        else:
-            end_failure(m, FOREIGN_FAILURE)
+        """Hand the call over and close the frame as it ended. Raises `UnknownVm`."""
+        _close(m, run_foreign(m.run.host, self.vm, m.code, context_of(m), m.state))
 
 
-foreign_depth: ContextVar[int] = ContextVar("foreign_depth", default=0)
-"""Changes of VM that are on the host's stack now, whichever engines made them."""
+def _close(m: EvmFrame, ending: Ending) -> None:
+    m.gas = ending.gas
+    m.refund += ending.refund
+    m.memory = bytearray(ending.output)
+    if ending.status == SUCCESS:
+        end_success(m, 0, len(m.memory))
+    elif ending.status == REVERT:
+        end_revert(m, 0, len(m.memory))
+    else:
+        end_failure(m, ending.status)

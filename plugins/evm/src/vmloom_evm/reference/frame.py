@@ -9,12 +9,14 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from vmloom import Event
+from vmloom.hashing import create2_address, create_address, keccak256
 from vmloom.kernel import U256_MAX
+from vmloom.marks import CREATED
 from vmloom.state import NO_ACCOUNT
 
 from ..delegation import delegation_target
-from ..hashing import code_hash, create2_address, create_address, keccak256
-from ..marks import CREATED, DESTROYED, TOUCHED
+from ..hashing import code_hash
+from ..marks import DESTROYED, TOUCHED
 from ..rules import Rules
 from .analysis import PADDING, jump_destinations
 

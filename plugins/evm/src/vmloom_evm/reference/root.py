@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmloom.marks import WARM_ACCOUNTS, WARM_SLOTS
+
 from ..delegation import designator
-from ..marks import DESTROYED, TOUCHED, WARM_ACCOUNTS, WARM_SLOTS
+from ..marks import DESTROYED, TOUCHED
 from ..transaction.outcome import Checks
 from ..transaction.signing import recover_authority
 from ..transaction.types import Transaction

@@ -15,10 +15,10 @@ from typing import Any
 
 from vmloom import Account, BlockContext, MemoryState
 from vmloom.errors import InputError
+from vmloom.hashing import keccak256
 
 from ..fees import blob_base_fee
 from ..forks import Fork
-from ..hashing import keccak256
 from ..transaction.signing import address_of
 from ..transaction.types import (
     AccessListEntry,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmloom import BlockContext, StateAccess
+from vmloom.hashing import create2_address, create_address, keccak256
 from vmloom.state import NO_ACCOUNT
 
 from ..delegation import delegation_target
-from ..hashing import create2_address, create_address, keccak256
 from ..rules import Rules
 from ..table import OPS
 from ..transaction.signing import recover_authority

@@ -11,8 +11,9 @@ from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
+from vmloom.hashing import keccak256
+
 from .. import rlp
-from ..hashing import keccak256
 from ..rlp import RlpError, RlpItem
 from ..rules import Rules
 from .types import AccessListEntry, Authorization, Refusal, Signature, Transaction, TransactionRefused, TransactionType

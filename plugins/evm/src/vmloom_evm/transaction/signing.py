@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from coincurve import PrivateKey, PublicKey
 from vmloom.errors import InputError
+from vmloom.hashing import keccak256
 
-from ..hashing import keccak256
 from ..rules import Rules
 from .codec import authorization_hash, signing_hash
 from .types import Authorization, Refusal, Signature, Transaction, TransactionRefused, TransactionType
