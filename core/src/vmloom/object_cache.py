@@ -2,7 +2,8 @@
 
 To load an object is to execute it. So the folder belongs to the user alone, and each file carries a code
 (HMAC-SHA256) made with a secret of that user: one that was altered, cut short, renamed or put there by somebody else
-is deleted and compiled again. Imports nothing heavy, and knows nothing of compilers.
+is deleted and compiled again. Packages that compile keep their objects here, and `vmloom cache` shows and deletes
+them. Imports nothing heavy, and knows nothing of compilers.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ _MAGIC: Final = b"vmloom object\n"
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<14sHIQ64s32s")
 """Magic, version, bytes of the label, bytes of the object, key in hexadecimal, code. Label and object follow."""
-_SUFFIX: Final = ".object"
+_OTHER_SUFFIXES: Final = (".lock", ".tmp")
 _SECRET: Final = "secret"
 _LABEL_LIMIT: Final = 1_000
+_MARGIN: Final = 16
+"""Where it gets full, this part of the limit is made free at once: looking at all files for each new one is slow."""
+_WRITERS: Final = 4
+"""Processes that may fill what is free side by side before any of them looks how much is left."""
 _ABANDONED: Final = 3600.0
 """Seconds after which a temporary file or a lock is left over from a process that died."""
 _PATIENCE: Final = 60.0
@@ -78,12 +83,28 @@ class ObjectCache:
 
     Never raises for the state of the disk: what cannot be read is not there, what cannot be written is not kept,
     and a folder that others may write to is not used. `problem` says why, where that is so.
+
+    Attributes:
+        folder: Where the objects are.
+        limit_bytes: What objects of this kind take together; many processes that fill the folder at once may go a
+            little beyond it.
+        problem: Why nothing is kept; empty if all is well.
+        rejected: How many files were not what they should be, and deleted.
     """
 
-    def __init__(self, folder: Path | None = None, limit_bytes: int = DEFAULT_LIMIT) -> None:
-        """Use `folder` (made when first needed) and keep at most `limit_bytes` in it."""
+    def __init__(self, folder: Path | None = None, limit_bytes: int = DEFAULT_LIMIT, *, kind: str = "object") -> None:
+        """Use `folder` (made when first needed) and keep at most `limit_bytes` of this `kind` in it.
+
+        The kind, a few lowercase letters, ends the names of files. Each has its own limit, so that many small objects
+        of one cannot push out those of another that took long to make. Raises `ValueError` for one that is no kind.
+        """
+        self._suffix = f".{kind}"
+        if not (kind.isascii() and kind.isalpha() and kind.islower()) or self._suffix in _OTHER_SUFFIXES:
+            raise ValueError(f"a kind is a few lowercase letters, not {kind!r}")
         self.limit_bytes = limit_bytes
         self.problem = ""
+        self.rejected = 0
+        self._spare = 0
         try:
             self.folder = folder if folder is not None else default_folder()
         except RuntimeError as cause:
@@ -103,12 +124,12 @@ class ObjectCache:
             self._refuse(str(cause))
             return None
         except _Malformed as cause:
-            self._reject(path, str(cause))
+            self.reject(key, str(cause))
             return None
         except OSError:
             return None
         if head.key != key or not hmac.compare_digest(head.code, expected):
-            self._reject(path, "it is not what this user has put there")
+            self.reject(key, "it is not what this user has put there")
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -131,8 +152,17 @@ class ObjectCache:
             if structlog is not None and structlog.is_configured():  # all works, so a program is told if it listens
                 _warn_once("object cache cannot be written to", self.folder, cause.strerror or str(cause))
             return False
-        self.prune(keep=key)
+        self._spare -= _HEAD.size + len(described) + len(content)
+        if self._spare < 0:
+            self._shrink(self.limit_bytes - self.limit_bytes // _MARGIN, keep=key)
         return True
+
+    def reject(self, key: str, reason: str) -> None:
+        """Delete an object that is of no use, such as one that cannot be loaded, and log why."""
+        path = self._path(key)
+        _removed(path)
+        self.rejected += 1
+        _log().warning("object cache: file rejected and deleted", path=str(path), reason=reason)
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[None]:
@@ -161,9 +191,9 @@ class ObjectCache:
     # What is in it
 
     def entries(self) -> list[Entry]:
-        """What is there, last used first. Labels are as found: nothing is verified before it is loaded."""
+        """What is there, of every kind, last used first. Labels are as found: nothing is verified before it is used."""
         found = []
-        for path, status in self._files(_SUFFIX):
+        for path, status in self._objects():
             try:
                 with path.open("rb") as file:
                     head = _Head(file.read(_HEAD.size))
@@ -175,28 +205,34 @@ class ObjectCache:
         return sorted(found, key=lambda entry: (-entry.used, entry.key))
 
     def clear(self) -> int:
-        """Delete all objects. Returns how many there were. The secret stays, for the processes that go on."""
-        removed = sum(_removed(path) for path, _ in self._files(_SUFFIX))
-        for suffix in (".lock", ".tmp"):
+        """Delete all objects of every kind. Returns how many. The secret stays, for the processes that go on."""
+        removed = sum(_removed(path) for path, _ in self._objects())
+        for suffix in _OTHER_SUFFIXES:
             for path, _ in self._files(suffix):
                 _removed(path)
         return removed
 
-    def prune(self, keep: str = "") -> int:
-        """Delete what was used longest ago until the rest is within the limit; never `keep`. Returns how many."""
+    def prune(self) -> int:
+        """Delete what was used longest ago of this kind until the rest is within the limit. Returns how many."""
+        return self._shrink(self.limit_bytes)
+
+    def _shrink(self, target: int, keep: str = "") -> int:
+        """If there is more than the limit, delete until there is no more than `target` bytes; never `keep`."""
         now = time.time()
-        for suffix in (".lock", ".tmp"):
+        for suffix in _OTHER_SUFFIXES:
             for path, status in self._files(suffix):
                 if now - status.st_mtime > _ABANDONED:
                     _removed(path)
-        files = sorted(self._files(_SUFFIX), key=lambda file: file[1].st_mtime)
+        files = sorted(self._files(self._suffix), key=lambda file: file[1].st_mtime)
         total, removed = sum(status.st_size for _, status in files), 0
-        for path, status in files:
-            if total <= self.limit_bytes:
-                break
-            if path.stem != keep:
-                removed += _removed(path)
-                total -= status.st_size
+        if total > self.limit_bytes:
+            for path, status in files:
+                if total <= target:
+                    break
+                if path.stem != keep:
+                    removed += _removed(path)
+                    total -= status.st_size
+        self._spare = max(0, self.limit_bytes - total) // _WRITERS
         return removed
 
     # The folder
@@ -204,7 +240,12 @@ class ObjectCache:
     def _path(self, key: str) -> Path:
         if len(key) != 64 or not set(key) <= set("0123456789abcdef"):
             raise ValueError(f"a key is 64 hexadecimal digits, not {key!r}")
-        return self.folder / (key + _SUFFIX)
+        return self.folder / (key + self._suffix)
+
+    def _objects(self) -> list[tuple[Path, os.stat_result]]:
+        """Objects of every kind."""
+        found = self._files("")
+        return [file for file in found if len(file[0].stem) == 64 and file[0].suffix not in ("", *_OTHER_SUFFIXES)]
 
     def _files(self, suffix: str) -> list[tuple[Path, os.stat_result]]:
         """Regular files of the folder that end so, with what is known of them. None in a folder that is not ours."""
@@ -247,10 +288,6 @@ class ObjectCache:
         if not self.problem:
             self.problem = problem
             _warn_once("object cache not used", self.folder, problem)
-
-    def _reject(self, path: Path, reason: str) -> None:
-        _removed(path)
-        _log().warning("object cache: file rejected and deleted", path=str(path), reason=reason)
 
 
 # Files

@@ -51,11 +51,14 @@ def clear(as_json: bool) -> int:
 
 
 @cache.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the limit in bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the limit in bytes for each kind of code.")
 def path(as_json: bool) -> int:
     """Print the folder, which the variable VMLOOM_CACHE_DIR can move."""
     store = ObjectCache()
-    click.echo(json.dumps({"path": str(store.folder), "limit": store.limit_bytes}) if as_json else str(store.folder))
+    if as_json:
+        click.echo(json.dumps({"path": str(store.folder), "limit": store.limit_bytes}))
+    elif store.folder.is_absolute():  # it is not where the user has no home, which the warning says
+        click.echo(str(store.folder))
     return _status(store)
 
 
@@ -90,4 +93,4 @@ def _used(entry: Entry) -> datetime:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB" if count else "nothing"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB" if count >= 1e3 else f"{count} bytes"

@@ -5,7 +5,7 @@ The rest of the package goes through here: nothing else imports wasmtime. Knows 
 
 from __future__ import annotations
 
-from vmloom_wasm.engine.compiled import ArtifactRejected, Compiled, compile_module, seal, unseal
+from vmloom_wasm.engine.compiled import Compiled, MachineCodeRejected, compile_module, deserialize, serialize
 from vmloom_wasm.engine.config import Engine, EngineSettings
 from vmloom_wasm.engine.host import HostFunctions
 from vmloom_wasm.engine.instance import Global, Instance, Limits, Linked, Memory
@@ -14,7 +14,6 @@ from vmloom_wasm.engine.stack import StackExhausted
 from vmloom_wasm.engine.traps import TrapFrame, TrapKind, WasmTrap
 
 __all__ = [
-    "ArtifactRejected",
     "Compiled",
     "Engine",
     "EngineSettings",
@@ -23,6 +22,7 @@ __all__ = [
     "Instance",
     "Limits",
     "Linked",
+    "MachineCodeRejected",
     "Memory",
     "Signature",
     "SignatureMismatch",
@@ -31,8 +31,8 @@ __all__ = [
     "TrapKind",
     "WasmTrap",
     "compile_module",
-    "seal",
+    "deserialize",
+    "serialize",
     "signature",
     "signed",
-    "unseal",
 ]

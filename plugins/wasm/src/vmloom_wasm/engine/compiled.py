@@ -1,35 +1,27 @@
-"""Modules as machine code: made, kept as bytes, and brought back.
+"""Modules as machine code: made, turned into bytes, and brought back.
 
-To load such bytes is to execute them, and wasmtime takes altered ones without complaint. So they are sealed with a
-secret, and nothing reaches wasmtime before the seal was checked.
+Knows nothing of files. Who keeps the bytes must see that nobody alters them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import struct
 from collections.abc import Mapping
+from ctypes import byref, c_void_p
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import wasmtime
 from vmloom.errors import InvalidCode, VmloomError
+from wasmtime import _ffi as ffi
 
 from vmloom_wasm.engine.config import Engine
 from vmloom_wasm.engine.signature import Signature
 
-SECRET_BYTES: Final = 32
-"""Bytes that a secret has at least."""
-_MAGIC: Final = b"vmloom wasm 1\n\0\0"
-_HEAD: Final = struct.Struct("<16s32s32sQ32s")
-"""Magic, fingerprint of the engine, SHA-256 of the module, bytes of machine code, seal. The machine code follows."""
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
 
 
-class ArtifactRejected(VmloomError):
-    """Machine code that is not loaded: altered, cut short, of another module or engine. Compile the module again."""
+class MachineCodeRejected(VmloomError):
+    """Machine code of another release of wasmtime, other settings or another processor. Compile the module again."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,6 @@ class Compiled:
 
     Attributes:
         engine: What compiled it, and runs it.
-        digest: SHA-256 of the module's bytes.
         handle: wasmtime's own object.
         functions: Exported functions.
         globals: Exported globals: the letter of their type, and whether they can be written.
@@ -48,13 +39,19 @@ class Compiled:
     """
 
     engine: Engine
-    digest: bytes
     handle: wasmtime.Module = field(repr=False)
     functions: Mapping[str, Signature]
     globals: Mapping[str, tuple[str, bool]]
     memories: frozenset[str]
     imports: Mapping[tuple[str, str], Signature]
     other_imports: frozenset[tuple[str, str]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that wasmtime's image of the module takes."""
+        first, last = c_void_p(), c_void_p()
+        ffi.wasmtime_module_image_range(self.handle.ptr(), byref(first), byref(last))
+        return (last.value or 0) - (first.value or 0)
 
 
 def compile_module(engine: Engine, code: bytes) -> Compiled:
@@ -67,45 +64,28 @@ def compile_module(engine: Engine, code: bytes) -> Compiled:
         module = wasmtime.Module(engine.handle, code)
     except wasmtime.WasmtimeError as cause:
         raise InvalidCode(_one_line(cause)) from None
-    return _described(engine, hashlib.sha256(code).digest(), module)
+    return _described(engine, module)
 
 
-def seal(compiled: Compiled, secret: bytes) -> bytes:
-    """The machine code as bytes that only holders of `secret` (at least 32 bytes) can have made."""
-    content = bytes(compiled.handle.serialize())
-    head = partial(_HEAD.pack, _MAGIC, compiled.engine.fingerprint, compiled.digest, len(content))
-    return head(_seal(secret, head(bytes(32)), content)) + content
+def serialize(compiled: Compiled) -> bytes:
+    """The machine code as bytes, for `deserialize` with an engine of the same fingerprint."""
+    return bytes(compiled.handle.serialize())
 
 
-def unseal(engine: Engine, sealed: bytes, digest: bytes, secret: bytes) -> Compiled:
-    """The module whose SHA-256 is `digest`, from what `seal` made. Raises `ArtifactRejected`."""
-    if len(sealed) < _HEAD.size:
-        raise ArtifactRejected("machine code is cut short")
-    magic, fingerprint, sealed_digest, size, code = _HEAD.unpack_from(sealed)
-    content = sealed[_HEAD.size :]
-    head = sealed[: _HEAD.size - 32] + bytes(32)
-    if not hmac.compare_digest(code, _seal(secret, head, content)) or magic != _MAGIC or size != len(content):
-        raise ArtifactRejected("machine code was altered, or sealed with another secret")
-    if sealed_digest != digest:
-        raise ArtifactRejected("machine code is of another module")
-    if fingerprint != engine.fingerprint:
-        raise ArtifactRejected("machine code is of another release of wasmtime, or was made with other settings")
+def deserialize(engine: Engine, machine_code: bytes) -> Compiled:
+    """The module that `serialize` was given. Raises `MachineCodeRejected` for another release or processor.
+
+    To load these bytes is to execute them, and wasmtime takes altered ones without complaint: give it only what is
+    known to come from `serialize`, such as what an `ObjectCache` returns.
+    """
     try:
-        module = wasmtime.Module.deserialize(engine.handle, content)
-    except wasmtime.WasmtimeError as cause:  # such as a processor that lacks what the code uses
-        raise ArtifactRejected(_one_line(cause)) from None
-    return _described(engine, digest, module)
+        module = wasmtime.Module.deserialize(engine.handle, machine_code)
+    except wasmtime.WasmtimeError as cause:
+        raise MachineCodeRejected(_one_line(cause)) from None
+    return _described(engine, module)
 
 
-def _seal(secret: bytes, head: bytes, content: bytes) -> bytes:
-    if len(secret) < SECRET_BYTES:
-        raise ValueError(f"a secret has at least {SECRET_BYTES} bytes, not {len(secret)}")
-    code = hmac.new(secret, head, hashlib.sha256)
-    code.update(content)
-    return code.digest()
-
-
-def _described(engine: Engine, digest: bytes, module: wasmtime.Module) -> Compiled:
+def _described(engine: Engine, module: wasmtime.Module) -> Compiled:
     functions, variables, memories = {}, {}, set()
     for export in module.exports:
         kind = export.type
@@ -122,7 +102,7 @@ def _described(engine: Engine, digest: bytes, module: wasmtime.Module) -> Compil
             imports[place] = _signature(kind)
         else:
             others.add(place)
-    return Compiled(engine, digest, module, functions, variables, frozenset(memories), imports, frozenset(others))
+    return Compiled(engine, module, functions, variables, frozenset(memories), imports, frozenset(others))
 
 
 def _signature(kind: wasmtime.FuncType) -> Signature:
