@@ -55,7 +55,7 @@ class Table:
     def __init__(self, name: str, row: Any, room: int, *, index: str = "", indexer: str = "") -> None:
         self.name = name
         self.row_size: int = row.size if hasattr(row, "size") else row
-        self.first_room = room
+        self.room = room
         self.index = index
         self.indexer = indexer
         self.room_field = f"{index}_room" if index else ROOMS[name]
@@ -89,7 +89,7 @@ class NativeMemory:
         self.outcome = ctypes.POINTER(ctypes.c_char).from_address(self.field("outcome"))
         self.chunks: list[Pages] = []
         for table in TABLES:
-            self._place(table, table.first_room)
+            self._place(table, table.room)
         self._place_arenas()
         for secret in ("secret", "second_secret"):
             self.set(secret, int.from_bytes(os.urandom(8), "little") | 1)
