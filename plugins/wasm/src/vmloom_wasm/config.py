@@ -1,10 +1,13 @@
-"""What modules may be and contain, as settings. Part of the section `[vm.wasm]` of the configuration."""
+"""The section `[vm.wasm]` of the configuration: which modules may run, at what price, and within which limits."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from .host import FUNCTIONS
+from .prices import HostPrices
 
 ImportName = Annotated[str, Field(pattern=r"^[^.]*\..+$")]
 
@@ -58,3 +61,56 @@ class ValidationConfig(BaseModel):
     """Whether there may be floats. They give the same results everywhere only if NaNs are made canonical."""
     allow_start: bool = True
     """Whether there may be a start function. It is metered like the rest of the code and runs before `main`."""
+
+
+class WasmConfig(BaseModel):
+    """Settings of the WebAssembly VM.
+
+    All but the caches and `optimize` are part of what every machine must agree on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_memory_pages: Annotated[int, Field(ge=0, le=65_536)] = 512
+    """Pages of 65,536 bytes that a contract's memory may have; `memory.grow` beyond it returns -1."""
+    max_stack_height: Annotated[int, Field(ge=1_000, le=100_000)] = 65_536
+    """Words that all frames of a contract may take together: parameters, locals, operands, and 4 for each frame."""
+    gas_costs: Literal["default", "cosmwasm"] = "default"
+    """The table of prices of instructions."""
+    instruction_gas: dict[str, NonNegativeInt] = {}
+    """Prices of single instructions in units, instead of those of the table, such as `{"i64.div_u" = 40}`."""
+    host_gas: HostPrices = HostPrices()
+    """Prices of what host functions do, in gas."""
+    units_per_gas: PositiveInt = 1
+    """Units of the table of instructions that one gas pays for."""
+    allowed_imports: frozenset[ImportName] | None = None
+    """Host functions that may be imported, each as `env.name`; by default all."""
+    deterministic: bool = True
+    """Make NaNs canonical, so that floats are the same on every machine. Without it, for those who need no agreement,
+    floats are faster. Threads, relaxed SIMD and whatever else differs between machines are refused either way."""
+    allow_floats: bool = True
+    allow_start: bool = True
+    """Whether a module may have a start function. It is metered like the rest of the code and runs before `main`."""
+    limits: ModuleLimits = ModuleLimits()
+    reentrancy: Literal["allow", "read_only", "deny"] = "allow"
+    """Whether a contract that waits for a call to return may be called again: always, by static calls, or never."""
+    cache_size: NonNegativeInt = 268_435_456
+    """Bytes of compiled modules that are kept in memory."""
+    disk_cache: bool = True
+    """Whether compiled modules are kept on disk, too, in the object cache of vmloom (`vmloom cache`)."""
+    optimize: bool = True
+    """Compile for speed of the code; without it, for speed of compilation. Changes no result."""
+
+    @property
+    def validation(self) -> ValidationConfig:
+        """Which modules are accepted. Without a list, every host function may be imported."""
+        imports = self.allowed_imports
+        if imports is None:
+            imports = frozenset(function.qualified_name for function in FUNCTIONS.values())
+        pages = min(self.limits.memory_pages, self.max_memory_pages)
+        return ValidationConfig(
+            limits=self.limits.model_copy(update={"memory_pages": pages}),
+            allowed_imports=imports,
+            allow_floats=self.allow_floats,
+            allow_start=self.allow_start,
+        )

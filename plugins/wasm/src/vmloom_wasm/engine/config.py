@@ -55,11 +55,13 @@ _STACK_RANGE: Final = range(64 << 10, (6 << 20) + 1)
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What may differ between machines without any effect on results. Raises `ConfigError` if out of range.
+    """What may differ between machines without any effect on results, and one exception. Raises `ConfigError`.
 
     Attributes:
         optimize: Compile for speed of the code; without it, for speed of compilation.
         parallel: Compile the functions of a module on all cores.
+        canonical_nans: Give every NaN the same bits, as machines do not agree on them. Without it results may differ
+            between machines: for those who need no agreement.
         stack_bytes: Most that compiled code may use of the thread's stack, 64 KiB to 6 MiB. How much a frame needs
             differs between machines, so the limit that programs meet is the one of the instrumentation. This one
             must be above it, and only keeps the process alive. Each instance that another one's host function runs
@@ -69,6 +71,7 @@ class EngineSettings:
     optimize: bool = True
     parallel: bool = True
     stack_bytes: int = 2 << 20
+    canonical_nans: bool = True
 
     def __post_init__(self) -> None:
         if self.stack_bytes not in _STACK_RANGE:
@@ -87,7 +90,9 @@ class Engine:
     @cached_property
     def fingerprint(self) -> bytes:
         """32 bytes that differ for all that makes compiled code differ, other than the module and the processor."""
-        words = (version("wasmtime"), *DISABLED, f"optimize={self.settings.optimize}", f"reserve={_RESERVATION}")
+        settings = self.settings
+        choices = (f"optimize={settings.optimize}", f"canonical_nans={settings.canonical_nans}")
+        words = (version("wasmtime"), *DISABLED, *choices, f"reserve={_RESERVATION}")
         return hashlib.sha256("\n".join(words).encode()).digest()
 
 
@@ -98,7 +103,7 @@ def _config(settings: EngineSettings) -> wasmtime.Config:
         getattr(ffi, f"wasmtime_config_{name}_set")(pointer, False)
     for name in ("wasm_reference_types", "wasm_bulk_memory", "wasm_multi_value"):
         getattr(ffi, f"wasmtime_config_{name}_set")(pointer, True)
-    config.cranelift_nan_canonicalization = True
+    config.cranelift_nan_canonicalization = settings.canonical_nans
     config.strategy = "cranelift"
     config.cranelift_opt_level = "speed" if settings.optimize else "none"
     config.parallel_compilation = settings.parallel

@@ -49,6 +49,11 @@ class _Current(threading.local):
 current: Final = _Current()
 
 
+def position() -> int:
+    """Where this thread's stack is, below the host function that runs now; 0 if none does."""
+    return current.position if current.instance is not None else 0
+
+
 class HostFunctions:
     """What a host offers to modules, by module and name. Define all of it before the first module is linked."""
 

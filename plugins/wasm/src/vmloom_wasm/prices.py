@@ -1,0 +1,59 @@
+"""What host functions cost, in gas."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+
+class HostPrices(BaseModel):
+    """Gas for what host functions do, shaped after the EVM's prices of Cancun so that neither VM is a way around them.
+
+    Words are 32 bytes, begun ones counted whole. Whatever a function does, `host_call` is paid as well: it is what the
+    way from compiled code into the host and back costs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host_call: NonNegativeInt = 100
+    copy_word: NonNegativeInt = 3
+    """Each word that is copied into or out of memory."""
+
+    cold_account: NonNegativeInt = 2_600
+    """First access to an account in a transaction. EIP-2929."""
+    warm_account: NonNegativeInt = 100
+    cold_slot: NonNegativeInt = 2_100
+    """First access to a slot in a transaction. EIP-2929."""
+    warm_slot: NonNegativeInt = 100
+    set_slot: NonNegativeInt = 20_000
+    """Zero becomes something else. EIP-2200."""
+    reset_slot: NonNegativeInt = 2_900
+    """Something becomes something else, zero included. EIP-2200."""
+    transient: NonNegativeInt = 100
+    """EIP-1153."""
+    record_read: NonNegativeInt = 2_100
+    record_write: NonNegativeInt = 2_900
+    record_byte: NonNegativeInt = 320
+    """Each byte of key and value that is written: what the EVM takes for one of a slot's 64."""
+
+    event: NonNegativeInt = 375
+    event_topic: NonNegativeInt = 375
+    event_byte: NonNegativeInt = 8
+
+    call_value: NonNegativeInt = 9_000
+    call_stipend: NonNegativeInt = 2_300
+    """Gas that a call with value gets for nothing, and with which nothing can be written."""
+    new_account: NonNegativeInt = 25_000
+    create: NonNegativeInt = 32_000
+    init_code_word: NonNegativeInt = 2
+    """EIP-3860."""
+    block_hash: NonNegativeInt = 20
+
+    keccak256: NonNegativeInt = 30
+    keccak256_word: NonNegativeInt = 6
+    sha256: NonNegativeInt = 60
+    sha256_word: NonNegativeInt = 12
+
+
+DEFAULT_PRICES: Final = HostPrices()

@@ -1,0 +1,297 @@
+"""The WebAssembly virtual machine."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, cached_property
+from typing import Any, Final
+
+from vmloom import (
+    ExecutionContext,
+    ExecutionResult,
+    ExecutionState,
+    Instruction,
+    StateAccess,
+    VirtualMachine,
+    VmVersion,
+)
+from vmloom.errors import CodeError, ConfigError, ProhibitedImport, VmloomError
+from vmloom.factory import VmFactory
+from vmloom.object_cache import ObjectCache
+from vmloom.vm import VmHost
+
+from .abi import FUNCTIONS, MODULE
+from .binary.module import Kind, Module
+from .binary.opcodes import OPCODES
+from .binary.writer import encode
+from .cache import OBJECT_KIND, CacheMetrics, ModuleCache, recipe
+from .config import WasmConfig
+from .contract import Contract
+from .disassembly import disassemble
+from .engine.compiled import Compiled, compile_module
+from .engine.config import Engine, EngineSettings
+from .engine.host import HostFunctions
+from .engine.instance import Instance, Limits
+from .engine.traps import TrapKind, WasmTrap
+from .metering.costs import TABLES, WasmGasCosts
+from .metering.instrument import FRAME_WORDS, instrument
+from .metering.profile import FunctionProfile, read_profile
+from .metering.sequences import Exhausted
+from .nesting import active_contracts, on_a_stack
+from .run import Failure, Finished, Reverted, Run
+from .validation import validate
+
+VM_NAME: Final = "wasm"
+MAGIC: Final = b"\0asm"
+FEATURES: Final = ("mvp", "mutable-globals", "sign-extension", "saturating-conversions", "multi-value", "bulk-memory")
+_REENTERED: Final = "contract is called again while it waits, which the configuration forbids (reentrancy)"
+_EXHAUSTED: Final = {Exhausted.GAS: "out of gas", Exhausted.STACK: "stack limit reached"}
+
+
+class WasmVm(VirtualMachine):
+    """Runs WebAssembly modules as contracts.
+
+    `host` finds the VMs of other contracts; by default it is a factory of everything installed, with no file of
+    settings read. Raises `ConfigError`.
+    """
+
+    def __init__(self, config: WasmConfig | None = None, host: VmHost | None = None) -> None:
+        self.config = config or WasmConfig()
+        self.host = host or _installed()
+        self.costs = _costs(self.config)
+        self._validation = self.config.validation
+        self._engine = _engine(self.config.optimize, self.config.deterministic)
+        self._functions = _host_functions(self._engine)
+        self._limits = Limits(self.config.max_memory_pages, self.config.limits.table_size, self.config.limits.tables)
+
+    @property
+    def vm_type(self) -> str:
+        """`wasm`"""
+        return VM_NAME
+
+    @property
+    def vm_version(self) -> VmVersion:
+        """Version of this package; features are the parts of WebAssembly that contracts may use."""
+        return VmVersion(0, 1, 0, FEATURES)
+
+    # Modules
+
+    def validate_code(self, code: bytes) -> None:
+        """Raise `CodeError` for a module that may not be deployed; see `validation.validate`."""
+        _check_imports(validate(bytes(code), self._validation))
+
+    def disassemble(self, code: bytes) -> Iterator[Instruction]:
+        """The instructions of all functions, each function's name as the remark of its first one."""
+        return disassemble(code)
+
+    @cached_property
+    def cache(self) -> ModuleCache[Contract]:
+        """The compiled modules."""
+        settings = self.config.model_dump_json(exclude={"cache_size", "disk_cache", "optimize"})
+        return ModuleCache(
+            self._engine,
+            self._compile,
+            lambda code, compiled: Contract(code, compiled, self._functions, self.costs),
+            recipe=recipe(settings),
+            max_bytes=self.config.cache_size,
+            disk=ObjectCache(kind=OBJECT_KIND) if self.config.disk_cache else None,
+        )
+
+    @property
+    def cache_metrics(self) -> CacheMetrics:
+        """What the cache of compiled modules has done so far."""
+        return self.cache.metrics
+
+    def pin(self, code: bytes) -> None:
+        """Compile a module and keep it until `unpin`. Raises `CodeError`."""
+        self.cache.pin(code)
+
+    def unpin(self, code: bytes) -> None:
+        """Let the cache decide again how long it keeps a module."""
+        self.cache.unpin(code)
+
+    def _compile(self, code: bytes, *, profile: bool = False) -> Compiled:
+        module = validate(code, self._validation)
+        _check_imports(module)
+        return compile_module(self._engine, encode(instrument(module, self.costs, FRAME_WORDS, profile=profile)))
+
+    # Calls
+
+    def execute(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Run the module's `main` as the call that `context` describes; see `VirtualMachine.execute`.
+
+        A call of depth 0 is a transaction of its own: warm are origin, caller and callee. A trap is a failure; its
+        name and the functions that were running are in `error` and in `metadata["trap"]`. Events and changes of state
+        are in the result of depth 0, not in those of the calls within it.
+        """
+        contract = self.cache.get(bytes(code))
+        return on_a_stack(self._engine.settings.stack_bytes, lambda: self._execute(contract, context, state)[0])
+
+    def profile(
+        self, code: bytes, context: ExecutionContext, state: StateAccess
+    ) -> tuple[ExecutionResult, list[FunctionProfile]]:
+        """`execute`, with calls and gas of each function, in units, the dearest first; host functions are not in it."""
+        compiled = self._compile(bytes(code), profile=True)
+        contract = Contract(bytes(code), compiled, self._functions, self.costs)
+        result, run = on_a_stack(self._engine.settings.stack_bytes, lambda: self._execute(contract, context, state))
+        return result, read_profile(run.instance, contract.module) if run is not None else []
+
+    def _execute(
+        self, contract: Contract, context: ExecutionContext, state: StateAccess
+    ) -> tuple[ExecutionResult, Run | None]:
+        checkpoint = state.snapshot()
+        if context.depth == 0:
+            _begin_transaction(context, state)
+        run = Run(contract, context, state, self.host, self.config.host_gas, self.config.units_per_gas)
+        address = context.code_address or context.address
+        try:
+            with active_contracts(address) as reentered:
+                if reentered and not self._may_reenter(context):
+                    result = _failed(context, _REENTERED)
+                else:
+                    result = self._run(run)
+            if not result.success:
+                state.revert(checkpoint)
+        except BaseException:
+            state.revert(checkpoint)
+            raise
+        if context.depth == 0 and result.success:
+            changes = tuple(state.changes_since(checkpoint))
+            result = replace(result, events=tuple(state.events), state_changes=changes)
+        return result, run
+
+    def _may_reenter(self, context: ExecutionContext) -> bool:
+        policy = self.config.reentrancy
+        return policy == "allow" or (policy == "read_only" and context.is_static)
+
+    def _run(self, run: Run) -> ExecutionResult:
+        """Run to the end, whichever it is. Raises what is nobody's fault but the node's."""
+        try:
+            instance = run.contract.linked.instantiate(self._limits, run)
+        except WasmTrap as trap:  # a segment that does not fit
+            return _failed(run.context, trap.message, _described(trap, run.contract))
+        except CodeError as error:
+            return _failed(run.context, str(error))
+        try:
+            succeeded, output = run.perform(instance, self.config.max_stack_height)
+        except Reverted as ending:
+            succeeded, output = False, ending.output
+        except Finished as ending:
+            succeeded, output = True, ending.output
+        except Failure as ending:
+            return _failed(run.context, str(ending))
+        except WasmTrap as trap:
+            return self._trapped(run, trap)
+        return ExecutionResult(
+            ExecutionState.SUCCESS if succeeded else ExecutionState.REVERTED,
+            max(0, run.gas_used),
+            output,
+            gas_refunded=run.refund if succeeded else 0,
+            error="" if succeeded else "reverted",
+        )
+
+    def _trapped(self, run: Run, trap: WasmTrap) -> ExecutionResult:
+        exhausted = run.exhausted
+        if exhausted is not Exhausted.NOTHING:
+            return _failed(run.context, _EXHAUSTED[exhausted])
+        if trap.kind is TrapKind.STACK_OVERFLOW:
+            raise VmloomError(
+                "compiled code needs more of the machine's stack than max_stack_height accounts for"
+            ).with_fix("report it with the module: frames must never be larger than what they are counted as")
+        described = _described(trap, run.contract)
+        names = described["trap"]["backtrace"]
+        return _failed(run.context, f"{trap.message} in {' < '.join(names)}" if names else trap.message, described)
+
+
+def _begin_transaction(context: ExecutionContext, state: StateAccess) -> None:
+    from vmloom.marks import WARM_ACCOUNTS
+
+    state.begin_transaction()
+    for address in (context.origin, context.caller, context.address):
+        state.mark(WARM_ACCOUNTS, int.from_bytes(address, "big"))
+
+
+def _failed(context: ExecutionContext, error: str, metadata: dict[str, Any] | None = None) -> ExecutionResult:
+    return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=error, metadata=metadata or {})
+
+
+def _described(trap: WasmTrap, contract: Contract) -> dict[str, Any]:
+    """The trap for `metadata`: functions by name, the innermost first."""
+    names = [contract.names.get(frame.function, f"function {frame.function}") for frame in trap.frames]
+    return {"trap": {"kind": trap.kind.value, "backtrace": [_printable(name) for name in names]}}
+
+
+def _printable(name: str) -> str:
+    """Names are whatever a module's author wrote."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:100])
+
+
+def _check_imports(module: Module) -> None:
+    """Raise `ProhibitedImport` for a host function that is imported with other types than it has."""
+    for entry in module.imported(Kind.FUNCTION):
+        if entry.module != MODULE or entry.name not in FUNCTIONS or not isinstance(entry.description, int):
+            continue  # the list of allowed imports has been checked
+        wanted = FUNCTIONS[entry.name].function_type
+        found = module.types[entry.description]
+        if found != wanted:
+            raise ProhibitedImport(f"import {entry.module}.{entry.name} has the signature {found}, not {wanted}")
+
+
+def _costs(config: WasmConfig) -> WasmGasCosts:
+    """The configured table. Raises `ConfigError` for an instruction that does not exist or a price that cannot be."""
+    table = TABLES[config.gas_costs]
+    if not config.instruction_gas:
+        return table
+    codes = {opcode.name: code for code, opcode in OPCODES.items()}
+    unknown = sorted(set(config.instruction_gas) - set(codes))
+    if unknown:
+        raise ConfigError(f"[vm.wasm] instruction_gas: there is no instruction {unknown[0]!r}")
+    own = {codes[name]: price for name, price in config.instruction_gas.items()}
+    return replace(table, name=f"{table.name}, amended", opcodes={**table.opcodes, **own})
+
+
+@cache
+def _installed() -> VmHost:
+    """A factory of everything that is installed, with default settings; the same one each time."""
+    return VmFactory()
+
+
+_engines: Final[dict[tuple[bool, bool], Engine]] = {}
+_hosts: Final[dict[Engine, HostFunctions]] = {}
+
+
+def _engine(optimize: bool, canonical_nans: bool) -> Engine:
+    """The engine with these settings. VMs share it: an engine has threads and memory of its own."""
+    found = _engines.get((optimize, canonical_nans))
+    if found is None:
+        settings = EngineSettings(optimize=optimize, canonical_nans=canonical_nans)
+        found = _engines.setdefault((optimize, canonical_nans), Engine(settings))
+    return found
+
+
+def _host_functions(engine: Engine) -> HostFunctions:
+    found = _hosts.get(engine)
+    if found is None:
+        found = HostFunctions(engine)
+        for function in FUNCTIONS.values():
+            found.define(MODULE, function.name, function.types, _served(function.function))
+        found = _hosts.setdefault(engine, found)
+    return found
+
+
+def _served(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called with the run that an instance works for."""
+
+    def serve(instance: Instance, *values: int) -> Any:
+        return function(instance.host, *values)
+
+    return serve
+
+
+@atexit.register
+def _free() -> None:
+    """While wasmtime's library still can."""
+    _hosts.clear()
+    _engines.clear()
