@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,13 @@ class Tool:
     name: str
     version: str
 
-    def find(self) -> str | None:
-        """Where in PATH the right version is; None if it is nowhere."""
+    def find(self) -> str:
+        """Where in PATH the right version is. Raises `ToolMissing` if it is nowhere."""
         for folder in os.get_exec_path():
             program = shutil.which(self.name, path=folder)
             if program is not None and self._is_right(program):
                 return program
-        return None
+        raise ToolMissing(f"no {self.name} in PATH is `{self.version}`")
 
     def _is_right(self, program: str) -> bool:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
@@ -42,55 +43,67 @@ class ToolMissing(Exception):
     """A compiler that is not here at the version that makes the same bytes."""
 
 
+TOOLS = {
+    "clang": Tool("clang", "Debian clang version 14.0.6"),
+    "linker": Tool("wasm-ld", "Debian LLD 14.0.6"),
+    "rustc": Tool("rustc", "rustc 1.63.0"),
+    "asc": Tool("asc", "Version 0.28.20"),
+}
+
+
 @dataclass(frozen=True)
 class Target:
-    """A language: its source, and the programs and arguments that compile it. The first program is the compiler."""
+    """A language: its source, the tools it takes, by their names in `TOOLS`, and the commands to run.
+
+    In a command, a tool's name in braces is where the tool is, and `{output}` where the module goes.
+    """
 
     source: str
-    tools: tuple[Tool, ...] = ()
-    arguments: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
 
     @property
     def artifact(self) -> Path:
         """The file that is committed, beside the source."""
         return HERE / f"{self.source.replace('.', '-')}.wasm"
 
-    def compile(self, output: Path) -> bytes:
-        """The module, which a compiler writes to `output`. Raises `ToolMissing`."""
-        if not self.tools:
+    def compile(self) -> bytes:
+        """The module. Raises `ToolMissing`."""
+        if not self.commands:
             return _text_to_binary(HERE / self.source)
-        programs = [tool.find() for tool in self.tools]
-        for tool, program in zip(self.tools, programs, strict=True):
-            if program is None:
-                raise ToolMissing(f"{self.source}: no {tool.name} in PATH is `{tool.version}`")
-        command = [str(programs[0]), *self.arguments, "-o", str(output), self.source]
-        subprocess.run(command, check=True, cwd=HERE)
-        return output.read_bytes()
+        places = {name: TOOLS[name].find() for name in self.tools}
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "token.wasm"
+            for command in self.commands:
+                subprocess.run([part.format(output=output, **places) for part in command], check=True, cwd=HERE)
+            return output.read_bytes()
 
 
-_CLANG = Tool("clang", "Debian clang version 14.0.6")
-_RUSTC = Tool("rustc", "rustc 1.63.0")
-_LLD = Tool("wasm-ld", "Debian LLD 14.0.6")
-_ASC = Tool("asc", "Version 0.28.20")
+_STACK = ("--stack-first", "-zstack-size=16384")
+"""Below the data, so that a stack that overflows leaves the memory."""
+_C = ("--target=wasm32", "-Oz", "-ffreestanding", "-fno-builtin", "-Wall", "-Wextra", "-Werror", f"-I{SDK}")
+_C_LINK = ("--no-entry", *_STACK, "--export=output_ptr", "--export=output_len")
+_RUST = (
+    *("--target=wasm32-unknown-unknown", "--crate-type=cdylib", "--edition=2021", "-Dwarnings"),
+    *("-Copt-level=s", "-Ccodegen-units=1", "-Clto=fat", "-Cpanic=abort", "-Cstrip=debuginfo"),
+    *("-Clinker={linker}", "-Clinker-flavor=wasm-ld", f"-Clink-args=--demangle {' '.join(_STACK)}"),
+)
+_ASSEMBLYSCRIPT = ("--runtime", "stub", "-Oz", "--debug", "--exportStart", "_start")
+"""`--debug` keeps the names of functions."""
 
 TARGETS = (
     Target("token.wat"),
+    # Linked by a command of its own: clang would run whatever `wasm-opt` is in PATH over what it links.
     Target(
         "token.c",
-        (_CLANG, _LLD),
+        ("clang", "linker"),
         (
-            "--target=wasm32",
-            "-Oz",
-            "-ffreestanding",
-            "-fno-builtin",
-            "-nostdlib",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            f"-I{SDK}",
-            "-Wl,--no-entry,--stack-first,-z,stack-size=16384,--export=output_ptr,--export=output_len",
+            ("{clang}", *_C, "-c", "-o", "{output}.o", "token.c"),
+            ("{linker}", *_C_LINK, "-o", "{output}", "{output}.o"),
         ),
     ),
+    Target("token.rs", ("rustc", "linker"), (("{rustc}", *_RUST, "-o", "{output}", "token.rs"),)),
+    Target("token.ts", ("asc",), (("{asc}", *_ASSEMBLYSCRIPT, "-o", "{output}", "token.ts"),)),
 )
 
 
@@ -104,14 +117,11 @@ def main(arguments: list[str]) -> int:
     """Write the artifacts, or with `--check` say which differ; 1 if any does."""
     stale = 0
     for target in TARGETS:
-        output = target.artifact.with_suffix(".new")
         try:
-            wanted = target.compile(output)
+            wanted = target.compile()
         except ToolMissing as missing:
-            print(missing)
+            print(f"{target.source} is left as it is: {missing}")
             continue
-        finally:
-            output.unlink(missing_ok=True)
         if target.artifact.is_file() and target.artifact.read_bytes() == wanted:
             continue
         if "--check" in arguments:

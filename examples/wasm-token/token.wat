@@ -1,7 +1,7 @@
 ;; The Loom token in WebAssembly's own text form: an ERC-20 with Solidity's interface and storage layout.
 ;;
-;; Output is left in the eight bytes that `main` is given. Words are 32 bytes, big-endian, and passed by their addresses.
-;; Every call gets a new instance, so memory is at its start what the data segments say, and zeros.
+;; Output is left in the eight bytes that `main` is given. Words are 32 bytes, big-endian, and passed by where they are.
+;; Every call gets a new instance, so at its start memory is what the data segments say, and zeros.
 (module
   (import "env" "storage_load" (func $storage_load (param $key i32) (param $value i32)))
   (import "env" "storage_store" (func $storage_store (param $key i32) (param $value i32)))
@@ -33,8 +33,12 @@
   (data (i32.const 63) "\01")
   (data (i32.const 95) "\02")
   (data (i32.const 127) "\03")
-  (data (i32.const 128) "\dd\f2\52\ad\1b\e2\c8\9b\69\c2\b0\68\fc\37\8d\aa\95\2b\a7\f1\63\c4\a1\16\28\f5\5a\4d\f5\23\b3\ef")
-  (data (i32.const 160) "\8c\5b\e1\e5\eb\ec\7d\5b\d1\4f\71\42\7d\1e\84\f3\dd\03\14\c0\f7\b2\29\1e\5b\20\0a\c8\c7\c3\b9\25")
+  (data (i32.const 128)
+    "\dd\f2\52\ad\1b\e2\c8\9b\69\c2\b0\68\fc\37\8d\aa"
+    "\95\2b\a7\f1\63\c4\a1\16\28\f5\5a\4d\f5\23\b3\ef")
+  (data (i32.const 160)
+    "\8c\5b\e1\e5\eb\ec\7d\5b\d1\4f\71\42\7d\1e\84\f3"
+    "\dd\03\14\c0\f7\b2\29\1e\5b\20\0a\c8\c7\c3\b9\25")
   (data (i32.const 223) "\01")
   (data (i32.const 255) "\12")
   (data (i32.const 256) "\04Loom")

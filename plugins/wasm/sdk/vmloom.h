@@ -2,11 +2,18 @@
  *
  * A contract exports its memory as `memory` and a function
  *     int32_t main(uint32_t input_len, const void *input, void *output)
- * that returns 1 for success and 0 to revert; clang has its own idea of `main`, so export another name:
- *     VMLOOM_EXPORT("main") int32_t token(uint32_t input_len, const uint8_t *input, void *output) { ... }
- * Words, topics and amounts of wei are 32 bytes, big-endian; addresses are 20 bytes. Bytes beyond the memory, a write in
- * a static call and return data beyond their end are failures that use up all gas. AssemblyScript's `abort` is not here:
- * it takes that language's strings.
+ * that returns 1 for success and 0 to revert. clang has its own idea of `main`, so name it otherwise:
+ *     VMLOOM_EXPORT("main") int32_t token(uint32_t input_len, const void *input, void *output) { ... }
+ *
+ * Output is what `set_output` was given, else what the exported globals `output_ptr` and `output_len` say (mutable ones
+ * are values, immutable ones addresses of 32-bit values), else the address and the length in the eight bytes at
+ * `output`; the latter is null for contracts that have such globals or import `set_output`, `finish` or `revert`. Input
+ * is where the exported function `allocate(size)` says, else behind the rest of the memory; a contract that imports
+ * `input_copy` gets a null pointer instead.
+ *
+ * Words, topics and amounts of wei are 32 bytes, big-endian; addresses are 20 bytes. Bytes beyond the memory, a write
+ * in a static call and return data beyond their end are failures that use up all gas. AssemblyScript's `abort` is not
+ * here: it takes that language's strings.
  */
 
 #ifndef VMLOOM_H
@@ -36,9 +43,11 @@ VMLOOM_HOST("transient_store") void vmloom_transient_store(const void *key, cons
 /* Bytes of the record `key`; -1 if there is none. */
 VMLOOM_HOST("record_size") int32_t vmloom_record_size(const void *key, uint32_t key_len);
 /* Copy up to `capacity` bytes of the record `key` from `offset` on; how many, or -1 if there is none. */
-VMLOOM_HOST("record_read") int32_t vmloom_record_read(const void *key, uint32_t key_len, void *destination, uint32_t offset, uint32_t capacity);
+VMLOOM_HOST("record_read") int32_t vmloom_record_read(
+    const void *key, uint32_t key_len, void *destination, uint32_t offset, uint32_t capacity);
 /* Write the record `key`. */
-VMLOOM_HOST("record_write") void vmloom_record_write(const void *key, uint32_t key_len, const void *value, uint32_t value_len);
+VMLOOM_HOST("record_write") void vmloom_record_write(
+    const void *key, uint32_t key_len, const void *value, uint32_t value_len);
 /* Remove the record `key`, if there is one. */
 VMLOOM_HOST("record_remove") void vmloom_record_remove(const void *key, uint32_t key_len);
 
@@ -54,7 +63,7 @@ VMLOOM_HOST("origin") void vmloom_origin(void *address);
 VMLOOM_HOST("value") void vmloom_value(void *amount);
 /* 32 bytes: wei per gas that the transaction pays. */
 VMLOOM_HOST("gas_price") void vmloom_gas_price(void *amount);
-/* Gas that this call may still use. */
+/* Gas that is left of this call's. */
 VMLOOM_HOST("gas_left") uint64_t vmloom_gas_left(void);
 /* Bytes of the call's input. */
 VMLOOM_HOST("input_size") uint32_t vmloom_input_size(void);
@@ -89,7 +98,8 @@ VMLOOM_HOST("code_size") uint32_t vmloom_code_size(const void *address);
 /* 32 bytes: keccak256 of an account's code; zeros if there is no such account (EIP-1052). */
 VMLOOM_HOST("code_hash") void vmloom_code_hash(const void *address, void *hash);
 /* Copy `length` bytes of an account's code from `offset` on; zeros beyond its end. */
-VMLOOM_HOST("code_copy") void vmloom_code_copy(const void *address, void *destination, uint32_t offset, uint32_t length);
+VMLOOM_HOST("code_copy") void vmloom_code_copy(
+    const void *address, void *destination, uint32_t offset, uint32_t length);
 
 /* Events. */
 
@@ -98,16 +108,22 @@ VMLOOM_HOST("emit") void vmloom_emit(const void *topics, uint32_t topic_count, c
 
 /* Calls of other contracts, whichever VM runs them. */
 
-/* Call an account with `value` (32 bytes of wei; a null pointer for none). */
-VMLOOM_HOST("call") int32_t vmloom_call(uint64_t gas, const void *address, const void *value, const void *input, uint32_t input_len);
-/* Call an account that must not write. */
-VMLOOM_HOST("call_static") int32_t vmloom_call_static(uint64_t gas, const void *address, const void *input, uint32_t input_len);
+/* Call an account with at most `gas` and with `value`, 32 bytes of wei; a null pointer is none. */
+VMLOOM_HOST("call") int32_t vmloom_call(
+    uint64_t gas, const void *address, const void *value, const void *input, uint32_t input_len);
+/* Call an account that, like all that it calls, may change nothing. */
+VMLOOM_HOST("call_static") int32_t vmloom_call_static(
+    uint64_t gas, const void *address, const void *input, uint32_t input_len);
 /* Run another account's code on this one's storage, with this call's caller and value. */
-VMLOOM_HOST("call_delegate") int32_t vmloom_call_delegate(uint64_t gas, const void *address, const void *input, uint32_t input_len);
-/* Make a contract; its address (20 bytes) follows from this one's address and nonce. */
-VMLOOM_HOST("create") int32_t vmloom_create(const void *value, const void *code, uint32_t code_len, const void *input, uint32_t input_len, void *address);
-/* Make a contract; its address (20 bytes) follows from this one's address, the salt (32 bytes), code and input. */
-VMLOOM_HOST("create2") int32_t vmloom_create2(const void *value, const void *code, uint32_t code_len, const void *input, uint32_t input_len, const void *salt, void *address);
+VMLOOM_HOST("call_delegate") int32_t vmloom_call_delegate(
+    uint64_t gas, const void *address, const void *input, uint32_t input_len);
+/* Make a contract; its address, 20 bytes, follows from this one's address and nonce. Zeros if that fails. */
+VMLOOM_HOST("create") int32_t vmloom_create(
+    const void *value, const void *code, uint32_t code_len, const void *input, uint32_t input_len, void *address);
+/* Make a contract; its address follows from this one's address, the salt (32 bytes), code and input. */
+VMLOOM_HOST("create2") int32_t vmloom_create2(
+    const void *value, const void *code, uint32_t code_len, const void *input, uint32_t input_len, const void *salt,
+    void *address);
 /* Bytes that the last call or creation returned. */
 VMLOOM_HOST("return_data_size") uint32_t vmloom_return_data_size(void);
 /* Copy `length` bytes of what the last call or creation returned, from `offset` on. */
