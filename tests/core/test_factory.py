@@ -106,6 +106,31 @@ def test_one_vm_of_each_type(things: Any) -> None:
     assert isinstance(factory.get_vm("vm"), VirtualMachine)
 
 
+MAGICAL = """
+@hookimpl
+def vmloom_virtual_machines():
+    yield VmSpec("short", "things:Vm", magic=b"ab")
+    yield VmSpec("long", "things:Vm", magic=b"abc")
+    yield VmSpec("one", "things:Vm", magic=b"x")
+    yield VmSpec("two", "things:Vm", magic=b"x")
+    yield VmSpec("plain", "things:Vm")
+"""
+
+
+def test_first_bytes_of_code_say_which_vm_it_is_for(environment: Any) -> None:
+    environment.add("magical", "magical = hooks", hooks=MAGICAL)
+    factory = VmFactory()
+    codes = (b"abcd", b"abd", b"a", b"", b"zzz")
+    assert [factory.vm_of_code(code) for code in codes] == ["long", "short", "evm", "evm", "evm"]
+    assert factory.default_vm == "evm"
+
+
+def test_code_that_two_vms_claim_is_nobodys(environment: Any) -> None:
+    environment.add("magical", "magical = hooks", hooks=MAGICAL)
+    with pytest.raises(PluginError, match="begins with 0x78 is claimed by the VMs one and two"):
+        VmFactory().vm_of_code(b"xyz")
+
+
 def test_vm_gets_its_section_and_the_factory(things: Any) -> None:
     factory = VmFactory(Settings({"vm": {"slow": {"size": 5}}}))
     vm: Any = factory.get_vm("slow")

@@ -144,7 +144,8 @@ def _deploy(
     if not result.success:
         return result
     deployed = result.return_data
-    state.set_code(context.address, deployed, vm_type if deployed else "")
+    if deployed:  # a contract may have none, and may even have destroyed itself
+        state.set_code(context.address, deployed, vm_type)
     return replace(result, return_data=b"")
 
 

@@ -67,6 +67,22 @@ class Engine(Protocol):
         the transaction that runs on `state`, and goes on with its warm accounts, events and so on.
         """
 
+    def deploy(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        init_code: bytes,
+        context: ExecutionContext,
+        *,
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> ExecutionResult:
+        """Run `init_code` as a creation at `context.address`, an account that has been begun and given its value.
+
+        What it returns is stored as code there if rules and gas allow it, and is the return data. Of depth 0 or
+        deeper, as in `execute`; `context.input` is not looked at.
+        """
+
     def transact(
         self,
         specification: Specification,

@@ -13,6 +13,7 @@ from vmloom import (
     BlockContext,
     ExecutionContext,
     ExecutionResult,
+    ExecutionState,
     Instruction,
     Precompile,
     StateAccess,
@@ -22,15 +23,21 @@ from vmloom import (
 from vmloom.errors import CodeTooLarge, ConfigError, InvalidCode, ProhibitedOpcode
 from vmloom.estimate import estimate_gas
 from vmloom.factory import VmFactory
+from vmloom.marks import WARM_ACCOUNTS
+from vmloom.state import NO_ACCOUNT
 from vmloom.vm import VmHost
 
 from .access_list import find_access_list
 from .config import EvmConfig
+from .delegation import delegation_target
 from .disassembly import disassemble
 from .engine import Engine
 from .engines import choose_engine
 from .forks import FORKS, Fork, fork_named
 from .frames import EF_PREFIX
+from .gas import words_of
+from .guests import run_precompile
+from .halts import HALT_NAMES, INITCODE_TOO_LARGE, OUT_OF_GAS, SUCCESS
 from .overrides import AccountOverride, apply_overrides
 from .reference.frame import VM_NAME
 from .schedule import NETWORKS
@@ -175,6 +182,61 @@ class Evm(VirtualMachine):
             return self.execute_traced(code, context, state, [InstructionMetrics()])
         specification = self._only_specification or self.specification(self.fork_at(context.block))
         return self.executor.execute(specification, state, code, context, host=self.host)
+
+    def execute_account(self, code_address: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Run what is at `code_address`, as CALL does: a precompile, code of whichever VM, or that of a delegate.
+
+        A delegation (EIP-7702) is followed once, and a delegate that is a precompile has no code. The access to the
+        delegate, warm or cold, is paid out of the call's gas: the caller, a contract of another VM, cannot know of it.
+        """
+        specification = self._only_specification or self.specification(self.fork_at(context.block))
+        if specification.rules.delegations:
+            delegate = delegation_target(state.get_code(code_address))
+            if delegate is not None:
+                return self._execute_delegate(delegate, specification, context, state)
+        precompile = specification.precompiles.get(int.from_bytes(code_address, "big"))
+        if precompile is not None:
+            return _precompile_result(precompile, context, state)
+        return self._execute_code_of(code_address, context, state)
+
+    def _execute_delegate(
+        self, delegate: bytes, specification: Specification, context: ExecutionContext, state: StateAccess
+    ) -> ExecutionResult:
+        rules, key = specification.rules, int.from_bytes(delegate, "big")
+        price = rules.warm_access if key in state.marks(WARM_ACCOUNTS) else rules.cold_account
+        if price > context.gas_limit:
+            return _failure(OUT_OF_GAS, context)
+        state.mark(WARM_ACCOUNTS, key)
+        call = replace(
+            context,
+            gas_limit=context.gas_limit - price,
+            code_address=None if delegate == context.address else delegate,
+        )
+        result = self._execute_code_of(delegate, call, state)
+        return replace(result, gas_used=result.gas_used + price)
+
+    def _execute_code_of(self, address: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        account = state.get_account(address) or NO_ACCOUNT
+        if account.vm and account.vm != VM_NAME and account.code:
+            return self.host.get_vm(account.vm).execute(account.code, context, state)
+        return self.execute(account.code, context, state)
+
+    def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Run `code` with the context's input behind it as init code, by the rules of CREATE in the block's fork.
+
+        The return data of a success is the contract's code, which is stored already. Init code is limited and paid for
+        (EIP-3860), though not that it is hashed for its address: that is the price of who asked for it.
+        """
+        specification = self._only_specification or self.specification(self.fork_at(context.block))
+        rules, init_code = specification.rules, code + context.input
+        if rules.initcode_size_limit and len(init_code) > rules.initcode_size_limit:
+            return _failure(INITCODE_TOO_LARGE, context)
+        price = rules.initcode_word * words_of(len(init_code))
+        if price > context.gas_limit:
+            return _failure(OUT_OF_GAS, context)
+        call = context.with_gas_limit(context.gas_limit - price)
+        result = self.executor.deploy(specification, state, init_code, call, host=self.host)
+        return replace(result, gas_used=result.gas_used + price)
 
     def execute_traced(
         self, code: bytes, context: ExecutionContext, state: StateAccess, tracers: Sequence[Tracer]
@@ -347,6 +409,20 @@ class Evm(VirtualMachine):
             return self.call(candidate, block, state, sender=sender, overrides=overrides, tracers=[tracer])
 
         return find_access_list(tx, exclude, run)
+
+
+def _precompile_result(precompile: Precompile, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+    checkpoint = state.snapshot()
+    ending = run_precompile(precompile, context, state)
+    if ending.status == SUCCESS:
+        return ExecutionResult(ExecutionState.SUCCESS, context.gas_limit - ending.gas, ending.output)
+    state.revert(checkpoint)
+    return _failure(ending.status, context)
+
+
+def _failure(status: int, context: ExecutionContext) -> ExecutionResult:
+    """A failure takes all gas."""
+    return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=HALT_NAMES[status])
 
 
 def _load(key: str, path: str) -> Any:

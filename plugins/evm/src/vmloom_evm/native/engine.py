@@ -92,6 +92,21 @@ class NativeEngine:
         except DoesNotFit:
             return REFERENCE.execute(specification, state, code, context, tracers=tracers, host=host)
 
+    def deploy(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        init_code: bytes,
+        context: ExecutionContext,
+        *,
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> ExecutionResult:
+        """See `Engine.deploy`. Goes to the reference engine, as all calls inside a transaction of another VM do."""
+        if context.depth:
+            self._lend_marks(state)
+        return REFERENCE.deploy(specification, state, init_code, context, tracers=tracers, host=host)
+
     def transact(
         self,
         specification: Specification,

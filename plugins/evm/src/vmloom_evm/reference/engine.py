@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, ExecutionState, StateAccess
+from vmloom.marks import CREATED
 from vmloom.vm import VmHost
 
 from ..engine import MessageResult
@@ -55,6 +57,33 @@ class ReferenceEngine:
         host: VmHost | None = None,
     ) -> ExecutionResult:
         """See `Engine.execute`."""
+        return self._execute(specification, state, code, context, tracers, host, is_create=False)
+
+    def deploy(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        init_code: bytes,
+        context: ExecutionContext,
+        *,
+        tracers: Sequence[Tracer] = (),
+        host: VmHost | None = None,
+    ) -> ExecutionResult:
+        """See `Engine.deploy`."""
+        result = self._execute(specification, state, init_code, context, tracers, host, is_create=True)
+        return replace(result, return_data=state.get_code(context.address)) if result.success else result
+
+    def _execute(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        code: bytes,
+        context: ExecutionContext,
+        tracers: Sequence[Tracer],
+        host: VmHost | None,
+        *,
+        is_create: bool,
+    ) -> ExecutionResult:
         checkpoint = state.snapshot()
         try:
             run = Execution(
@@ -71,15 +100,18 @@ class ReferenceEngine:
             callee = int.from_bytes(context.address, "big")
             if context.depth == 0:
                 begin_execution(root, callee)
+            if is_create:
+                state.mark(CREATED, context.address)
             first_event = len(state.events)
-            run.enter(_first_frame(run, root, code, context, callee))
+            run.enter(_first_frame(run, root, code, context, is_create=is_create))
             run.run(root)
             if context.depth == 0:
                 end_state(root)
             return ExecutionResult(
                 state=STATES.get(run.status, ExecutionState.FAILED),
                 gas_used=context.gas_limit - root.gas,
-                gas_refunded=max(0, root.refund),
+                # A call inside a transaction may take back what others have been promised.
+                gas_refunded=root.refund if context.depth else max(0, root.refund),
                 return_data=root.return_data,
                 events=tuple(state.events[first_event:]),
                 state_changes=tuple(state.changes_since(checkpoint)),
@@ -211,18 +243,21 @@ def forgo(specification: Specification, state: StateAccess, block: BlockContext)
     end_state(root)
 
 
-def _first_frame(run: Execution, root: RootFrame, code: bytes, context: ExecutionContext, callee: int) -> EvmFrame:
+def _first_frame(
+    run: Execution, root: RootFrame, code: bytes, context: ExecutionContext, *, is_create: bool
+) -> EvmFrame:
     return EvmFrame(
         run,
         root,
         gas=context.gas_limit,
         caller=root.address,
-        address=callee,
-        code_address=callee,
+        address=int.from_bytes(context.address, "big"),
+        code_address=int.from_bytes(context.code_address or context.address, "big"),
         code=code,
         value=context.value,
-        input=context.input,
+        input=b"" if is_create else context.input,
         is_static=context.is_static,
+        is_create=is_create,
         depth=context.depth,
     )
 
