@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from vmloom import object_cache
 from vmloom.cli.commands import root
 from vmloom.object_cache import ObjectCache
 
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 def vmloom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
     monkeypatch.chdir(tmp_path)
     environment = {"VMLOOM_CACHE_DIR": str(tmp_path)}
-    yield lambda *arguments: CliRunner().invoke(root, arguments, env=environment)
+    yield lambda *arguments, **variables: CliRunner().invoke(root, arguments, env=environment | variables)
     structlog.reset_defaults()
 
 
@@ -74,11 +75,24 @@ def test_clear(vmloom: Callable[..., Result], filled: ObjectCache) -> None:
     assert json.loads(vmloom("cache", "clear", "--json").stdout)["removed"] == 1
     filled.put(KEYS[0], bytes(2_000_000))
     assert vmloom("cache", "clear").stdout == "1 removed, 2.0 MB freed\n"
+    filled.put(KEYS[0], bytes(20))
+    assert vmloom("cache", "clear").stdout == "1 removed, 144 bytes freed\n"
 
 
 def test_path(vmloom: Callable[..., Result], folder: Path) -> None:
     assert vmloom("cache", "path").stdout == f"{folder}\n"
     assert json.loads(vmloom("cache", "path", "--json").stdout) == {"path": str(folder), "limit": 256 << 20}
+
+
+def test_user_without_a_home_has_no_path(vmloom: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(object_cache, "_said", set())  # it is said once in a process
+    result = vmloom("cache", "path", VMLOOM_CACHE_DIR="", XDG_CACHE_HOME="")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Could not determine home directory" in result.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes of files are POSIX's")

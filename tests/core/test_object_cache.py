@@ -118,8 +118,10 @@ def test_altered_file_is_rejected_deleted_and_said(folder: Path, tampering: str,
     assert [(log["log_level"], log["event"]) for log in logs] == [
         ("warning", "object cache: file rejected and deleted")
     ]
+    assert cache.rejected == 1
     assert cache.put(KEY, CONTENT)
     assert cache.get(KEY) == CONTENT
+    assert cache.rejected == 1
 
 
 def test_every_single_bit_counts(folder: Path, logs: list[dict[str, object]]) -> None:
@@ -236,6 +238,15 @@ def test_secret_of_another_length_is_replaced(folder: Path, logs: list[dict[str,
     assert len((folder / "secret").read_bytes()) == 32
 
 
+def test_object_that_its_user_finds_useless_is_deleted_and_said(folder: Path, logs: list[dict[str, object]]) -> None:
+    cache = ObjectCache(folder)
+    cache.put(KEY, CONTENT)
+    cache.reject(KEY, "it cannot be loaded")
+    assert not file_of(folder).exists()
+    assert [(log["path"], log["reason"]) for log in logs] == [(str(file_of(folder)), "it cannot be loaded")]
+    assert cache.rejected == 1
+
+
 # Nothing that a disk does is an error
 
 
@@ -330,6 +341,54 @@ def test_object_above_the_limit_is_kept_alone(folder: Path) -> None:
     cache.put(OTHER, bytes(100))
     assert cache.put(KEY, bytes(10_000))
     assert [entry.key for entry in cache.entries()] == [KEY]
+
+
+def test_only_now_and_then_all_files_are_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder may hold many thousand objects, and to look at all of them for each new one would take longer than
+    making it."""
+    looks = []
+    original = ObjectCache._files
+
+    def counted(self: ObjectCache, suffix: str) -> object:
+        looks.append(suffix)
+        return original(self, suffix)
+
+    monkeypatch.setattr(ObjectCache, "_files", counted)
+    each, fit, made = 1_124, 800, 1_600
+    cache = ObjectCache(folder, limit_bytes=fit * each)
+    for number in range(made):
+        cache.put(format(number, "064x"), bytes(1_000))
+        if number > fit and number % 100 == 0:
+            assert fit * 15 // 16 <= len(list(folder.glob("*.object"))) <= fit
+    assert looks.count(".object") < made / 8
+
+
+def test_each_kind_has_its_own_limit(folder: Path) -> None:
+    objects, modules = ObjectCache(folder, 2_500), ObjectCache(folder, 2_500, kind="module")
+    objects.put(KEY, bytes(2_000), "an object")
+    for letter in "cdef":
+        modules.put(letter * 64, bytes(1_000), "a module")
+    modules.prune()
+    assert objects.get(KEY) == bytes(2_000)
+    assert [path.name[0] for path in sorted(folder.glob("*.module"))] == ["e", "f"]
+
+
+def test_kinds_are_apart_but_shown_and_deleted_together(folder: Path) -> None:
+    objects, modules = ObjectCache(folder), ObjectCache(folder, kind="module")
+    objects.put(KEY, CONTENT, "an object")
+    modules.put(KEY, b"", "a module")
+    assert (objects.get(KEY), modules.get(KEY)) == (CONTENT, b"")
+    assert sorted(entry.label for entry in objects.entries()) == ["a module", "an object"]
+    with objects.writing(OTHER):
+        assert len(modules.entries()) == 2
+    assert modules.clear() == 2
+    assert objects.get(KEY) is None
+
+
+@pytest.mark.parametrize("kind", ["", "lock", "tmp", "Object", "a.b", "a/b", "ü"])
+def test_kind_is_part_of_a_file_name(folder: Path, kind: str) -> None:
+    with pytest.raises(ValueError, match="lowercase letters"):
+        ObjectCache(folder, kind=kind)
 
 
 def test_leftovers_of_processes_that_died_go_with_time(folder: Path) -> None:

@@ -154,7 +154,8 @@ class ObjectCache:
             return False
         self._spare -= _HEAD.size + len(described) + len(content)
         if self._spare < 0:
-            self._shrink(self.limit_bytes - self.limit_bytes // _MARGIN, keep=key)
+            margin = self.limit_bytes // _MARGIN
+            self._shrink(self.limit_bytes - margin // _WRITERS, self.limit_bytes - margin, keep=key)
         return True
 
     def reject(self, key: str, reason: str) -> None:
@@ -214,10 +215,10 @@ class ObjectCache:
 
     def prune(self) -> int:
         """Delete what was used longest ago of this kind until the rest is within the limit. Returns how many."""
-        return self._shrink(self.limit_bytes)
+        return self._shrink(self.limit_bytes, self.limit_bytes)
 
-    def _shrink(self, target: int, keep: str = "") -> int:
-        """If there is more than the limit, delete until there is no more than `target` bytes; never `keep`."""
+    def _shrink(self, most: int, target: int, keep: str = "") -> int:
+        """If there are more than `most` bytes, delete until there are no more than `target`; never `keep`."""
         now = time.time()
         for suffix in _OTHER_SUFFIXES:
             for path, status in self._files(suffix):
@@ -225,7 +226,7 @@ class ObjectCache:
                     _removed(path)
         files = sorted(self._files(self._suffix), key=lambda file: file[1].st_mtime)
         total, removed = sum(status.st_size for _, status in files), 0
-        if total > self.limit_bytes:
+        if total > most:
             for path, status in files:
                 if total <= target:
                     break
