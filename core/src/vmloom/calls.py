@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from .context import ExecutionContext
-from .errors import UnknownVm
+from .errors import CodeError, UnknownVm
 from .hashing import create2_address, create_address
 from .marks import CREATED, WARM_ACCOUNTS
 from .result import ExecutionResult, ExecutionState
@@ -172,7 +172,8 @@ def _declined(error: str) -> ExecutionResult:
 def _nested(context: ExecutionContext, run: Callable[[], ExecutionResult]) -> ExecutionResult:
     """What `run` gives, one deeper on the host's stack; a failure takes all gas and has no output, whatever VM it is.
 
-    What a VM says it used beyond the limit is not there to be taken, and only a success has refunds to hand on.
+    What a VM says it used beyond the limit is not there to be taken, and only a success has refunds to hand on. Code
+    that the VM cannot run at all is its account's fault, not that of who called it: a failure, too.
     """
     depth = host_depth.get()
     if depth >= HOST_DEPTH_LIMIT:
@@ -180,6 +181,8 @@ def _nested(context: ExecutionContext, run: Callable[[], ExecutionResult]) -> Ex
     token = host_depth.set(depth + 1)
     try:
         result = run()
+    except CodeError as error:
+        return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=str(error))
     finally:
         host_depth.reset(token)
     if result.success:

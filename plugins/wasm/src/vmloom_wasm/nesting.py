@@ -8,14 +8,26 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Final, TypeVar
 
+from vmloom.calls import host_depth
+
 from .engine.host import position
 from .engine.stack import StackExhausted, check_stack
 
 T = TypeVar("T")
 THREAD_STACK: Final = 64 << 20
 """Bytes of the stack of a thread that is made when the caller's is used up: address space, which is not touched."""
+RUNS_PER_THREAD: Final = 12
+"""Nested runs on one thread: each takes some twenty of the thousand calls that Python allows a thread to nest."""
 _active: ContextVar[tuple[bytes, ...]] = ContextVar("active_contracts", default=())
 _size_lock: Final = threading.Lock()
+
+
+class _Thread(threading.local):
+    began_at: int = 0
+    """Runs that were nested already when this thread began."""
+
+
+_thread: Final = _Thread()
 
 
 @contextmanager
@@ -31,6 +43,8 @@ def active_contracts(address: bytes) -> Iterator[bool]:
 
 def on_a_stack(stack_bytes: int, function: Callable[[], T]) -> T:
     """What `function` returns or raises, run where compiled code has `stack_bytes` of stack: here, or in a thread."""
+    if host_depth.get() >= _thread.began_at + RUNS_PER_THREAD:
+        return _in_a_thread(function)
     try:
         check_stack(stack_bytes, position())
     except StackExhausted:
@@ -44,6 +58,7 @@ def _in_a_thread(function: Callable[[], T]) -> T:
     context = copy_context()
 
     def work() -> None:
+        _thread.began_at = context.get(host_depth, 0)
         try:
             outcome.append(context.run(function))
         except BaseException as error:
