@@ -67,22 +67,22 @@ class Target:
         """The file that is committed, beside the source."""
         return HERE / f"{self.source.replace('.', '-')}.wasm"
 
-    def compile(self) -> bytes:
-        """The module. Raises `ToolMissing`."""
+    def compile(self, place: Path = HERE) -> bytes:
+        """The module, made of the source in the folder `place`. Raises `ToolMissing`."""
         if not self.commands:
-            return _text_to_binary(HERE / self.source)
+            return _text_to_binary(place / self.source)
         places = {name: TOOLS[name].find() for name in self.tools}
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "token.wasm"
             for command in self.commands:
-                subprocess.run([part.format(output=output, **places) for part in command], check=True, cwd=HERE)
+                subprocess.run([part.format(output=output, **places) for part in command], check=True, cwd=place)
             return output.read_bytes()
 
 
 _STACK = ("--stack-first", "-zstack-size=16384")
 """Below the data, so that a stack that overflows leaves the memory."""
 _C = ("--target=wasm32", "-Oz", "-ffreestanding", "-fno-builtin", "-Wall", "-Wextra", "-Werror", f"-I{SDK}")
-_C_LINK = ("--no-entry", *_STACK, "--export=output_ptr", "--export=output_len")
+_C_LINK = ("--no-entry", *_STACK, "--export-if-defined=output_ptr", "--export-if-defined=output_len")
 _RUST = (
     *("--target=wasm32-unknown-unknown", "--crate-type=cdylib", "--edition=2021", "-Dwarnings"),
     *("-Copt-level=s", "-Ccodegen-units=1", "-Clto=fat", "-Cpanic=abort", "-Cstrip=debuginfo"),
