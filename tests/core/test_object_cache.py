@@ -359,7 +359,7 @@ def test_only_now_and_then_all_files_are_looked_at(folder: Path, monkeypatch: py
     for number in range(made):
         cache.put(format(number, "064x"), bytes(1_000))
         if number > fit and number % 100 == 0:
-            assert fit * 15 // 16 <= len(list(folder.glob("*.object"))) <= fit
+            assert fit * 14 // 16 <= len(list(folder.glob("*.object"))) <= fit
     assert looks.count(".object") < made / 8
 
 

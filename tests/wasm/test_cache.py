@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -335,6 +336,23 @@ def test_failure_does_not_keep_the_module() -> None:
     assert not any(len(digest) != 32 for digest in made.cache._failures)
 
 
+def test_failure_does_not_keep_what_its_frames_hold() -> None:
+    made = Made()
+    held: list[weakref.ref[Entry]] = []
+
+    def refuse(code: bytes) -> None:
+        local = Entry(None)  # type: ignore[arg-type]
+        held.append(weakref.ref(local))
+        raise CodeError("refused")
+
+    made.meanwhile = refuse
+    for _ in range(2):
+        with pytest.raises(CodeError):
+            made.cache.get(code(0))
+    gc.collect()
+    assert [each() for each in held] == [None]
+
+
 def test_long_message_is_not_kept() -> None:
     made = Made()
 
@@ -452,6 +470,34 @@ def test_thread_that_fails_holds_nobody_up() -> None:
         assert second.result().run() == 1000
 
 
+def test_module_that_is_evicted_while_it_is_found() -> None:
+    class Crowded(OrderedDict[bytes, Any]):
+        def get(self, key: bytes, default: Any = None) -> Any:
+            return self.pop(key, default)
+
+    made = Made()
+    made.cache.get(code(0))
+    made.cache._recent = Crowded(made.cache._recent)
+    assert made.cache.get(code(0)).run() == 1000
+    assert made.built == [code(0)]
+
+
+def test_module_that_is_pinned_while_it_is_missed() -> None:
+    class Late(dict[bytes, Any]):
+        asked = 0
+
+        def get(self, key: bytes, default: Any = None) -> Any:
+            self.asked += 1
+            return super().get(key, default) if self.asked > 1 else default
+
+    made = Made()
+    made.cache.pin(code(0))
+    made.cache._pinned = Late(made.cache._pinned)
+    assert made.cache.get(code(0)).run() == 1000
+    assert made.built == [code(0)]
+    assert made.cache.metrics.hits == 1
+
+
 def test_threads_get_what_they_ask_for_while_modules_come_and_go() -> None:
     made = Made(3 * size())
 
@@ -513,6 +559,18 @@ def test_other_process_finds_it(disk: ObjectCache, folder: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(program)]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert runs == ["1000 1\n", "1000 0\n"]
+
+
+def test_processes_compile_once(folder: Path) -> None:
+    """Locks are of open files, so caches of their own stand for processes here."""
+    pytest.importorskip("fcntl")
+    several = [Made(disk=ObjectCache(folder, kind=OBJECT_KIND)) for _ in range(4)]
+    for made in several:
+        made.meanwhile = slow
+    entries = at_once(4, lambda number: several[number].cache.get(code(0)))
+    assert [entry.run() for entry in entries] == [1000] * 4
+    assert sum(len(made.built) for made in several) == 1
+    assert sum(made.cache.metrics.disk_hits for made in several) == 3
 
 
 def test_failures_are_not_written(disk: ObjectCache, folder: Path) -> None:

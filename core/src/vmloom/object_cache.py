@@ -37,7 +37,7 @@ _OTHER_SUFFIXES: Final = (".lock", ".tmp")
 _SECRET: Final = "secret"
 _LABEL_LIMIT: Final = 1_000
 _MARGIN: Final = 16
-"""Where it gets full, this part of the limit is made free at once: looking at all files for each new one is slow."""
+"""This part of the limit is kept free where files are added: looking at all of them for each new one is slow."""
 _WRITERS: Final = 4
 """Processes that may fill what is free side by side before any of them looks how much is left."""
 _ABANDONED: Final = 3600.0
@@ -154,8 +154,7 @@ class ObjectCache:
             return False
         self._spare -= _HEAD.size + len(described) + len(content)
         if self._spare < 0:
-            margin = self.limit_bytes // _MARGIN
-            self._shrink(self.limit_bytes - margin // _WRITERS, self.limit_bytes - margin, keep=key)
+            self._shrink(self.limit_bytes - self.limit_bytes // _MARGIN, keep=key)
         return True
 
     def reject(self, key: str, reason: str) -> None:
@@ -215,10 +214,10 @@ class ObjectCache:
 
     def prune(self) -> int:
         """Delete what was used longest ago of this kind until the rest is within the limit. Returns how many."""
-        return self._shrink(self.limit_bytes, self.limit_bytes)
+        return self._shrink(self.limit_bytes)
 
-    def _shrink(self, most: int, target: int, keep: str = "") -> int:
-        """If there are more than `most` bytes, delete until there are no more than `target`; never `keep`."""
+    def _shrink(self, target: int, keep: str = "") -> int:
+        """Delete until there are no more than `target` bytes, and what was left behind; never `keep`."""
         now = time.time()
         for suffix in _OTHER_SUFFIXES:
             for path, status in self._files(suffix):
@@ -226,13 +225,12 @@ class ObjectCache:
                     _removed(path)
         files = sorted(self._files(self._suffix), key=lambda file: file[1].st_mtime)
         total, removed = sum(status.st_size for _, status in files), 0
-        if total > most:
-            for path, status in files:
-                if total <= target:
-                    break
-                if path.stem != keep:
-                    removed += _removed(path)
-                    total -= status.st_size
+        for path, status in files:
+            if total <= target:
+                break
+            if path.stem != keep:
+                removed += _removed(path)
+                total -= status.st_size
         self._spare = max(0, self.limit_bytes - total) // _WRITERS
         return removed
 
