@@ -6,9 +6,8 @@ Exit codes: 0 if the command did what it was asked, be the outcome of a contract
 
 from __future__ import annotations
 
-import importlib
-
 import click
+from vmloom.cli.groups import LazyGroup
 from vmloom.hookspecs import STDERR_IS_DATA
 
 SUBCOMMANDS = {
@@ -19,28 +18,7 @@ SUBCOMMANDS = {
 """Where each subcommand is, and what it does; imported when it is used."""
 
 
-class LazyGroup(click.Group):
-    """A group whose subcommands are imported when they are used, so that help and completion stay instant."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, without importing anything."""
-        return sorted(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand, imported. None if there is none of that name."""
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        module, _, name = SUBCOMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in `--help`, without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, SUBCOMMANDS[name][1]) for name in sorted(SUBCOMMANDS)])
-
-
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, subcommands=SUBCOMMANDS)
 @click.pass_context
 def evm(context: click.Context) -> None:
     """Ethereum tools, with the flags of geth's `evm`."""

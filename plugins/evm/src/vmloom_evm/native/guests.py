@@ -96,6 +96,8 @@ class Guests:
 
     def meet(self, state: NativeState) -> None:
         """Run the guest of the current frame, and close the frame as it ended; or leave both to native code."""
+        state.undo_host()  # what a frame that failed before had a guest write
+        self.session.before_guest(state)
         frame: Any = refer(layout.Frame, state.memory.get("frame"))
         guest = frame.guest
         if guest:

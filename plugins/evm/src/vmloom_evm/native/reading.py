@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -46,14 +47,18 @@ class Header(NamedTuple):
 
 
 class Reading:
-    """The outcome at offset `at` of `blob`. `state` knows the codes that changes name by their rows."""
+    """The outcome at offset `at` of `blob`. `state` knows the codes that changes name by their rows.
 
-    __slots__ = ("_at", "_blob", "_header", "_state")
+    `records` are changes of records, which native code does not know.
+    """
 
-    def __init__(self, blob: bytes, at: int, state: NativeState) -> None:
+    __slots__ = ("_at", "_blob", "_header", "_records", "_state")
+
+    def __init__(self, blob: bytes, at: int, state: NativeState, records: Sequence[StateChange] = ()) -> None:
         self._blob = blob
         self._at = at
         self._state = state
+        self._records = records
         self._header: Header | None = None
 
     @property
@@ -100,9 +105,9 @@ class Reading:
         """See `ExecutionResult`."""
         header = self.header
         if not header.change_count:
-            return ()
+            return tuple(self._records)
         begin = header.end - CHANGE_SIZE * header.change_count
-        return tuple(decode_changes(self._blob[begin : header.end], self._state))
+        return (*decode_changes(self._blob[begin : header.end], self._state), *self._records)
 
 
 class CallReading(Reading):
@@ -110,10 +115,11 @@ class CallReading(Reading):
 
     __slots__ = ("_gas_limit",)
 
-    def __init__(self, blob: bytes, state: NativeState, gas_limit: int) -> None:
+    def __init__(self, blob: bytes, state: NativeState, gas_limit: int, records: Sequence[StateChange] = ()) -> None:
         self._blob = blob
         self._at = 0
         self._state = state
+        self._records = records
         self._header = None
         self._gas_limit = gas_limit
 
@@ -135,10 +141,13 @@ class TransactionReading(Reading):
 
     __slots__ = ("tx",)
 
-    def __init__(self, blob: bytes, at: int, state: NativeState, tx: Transaction) -> None:
+    def __init__(
+        self, blob: bytes, at: int, state: NativeState, tx: Transaction, records: Sequence[StateChange] = ()
+    ) -> None:
         self._blob = blob
         self._at = at
         self._state = state
+        self._records = records
         self._header = None
         self.tx = tx
 

@@ -8,11 +8,11 @@ read when somebody asks.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vmloom import BlockContext, ExecutionContext, ExecutionResult
+from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateChange
 from vmloom.errors import StateError
 from vmloom.kernel import U64_MAX
 from vmloom.kernel.structs import fields_of
@@ -37,6 +37,9 @@ from .watching import Watch
 if TYPE_CHECKING:
     from .build import Interpreter
 
+Records: TypeAlias = Mapping[int, Sequence[StateChange]]
+"""Changes of records, by the number of the transaction in its batch."""
+NO_RECORDS: Final[Records] = {}
 GAS_LEFT: Final = Struct("@QQ")
 GAS_LEFT_OFFSET: Final = fields_of(layout.Transaction)["gas_available"].offset
 
@@ -54,6 +57,8 @@ class Session:
         self.memory = memory = state.memory
         self.block: BlockContext | None = None
         self._last_epoch = 0
+        self._begun: tuple[int, int] | None = None
+        self._records: dict[int, Sequence[StateChange]] = {}
         install_precompiles(memory, self.specification)
         memory.set("interpret", interpreter.interpret)
         state.meet_guest = Guests(self).meet
@@ -93,8 +98,7 @@ class Session:
                 context.is_static,
             )
             stopped = self._perform_call(self._run)
-            if stopped:
-                self._go_on(state, self._perform_call, stopped)
+            records = self._go_on(state, self._perform_call, stopped) if stopped else NO_RECORDS
             blob = memory.outcome[: memory.outcome_size.value]
         except BaseException:
             if memory.get("reading_stamp"):  # else nothing has run
@@ -102,7 +106,7 @@ class Session:
             raise
         finally:
             state.in_use.release()
-        result = late(LateExecutionResult, CallReading, blob, state, context.gas_limit)
+        result = late(LateExecutionResult, CallReading, blob, state, context.gas_limit, *records.values())
         if state.source is not None:
             self._read_clearings(state, [result])
         return result
@@ -120,13 +124,17 @@ class Session:
         blob_gas: int,
     ) -> list[TransactionResult | TransactionRefused]:
         """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
-        blob = self._perform_all(state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas)
+        blob, records = self._perform_all(
+            state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas
+        )
         results: list[TransactionResult | TransactionRefused] = []
         at = 0
-        for tx, sender in zip(transactions, senders, strict=True):
+        for number, (tx, sender) in enumerate(zip(transactions, senders, strict=True)):
             refusal, end = FIRST.unpack_from(blob, at)
             if refusal == ACCEPTED:
-                results.append(late(LateTransactionResult, TransactionReading, blob, at, state, tx))
+                results.append(
+                    late(LateTransactionResult, TransactionReading, blob, at, state, tx, records.get(number, ()))
+                )
             else:
                 results.append(self._refused(TransactionReading(blob, at, state, tx), block, sender))
             at = end
@@ -138,7 +146,7 @@ class Session:
         self, state: NativeState, block: BlockContext, message: Transaction, sender: bytes, mode: int
     ) -> MessageResult:
         """Run a message or a system call. Raises `DoesNotFit`."""
-        blob = self._perform_all(state, block, [message], [sender], mode, ALL_CHECKS, 0, 0)
+        blob, _ = self._perform_all(state, block, [message], [sender], mode, ALL_CHECKS, 0, 0)
         reading = TransactionReading(blob, 0, state, message)
         gas_used = message.gas_limit - reading.header.gas_left
         return MessageResult(reading.header.status, gas_used, reading.return_data())
@@ -153,8 +161,8 @@ class Session:
         checks: Checks,
         gas: int,
         blob_gas: int,
-    ) -> bytes:
-        """Run them in order. Returns the outcomes, one behind the other. Raises `DoesNotFit`."""
+    ) -> tuple[bytes, Records]:
+        """Run them in order. Returns the outcomes, one behind the other, and changed records. Raises `DoesNotFit`."""
         size = TRANSACTION_SIZE * len(transactions)
         batch = self._batch if len(self._batch) >= size else bytearray(size)
         kept = [
@@ -172,8 +180,7 @@ class Session:
             memory.set("batch_next", 0)
             perform = self.interpreter.perform_all
             stopped = perform(self._run)
-            if stopped:
-                self._go_on(state, perform, stopped)
+            records = self._go_on(state, perform, stopped) if stopped else NO_RECORDS
             blob = memory.outcome[: memory.outcome_size.value]
         except BaseException:
             self._take_back(state, checkpoint)
@@ -181,7 +188,7 @@ class Session:
         finally:
             state.in_use.release()
         del kept
-        return bytes(blob)
+        return bytes(blob), records
 
     def _refused(self, reading: TransactionReading, block: BlockContext, sender: bytes) -> TransactionRefused:
         """Why a transaction was refused."""
@@ -224,8 +231,10 @@ class Session:
             state.in_use.release()
             raise
 
-    def _go_on(self, state: NativeState, entry: Callable[[int], int], stopped: int) -> None:
-        """Meet needs until native code is done."""
+    def _go_on(self, state: NativeState, entry: Callable[[int], int], stopped: int) -> Records:
+        """Meet needs until native code is done. Returns the records that guests have changed, by transaction."""
+        self._begun = None
+        self._records = {}
         while stopped:
             if stopped == layout.ABORTED:
                 assert self._watch is not None
@@ -233,6 +242,23 @@ class Session:
             state.meet(stopped)
             stopped = entry(self._run)
         state.undo_host()
+        self._take_records(state)
+        return self._records
+
+    def before_guest(self, state: NativeState) -> None:
+        """Note where a transaction's guests begin to change records: native code knows none, so no outcome has them."""
+        number = self.memory.get("batch_next")
+        if self._begun is None or self._begun[0] != number:
+            self._take_records(state)
+            self._begun = number, state.journal.checkpoint()
+
+    def _take_records(self, state: NativeState) -> None:
+        """Keep the changes of the last transaction that had guests, which has ended."""
+        if self._begun is not None:
+            number, begun = self._begun
+            changes = state.record_changes(begun)
+            if changes:
+                self._records[number] = changes
 
     def _take_back(self, state: NativeState, checkpoint: int) -> None:
         self.memory.set("phase", layout.BEGINNING)

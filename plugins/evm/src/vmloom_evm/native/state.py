@@ -342,21 +342,38 @@ class NativeState(StateAccess):
         """The changes since `checkpoint`, and the accounts whose storage has been cleared since."""
         self.note_host()
         self._check(checkpoint)
-        self.memory.set("outcome_size", 0)
-        self.call("collect_changes", checkpoint)
-        data = ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size"))
+        with self._outcome_kept():
+            self.call("collect_changes", checkpoint)
+            data = self._outcome()
         begun = min((position for place, position in self._notes if place >= checkpoint), default=self._noted)
-        records = [change for change in super().changes_since(begun) if change.field == "record"]
-        return [*decode_changes(data, self), *records], cleared_accounts(data)
+        return [*decode_changes(data, self), *self.record_changes(begun)], cleared_accounts(data)
+
+    def record_changes(self, begun: int) -> list[StateChange]:
+        """The changes of records since Python's undo log was at `begun`."""
+        return [change for change in super().changes_since(begun) if change.field == "record"]
 
     def read_set(self) -> ReadSet:
         """What the last call, transaction or batch that ran natively on this state has looked at.
 
         What it has written is in the state changes of its results. Reads of this state from Python do not count.
         """
+        with self._outcome_kept():
+            self.call("collect_reads")
+            return decode_reads(self._outcome())
+
+    def _outcome(self) -> bytes:
+        return ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size"))
+
+    @contextmanager
+    def _outcome_kept(self) -> Iterator[None]:
+        """Lend the place of outcomes, which a run may need that waits for a guest: it has those of the batch so far."""
+        kept = self._outcome() if self.in_use.locked() else b""
+        first_entry = self.memory.get("first_entry")
         self.memory.set("outcome_size", 0)
-        self.call("collect_reads")
-        return decode_reads(ctypes.string_at(self.memory.get("outcome"), self.memory.get("outcome_size")))
+        yield
+        ctypes.memmove(self.memory.get("outcome"), kept, len(kept))
+        self.memory.set("outcome_size", len(kept))
+        self.memory.set("first_entry", first_entry)
 
     # Marks of the transaction, which Python's VMs keep in dicts and native code in rows
 
