@@ -24,6 +24,7 @@ CALLER = bytes.fromhex("ca11e4").rjust(20, b"\0")
 """Who calls, unless told otherwise."""
 ADDRESS_OF_CODE = bytes.fromhex("c0de").rjust(20, b"\0")
 GAS_LIMIT = 10_000_000
+VM_HELP = "Kind of VM; by default the only one, the one that the code begins like code of, or the EVM."
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,9 +41,7 @@ class Call:
 
 def vm_option(command: Command) -> Command:
     """The option `--vm`."""
-    return click.option(
-        "--vm", "vm_name", metavar="NAME", help="Kind of VM; may be left out if only one is installed."
-    )(command)
+    return click.option("--vm", "vm_name", metavar="NAME", help=VM_HELP)(command)
 
 
 def json_option(command: Command) -> Command:
@@ -54,7 +53,7 @@ def call_options(command: Command) -> Command:
     """The options that describe a call."""
     options = [
         click.argument("code", type=CODE),
-        click.option("--vm", "vm_name", metavar="NAME", help="Kind of VM; may be left out if only one is installed."),
+        click.option("--vm", "vm_name", metavar="NAME", help=VM_HELP),
         click.option("--input", type=HEX, default=b"", help="Call data."),
         click.option("--gas", type=GAS, default=GAS_LIMIT, show_default=True, help="Gas limit."),
         click.option("--value", type=NUMBER, default=0, help="Wei that the caller sends along."),
@@ -88,14 +87,14 @@ def run(
 
     Exits with 0 if it succeeds, 1 if it reverts or fails, 2 if it cannot be run.
     """
-    call = _call(app, **options)
+    call = described_call(app, **options)
     vm = _factory(app, call.vm, engine).get_vm(call.vm)
     if trace_file is None:
-        result = _execute(call, vm.execute)
+        result = execute_call(call, vm.execute)
     else:
         try:
             with open(trace_file, "w", encoding="utf-8") as sink:  # noqa: PTH123 - the file may be a device
-                result = _execute(call, functools.partial(vm.trace, sink=sink))
+                result = execute_call(call, functools.partial(vm.trace, sink=sink))
         except OSError as error:
             raise InputError(f"--trace {trace_file}: {error.strerror}") from None
     if out_file is not None:
@@ -116,7 +115,7 @@ def estimate(app: App, /, as_json: bool, engine: str | None, **options: Any) -> 
 
     Exits with 1 if it succeeds with none.
     """
-    call = _call(app, **options)
+    call = described_call(app, **options)
     vm = _factory(app, call.vm, engine).get_vm(call.vm)
     _transfer(call)
     try:
@@ -137,7 +136,7 @@ def estimate(app: App, /, as_json: bool, engine: str | None, **options: Any) -> 
 @pass_app
 def validate(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
     """Say whether CODE may be deployed. Exits with 1 if not."""
-    vm = app.factory.get_vm(_vm_name(app, vm_name))
+    vm = app.factory.get_vm(_vm_name(app, vm_name, code))
     try:
         vm.validate_code(code)
     except CodeError as error:
@@ -158,7 +157,7 @@ def validate(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
 @pass_app
 def disasm(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
     """Print CODE as instructions."""
-    instructions = app.factory.get_vm(_vm_name(app, vm_name)).disassemble(code)
+    instructions = app.factory.get_vm(_vm_name(app, vm_name, code)).disassemble(code)
     if as_json:
         for one in instructions:
             row = {"offset": one.offset, "name": one.name, "operand": one.operand, "remark": one.remark}
@@ -168,12 +167,15 @@ def disasm(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
     return EXIT_OK
 
 
-def _vm_name(app: App, name: str | None) -> str:
+def _vm_name(app: App, name: str | None, code: bytes) -> str:
     if name is not None:
         return name
     available = app.plugins.names("vm")
     if len(available) == 1:
         return available[0]
+    found = app.factory.vm_of_code(code)
+    if found in available:
+        return found
     usable = f"usable: {', '.join(available)}" if available else "none is installed"
     raise click.UsageError(f"--vm NAME is needed ({usable})")
 
@@ -182,7 +184,7 @@ def _factory(app: App, vm: str, engine: str | None) -> VmFactory:
     return app.factory if engine is None else app.factory_with("--engine", {"vm": {vm: {"engine": engine}}})
 
 
-def _call(
+def described_call(
     app: App,
     code: bytes,
     vm_name: str | None,
@@ -193,7 +195,8 @@ def _call(
     address: bytes,
     state_file: str | None,
 ) -> Call:
-    vm = _vm_name(app, vm_name)
+    """The call that `call_options` describe. Raises `InputError`."""
+    vm = _vm_name(app, vm_name, code)
     if state_file is None:
         state = MemoryState()
         if value:  # with no state given, what is sent is there to be sent
@@ -217,7 +220,7 @@ def _transfer(call: Call) -> None:
         state.set_balance(context.address, state.get_balance(context.address) + context.value)
 
 
-def _execute(call: Call, execute: Callable[..., ExecutionResult]) -> ExecutionResult:
+def execute_call(call: Call, execute: Callable[..., ExecutionResult]) -> ExecutionResult:
     """Run the call with the transfer that is part of it; a failure takes both back."""
     checkpoint = call.state.snapshot()
     _transfer(call)

@@ -64,6 +64,7 @@ class WasmVm(VirtualMachine):
         self._validation = self.config.validation
         self._engine = _engine(self.config.optimize, self.config.deterministic)
         self._functions = _host_functions(self._engine)
+        self._guards = self.config.reentrancy != "allow"
         self._limits = Limits(self.config.max_memory_pages, self.config.limits.table_size, self.config.limits.tables)
 
     @property
@@ -142,29 +143,29 @@ class WasmVm(VirtualMachine):
         self, contract: Contract, context: ExecutionContext, state: StateAccess
     ) -> tuple[ExecutionResult, Run | None]:
         checkpoint = state.snapshot()
-        if context.depth == 0:
-            _begin_transaction(context, state)
         run = Run(contract, context, state, self.host, self.config.host_gas, self.config.units_per_gas)
-        address = context.code_address or context.address
         try:
-            with active_contracts(address) as reentered:
-                if reentered and not self._may_reenter(context):
-                    result = _failed(context, _REENTERED)
-                else:
-                    result = self._run(run)
+            if context.depth == 0:
+                _begin_transaction(context, state)
+            result = self._guarded(run) if self._guards else self._run(run)
             if not result.success:
                 state.revert(checkpoint)
+            elif context.depth == 0:
+                changes = tuple(state.changes_since(checkpoint))
+                if changes or state.events:
+                    result = replace(result, events=tuple(state.events), state_changes=changes)
         except BaseException:
             state.revert(checkpoint)
             raise
-        if context.depth == 0 and result.success:
-            changes = tuple(state.changes_since(checkpoint))
-            result = replace(result, events=tuple(state.events), state_changes=changes)
         return result, run
 
-    def _may_reenter(self, context: ExecutionContext) -> bool:
-        policy = self.config.reentrancy
-        return policy == "allow" or (policy == "read_only" and context.is_static)
+    def _guarded(self, run: Run) -> ExecutionResult:
+        """Run unless the contract waits for a call to return and may not be called again."""
+        context = run.context
+        with active_contracts(context.code_address or context.address) as waits:
+            if waits and not (context.is_static and self.config.reentrancy == "read_only"):
+                return _failed(context, _REENTERED)
+            return self._run(run)
 
     def _run(self, run: Run) -> ExecutionResult:
         """Run to the end, whichever it is. Raises what is nobody's fault but the node's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from ctypes import POINTER, Array, addressof, byref, c_char, c_size_t, c_uint64, c_void_p, cast
+from ctypes import POINTER, Array, addressof, byref, c_bool, c_char, c_char_p, c_size_t, c_uint64, c_void_p, cast
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from threading import get_ident
@@ -45,6 +45,9 @@ _call_unchecked: Final = _prototype(
 _instantiate: Final = _prototype("wasmtime_instance_pre_instantiate", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
 _global_get: Final = _prototype("wasmtime_global_get", None, c_void_p, c_void_p, c_void_p)
 _global_set: Final = _prototype("wasmtime_global_set", c_void_p, c_void_p, c_void_p, c_void_p)
+_export_get: Final = _prototype(
+    "wasmtime_instance_export_get", c_bool, c_void_p, c_void_p, c_char_p, c_size_t, c_void_p
+)
 _memory_data: Final = _prototype("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
 _memory_size: Final = _prototype("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
 
@@ -243,8 +246,8 @@ class Instance:
         if not self._started:
             raise CodeError(f"export {name} cannot be used before the start function is done")
         item, encoded = ffi.wasmtime_extern_t(), name.encode()
-        context = self._store._context()
-        if not ffi.wasmtime_instance_export_get(context, byref(self._handle), encoded, len(encoded), byref(item)):
+        place = addressof(item)
+        if not _export_get(self._context, addressof(self._handle), encoded, len(encoded), place):
             raise MissingRequiredExport(f"there is no export {name}")
         return item
 
