@@ -470,6 +470,35 @@ def test_thread_that_fails_holds_nobody_up() -> None:
         assert second.result().run() == 1000
 
 
+def test_after_a_thread_that_failed_it_is_still_made_once() -> None:
+    """The second thread makes what the first did not, and the third, which came later, waits for the second."""
+    made = Made()
+    steps = {name: threading.Event() for name in ("first", "second", "go on")}
+
+    def build(code: bytes) -> None:
+        if len(made.built) == 1:
+            steps["first"].set()
+            time.sleep(0.1)
+            raise MemoryError
+        steps["second"].set()
+        steps["go on"].wait(20)
+
+    made.meanwhile = build
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(made.cache.get, code(0))
+        steps["first"].wait(20)
+        second = pool.submit(made.cache.get, code(0))
+        steps["second"].wait(20)
+        assert isinstance(first.exception(), MemoryError)
+        third = pool.submit(made.cache.get, code(0))
+        time.sleep(0.1)
+        steps["go on"].set()
+        assert second.result() is third.result()
+    assert len(made.built) == 2
+    assert made.cache.metrics.bytes == size()
+    assert not made.cache._making
+
+
 def test_module_that_is_evicted_while_it_is_found() -> None:
     class Crowded(OrderedDict[bytes, Any]):
         def get(self, key: bytes, default: Any = None) -> Any:

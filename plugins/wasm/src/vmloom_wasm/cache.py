@@ -78,6 +78,16 @@ class CacheMetrics:
     evictions: int
 
 
+class _Turn:
+    """A module that is being made: threads that make it or wait for it, one after the other."""
+
+    __slots__ = ("lock", "threads")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+
+
 class ModuleCache(Generic[Entry]):
     """Entries by code, for any number of threads, bounded by what they take in memory.
 
@@ -119,7 +129,7 @@ class ModuleCache(Generic[Entry]):
         self._pinned: dict[bytes, tuple[Entry, int]] = {}
         self._failures: OrderedDict[bytes, CodeError] = OrderedDict()
         self._guard = threading.Lock()
-        self._making: dict[bytes, threading.Lock] = {}
+        self._making: dict[bytes, _Turn] = {}
         self._bytes = 0
         self._hits = 0
         self._counts: Counter[str] = Counter()
@@ -196,18 +206,20 @@ class ModuleCache(Generic[Entry]):
     def _missed(self, code: bytes) -> Entry:
         """Make the entry, or wait for the thread that does."""
         with self._guard:
-            lock = self._making.setdefault(code, threading.Lock())
-        with lock:
-            try:
+            turn = self._making.setdefault(code, _Turn())
+            turn.threads += 1
+        try:
+            with turn.lock:
                 held = self._recent.get(code) or self._pinned.get(code)
                 if held is not None:
                     self._hits += 1
                     return held[0]
                 return self._entry(code)
-            finally:
-                with self._guard:
-                    if self._making.get(code) is lock:
-                        del self._making[code]
+        finally:
+            with self._guard:
+                turn.threads -= 1
+                if not turn.threads:
+                    del self._making[code]
 
     def _entry(self, code: bytes) -> Entry:
         """The entry, from the disk or made now, and kept; or the error that is known already."""
