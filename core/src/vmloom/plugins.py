@@ -58,7 +58,7 @@ _OURS: Final[Mapping[Kind, tuple[str, tuple[str, ...]]]] = {
 
 RESERVED: Final[Mapping[Kind, frozenset[str]]] = {
     "state": frozenset({"memory"}),
-    "command": frozenset({"config", "disasm", "estimate", "plugins", "run", "validate"}),
+    "command": frozenset({"cache", "config", "disasm", "estimate", "plugins", "run", "validate"}),
 }
 """Names that the core itself provides; no plugin may take them."""
 
