@@ -221,6 +221,17 @@ def test_failure_takes_all_gas_and_undoes_everything(host: Host, state: MemorySt
     assert contents(state) == before
 
 
+def test_code_that_its_vm_cannot_run_fails_the_call_and_not_the_caller(host: Host, state: MemoryState) -> None:
+    def refuses(context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        raise CodeTooLarge("no code at all")
+
+    host.programs[b"code"] = refuses
+    before = contents(state)
+    for result in (call_contract(host, state, message(value=3)), run_nested(host, "toy", b"code", message(), state)):
+        assert (result.state, result.gas_used, result.error) == (FAILED, 10_000, "no code at all")
+    assert (contents(state), host_depth.get()) == (before, 0)
+
+
 def test_delegate_call_runs_another_code_and_moves_nothing(host: Host, state: MemoryState) -> None:
     host.programs[b"code"] = writes(ExecutionResult(SUCCESS, 1))
     call = message(address=CALLER, value=1_000)

@@ -7,7 +7,6 @@ the VM that makes them, by the marks that all share (`marks.WARM_ACCOUNTS`). No 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Final
@@ -44,11 +43,14 @@ def run_nested(
 ) -> ExecutionResult:
     """Run `code` on the VM of that type, inside a run of another VM: value, warm accounts and depth are the caller's.
 
-    FAILED, with all gas used and no output, beyond `HOST_DEPTH_LIMIT`. A VM that is not installed is a misconfigured
-    node, not a failing contract: raises `UnknownVm`.
+    FAILED, with all gas used and no output, beyond `HOST_DEPTH_LIMIT` and for code that the VM refuses. A VM that is
+    not installed is a misconfigured node, not a failing contract: raises `UnknownVm`.
     """
     vm = host.get_vm(vm_type)
-    return _nested(context, lambda: vm.execute(code, context, state))
+    with _NestedRun(context) as run:
+        if run.has_room:
+            run.result = vm.execute(code, context, state)
+    return run.settled()
 
 
 def call_contract(
@@ -89,7 +91,10 @@ def call_contract(
         if account.code:
             raise
         return ExecutionResult(ExecutionState.SUCCESS, 0)  # only the default VM knows addresses that are special
-    result = _nested(call, lambda: vm.execute_account(target, call, state))
+    with _NestedRun(call) as run:
+        if run.has_room:
+            run.result = vm.execute_account(target, call, state)
+    result = run.settled()
     if not result.success:
         state.revert(checkpoint)
     return result
@@ -140,7 +145,10 @@ def _deploy(
     vm: VirtualMachine, vm_type: VmType, code: bytes, context: ExecutionContext, state: StateAccess
 ) -> ExecutionResult:
     """Make the code and store it."""
-    result = _nested(context, lambda: vm.deploy(code, context, state))
+    with _NestedRun(context) as run:
+        if run.has_room:
+            run.result = vm.deploy(code, context, state)
+    result = run.settled()
     if not result.success:
         return result
     deployed = result.return_data
@@ -169,24 +177,40 @@ def _declined(error: str) -> ExecutionResult:
     return ExecutionResult(ExecutionState.FAILED, 0, error=error)
 
 
-def _nested(context: ExecutionContext, run: Callable[[], ExecutionResult]) -> ExecutionResult:
-    """What `run` gives, one deeper on the host's stack; a failure takes all gas and has no output, whatever VM it is.
+class _NestedRun:
+    """Counts one run on the host's stack, and makes of its result what the caller is told, whatever VM it is.
 
-    What a VM says it used beyond the limit is not there to be taken, and only a success has refunds to hand on. Code
-    that the VM cannot run at all is its account's fault, not that of who called it: a failure, too.
+    Not a function that calls another one: each nested run has to leave as much of Python's stack as it can.
     """
-    depth = host_depth.get()
-    if depth >= HOST_DEPTH_LIMIT:
-        return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=CALL_DEPTH)
-    token = host_depth.set(depth + 1)
-    try:
-        result = run()
-    except CodeError as error:
-        return ExecutionResult(ExecutionState.FAILED, context.gas_limit, error=str(error))
-    finally:
-        host_depth.reset(token)
-    if result.success:
-        return result
-    if result.state is ExecutionState.REVERTED:
-        return replace(result, gas_refunded=0) if result.gas_refunded else result
-    return replace(result, gas_used=context.gas_limit, gas_refunded=0, return_data=b"")
+
+    __slots__ = ("_context", "_token", "has_room", "result")
+
+    def __init__(self, context: ExecutionContext) -> None:
+        self._context = context
+        self.result: ExecutionResult
+        self.has_room = host_depth.get() < HOST_DEPTH_LIMIT
+        if not self.has_room:
+            self.result = self._failure(CALL_DEPTH)
+
+    def __enter__(self) -> _NestedRun:
+        self._token = host_depth.set(host_depth.get() + 1)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        host_depth.reset(self._token)
+        if isinstance(error, CodeError):  # it is the fault of the account that has the code, not of who called it
+            self.result = self._failure(str(error))
+            return True
+        return False
+
+    def settled(self) -> ExecutionResult:
+        """A failure takes all gas and has no output, and only a success has refunds to hand on."""
+        result = self.result
+        if result.success:
+            return result
+        if result.state is ExecutionState.REVERTED:
+            return replace(result, gas_refunded=0) if result.gas_refunded else result
+        return replace(result, gas_used=self._context.gas_limit, gas_refunded=0, return_data=b"")
+
+    def _failure(self, error: str) -> ExecutionResult:
+        return ExecutionResult(ExecutionState.FAILED, self._context.gas_limit, error=error)

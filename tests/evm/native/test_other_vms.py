@@ -461,7 +461,7 @@ def test_nested_runs_end_before_the_stack_of_the_host_does() -> None:
     # A call of the toy that the limit stops takes all its gas, and the contract that made it goes on.
     outputs = [int.from_bytes(output, "big") for _, _, output, _ in seen.results]
     assert outputs == [0] + [1] * (HOST_DEPTH_LIMIT // 2 - 1)
-    assert max(frames) - min(frames) < 600  # of Python's thousand
+    assert max(frames) - min(frames) < 500  # of Python's thousand
 
 
 @pytest.mark.parametrize("engine", ["reference", "native"])

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, TextIO
 
 from vmloom import (
+    Account,
     BlockContext,
     ExecutionContext,
     ExecutionResult,
@@ -197,7 +198,8 @@ class Evm(VirtualMachine):
         precompile = specification.precompiles.get(int.from_bytes(code_address, "big"))
         if precompile is not None:
             return _precompile_result(precompile, context, state)
-        return self._execute_code_of(code_address, context, state)
+        account = state.get_account(code_address) or NO_ACCOUNT
+        return self._vm_of(account).execute(account.code, context, state)
 
     def _execute_delegate(
         self, delegate: bytes, specification: Specification, context: ExecutionContext, state: StateAccess
@@ -212,14 +214,12 @@ class Evm(VirtualMachine):
             gas_limit=context.gas_limit - price,
             code_address=None if delegate == context.address else delegate,
         )
-        result = self._execute_code_of(delegate, call, state)
+        account = state.get_account(delegate) or NO_ACCOUNT
+        result = self._vm_of(account).execute(account.code, call, state)
         return replace(result, gas_used=result.gas_used + price)
 
-    def _execute_code_of(self, address: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
-        account = state.get_account(address) or NO_ACCOUNT
-        if account.vm and account.vm != VM_NAME and account.code:
-            return self.host.get_vm(account.vm).execute(account.code, context, state)
-        return self.execute(account.code, context, state)
+    def _vm_of(self, account: Account) -> VirtualMachine:
+        return self.host.get_vm(account.vm) if account.code and account.vm not in ("", VM_NAME) else self
 
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Run `code` with the context's input behind it as init code, by the rules of CREATE in the block's fork.
