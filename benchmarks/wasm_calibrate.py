@@ -85,8 +85,8 @@ BETWEEN = {
     "i64": "local.get $x local.get $y i64.add",
     "f64": "local.get $d local.get $e f64.add",
 }
-"""Comes before each operator that is measured, lest the compiler see through a chain of the same one. An integer's addition itself takes
-as long as `xor`."""
+"""Comes before each operator that is measured, lest the compiler see through a chain of the same one. (The addition of
+integers itself takes as long as `xor`.)"""
 VARIABLES = {"i32": ("$a", "$b"), "i64": ("$x", "$y"), "f64": ("$d", "$e")}
 
 
