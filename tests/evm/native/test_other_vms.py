@@ -550,6 +550,14 @@ def test_access_to_the_delegate_must_be_affordable() -> None:
     assert seen.results == [(SUCCESS, 2_600, b"", "")]
 
 
+def test_access_to_the_delegate_leaves_that_much_less_to_its_code() -> None:
+    accounts = {CALLEE: DELEGATING, DELEGATE: evm(STORES)}
+    whole = 2_600 + 6 + 22_100
+    assert everywhere(CALLS_TOY, calls(CALLEE, gas=whole), accounts).results == [(SUCCESS, whole, b"", "")]
+    seen = everywhere(CALLS_TOY, calls(CALLEE, gas=whole - 1), accounts)
+    assert seen.results == [(FAILED, whole - 1, b"", "out of gas")]
+
+
 def test_delegate_may_be_a_contract_of_the_other_vm() -> None:
     def stores(world: World, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         state.set_record(context.address, b"key", b"as the account")
