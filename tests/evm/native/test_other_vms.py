@@ -703,3 +703,12 @@ def test_creation_by_nobodys_contract_is_a_transaction_of_its_own(engine: str, m
     result, address = create_contract(world, state, ExecutionContext(caller=SENDER), bytes(selfdestruct(INNER)))
     assert result.success
     assert state.get_account(address) is None
+
+
+@pytest.mark.parametrize(("engine", "make"), ENGINES)
+def test_creation_inside_a_transaction_finds_what_a_native_run_has_warmed(engine: str, make: Any) -> None:
+    world, state = World(engine, {}, {}), make({SENDER: Account(balance=5)})
+    assert world.evm.execute(bytes(pop(balance(INNER))), ExecutionContext(address=CONTRACT), state).success
+    init = bytes(pop(balance(INNER)))
+    result, _ = create_contract(world, state, ExecutionContext(caller=SENDER, depth=1), init)
+    assert (result.state, result.gas_used) == (SUCCESS, 2 * words_of(init) + 3 + 100 + 2)
