@@ -77,7 +77,8 @@ class ExecutionResult:
     """Outcome of one execution.
 
     `gas_used` is what ran away of the gas limit before refunds, `gas_refunded` what the refund counter holds;
-    both in gas. A call inside a transaction may hold less than 0, where it takes back what calls before were promised. `error` says why it did not succeed, empty otherwise.
+    both in gas. A call inside a transaction may hold less than 0, where it takes back what calls before it were
+    promised. `error` says why it did not succeed, empty otherwise.
     """
 
     state: ExecutionState
