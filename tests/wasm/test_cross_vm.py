@@ -15,7 +15,7 @@ from vmloom_evm.assembly import call, delegatecall, deployer, mstore, op, pop, r
 from vmloom_evm.native.state import NativeState
 from vmloom_wasm.prices import DEFAULT_PRICES as PRICES
 
-from .contracts import BLOCK, CALLER, GAS, ORIGIN, bytes_at, contract, module, returning
+from .contracts import BLOCK, CALLER, GAS, ORIGIN, OTHER, bytes_at, contract, module, returning
 
 WASM = bytes.fromhex("a5").rjust(20, b"\0")
 EVM = bytes.fromhex("e7").rjust(20, b"\0")
@@ -365,6 +365,42 @@ def test_wasm_creates_wasm_contract_at_an_address_known_before(here: World) -> N
     assert state.get_storage(address, 1) == 2
     again = here.run(state, WASM, gas=10**7)
     assert again.return_data == bytes([2, 0, 0, 0]) + bytes(20)
+
+
+CONSTRUCT = """(func (export "construct") (param $size i32) (param $input i32) (param $output i32) (result i32)
+    (if (i32.ne (local.get $size) (i32.const 3)) (then (unreachable)))
+    (call $storage_store (i32.const 0) (i32.const 32)) (call $value (i32.const 64))
+    (call $storage_store (i32.const 32) (i32.const 64)) (i32.const %d))"""
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_constructor_runs_once_with_input_and_value(here: World, succeeds: bool) -> None:
+    inner = contract("", uses="storage_store value set_output", rest=SLOTS + CONSTRUCT % succeeds)
+    state = here.state(wasm=creating(inner, size=3))
+    result = here.run(state, WASM, gas=10**7)
+    address = create_address(WASM, 1)
+    assert result.return_data == (bytes(4) + address if succeeds else b"\1" + bytes(23))
+    assert state.get_code(address) == (inner if succeeds else b"")
+    assert [state.get_storage(address, slot) for slot in (1, 2)] == ([2, 7] if succeeds else [0, 0])
+
+
+def test_constructor_is_paid_from_what_storing_the_code_left(here: World) -> None:
+    inner = contract("", uses="storage_store value finish", rest=SLOTS + CONSTRUCT % 1)
+    host, state = here.factory, here.state()
+    context = ExecutionContext(
+        caller=CALLER, address=OTHER, gas_limit=10**7, input=b"abc", value=7, depth=1, block=BLOCK
+    )
+    vm = host.get_vm("wasm")
+    used = vm.deploy(inner, context, state).gas_used
+    assert used > 200 * len(inner) + 2 * 22_100
+    for gas, expected in ((used, True), (used - 1, False), (200 * len(inner), False), (0, False)):
+        result = vm.deploy(inner, context.with_gas_limit(gas), here.state())
+        assert (result.success, result.gas_used) == (expected, gas)
+
+
+def test_input_without_a_constructor_is_a_mistake(here: World) -> None:
+    state = here.state(wasm=creating(contract(""), size=1))
+    assert here.run(state, WASM, gas=10**7).return_data == b"\2" + bytes(23)
 
 
 def test_creation_of_what_is_no_contract_fails(here: World) -> None:

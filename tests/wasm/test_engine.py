@@ -718,3 +718,38 @@ def test_two_thousand_instances_leave_nothing() -> None:
     before = resident()
     use(2000)
     assert resident() - before < 24 << 20  # their memory alone would be 125 MiB
+
+
+# Signals
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="traps are no signals here")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_traps_survive_libraries_that_set_handlers_of_their_own(when: str) -> None:
+    """gmpy2 and faulthandler do: at a trap, their handlers end the process."""
+    program = f"""
+import wasmtime
+from vmloom_wasm.engine import Engine, HostFunctions, Linked, WasmTrap, compile_module
+if {when == "before"}:
+    wasmtime.Engine()
+    import gmpy2
+text = "(module (memory 1)"
+text += "(func (export \\"divide\\") (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))"
+text += "(func (export \\"unreachable\\") (unreachable))"
+text += "(func (export \\"load\\") (drop (i32.load (i32.const -1)))))"
+engine = Engine()
+compiled = compile_module(engine, bytes(wasmtime.wat2wasm(text)))
+running = Linked(compiled, HostFunctions(engine)).instantiate()
+import faulthandler
+import gmpy2
+for _ in range(2):
+    for name, values in (("divide", (0,)), ("unreachable", ()), ("load", ())):
+        try:
+            running.call(name, *values)
+        except WasmTrap as trap:
+            print(trap)
+    faulthandler.enable()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["integer division by zero", "unreachable", "memory out of bounds"] * 2

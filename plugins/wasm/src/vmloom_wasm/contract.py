@@ -21,6 +21,8 @@ ALLOCATORS: Final = ("allocate", "alloc")
 """Exports that hand out memory: (size i32) -> i32. The first of them that a module has is used."""
 INITIALIZERS: Final = ("_initialize", "_start")
 """Exports without parameters that a toolchain wants to have called first; the first that a module has is."""
+CONSTRUCTOR: Final = "construct"
+"""An export of the type of `main` that runs once, when the contract is created."""
 _GROW: Final = 0x40
 
 
@@ -58,6 +60,7 @@ class Contract:
         self.initializers = tuple(name for name in (START_EXPORT,) if name in exported)
         self.initializers += tuple(name for name in INITIALIZERS if _is(exported, name, ":"))[:1]
         self.allocator = next((name for name in ALLOCATORS if _is(exported, name, "i:i")), "")
+        self.has_constructor = _is(exported, CONSTRUCTOR, "iii:i")
         self.input = InputPlace.ASKED_FOR if "input_copy" in imported else InputPlace.MEMORY
         self.output = _output_place(compiled, imported)
 

@@ -86,8 +86,8 @@ class Run:
 
     # Course
 
-    def perform(self, instance: Instance, stack_words: int) -> tuple[bool, bytes]:
-        """Run `instance` to its end. Returns whether it succeeded, and its output.
+    def perform(self, instance: Instance, stack_words: int, entry: str) -> tuple[bool, bytes]:
+        """Run the export `entry` of `instance` to its end. Returns whether it succeeded, and its output.
 
         Raises `Ending`, and `WasmTrap` for one of which `exhausted` tells more.
         """
@@ -100,7 +100,7 @@ class Run:
         for name in self.contract.initializers:
             instance.call(name)
         output_area, pointer = self._place_input()
-        status = instance.call("main", len(self.context.input), pointer, output_area)
+        status = instance.call(entry, len(self.context.input), pointer, output_area)
         return bool(status), self._read_output(output_area)
 
     def _place_input(self) -> tuple[int, int]:
@@ -164,7 +164,10 @@ class Run:
 
     def charge(self, gas: int) -> None:
         """Take `gas`. Raises `OutOfGas`, and takes nothing, if less is left."""
-        self.charge_units(gas * self._units)
+        left, units = self.get_gas(), gas * self._units
+        if units > left:
+            raise OutOfGas
+        self.set_gas(left - units)
 
     def charge_units(self, units: int) -> None:
         """Take units of the gas table. Raises `OutOfGas`, and takes nothing, if less is left."""

@@ -28,7 +28,7 @@ from .binary.opcodes import OPCODES
 from .binary.writer import encode
 from .cache import OBJECT_KIND, CacheMetrics, ModuleCache, recipe
 from .config import WasmConfig
-from .contract import Contract
+from .contract import CONSTRUCTOR, Contract
 from .disassembly import disassemble
 from .engine.compiled import Compiled, compile_module
 from .engine.config import Engine, EngineSettings
@@ -41,12 +41,13 @@ from .metering.profile import FunctionProfile, read_profile
 from .metering.sequences import Exhausted
 from .nesting import active_contracts, on_a_stack
 from .run import Failure, Finished, Reverted, Run
-from .validation import validate
+from .validation import ENTRY_POINT, validate
 
 VM_NAME: Final = "wasm"
 MAGIC: Final = b"\0asm"
 FEATURES: Final = ("mvp", "mutable-globals", "sign-extension", "saturating-conversions", "multi-value", "bulk-memory")
 _REENTERED: Final = "contract is called again while it waits, which the configuration forbids (reentrancy)"
+_NO_CONSTRUCTOR: Final = "the module has no constructor (export `construct`), so it takes no input"
 _EXHAUSTED: Final = {Exhausted.GAS: "out of gas", Exhausted.STACK: "stack limit reached"}
 
 
@@ -137,17 +138,36 @@ class WasmVm(VirtualMachine):
         compiled = self._compile(bytes(code), profile=True)
         contract = Contract(bytes(code), compiled, self._functions, self.costs)
         result, run = on_a_stack(self._engine.settings.stack_bytes, lambda: self._execute(contract, context, state))
-        return result, read_profile(run.instance, contract.module) if run is not None else []
+        began = hasattr(run, "instance")
+        return result, read_profile(run.instance, contract.module) if began else []
+
+    def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """Validate and pay for the module, then run its constructor, if it has one, with the context's input.
+
+        The constructor is the export `construct`, of the type of `main`. If it does not succeed nothing is created. A
+        module without one takes no input. See `VirtualMachine.deploy`.
+        """
+        stored = super().deploy(code, context, state)
+        if not stored.success:
+            return stored
+        contract = self.cache.get(bytes(code))
+        if not contract.has_constructor:
+            return _failed(context, _NO_CONSTRUCTOR) if context.input else stored
+        call = context.with_gas_limit(context.gas_limit - stored.gas_used)
+        stack_bytes = self._engine.settings.stack_bytes
+        result = on_a_stack(stack_bytes, lambda: self._execute(contract, call, state, CONSTRUCTOR)[0])
+        output = stored.return_data if result.success else result.return_data
+        return replace(result, gas_used=stored.gas_used + result.gas_used, return_data=output)
 
     def _execute(
-        self, contract: Contract, context: ExecutionContext, state: StateAccess
-    ) -> tuple[ExecutionResult, Run | None]:
+        self, contract: Contract, context: ExecutionContext, state: StateAccess, entry: str = ENTRY_POINT
+    ) -> tuple[ExecutionResult, Run]:
         checkpoint = state.snapshot()
         run = Run(contract, context, state, self.host, self.config.host_gas, self.config.units_per_gas)
         try:
             if context.depth == 0:
                 _begin_transaction(context, state)
-            result = self._guarded(run) if self._guards else self._run(run)
+            result = self._guarded(run, entry) if self._guards else self._run(run, entry)
             if not result.success:
                 state.revert(checkpoint)
             elif context.depth == 0:
@@ -159,15 +179,15 @@ class WasmVm(VirtualMachine):
             raise
         return result, run
 
-    def _guarded(self, run: Run) -> ExecutionResult:
+    def _guarded(self, run: Run, entry: str) -> ExecutionResult:
         """Run unless the contract waits for a call to return and may not be called again."""
         context = run.context
         with active_contracts(context.code_address or context.address) as waits:
             if waits and not (context.is_static and self.config.reentrancy == "read_only"):
                 return _failed(context, _REENTERED)
-            return self._run(run)
+            return self._run(run, entry)
 
-    def _run(self, run: Run) -> ExecutionResult:
+    def _run(self, run: Run, entry: str) -> ExecutionResult:
         """Run to the end, whichever it is. Raises what is nobody's fault but the node's."""
         try:
             instance = run.contract.linked.instantiate(self._limits, run)
@@ -176,7 +196,7 @@ class WasmVm(VirtualMachine):
         except CodeError as error:
             return _failed(run.context, str(error))
         try:
-            succeeded, output = run.perform(instance, self.config.max_stack_height)
+            succeeded, output = run.perform(instance, self.config.max_stack_height, entry)
         except Reverted as ending:
             succeeded, output = False, ending.output
         except Finished as ending:
@@ -267,7 +287,8 @@ def _engine(optimize: bool, canonical_nans: bool) -> Engine:
     """The engine with these settings. VMs share it: an engine has threads and memory of its own."""
     found = _engines.get((optimize, canonical_nans))
     if found is None:
-        settings = EngineSettings(optimize=optimize, canonical_nans=canonical_nans)
+        # Compiling on all cores makes threads that a forked process would wait for in vain.
+        settings = EngineSettings(optimize=optimize, canonical_nans=canonical_nans, parallel=False)
         found = _engines.setdefault((optimize, canonical_nans), Engine(settings))
     return found
 

@@ -16,6 +16,8 @@ import wasmtime
 from vmloom.errors import ConfigError
 from wasmtime import _ffi as ffi
 
+from vmloom_wasm.engine.signals import remember_handlers
+
 DISABLED: Final = (
     # What builds on another feature is switched off before it.
     "wasm_component_model_async_stackful",
@@ -86,6 +88,7 @@ class Engine:
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
         self.handle: Final = wasmtime.Engine(_config(self.settings))
+        remember_handlers()
 
     @cached_property
     def fingerprint(self) -> bytes:

@@ -22,6 +22,7 @@ from wasmtime import _ffi as ffi
 from vmloom_wasm.engine.compiled import Compiled
 from vmloom_wasm.engine.host import HostFunctions, current
 from vmloom_wasm.engine.signature import SLOT, Signature, SignatureMismatch, signature
+from vmloom_wasm.engine.signals import restore_handlers
 from vmloom_wasm.engine.stack import check_stack
 from vmloom_wasm.engine.traps import taken_trap
 
@@ -194,6 +195,7 @@ class Instance:
         outer, thread = current.instance, self._thread
         position = current.position if outer is not None else 0
         check_stack(self._stack_bytes, position)
+        restore_handlers()
         current.instance, self._thread, self.raised = self, get_ident(), None
         try:
             error = function(*arguments)

@@ -9,6 +9,7 @@ from vmloom import ExecutionContext, ExecutionResult, ExecutionState
 from vmloom.calls import call_contract, create_contract
 
 from ..abi import offered
+from ..engine.signals import restore_handlers
 from ..run import Run
 
 STATUSES: Final = {ExecutionState.SUCCESS: 0, ExecutionState.REVERTED: 1, ExecutionState.FAILED: 2}
@@ -100,6 +101,7 @@ def _create(
 
 def _finish(run: Run, result: ExecutionResult, limit: int) -> int:
     """Take back what is left of the gas, and keep what was returned. Returns the status."""
+    restore_handlers()  # the callee may have imported whatever
     run.give_back(limit - result.gas_used)
     run.refund += result.gas_refunded
     run.return_data = result.return_data
