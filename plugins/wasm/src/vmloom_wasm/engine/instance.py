@@ -21,8 +21,8 @@ from wasmtime import _ffi as ffi
 
 from vmloom_wasm.engine.compiled import Compiled
 from vmloom_wasm.engine.host import HostFunctions, current
-from vmloom_wasm.engine.signature import SLOT, Signature, SignatureMismatch, signature
 from vmloom_wasm.engine.signals import restore_handlers
+from vmloom_wasm.engine.signature import SLOT, Signature, SignatureMismatch, signature
 from vmloom_wasm.engine.stack import check_stack
 from vmloom_wasm.engine.traps import taken_trap
 

@@ -65,7 +65,7 @@ def restore_handlers() -> None:
             _sigaction(number, _wanted.place, None)
 
 
-def _prototype() -> ctypes._FuncPointer:  # type: ignore[name-defined]
+def _prototype() -> ctypes._FuncPointer:
     function = ctypes.CDLL(None).sigaction
     function.argtypes, function.restype = (c_int, c_void_p, c_void_p), c_int
     return function

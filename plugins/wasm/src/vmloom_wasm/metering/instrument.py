@@ -45,6 +45,7 @@ FUNCTION_CALLS_EXPORT: Final = "vmloom:calls:"
 FRAME_WORDS: Final = 4
 """Words that each frame takes beside its parameters, locals and operands: the return address and the like."""
 
+_CALLS = frozenset((0x10, 0x11))
 _LARGEST_FRAME = (1 << 32) - 1
 
 
@@ -55,7 +56,8 @@ def instrument(
 
     Gas: each metered block is paid before it runs (see `WasmGasCosts.pays_ahead`), and bulk instructions before they
     run by the size that they are given, even if they then trap or fail. What can not be paid traps with GAS in
-    `EXHAUSTED_EXPORT` and is not deducted. A frame that does not fit traps with STACK there.
+    `EXHAUSTED_EXPORT` and is not deducted. A frame that does not fit traps with STACK there. Functions with loops keep
+    the counter to themselves between calls: after a trap of the contract's own it may say more than was left.
 
     With `profile`, two more globals for each function of the module's own count what it pays and how often it is
     called, for `read_profile`. Such a module is slower, and does, pays and stops as it does without them.
@@ -131,13 +133,17 @@ class _Rewriter:
         code = list(instructions(body.code, body.offset))
         declared = sum(count for count, _ in body.locals)
         values = len(type_.params) + declared
+        opcodes = {instruction.code for instruction in code}
+        extra = ((1, I32), (1, I64)) if not opcodes.isdisjoint(self._costs.sizes) else ()
+        if LOOP in opcodes:
+            meters = meters._replace(gas_local=values + len(extra))
+            extra = (*extra, (1, I64))
         wrapped = b"\x02" + self._block_type(type_.results) + self._metered(body.code, code, meters, declared, values)
         words = values + highest(code, self._signatures, len(type_.results)) + self._frame_words
         if words > _LARGEST_FRAME:
             raise CodeTooLarge(f"its frame takes {words} words; the largest has {_LARGEST_FRAME}", offset=body.offset)
-        rewritten = meters.enter(words) + wrapped + meters.leave(words) + bytes((END,))
-        needs_spare = any(instruction.code in self._costs.sizes for instruction in code)
-        return Body((*body.locals, (1, I32), (1, I64)) if needs_spare else body.locals, rewritten, body.offset)
+        begin, end = meters.enter(words) + meters.borrow(), meters.give_back() + meters.leave(words)
+        return Body((*body.locals, *extra), begin + wrapped + end + bytes((END,)), body.offset)
 
     def _block_type(self, results: bytes) -> bytes:
         """The immediate of a block that takes nothing and has these results."""
@@ -164,6 +170,10 @@ class _Rewriter:
                 depth -= 1
             elif opcode == RETURN:
                 chunks += source[copied:begin], branch(depth)
+                copied = instruction.end
+            elif opcode in _CALLS:
+                called = source[copied : instruction.end]
+                chunks += called[: begin - copied], meters.give_back(), called[begin - copied :], meters.borrow()
                 copied = instruction.end
             elif size := self._costs.sizes.get(opcode):
                 chunks += source[copied:begin], meters.charge_size(size, spare, spare + 1)

@@ -41,6 +41,9 @@ class Meters(NamedTuple):
     """i64, unsigned: units that the function paid; None if nobody asked for a profile."""
     function_calls: int | None = None
     """i64, unsigned: frames of the function; None likewise."""
+    gas_local: int | None = None
+    """A local of the function, an i64, that stands for the global `gas` between calls: in loops it is a register of the
+    processor. None where the global itself is used."""
 
     def charge(self, cost: int) -> bytes:
         """Pay `cost` >= 0 units, or trap."""
@@ -71,16 +74,30 @@ class Meters(NamedTuple):
         left, amount = unsigned(self.stack), _I32_CONST + signed_word(words)
         return _GLOBAL_GET + left + amount + _I32_ADD + _GLOBAL_SET + left
 
+    def borrow(self) -> bytes:
+        """Take the gas from the global: where the function begins, and after calls."""
+        if self.gas_local is None:
+            return b""
+        return _GLOBAL_GET + unsigned(self.gas) + _LOCAL_SET + unsigned(self.gas_local)
+
+    def give_back(self) -> bytes:
+        """Put the gas into the global: before calls, which look at it there, and where the function ends."""
+        if self.gas_local is None:
+            return b""
+        return _LOCAL_GET + unsigned(self.gas_local) + _GLOBAL_SET + unsigned(self.gas)
+
     def _pay(self, amount: bytes) -> bytes:
         """Pay what the instructions `amount` give."""
-        left = _GLOBAL_GET + unsigned(self.gas)
-        check = left + amount + _I64_LT_U + self._trap_if(Exhausted.GAS)
-        take = left + amount + _I64_SUB + _GLOBAL_SET + unsigned(self.gas)
-        return check + take + _count(self.function_gas, amount)
+        if self.gas_local is None:
+            get, put = _GLOBAL_GET + unsigned(self.gas), _GLOBAL_SET + unsigned(self.gas)
+        else:
+            get, put = _LOCAL_GET + unsigned(self.gas_local), _LOCAL_SET + unsigned(self.gas_local)
+        check = get + amount + _I64_LT_U + self._trap_if(Exhausted.GAS, self.give_back())
+        return check + get + amount + _I64_SUB + put + _count(self.function_gas, amount)
 
-    def _trap_if(self, reason: Exhausted) -> bytes:
+    def _trap_if(self, reason: Exhausted, before: bytes = b"") -> bytes:
         mark = _I32_CONST + signed(reason) + _GLOBAL_SET + unsigned(self.exhausted)
-        return _IF + mark + _UNREACHABLE + _END
+        return _IF + before + mark + _UNREACHABLE + _END
 
 
 def _count(counter: int | None, amount: bytes) -> bytes:
