@@ -1,0 +1,18 @@
+;; A start function, an initializer and an allocator, which are metered like the rest, and output by globals.
+(module
+  (memory (export "memory") 1)
+  (global $next (mut i32) (i32.const 1024))
+  (global (export "output_ptr") (mut i32) (i32.const 0))
+  (global $length (export "output_len") (mut i32) (i32.const 0))
+  (func $count (local $n i32)
+    (loop $again (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100))))
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (local.get $n))))
+  (start $count)
+  (func (export "_initialize") (call $count) (call $count))
+  (func (export "allocate") (param $size i32) (result i32)
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get $size))))
+  (func (export "main") (param $size i32) (param $input i32) (param i32) (result i32)
+    (memory.copy (i32.const 4) (local.get $input) (local.get $size))
+    (global.set $length (i32.add (i32.const 4) (local.get $size)))
+    (i32.const 1)))
