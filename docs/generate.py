@@ -39,6 +39,9 @@ PACKAGES = {
 NOTE = "<!-- Written by docs/generate.py: change the code, then run it. -->\n\n"
 SECTIONS = {
     "vm.evm": ("vmloom_evm", "config.EvmConfig"),
+    "vm.wasm": ("vmloom_wasm", "config.WasmConfig"),
+    "vm.wasm.limits": ("vmloom_wasm", "config.ModuleLimits"),
+    "vm.wasm.host_gas": ("vmloom_wasm", "prices.HostPrices"),
     "accelerator.cpu": ("vmloom_native", "config.CpuConfig"),
     "plugins": ("vmloom", "settings.PluginSettings"),
     "logging": ("vmloom", "settings.LoggingSettings"),
@@ -51,12 +54,20 @@ TYPES = {
     "NonNegativeInt": "number, 0 and up",
     "NonNegativeInt | None": "number, 0 and up",
     "Annotated[float, Field(ge=0, lt=1)]": "number, 0 to below 1",
+    "Annotated[int, Field(ge=0, le=65536)]": "number, 0 to 65,536",
+    "Annotated[int, Field(ge=1000, le=100000)]": "number, 1,000 to 100,000",
     "Engine": "`auto`, `reference` or `native`",
+    "Literal['default', 'cosmwasm']": "`default` or `cosmwasm`",
+    "Literal['allow', 'read_only', 'deny']": "`allow`, `read_only` or `deny`",
+    "ModuleLimits": "the section `[vm.wasm.limits]`",
+    "HostPrices": "the section `[vm.wasm.host_gas]`",
     "frozenset[OpcodeName]": "list of names",
     "frozenset[AddressKey] | None": "list of addresses",
+    "frozenset[ImportName] | None": "list of names",
     "tuple[str, ...]": "list of text",
     "dict[AddressKey, ImportPath]": "table",
     "dict[OpcodeName, NonNegativeInt]": "table",
+    "dict[str, NonNegativeInt]": "table",
     "dict[OpcodeName, CustomOpcode]": "table of tables",
     "dict[str, Any]": "table",
     "Mapping[str, Mapping[str, str]]": "table of tables",
@@ -147,7 +158,7 @@ def configuration() -> str:
         ]
         for name, member in model.members.items():
             if isinstance(member, griffe.Attribute) and not name.startswith("_") and member.annotation is not None:
-                if name == "model_config":
+                if name == "model_config" or "property" in member.labels:
                     continue
                 default = "" if member.value is None else f"`{_default(str(member.value))}`"
                 kind = TYPES.get(str(member.annotation), f"`{member.annotation}`")
@@ -160,9 +171,9 @@ def configuration() -> str:
 
 
 def _default(value: str) -> str:
-    return {"LATEST.name": '"osaka"', "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}.get(
-        value, {"True": "true", "False": "false", "None": "none"}.get(value, value.replace("'", '"'))
-    )
+    known = {"LATEST.name": '"osaka"', "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}
+    known |= {"True": "true", "False": "false", "None": "none", "ModuleLimits()": "{}", "HostPrices()": "{}"}
+    return known.get(value, value.replace("'", '"'))
 
 
 # Forks
