@@ -8,8 +8,8 @@ With `--corpus FOLDER` they are made from the .wasm files there, too. What must 
 * It is refused with a `CodeError`, or accepted. What wasmtime calls invalid is not accepted, and what is accepted can
   be written and read again, instrumented, compiled and run.
 * The instrumented module does what the plain one does: results, traps, memory, globals, calls of the host.
-* Gas, stack and all of that are the same compiled with and without optimization, whether the run ends by itself or not;
-  exactly the gas that was used is enough, and one unit less is not.
+* Gas, stack and all of that are the same compiled with and without optimization and with a profile, whether the run
+  ends by itself or not; exactly the gas that was used is enough, and one unit less is not. Profiles add up.
 * Nothing ends the process, hangs, or takes more memory than `--memory` MiB.
 
 Each worker is a process of its own: if it dies or hangs, the module is known. A failure is printed, and its module kept

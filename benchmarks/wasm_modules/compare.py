@@ -31,6 +31,7 @@ from vmloom_wasm.metering import (
     COSMWASM,
     DEFAULT,
     EXHAUSTED_EXPORT,
+    FUNCTION_GAS_EXPORT,
     GAS_EXPORT,
     RESERVED_PREFIX,
     STACK_EXPORT,
@@ -47,8 +48,10 @@ from .mutate import mutated
 PAGES: Final = 64
 GAS: Final = 400_000
 """Units for each call."""
-STACK: Final = 16_384
+STACK: Final = 65_536
 """Words."""
+FEE: Final = 5
+"""Units that one of the host functions takes."""
 _CALLS: Final = 4
 """Exported functions that are called, `main` first."""
 _CONFIG: Final = ValidationConfig(
@@ -59,6 +62,10 @@ _REST: Final = 1 << 64
 
 class Difference(Exception):
     """Something that must not be."""
+
+
+class Poor(Exception):
+    """A host function costs more than is left."""
 
 
 @dataclass
@@ -73,6 +80,18 @@ class Trace:
     """Calls of host functions."""
     memory: bytes = b""
     globals: dict[str, int] = field(default_factory=dict)
+    profiled: int | None = field(default=None, compare=False)
+    """Units that functions have paid, where each one's are counted."""
+
+    @property
+    def trapped(self) -> bool:
+        """Whether any call did."""
+        return any(isinstance(outcome, TrapKind) for outcome in self.calls)
+
+    @property
+    def used(self) -> int:
+        """Units of all calls together."""
+        return sum(GAS - left for left, _, _ in self.meters)
 
     @property
     def exhausted(self) -> bool:
@@ -126,6 +145,8 @@ def check(code: bytes, seed: str = "") -> str:
     try:
         metered = encode(instrument(module, costs))
         ways = [compile_module(_engine(optimize), metered) for optimize in (True, False)]
+        if rng.random() < 0.25:
+            ways.append(compile_module(_engine(False), encode(instrument(module, costs, profile=True))))
         plain = compile_module(_engine(True), code)
     except CodeError as error:
         raise Difference(f"accepted, but not made: {error}") from error
@@ -138,35 +159,42 @@ def _compare(ways: list[Compiled], plain: Compiled, costs: WasmGasCosts, seed: s
     try:
         first = _run(ways[0], names, seed)
     except VmloomError:
-        for other in (ways[1], plain):
+        for other in (*ways[1:], plain):
             try:
                 _run(other, names, seed)
             except VmloomError:
                 continue
             raise Difference("linked in one way, and not in another") from None
         return "unlinked"
-    second = _run(ways[1], names, seed)
-    if first != second:
-        raise Difference(f"optimized code does something else: {_first(first, second)}")
+    for way in ways[1:]:
+        second = _run(way, names, seed)
+        if first != second:
+            what = "optimized" if second.profiled is None else "profiled"
+            raise Difference(f"{what} code does something else: {_first(first, second)}")
+        fees = sum(FEE for name, _ in first.host if name == "ask")
+        if second.profiled is not None and not first.trapped and first.used != second.profiled + fees:
+            raise Difference(f"{first.used} units were used, functions have paid {second.profiled}, the host {fees}")
     if first.exhausted:
         return "exhausted"
     bare = _run(plain, names, seed)
     if first.seen() != bare.seen():
         raise Difference(f"metering changes what is done ({costs.name}): {_first(first, bare)}")
-    _exact(ways[0], first, names, seed)
-    return "trapped" if any(isinstance(outcome, TrapKind) for outcome in first.calls) else "ran"
+    if not isinstance(first.calls[0], TrapKind):  # then the counter may say more than was left
+        _exact(ways[0], first, names, seed)
+    return "trapped" if first.trapped else "ran"
 
 
 def _exact(compiled: Compiled, trace: Trace, names: list[str], seed: str) -> None:
     """The first call with exactly the gas it used, and with one unit less."""
     used = GAS - trace.meters[0][0]
+    if not used:
+        return
     again = _run(compiled, names, seed, first=used)
-    if used and (again.calls[0] != trace.calls[0] or again.meters[0][:2] != (0, Exhausted.NOTHING)):
+    if again.calls[0] != trace.calls[0] or again.meters[0][:2] != (0, Exhausted.NOTHING):
         raise Difference(f"with exactly the gas it used: {again.calls[0]}, {again.meters[0]}")
-    if used and not isinstance(trace.calls[0], TrapKind):
-        less = _run(compiled, names, seed, first=used - 1)
-        if less.meters[0][1] != Exhausted.GAS:
-            raise Difference(f"with one unit less than it used: {less.calls[0]}, {less.meters[0]}")
+    less = _run(compiled, names, seed, first=used - 1)
+    if less.meters[0][1] != Exhausted.GAS:
+        raise Difference(f"with one unit less than it used: {less.calls[0]}, {less.meters[0]}")
 
 
 def _run(compiled: Compiled, names: list[str], seed: str, first: int = GAS) -> Trace:
@@ -198,7 +226,9 @@ def _run(compiled: Compiled, names: list[str], seed: str, first: int = GAS) -> T
     if "memory" in compiled.memories:
         trace.memory = bytes(instance.memory.view)
     for name, (letter, _) in compiled.globals.items():
-        if letter != "?" and not name.startswith(RESERVED_PREFIX):
+        if name.startswith(FUNCTION_GAS_EXPORT):
+            trace.profiled = (trace.profiled or 0) + instance.variable(name).get()
+        elif letter != "?" and not name.startswith(RESERVED_PREFIX):
             trace.globals[name] = instance.variable(name).get()
     return trace
 
@@ -213,6 +243,8 @@ def _step(trace: Trace, instance: Instance, name: str, arguments: tuple[int, ...
         trace.calls.append(instance.call(name, *arguments))
     except WasmTrap as trap:
         trace.calls.append(_kind(trap))
+    except Poor:
+        trace.calls.append(TrapKind.OTHER)
     if gas is not None:
         meters = (GAS_EXPORT, EXHAUSTED_EXPORT, STACK_EXPORT)
         left, exhausted, words = (instance.variable(meter).get() for meter in meters)
@@ -268,6 +300,12 @@ def _host(engine: Engine) -> HostFunctions:
         running.host.host.append(("note", value))
 
     def ask(running: Instance, value: int) -> int:
+        if GAS_EXPORT in running.compiled.globals:
+            gas = running.variable(GAS_EXPORT)
+            if gas.get() < FEE:
+                running.variable(EXHAUSTED_EXPORT).set(Exhausted.GAS)
+                raise Poor
+            gas.set(gas.get() - FEE)
         running.host.host.append(("ask", value))
         return (value * 0x9E3779B97F4A7C15 + len(running.host.host)) % _REST
 
