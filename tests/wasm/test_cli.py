@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from vmloom.cli.commands import root
+from vmloom_wasm.config import WasmConfig
 
 from .contracts import bytes_at, contract, module
 
@@ -46,7 +47,8 @@ def test_vm_is_chosen_by_how_the_code_begins(file: str) -> None:
 def test_profile_shows_functions_and_the_host(file: str) -> None:
     document = json.loads(vmloom("wasm", "profile", file, "--json").stdout)
     assert [row["name"] for row in document["functions"]] == ["spend", "main"]
-    assert sum(row["units"] for row in document["functions"]) + document["host_units"] == document["gas_used"]
+    units = sum(row["units"] for row in document["functions"]) + document["host_units"]
+    assert units == document["gas_used"] * WasmConfig().units_per_gas
     shown = vmloom("wasm", "profile", file).stdout
     assert all(word in shown for word in ("success", "gas by function", "spend", "main", "host functions"))
     assert vmloom("wasm", "profile", file, "--gas", "50").exit_code == 1

@@ -44,8 +44,9 @@ def host_gas(vm: WasmVm, body: str, uses: str, **options: Any) -> int:
     rest = options.pop("rest", "")
     result = run(vm, contract(body, uses=f"{uses} finish", rest=rest), **options)
     assert result.success, result.error
-    free = WasmVm(WasmConfig(disk_cache=False, host_gas=dict.fromkeys(type(PRICES).model_fields, 0)))
-    return result.gas_used - run(free, contract(body, uses=f"{uses} finish", rest=rest), **options).gas_used
+    free = dict.fromkeys(type(PRICES).model_fields, 0) | {"entry": PRICES.entry}
+    without = WasmVm(WasmConfig(disk_cache=False, host_gas=free))
+    return result.gas_used - run(without, contract(body, uses=f"{uses} finish", rest=rest), **options).gas_used
 
 
 # The call and the block

@@ -159,7 +159,7 @@ def test_prices_differ_by_instruction() -> None:
     names = ["i32.const", "i32.const", "i32.add", "end"]
     code = {opcode.name: opcode.code for opcode in OPCODES.values()}
     assert metered(STRAIGHT, costs=DEFAULT).gas == sum(DEFAULT.of(code[name]) for name in names) == 3
-    assert metered(LOOP, 3, costs=DEFAULT).gas == 3 * (8 + 4) + 1
+    assert metered(LOOP, 3, costs=DEFAULT).gas == 3 * (8 + DEFAULT.groups[PriceGroup.BRANCH]) + 1
 
 
 def test_cosmwasm_totals() -> None:

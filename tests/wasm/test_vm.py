@@ -190,7 +190,8 @@ def test_main_says_whether_it_succeeded(vm: WasmVm, state: str) -> None:
 # Beginnings
 
 
-def test_start_and_initializer_run_before_main_and_are_metered(vm: WasmVm) -> None:
+def test_start_and_initializer_run_before_main_and_are_metered() -> None:
+    vm = made(units_per_gas=1)
     rest = """(global $order (mut i32) (i32.const 0))
         (func $start (global.set $order (i32.const 1))) (start $start)
         (func (export "_initialize") (global.set $order (i32.add (global.get $order) (i32.const 10))))"""
@@ -269,17 +270,18 @@ def test_gas_beyond_the_counter_is_fine(vm: WasmVm) -> None:
 
 def test_units_of_the_table_are_not_gas() -> None:
     code = contract("(drop (i64.mul (i64.const 3) (i64.const 4)))" * 10, uses="finish")
-    fine, coarse = made(), made(units_per_gas=7)
+    free = {"entry": 0}
+    fine, coarse = made(units_per_gas=1, host_gas=free), made(units_per_gas=7, host_gas=free)
     units = run(fine, code).gas_used
     assert run(coarse, code).gas_used == -(-units // 7)
     assert run(coarse, code, gas=-(-units // 7)).success
-    assert run(coarse, code, gas=units // 7).error == "out of gas"
+    assert run(coarse, code, gas=-(-units // 7) - 1).error == "out of gas"
 
 
 def test_price_of_one_instruction() -> None:
     code = contract("(drop (i64.mul (i64.const 3) (i64.const 4)))" * 10)
-    dear = made(instruction_gas={"i64.mul": 1004})
-    assert run(dear, code).gas_used == run(made(), code).gas_used + 10_000
+    plain, dear = made(units_per_gas=1), made(units_per_gas=1, instruction_gas={"i64.mul": 1004})
+    assert run(dear, code).gas_used == run(plain, code).gas_used + 10_000
     with pytest.raises(ConfigError, match=r"there is no instruction 'i64.mull'"):
         made(instruction_gas={"i64.mull": 1})
 
@@ -320,10 +322,26 @@ def test_section_of_the_configuration_is_checked() -> None:
         factory.get_vm("wasm")
 
 
+def test_each_run_pays_for_its_instance_and_memory() -> None:
+    """Or calls of contracts with much memory, or of very many, would cost next to nothing."""
+    vm = made()
+
+    def used(pages: int) -> int:
+        memory = f'(memory (export "memory") {pages})'
+        return run(vm, contract("", uses="finish", memory=memory)).gas_used
+
+    unit = vm.costs.sizes[0x40].of(1) // vm.config.units_per_gas
+    assert used(0) >= vm.config.host_gas.entry
+    assert used(11) - used(1) == 10 * unit
+    assert run(vm, contract("", uses="finish"), gas=used(1)).success
+    assert run(vm, contract("", uses="finish"), gas=used(1) - 1).error == "out of gas"
+
+
 # Gas and profile
 
 
-def test_profile_says_where_the_gas_went(vm: WasmVm) -> None:
+def test_profile_says_where_the_gas_went() -> None:
+    vm = made(units_per_gas=1)
     rest = """(func $cheap) (func $dear (local $n i32) (local.set $n (i32.const 50))
         (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))"""
     code = contract("(call $cheap) (call $dear) (call $dear)", rest=rest, uses="finish")
@@ -331,7 +349,8 @@ def test_profile_says_where_the_gas_went(vm: WasmVm) -> None:
     result, profile = vm.profile(code, context, world())
     assert result == vm.execute(code, context, world())
     assert [(one.name, one.calls) for one in profile] == [("dear", 2), ("main", 1), ("cheap", 1)]
-    assert sum(one.gas for one in profile) == result.gas_used
+    pages = vm.cache.get(code).price_of_pages(1)
+    assert sum(one.gas for one in profile) == result.gas_used - vm.config.host_gas.entry - pages
     assert profile[0].gas > 10 * profile[1].gas
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from .context import ExecutionContext
 from .errors import CodeError, UnknownVm
 from .hashing import create2_address, create_address
-from .marks import CREATED, WARM_ACCOUNTS
+from .marks import CREATED, WARM_ACCOUNTS, mark_warm
 from .result import ExecutionResult, ExecutionState
 from .state import NO_ACCOUNT, StateAccess
 from .vm import VirtualMachine, VmHost, VmType
@@ -36,6 +36,27 @@ _U256_MAX: Final = (1 << 256) - 1
 
 host_depth: ContextVar[int] = ContextVar("host_depth", default=0)
 """Nested runs that are on the host's stack now."""
+
+
+def begin_transaction(host: VmHost, context: ExecutionContext, state: StateAccess) -> None:
+    """Begin a transaction whose outermost call, `context`, a VM other than the default one runs.
+
+    A VM does so for a call of depth 0 if its contract may look at other accounts, and calls `end_transaction` if the
+    call succeeds: which accounts are special, and what becomes of those that destroy themselves, the default VM knows.
+    """
+    vm = _default_vm(host)
+    if vm is not None:
+        vm.begin_transaction(context, state)
+    else:
+        state.begin_transaction()
+        mark_warm(context, state)
+
+
+def end_transaction(host: VmHost, context: ExecutionContext, state: StateAccess) -> None:
+    """End what `begin_transaction` began."""
+    vm = _default_vm(host)
+    if vm is not None:
+        vm.end_transaction(context, state)
 
 
 def run_nested(
@@ -139,6 +160,13 @@ def create_contract(
     if not result.success:
         state.revert(checkpoint)
     return result, address
+
+
+def _default_vm(host: VmHost) -> VirtualMachine | None:
+    try:
+        return host.get_vm(host.default_vm)
+    except UnknownVm:
+        return None
 
 
 def _deploy(

@@ -10,6 +10,7 @@ from typing import Final, Protocol, TextIO, TypeAlias
 from .context import ExecutionContext
 from .errors import CodeError, Unsupported
 from .estimate import estimate_gas
+from .marks import mark_warm
 from .precompile import PrecompileSet
 from .result import ExecutionResult, ExecutionState
 from .state import MemoryState, StateAccess
@@ -73,6 +74,17 @@ class VirtualMachine(ABC):
         `vmloom.calls.call_contract`.
         """
         return self.execute(state.get_code(code_address), context, state)
+
+    def begin_transaction(self, context: ExecutionContext, state: StateAccess) -> None:
+        """Begin a transaction whose outermost call, `context`, a contract of another VM runs: mark what is warm.
+
+        The default VM is asked, since the accounts that are special are its own; see `vmloom.calls.begin_transaction`.
+        """
+        state.begin_transaction()
+        mark_warm(context, state)
+
+    def end_transaction(self, context: ExecutionContext, state: StateAccess) -> None:  # noqa: B027 - nothing to do
+        """End a transaction that `begin_transaction` began and that succeeded, such as by deleting accounts."""
 
     @abstractmethod
     def validate_code(self, code: bytes) -> None:

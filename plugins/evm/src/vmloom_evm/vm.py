@@ -40,6 +40,7 @@ from .gas import words_of
 from .guests import run_precompile
 from .halts import HALT_NAMES, INITCODE_TOO_LARGE, OUT_OF_GAS, SUCCESS
 from .overrides import AccountOverride, apply_overrides
+from .reference.engine import REFERENCE
 from .reference.frame import VM_NAME
 from .schedule import NETWORKS
 from .specification import Specification, specify
@@ -199,7 +200,17 @@ class Evm(VirtualMachine):
         if precompile is not None:
             return _precompile_result(precompile, context, state)
         account = state.get_account(code_address) or NO_ACCOUNT
+        if not account.code:
+            return ExecutionResult(ExecutionState.SUCCESS, 0)
         return self._vm_of(account).execute(account.code, context, state)
+
+    def begin_transaction(self, context: ExecutionContext, state: StateAccess) -> None:
+        """Warm are, beside those of the call, precompiles and, where the fork has it so, the fee recipient."""
+        REFERENCE.begin_transaction(self.specification(self.fork_at(context.block)), state, context)
+
+    def end_transaction(self, context: ExecutionContext, state: StateAccess) -> None:
+        """Delete accounts that destroyed themselves, and touched ones that are empty (EIP-161)."""
+        REFERENCE.end_transaction(self.specification(self.fork_at(context.block)), state, context)
 
     def _execute_delegate(
         self, delegate: bytes, specification: Specification, context: ExecutionContext, state: StateAccess

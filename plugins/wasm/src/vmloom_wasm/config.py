@@ -81,8 +81,9 @@ class WasmConfig(BaseModel):
     """Prices of single instructions in units, instead of those of the table, such as `{"i64.div_u" = 40}`."""
     host_gas: HostPrices = HostPrices()
     """Prices of what host functions do, in gas."""
-    units_per_gas: PositiveInt = 1
-    """Units of the table of instructions that one gas pays for."""
+    units_per_gas: PositiveInt = 50
+    """Units of the table of instructions that one gas pays for. A gas is then about as much time as the EVM's dearest
+    instructions take for one: most of what contracts do on either VM is storage and calls."""
     allowed_imports: frozenset[ImportName] | None = None
     """Host functions that may be imported, each as `env.name`; by default all."""
     deterministic: bool = True

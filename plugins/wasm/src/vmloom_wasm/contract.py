@@ -23,6 +23,9 @@ INITIALIZERS: Final = ("_initialize", "_start")
 """Exports without parameters that a toolchain wants to have called first; the first that a module has is."""
 CONSTRUCTOR: Final = "construct"
 """An export of the type of `main` that runs once, when the contract is created."""
+_MEETING: Final = frozenset(
+    ("balance", "code_size", "code_hash", "code_copy", "call", "call_static", "call_delegate", "create", "create2")
+)
 _GROW: Final = 0x40
 
 
@@ -60,6 +63,8 @@ class Contract:
         self.initializers = tuple(name for name in (START_EXPORT,) if name in exported)
         self.initializers += tuple(name for name in INITIALIZERS if _is(exported, name, ":"))[:1]
         self.allocator = next((name for name in ALLOCATORS if _is(exported, name, "i:i")), "")
+        self.meets_others = not imported.isdisjoint(_MEETING)
+        """Whether it can look at other accounts."""
         self.has_constructor = _is(exported, CONSTRUCTOR, "iii:i")
         self.input = InputPlace.ASKED_FOR if "input_copy" in imported else InputPlace.MEMORY
         self.output = _output_place(compiled, imported)

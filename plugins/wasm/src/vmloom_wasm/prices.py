@@ -16,6 +16,9 @@ class HostPrices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    entry: NonNegativeInt = 3_000
+    """Each run of a contract, paid by it: what making an instance costs. The pages that its memory begins with are paid
+    besides, as `memory.grow` would be."""
     host_call: NonNegativeInt = 100
     copy_word: NonNegativeInt = 3
     """Each word that is copied into or out of memory."""

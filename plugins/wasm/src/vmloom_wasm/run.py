@@ -97,6 +97,9 @@ class Run:
         self.memory = instance.memory if self.contract.has_memory else _NO_MEMORY
         gas.set(self._granted)
         instance.variable(STACK_EXPORT).set(stack_words)
+        self.charge(self.prices.entry)
+        if self.memory.size:
+            self.charge_units(self.contract.price_of_pages(self.memory.size // PAGE))
         for name in self.contract.initializers:
             instance.call(name)
         output_area, pointer = self._place_input()

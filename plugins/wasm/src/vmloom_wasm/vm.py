@@ -17,8 +17,10 @@ from vmloom import (
     VirtualMachine,
     VmVersion,
 )
+from vmloom.calls import begin_transaction, end_transaction
 from vmloom.errors import CodeError, ConfigError, ProhibitedImport, VmloomError
 from vmloom.factory import VmFactory
+from vmloom.marks import mark_warm
 from vmloom.object_cache import ObjectCache
 from vmloom.vm import VmHost
 
@@ -124,7 +126,8 @@ class WasmVm(VirtualMachine):
     def execute(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Run the module's `main` as the call that `context` describes; see `VirtualMachine.execute`.
 
-        A call of depth 0 is a transaction of its own: warm are origin, caller and callee. A trap is a failure; its
+        A call of depth 0 is a transaction of its own, with all that the default VM has for one: warm are origin, caller
+        and callee, and accounts that destroy themselves are gone at its end. A trap is a failure; its
         name and the functions that were running are in `error` and in `metadata["trap"]`. Events and changes of state
         are in the result of depth 0, not in those of the calls within it.
         """
@@ -166,11 +169,13 @@ class WasmVm(VirtualMachine):
         run = Run(contract, context, state, self.host, self.config.host_gas, self.config.units_per_gas)
         try:
             if context.depth == 0:
-                _begin_transaction(context, state)
+                self._begin_transaction(contract, context, state)
             result = self._guarded(run, entry) if self._guards else self._run(run, entry)
             if not result.success:
                 state.revert(checkpoint)
             elif context.depth == 0:
+                if contract.meets_others:
+                    end_transaction(self.host, context, state)
                 changes = tuple(state.changes_since(checkpoint))
                 if changes or state.events:
                     result = replace(result, events=tuple(state.events), state_changes=changes)
@@ -178,6 +183,13 @@ class WasmVm(VirtualMachine):
             state.revert(checkpoint)
             raise
         return result, run
+
+    def _begin_transaction(self, contract: Contract, context: ExecutionContext, state: StateAccess) -> None:
+        if contract.meets_others:
+            begin_transaction(self.host, context, state)
+        else:  # which accounts are special makes no difference to it
+            state.begin_transaction()
+            mark_warm(context, state)
 
     def _guarded(self, run: Run, entry: str) -> ExecutionResult:
         """Run unless the contract waits for a call to return and may not be called again."""
@@ -224,14 +236,6 @@ class WasmVm(VirtualMachine):
         described = _described(trap, run.contract)
         names = described["trap"]["backtrace"]
         return _failed(run.context, f"{trap.message} in {' < '.join(names)}" if names else trap.message, described)
-
-
-def _begin_transaction(context: ExecutionContext, state: StateAccess) -> None:
-    from vmloom.marks import WARM_ACCOUNTS
-
-    state.begin_transaction()
-    for address in (context.origin, context.caller, context.address):
-        state.mark(WARM_ACCOUNTS, int.from_bytes(address, "big"))
 
 
 def _failed(context: ExecutionContext, error: str, metadata: dict[str, Any] | None = None) -> ExecutionResult:

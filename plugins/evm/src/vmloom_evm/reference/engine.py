@@ -121,6 +121,14 @@ class ReferenceEngine:
             state.revert(checkpoint)
             raise
 
+    def begin_transaction(self, specification: Specification, state: StateAccess, context: ExecutionContext) -> None:
+        """Begin a transaction whose outermost call, `context`, another VM runs."""
+        begin_execution(_root_of(specification, state, context), int.from_bytes(context.address, "big"))
+
+    def end_transaction(self, specification: Specification, state: StateAccess, context: ExecutionContext) -> None:
+        """End it."""
+        end_state(_root_of(specification, state, context))
+
     def transact(
         self,
         specification: Specification,
@@ -241,6 +249,12 @@ def forgo(specification: Specification, state: StateAccess, block: BlockContext)
     root.begin_transaction()
     pay_fee_recipient(root, 0)
     end_state(root)
+
+
+def _root_of(specification: Specification, state: StateAccess, context: ExecutionContext) -> RootFrame:
+    """The frame above that of `context`, whose code another VM runs."""
+    run = Execution(specification, state, context.block, origin=context.origin, gas_price=context.gas_price)
+    return run.root(context.caller, NO_TRANSACTION)
 
 
 def _first_frame(
