@@ -30,8 +30,8 @@ PLACES = bytes_at(100, EVM) + bytes_at(120, LAST) + bytes_at(140, WASM) + bytes_
 class World:
     """Contracts of both VMs on one engine of the EVM and one kind of state."""
 
-    def __init__(self, engine: str, native: bool, **wasm: Any) -> None:
-        settings = {"vm": {"evm": {"engine": engine, "revision": "cancun"}, "wasm": {"disk_cache": False, **wasm}}}
+    def __init__(self, engine: str, native: bool, revision: str = "cancun", **wasm: Any) -> None:
+        settings = {"vm": {"evm": {"engine": engine, "revision": revision}, "wasm": {"disk_cache": False, **wasm}}}
         self.factory = VmFactory(Settings(settings))
         self.native = native
 
@@ -256,6 +256,35 @@ def test_call_of_nothing_succeeds(here: World) -> None:
     result = here.run(state, WASM)
     assert (result.success, result.return_data) == (True, bytes(4))
     assert state.get_account(EVM) is None
+
+
+# Transactions
+
+
+def test_accounts_that_destroy_themselves_are_gone_at_the_end_of_the_transaction() -> None:
+    here = World("reference", False, "shanghai")
+    code = op("SELFDESTRUCT")(int.from_bytes(LAST, "big"))
+    twice = f"(drop {called(100)}) (i32.store (i32.const 1000) (call $code_size (i32.const 100)))"
+    wasm = contract(
+        f"{twice} (call $finish (i32.const 1000) (i32.const 4))",
+        uses="call code_size finish",
+        rest=PLACES,
+    )
+    state = here.state(wasm=("wasm", wasm), evm=("", code))
+    result = here.run(state, WASM)
+    assert result.return_data == bytes([len(bytes(code)), 0, 0, 0])  # still there while the transaction runs
+    assert state.get_account(EVM) is None
+    assert state.get_balance(LAST) == 1000
+
+
+def test_precompiles_and_the_fee_recipient_are_warm_from_the_start(here: World) -> None:
+    rest = bytes_at(300, bytes(19) + b"\4") + bytes_at(320, BLOCK.coinbase) + bytes_at(340, b"\x77" * 20)
+    costs = []
+    for place in (300, 320, 340):
+        body = f"(call $balance (i32.const {place}) (i32.const 1000))"
+        code = contract(body, uses="balance finish", rest=rest)
+        costs.append(here.run(here.state(wasm=("wasm", code)), WASM).gas_used)
+    assert costs[0] == costs[1] == costs[2] - PRICES.cold_account + PRICES.warm_account
 
 
 # Depth
