@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SDK = "../../plugins/wasm/sdk"
+SDK = "../../plugins/wasm/src/vmloom_wasm/sdk"
 """From this folder, where compilers run: no path of this machine can come into an artifact."""
 
 

@@ -4,7 +4,7 @@
 
 #![no_std]
 
-#[path = "../../plugins/wasm/sdk/vmloom.rs"]
+#[path = "../../plugins/wasm/src/vmloom_wasm/sdk/vmloom.rs"]
 mod vmloom;
 
 use core::arch::wasm32;

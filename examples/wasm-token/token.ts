@@ -3,7 +3,7 @@
 // Output is left in the exported variables `output_ptr` and `output_len`. Words are 32 bytes, big-endian, and passed by
 // where they are. Every call gets a new instance, so static data are as they stand here at its start.
 
-import { caller, emit, keccak256, storage_load, storage_store, value } from "../../plugins/wasm/sdk/vmloom";
+import { caller, emit, keccak256, storage_load, storage_store, value } from "../../plugins/wasm/src/vmloom_wasm/sdk/vmloom";
 
 export let output_ptr: usize = 0;
 export let output_len: i32 = 0;

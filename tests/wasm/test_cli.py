@@ -83,3 +83,19 @@ def test_profile_is_for_modules(file: str) -> None:
     result = vmloom("wasm", "profile", file, "--engine", "native")
     assert result.exit_code == 2
     assert "one engine" in result.stderr
+
+
+def test_sdk_is_written_and_nothing_else_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "sdk"
+    for _ in range(2):
+        result = vmloom("wasm", "sdk", str(folder))
+        assert result.exit_code == 0, result.output
+        assert result.stdout.split() == [str(folder / name) for name in ("vmloom.h", "vmloom.rs", "vmloom.ts")]
+    assert "vmloom_storage_load" in (folder / "vmloom.h").read_text()
+    (folder / "vmloom.rs").write_text("mine")
+    refused = vmloom("wasm", "sdk", str(folder))
+    assert refused.exit_code == 2
+    assert "vmloom.rs: there is another file of this name" in refused.stderr
+    assert (folder / "vmloom.rs").read_text() == "mine"
+    assert vmloom("wasm", "sdk", str(folder), "--force").exit_code == 0
+    assert (folder / "vmloom.rs").read_text() != "mine"

@@ -25,7 +25,7 @@ from vmloom_wasm.vm import WasmVm
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "examples/wasm-token"
-SDK = REPOSITORY / "plugins/wasm/sdk"
+SDK = REPOSITORY / "plugins/wasm/src/vmloom_wasm/sdk"
 
 
 def _build() -> ModuleType:

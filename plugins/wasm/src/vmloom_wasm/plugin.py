@@ -24,4 +24,4 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
 @hookimpl
 def vmloom_commands() -> Iterable[CommandSpec]:
     """`vmloom wasm ...`."""
-    return [CommandSpec("wasm", "vmloom_wasm.cli:wasm", summary="WebAssembly tools: inspect, profile, spectest")]
+    return [CommandSpec("wasm", "vmloom_wasm.cli:wasm", summary="WebAssembly tools: inspect, profile, sdk, spectest")]
