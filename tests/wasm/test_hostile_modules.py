@@ -11,6 +11,8 @@ from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from vmloom import ExecutionState
 from vmloom.errors import CodeError, InvalidCode, MemoryTooLarge, ProhibitedImport, ProhibitedOpcode, VmloomError
 from vmloom.factory import VmFactory
@@ -680,3 +682,55 @@ def test_allocator_may_hand_out_what_is_in_use(place: int) -> None:
 def test_main_may_be_exported_as_everything_else() -> None:
     text = MAIN.replace('(export "main")', '(export "main") (export "allocate") (export "_start") (export "alloc")')
     assert run(VM, module(text), input=b"x").success
+
+
+# Host functions in any order, with anything
+
+
+def _argument(letter: str) -> st.SearchStrategy[int]:
+    width = 32 if letter == "i" else 64
+    edges = (0, 0, 1, 20, 32, 32, 33, 64, 100, 1024, PAGE - 32, PAGE - 1, PAGE, 2**width - 32, 2**width - 1)
+    return st.one_of(st.sampled_from(edges), st.integers(0, 2**width - 1))
+
+
+def _calls() -> st.SearchStrategy[str]:
+    """A call of a host function whose results go somewhere into memory."""
+    names = [name for name in FUNCTIONS if name != "abort"]
+
+    def call(name: str) -> st.SearchStrategy[str]:
+        kind = signature(FUNCTIONS[name].types)
+
+        def text(values: tuple[int, ...]) -> str:
+            pairs = zip(kind.parameters, values, strict=True)
+            given = " ".join(f"({WAT_TYPES[letter]}.const {value})" for letter, value in pairs)
+            called = f"(call ${name} {given})"
+            return f"({WAT_TYPES[kind.results]}.store (i32.const 8) {called})" if kind.results else called
+
+        return st.tuples(*map(_argument, kind.parameters)).map(text)
+
+    return st.sampled_from(names).flatmap(call)
+
+
+GAS_LIMITS = st.sampled_from((3_000, 100_000, 10**7))
+BOTH = [WasmVm(WasmConfig(disk_cache=False, optimize=optimize)) for optimize in (True, False)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(_calls(), min_size=1, max_size=8).map(" ".join), st.sampled_from((3_000, 100_000, 10**7)), st.booleans()
+)
+def test_any_calls_of_host_functions_end_the_same_everywhere(body: str, gas: int, static: bool) -> None:
+    """Slot 0 of memory names the contract itself, so that calls reach something."""
+    code = contract(body, uses=" ".join(FUNCTIONS), rest=bytes_at(0, CONTRACT))
+    outcomes = []
+    for vm in BOTH:
+        state = world((CONTRACT, code, "wasm"))
+        result = run(vm, code, state=state, gas=gas, is_static=static)
+        assert 0 <= result.gas_used <= gas
+        changes = sorted(map(repr, state.changes_since(0)))
+        if not result.success:
+            assert not changes
+        if result.state is ExecutionState.FAILED:
+            assert result.gas_used == gas
+        outcomes.append((result.state, result.gas_used, result.return_data, result.error, result.events, changes))
+    assert outcomes[0] == outcomes[1]
