@@ -178,7 +178,11 @@ class Settings:
     def values(self, key: Key, checked: Any) -> Iterator[Value]:
         """Every value of a section `key` that `checked` (its model) holds, defaults included, with its origin."""
         for name in _field_types(type(checked)):
-            yield Value((*key, name), getattr(checked, name), self.origin((*key, name)))
+            value = getattr(checked, name)
+            if hasattr(type(value), "model_fields"):  # a table within the section
+                yield from self.values((*key, name), value)
+            else:
+                yield Value((*key, name), value, self.origin((*key, name)))
 
     def origin(self, key: Key) -> Origin:
         """Where the value was set, or the value that it is part of, or else the first value below it."""

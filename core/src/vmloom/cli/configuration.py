@@ -32,7 +32,10 @@ def show(app: App, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("key", "value", "source", box=None)
+    table = Table(box=None)
+    table.add_column("key", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("source", no_wrap=True)
     for value in values:
         style = "dim" if value.origin == DEFAULT else ""
         cells = (".".join(value.key), json.dumps(_plain(value.value)), str(value.origin))

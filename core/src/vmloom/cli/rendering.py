@@ -29,7 +29,10 @@ def print_result(console: Console, result: ExecutionResult, gas_limit: int) -> N
         summary.add_row("gas refunded", f"{result.gas_refunded:,}")
     summary.add_row("output", Text(_hex(result.return_data), overflow="fold"))
     for key, value in result.metadata.items():
-        summary.add_row(Text(key), Text(str(value), overflow="fold"))
+        parts = {f"{key} {name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
+        for name, part in parts.items():
+            shown = ", ".join(map(str, part)) if isinstance(part, list | tuple) else str(part)
+            summary.add_row(Text(name), Text(shown, overflow="fold"))
     console.print(summary)
     if result.events:
         console.print(_events(result))

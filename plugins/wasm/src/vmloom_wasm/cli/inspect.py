@@ -92,8 +92,8 @@ def _print(app: App, found: dict[str, Any], verdict: str) -> None:
     summary.add_row("deployable", Text("yes", "green") if not verdict else Text(f"no: {verdict}", "red"))
     summary.add_row("size", f"{found['size']:,} bytes")
     for memory in found.get("memory", ()):
-        most = "as configured" if memory["maximum"] is None else f"{memory['maximum']:,}"
-        summary.add_row("memory", f"{memory['minimum']:,} pages of 64 KiB, at most {most}")
+        most = "what is configured" if memory["maximum"] is None else f"{memory['maximum'] * 64:,} KiB"
+        summary.add_row("memory", f"begins with {memory['minimum'] * 64:,} KiB, at most {most}")
     if "globals" in found:
         summary.add_row("globals", f"{found['globals']:,}")
         summary.add_row("data", f"{found['data_bytes']:,} bytes")

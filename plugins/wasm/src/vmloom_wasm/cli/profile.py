@@ -58,7 +58,7 @@ def _table(functions: list[FunctionProfile], of_host: int, succeeded: bool) -> A
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     total = sum(one.gas for one in functions) + of_host
     rows = [(one.name or f"function {one.index}", f"{one.calls:,}", one.gas) for one in functions]
-    rest = "host functions, memory for the input" if succeeded else "host functions, and what the failure took"
+    rest = "host functions, entry and memory" if succeeded else "host functions, and what the failure took"
     for name, calls, gas in [*rows, (rest, "", of_host)]:
         part = gas / total if total else 0.0
         printable = "".join(letter if letter.isprintable() else "?" for letter in name)
