@@ -44,9 +44,11 @@ def host_gas(vm: WasmVm, body: str, uses: str, **options: Any) -> int:
     rest = options.pop("rest", "")
     result = run(vm, contract(body, uses=f"{uses} finish", rest=rest), **options)
     assert result.success, result.error
-    free = dict.fromkeys(type(PRICES).model_fields, 0) | {"entry": PRICES.entry}
+    free = dict.fromkeys(type(PRICES).model_fields, 0) | {"entry": PRICES.entry, "segment": PRICES.segment}
     without = WasmVm(WasmConfig(disk_cache=False, host_gas=free))
-    return result.gas_used - run(without, contract(body, uses=f"{uses} finish", rest=rest), **options).gas_used
+    segments = vm.cache.get(contract(body, uses=f"{uses} finish", rest=rest)).segment_bytes
+    copied = PRICES.copy_word * -(-segments // 32)
+    return result.gas_used - copied - run(without, contract(body, uses=f"{uses} finish", rest=rest), **options).gas_used
 
 
 # The call and the block

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vmloom import ExecutionState
-from vmloom.errors import CodeError, InvalidCode, MemoryTooLarge, ProhibitedImport, ProhibitedOpcode, VmloomError
+from vmloom.errors import CodeError, InvalidCode, MemoryTooLarge, ProhibitedImport, ProhibitedOpcode
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom_wasm.abi import FUNCTIONS
@@ -46,7 +46,7 @@ from vmloom_wasm.metering import (
 )
 from vmloom_wasm.validation import ModuleLimitExceeded, validate
 from vmloom_wasm.vm import WasmVm
-from wasmtime import WasmtimeError, wat2wasm
+from wasmtime import wat2wasm
 
 from .contracts import CONTRACT, GAS, WAT_TYPES, bytes_at, contract, module, run, world
 
@@ -243,19 +243,17 @@ def test_meters_and_memories_cannot_be_imported(name: str, kind: str) -> None:
         Linked(compile_module(ENGINES[0], code), HostFunctions(ENGINES[0]))
 
 
-@pytest.mark.xfail(raises=WasmtimeError, strict=True, reason="of imports with one name, only the last is looked at")
 def test_second_import_of_a_name_with_another_type_is_refused() -> None:
     functions = HostFunctions(ENGINES[0])
     functions.define("env", "h", "i:i", lambda _, value: value)
     same = '(import "env" "h" (func (param i32) (result i32)))'
     for other, fits in ((same, True), ('(import "env" "h" (func (param i64)))', False)):
         for text in (same + other, other + same):
-            compiled = compile_module(ENGINES[0], wasm(text + MAIN))
             if fits:
-                Linked(compiled, functions)
+                Linked(compile_module(ENGINES[0], wasm(text + MAIN)), functions)
             else:
-                with pytest.raises(SignatureMismatch):
-                    Linked(compiled, functions)
+                with pytest.raises(SignatureMismatch, match=r"import env\.h is both"):
+                    compile_module(ENGINES[0], wasm(text + MAIN))
 
 
 def test_host_functions_cannot_be_imported_with_other_types_beside_the_right_one() -> None:
@@ -278,9 +276,9 @@ def test_host_functions_cannot_be_imported_with_other_types_beside_the_right_one
         Body(((0, I32),) * 80_000, b"\x0b"),  # runs of no locals
         Body(((1023, I32),), b"\x0b"),
         Body((), b"\x02\x40" * 1022 + b"\x0b" * 1023),
-        Body((), (b"\x41\x7f\x0e" + unsigned(1023) + b"\0" * 1024) * 200 + b"\x0b"),
-        Body((), b"\x41\0" * 60_000 + b"\x1a" * 60_000 + b"\x0b"),
-        Body((), b"\x10\1" * 100_000 + b"\x0b"),
+        Body((), (b"\x41\x7f\x0e" + unsigned(1023) + b"\0" * 1024) * 60 + b"\x0b"),
+        Body((), b"\x41\0" * 20_000 + b"\x1a" * 20_000 + b"\x0b"),
+        Body((), b"\x10\1" * 30_000 + b"\x0b"),
     ],
     ids=["runs", "locals", "nesting", "br_table", "operands", "calls"],
 )
@@ -297,9 +295,6 @@ def test_large_functions_are_compiled_soon(body: Body) -> None:
             assert made.variable(EXHAUSTED_EXPORT).get() != Exhausted.NOTHING
 
 
-@pytest.mark.xfail(
-    raises=pytest.fail.Exception, reason="the product of open blocks and locals is not limited yet", strict=True
-)
 @pytest.mark.parametrize("opening", [b"\x02\x40", b"\x03\x40"], ids=["blocks", "loops"])
 def test_blocks_times_locals_are_limited(opening: bytes) -> None:
     """What the compiler needs grows with the square of this product: the second of these would take 10 minutes."""
@@ -418,7 +413,7 @@ def test_growth_is_paid_and_ends() -> None:
         + MAIN
     )
     given = validate(wasm(text))
-    made = metered(given, gas=10_000_000, limits=RunLimits(memory_pages=100))
+    made = metered(given, gas=100_000_000, limits=RunLimits(memory_pages=100))
     assert exhausted(made, "one") is Exhausted.GAS
     assert made.memory.size == 100 * PAGE
     assert exhausted(metered(given, gas=10**13), "all") is Exhausted.GAS
@@ -480,10 +475,7 @@ def sharing(values: int) -> bytes:
         (func (export "main") (param i32 i32 i32) (result i32) (call $f (i32.const 0x40000000)))""")
 
 
-@pytest.mark.xfail(
-    raises=VmloomError, reason="frames may be larger than the words that they are counted as", strict=True
-)
-@pytest.mark.parametrize("values", [100, 5000])
+@pytest.mark.parametrize("values", [100, 2500])
 def test_no_frame_is_larger_than_its_words(values: int) -> None:
     result = run(VM, sharing(values), gas=10**10)
     assert (result.state, result.error) == (ExecutionState.FAILED, "stack limit reached")
@@ -625,7 +617,6 @@ def test_growing_bombs_end_by_gas_in_little_memory() -> None:
     assert bounded(program, mebibytes=768) in ("", "out of gas")
 
 
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="what a memory has from the beginning costs nothing yet")
 def test_memories_of_nested_contracts_are_paid_from_the_beginning() -> None:
     """Each takes as much as `memory.grow` may give, touches all of it, and calls the next."""
     body = f"""(local.set $x (i32.const 2048)) (loop (i32.store8 (local.get $x) (i32.const 1))
@@ -644,7 +635,6 @@ def test_memories_of_nested_contracts_are_paid_from_the_beginning() -> None:
     assert int(bounded(program, mebibytes=8192)) < 1024
 
 
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="what is copied into a memory at first is not paid yet")
 def test_segments_are_paid_at_each_call() -> None:
     segments = "".join(bytes_at(at * 32_000, b"x" * 500) for at in range(900))
     memory, used = '(memory (export "memory") 512)', []

@@ -30,6 +30,7 @@ from vmloom_wasm.metering import (
 )
 from vmloom_wasm.metering.costs import GROUP_BY_OPCODE
 from vmloom_wasm.metering.heights import Signatures, highest
+from vmloom_wasm.metering.instrument import INSTRUCTIONS_PER_WORD
 
 PLENTY = 1 << 40
 EACH_ONE = WasmGasCosts("each_one", dict.fromkeys(PriceGroup, 1))
@@ -255,7 +256,7 @@ def test_own_traps_are_told_apart() -> None:
 
 # Stack height
 
-# Each frame: 1 parameter, 2 declared locals, 3 operands at most, and 4.
+# Each frame: 1 parameter, 2 declared locals, 4 operands at most, 4, and a word for every 4 of 19 instructions.
 DEEP = """(module (func $f (export "main") (param i32) (result i32) (local i32 i64)
     local.get 0 i32.eqz if i32.const 0 return end
     i32.const 1 i32.const 1 local.get 0 i32.const 1 i32.sub drop drop
@@ -266,7 +267,7 @@ def test_frame_counts_parameters_locals_and_operands() -> None:
     given = module(DEEP)
     body = given.bodies[0]
     assert highest(instructions(body.code), Signatures(given), 1) == 4
-    frame = 1 + 2 + 4 + 4
+    frame = 1 + 2 + 4 + 4 + 19 // INSTRUCTIONS_PER_WORD
     for depth in (0, 1, 7):
         assert metered(DEEP, depth, stack=frame * (depth + 1)).values == (depth,)
         run = metered(DEEP, depth, stack=frame * (depth + 1) - 1)
@@ -295,9 +296,9 @@ def test_stack_limit_is_the_same_at_every_optimization_level() -> None:
     depths = set()
     for level in ("none", "speed", "speed_and_size"):
         on = engine(level)
-        reached = [n for n in (80, 89, 90, 91, 100) if metered(DEEP, n, stack=1000, on=on).values is not None]
+        reached = [n for n in (50, 65, 66, 67, 100) if metered(DEEP, n, stack=1000, on=on).values is not None]
         depths.add(tuple(reached))
-    assert depths == {(80, 89)}
+    assert depths == {(50, 65)}
 
 
 def test_stack_is_given_back_on_every_way_out() -> None:

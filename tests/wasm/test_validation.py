@@ -256,6 +256,7 @@ LIMITED = [
     ("table_size", 9, "(table 10 funcref)", "table section: 10 elements in a table"),
     ("br_table", 2, "(func $f (br_table 0 0 0 0 (i32.const 0)))", "function 0 (`f`) has 3 labels in a br_table"),
     ("nesting", 2, "(func $f (block (block)))", "function 0 (`f`) has 3 open blocks"),
+    ("nesting_locals", 5, "(func $f (param i32 i32 i32) (block))", "function 0 (`f`) has 6 open blocks times locals"),
     ("data_segments", 0, '(memory 1) (data (i32.const 0) "a")', "data section: 1 data segments"),
     ("element_segments", 0, "(elem func)", "element section: 1 element segments"),
 ]

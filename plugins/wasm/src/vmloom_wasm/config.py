@@ -27,7 +27,7 @@ class ModuleLimits(BaseModel):
     exports: NonNegativeInt = 200
     functions: NonNegativeInt = 10_000
     """Functions that are not imported."""
-    function_size: PositiveInt = 262_144
+    function_size: PositiveInt = 65_536
     """Bytes of the code of one function. The time to compile one grows faster than its size."""
     params: NonNegativeInt = 100
     """Parameters of one function type."""
@@ -45,6 +45,8 @@ class ModuleLimits(BaseModel):
     """Labels of one `br_table`, without the default one."""
     nesting: PositiveInt = 1_024
     """Blocks that may be open at a time in one function."""
+    nesting_locals: PositiveInt = 16_384
+    """Open blocks times locals in one function: the time to compile it grows with the square of that."""
     data_segments: NonNegativeInt = 1_000
     element_segments: NonNegativeInt = 1_000
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from .abi import MODULE
-from .binary.module import Module, decode
+from .binary.module import Module, Section, decode, section_heads
 from .binary.names import function_names
 from .engine.compiled import Compiled
 from .engine.host import HostFunctions
@@ -26,6 +26,7 @@ CONSTRUCTOR: Final = "construct"
 _MEETING: Final = frozenset(
     ("balance", "code_size", "code_hash", "code_copy", "call", "call_static", "call_delegate", "create", "create2")
 )
+_COPIED: Final = (Section.DATA, Section.ELEMENT)
 _GROW: Final = 0x40
 
 
@@ -58,6 +59,10 @@ class Contract:
         self.code = code
         self.linked = Linked(compiled, functions)
         self._costs = costs
+        heads = section_heads(code)
+        self.segments = sum(heads[section].things for section in _COPIED if section in heads)
+        """Segments of data and elements, which are copied into each instance."""
+        self.segment_bytes = sum(heads[section].size for section in _COPIED if section in heads)
         exported, imported = compiled.functions, {name for module, name in compiled.imports if module == MODULE}
         self.has_memory = "memory" in compiled.memories
         self.initializers = tuple(name for name in (START_EXPORT,) if name in exported)

@@ -18,7 +18,9 @@ class HostPrices(BaseModel):
 
     entry: NonNegativeInt = 3_000
     """Each run of a contract, paid by it: what making an instance costs. The pages that its memory begins with are paid
-    besides, as `memory.grow` would be."""
+    besides, as `memory.grow` would be, and the words of its segments at `copy_word`."""
+    segment: NonNegativeInt = 1_000
+    """Each segment of data or elements that a new instance gets."""
     host_call: NonNegativeInt = 100
     copy_word: NonNegativeInt = 3
     """Each word that is copied into or out of memory."""

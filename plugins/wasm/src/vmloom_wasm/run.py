@@ -97,14 +97,19 @@ class Run:
         self.memory = instance.memory if self.contract.has_memory else _NO_MEMORY
         gas.set(self._granted)
         instance.variable(STACK_EXPORT).set(stack_words)
-        self.charge(self.prices.entry)
-        if self.memory.size:
-            self.charge_units(self.contract.price_of_pages(self.memory.size // PAGE))
+        self._pay_for_instance()
         for name in self.contract.initializers:
             instance.call(name)
         output_area, pointer = self._place_input()
         status = instance.call(entry, len(self.context.input), pointer, output_area)
         return bool(status), self._read_output(output_area)
+
+    def _pay_for_instance(self) -> None:
+        prices, contract = self.prices, self.contract
+        self.charge(prices.entry + prices.segment * contract.segments)
+        self.charge_copy(contract.segment_bytes)
+        if self.memory.size:
+            self.charge_units(contract.price_of_pages(self.memory.size // PAGE))
 
     def _place_input(self) -> tuple[int, int]:
         """Put the input where the contract finds it. Returns the addresses of the area for the output and of it."""

@@ -39,7 +39,7 @@ from .binary.module import (
     Section,
     TableType,
     decode,
-    section_counts,
+    section_heads,
 )
 from .binary.names import function_names
 from .binary.opcodes import OPCODES, Group
@@ -121,7 +121,7 @@ def _check_counts(code: bytes, limits: ModuleLimits) -> None:
         Section.CODE: ("functions", limits.functions),
         Section.DATA: ("data segments", limits.data_segments),
     }
-    for section, (count, offset) in section_counts(code).items():
+    for section, (count, offset, _) in section_heads(code).items():
         what, limit = known.get(section, ("", count))
         if count > limit:
             message = f"{section.title} section: {count} {what}, the limit is {limit}"
@@ -198,7 +198,8 @@ class _Check:
         for index, body in enumerate(self._module.bodies, len(self._imported)):
             for _, value in body.locals:
                 self._value_types(Section.CODE, f"a local of {self._function(index)}", bytes((value,)))
-            depth = 1
+            depth, most = 1, self._limits.nesting
+            values = self._values(index - len(self._imported))
             try:
                 for instruction in instructions(body.code, body.offset):
                     code = instruction.code
@@ -207,8 +208,16 @@ class _Check:
                     if code in _BLOCKS:
                         self._block_type(index, instruction)
                         depth += 1
-                        if depth > self._limits.nesting:
-                            self._exceeded(index, instruction, "open blocks", depth, self._limits.nesting)
+                        if depth > most:
+                            self._exceeded(index, instruction, "open blocks", depth, most)
+                        if depth * values > self._limits.nesting_locals:
+                            self._exceeded(
+                                index,
+                                instruction,
+                                "open blocks times locals",
+                                depth * values,
+                                self._limits.nesting_locals,
+                            )
                     elif code == _END:
                         depth -= 1
                     elif code == _BR_TABLE:
@@ -252,14 +261,17 @@ class _Check:
             message = f"export {ENTRY_POINT} has the signature {kind}, not {ENTRY_TYPE}"
             raise MissingRequiredExport(self._named(Section.EXPORT, message), offset=offset)
 
+    def _values(self, own: int) -> int:
+        """Parameters and locals of the module's own function with this number."""
+        types, kind = self._module.types, self._module.functions[own]
+        params = len(types[kind].params) if kind < len(types) else 0  # else it is invalid anyway
+        return params + sum(run for run, _ in self._module.bodies[own].locals)
+
     def _function_sizes(self) -> None:
         limits, module = self._limits, self._module
         total = 0
-        for index, (kind, body) in enumerate(
-            zip(module.functions, module.bodies, strict=True), start=len(self._imported)
-        ):
-            params = len(module.types[kind].params) if kind < len(module.types) else 0  # else it is invalid anyway
-            count = params + sum(run for run, _ in body.locals)
+        for own, body in enumerate(module.bodies):
+            index, count = own + len(self._imported), self._values(own)
             total += count
             for what, number, limit in (
                 ("locals", count, limits.locals),

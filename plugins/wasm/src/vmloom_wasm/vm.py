@@ -18,7 +18,7 @@ from vmloom import (
     VmVersion,
 )
 from vmloom.calls import begin_transaction, end_transaction
-from vmloom.errors import CodeError, ConfigError, ProhibitedImport, VmloomError
+from vmloom.errors import CodeError, ConfigError, ProhibitedImport
 from vmloom.factory import VmFactory
 from vmloom.marks import mark_warm
 from vmloom.object_cache import ObjectCache
@@ -229,10 +229,11 @@ class WasmVm(VirtualMachine):
         exhausted = run.exhausted
         if exhausted is not Exhausted.NOTHING:
             return _failed(run.context, _EXHAUSTED[exhausted])
-        if trap.kind is TrapKind.STACK_OVERFLOW:
-            raise VmloomError(
-                "compiled code needs more of the machine's stack than max_stack_height accounts for"
-            ).with_fix("report it with the module: frames must never be larger than what they are counted as")
+        if (
+            trap.kind is TrapKind.STACK_OVERFLOW
+        ):  # frames are counted as more than they take: it should not come to that
+            _log().error("compiled code used up the machine's stack", address=run.context.address.hex())
+            return _failed(run.context, _EXHAUSTED[Exhausted.STACK])
         described = _described(trap, run.contract)
         names = described["trap"]["backtrace"]
         return _failed(run.context, f"{trap.message} in {' < '.join(names)}" if names else trap.message, described)
@@ -321,3 +322,9 @@ def _free() -> None:
     """While wasmtime's library still can."""
     _hosts.clear()
     _engines.clear()
+
+
+def _log() -> Any:
+    import structlog  # costs more to import than the rest; only what goes wrong needs it
+
+    return structlog.get_logger("vmloom")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from .code import read_instruction
 from .opcodes import OPCODES
@@ -230,23 +230,33 @@ def decode(data: bytes) -> Module:
     return module
 
 
-def section_counts(data: bytes) -> dict[Section, tuple[int, int]]:
-    """Return for each section how many things it announces, and at which offset.
+class SectionHead(NamedTuple):
+    """What a section announces: how many things, and how many bytes; and at which offset it does so."""
 
-    Costs next to nothing, so that limits can be checked before `decode`.
+    things: int
+    offset: int
+    size: int
+
+
+def section_heads(data: bytes) -> dict[Section, SectionHead]:
+    """Return what each section announces. Of a section that is there twice, the larger count and both sizes.
+
+    Costs next to nothing, so that limits can be checked before `decode`, and a module priced without it.
 
     Raises:
         MalformedModule: a section that is not whole; its content is not looked at.
     """
-    counts: dict[Section, tuple[int, int]] = {}
+    heads: dict[Section, SectionHead] = {}
     reader = Reader(data, min(8, len(data)))
     while not reader.at_end:
         section = _section(reader, None)
         part = _part(reader, section)
         if section is not Section.CUSTOM:
-            offset = part.offset
-            counts[section] = max(counts.get(section, (0, 0)), (part.u32(), offset))
-    return counts
+            offset, size = part.offset, part.end - part.offset
+            former = heads.get(section, SectionHead(0, 0, 0))
+            count, place = max(former[:2], (part.u32(), offset))
+            heads[section] = SectionHead(count, place, former.size + size)
+    return heads
 
 
 def read_expression(reader: Reader) -> bytes:

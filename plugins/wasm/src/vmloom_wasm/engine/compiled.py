@@ -15,7 +15,7 @@ from vmloom.errors import InvalidCode, VmloomError
 from wasmtime import _ffi as ffi
 
 from vmloom_wasm.engine.config import Engine
-from vmloom_wasm.engine.signature import Signature
+from vmloom_wasm.engine.signature import Signature, SignatureMismatch
 
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
 
@@ -95,11 +95,14 @@ def _described(engine: Engine, module: wasmtime.Module) -> Compiled:
             variables[export.name] = (_LETTERS.get(str(kind.content), "?"), kind.mutable)
         elif isinstance(kind, wasmtime.MemoryType):
             memories.add(export.name)
-    imports, others = {}, set()
+    imports: dict[tuple[str, str], Signature] = {}
+    others = set()
     for entry in module.imports:
         kind, place = entry.type, (entry.module, entry.name or "")
         if isinstance(kind, wasmtime.FuncType):
-            imports[place] = _signature(kind)
+            wanted = _signature(kind)
+            if imports.setdefault(place, wanted) != wanted:
+                raise SignatureMismatch(f"import {place[0]}.{place[1]} is both {imports[place]} and {wanted}")
         else:
             others.add(place)
     return Compiled(engine, module, functions, variables, frozenset(memories), imports, frozenset(others))

@@ -103,7 +103,9 @@ def _config(settings: EngineSettings) -> wasmtime.Config:
     config = wasmtime.Config()
     pointer = config.ptr()
     for name in DISABLED:
-        getattr(ffi, f"wasmtime_config_{name}_set")(pointer, False)
+        switch = getattr(ffi, f"wasmtime_config_{name}_set", None)
+        if switch is not None:  # older releases do not have all features
+            switch(pointer, False)
     for name in ("wasm_reference_types", "wasm_bulk_memory", "wasm_multi_value"):
         getattr(ffi, f"wasmtime_config_{name}_set")(pointer, True)
     config.cranelift_nan_canonicalization = settings.canonical_nans

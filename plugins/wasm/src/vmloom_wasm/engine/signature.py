@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from vmloom.errors import VmloomError
+from vmloom.errors import CodeError
 
 SLOT: Final = 16
 """Bytes that wasmtime has for each value, `wasmtime_val_raw_t`. Little-endian on every machine."""
@@ -23,7 +23,7 @@ _BITS: Final = {"i": 32, "f": 32, "I": 64, "F": 64}
 _NAMES: Final = {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "?": "reference"}
 
 
-class SignatureMismatch(VmloomError):
+class SignatureMismatch(CodeError):
     """A function that has other parameters or results than asked for, or types that this layer does not pass on."""
 
 

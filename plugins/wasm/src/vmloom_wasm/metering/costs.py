@@ -191,7 +191,7 @@ DEFAULT: Final = WasmGasCosts(
     per_local=1,
     free_locals=8,
     sizes={
-        0x40: Linear(75_000),
+        0x40: Linear(200_000),
         0xFC08: Linear(1, 3),
         0xFC0A: Linear(1, 3),
         0xFC0B: Linear(1, 3),

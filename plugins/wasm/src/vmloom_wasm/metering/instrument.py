@@ -46,13 +46,20 @@ FRAME_WORDS: Final = 4
 """Words that each frame takes beside its parameters, locals and operands: the return address and the like."""
 
 _CALLS = frozenset((0x10, 0x11))
+INSTRUCTIONS_PER_WORD: Final = 4
+"""Each so many instructions take a word of the frame: the compiler keeps what is computed twice from the first time to
+the second, beside what the code itself keeps. At most 1.34 bytes for an instruction were seen; a word stands for 32."""
+
 _LARGEST_FRAME = (1 << 32) - 1
 
 
 def instrument(
     module: Module, costs: WasmGasCosts = DEFAULT, frame_words: int = FRAME_WORDS, *, profile: bool = False
 ) -> Module:
-    """Return `module` with metering by `costs`; each call takes `frame_words` >= 0 words and those of its values.
+    """Return `module` with metering by `costs`.
+
+    Stack: each call takes `frame_words` >= 0 words, those of its values, and one for every `INSTRUCTIONS_PER_WORD`
+    instructions of the function.
 
     Gas: each metered block is paid before it runs (see `WasmGasCosts.pays_ahead`), and bulk instructions before they
     run by the size that they are given, even if they then trap or fail. What can not be paid traps with GAS in
@@ -140,6 +147,7 @@ class _Rewriter:
             extra = (*extra, (1, I64))
         wrapped = b"\x02" + self._block_type(type_.results) + self._metered(body.code, code, meters, declared, values)
         words = values + highest(code, self._signatures, len(type_.results)) + self._frame_words
+        words += len(code) // INSTRUCTIONS_PER_WORD
         if words > _LARGEST_FRAME:
             raise CodeTooLarge(f"its frame takes {words} words; the largest has {_LARGEST_FRAME}", offset=body.offset)
         begin, end = meters.enter(words) + meters.borrow(), meters.give_back() + meters.leave(words)
