@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """Nanoseconds and cost of one piece, without its base; the cost is in units, or in gas for host functions."""
+    """Nanoseconds and cost of one piece, without its base; the cost is in units."""
 
     group: str
     name: str
@@ -362,7 +362,7 @@ def contract(name: str, piece: str) -> bytes:
 
 
 def host_rows(table: str, repeats: int, wanted: str) -> list[Measured]:
-    """Nanoseconds and gas of one call of each host function. Raises `RuntimeError` if a contract fails."""
+    """Nanoseconds and units of one call of each host function. Raises `RuntimeError` if a contract fails."""
     vm = WasmVm(WasmConfig.model_validate({"gas_costs": table, "disk_cache": False}))
     context = ExecutionContext(
         caller=_CALLER, address=_CONTRACT, origin=_CALLER, gas_limit=1 << 40, block=BlockContext(number=5)
@@ -387,7 +387,7 @@ def host_rows(table: str, repeats: int, wanted: str) -> list[Measured]:
         turns = [(once(code), once(empty)) for _ in range(repeats + 1)][1:]  # the first one compiles
         taken = median(one[0] for one, _ in turns) - median(other[0] for _, other in turns)
         gas = turns[0][0][1] - turns[0][1][1]
-        found.append(Measured("host", name, taken / HOST_TURNS * 1e9, gas / HOST_TURNS))
+        found.append(Measured("host", name, taken / HOST_TURNS * 1e9, gas * vm.config.units_per_gas / HOST_TURNS))
     return found
 
 
@@ -405,7 +405,7 @@ def printed(rows: list[Measured], table: str, about: dict[str, str]) -> None:
         + ", ".join(map(" ".join, about.items())),
     )
     headings: tuple[tuple[str, Literal["left", "right"]], ...] = (
-        ("group", "left"), ("what", "left"), ("ns", "right"), ("units or gas", "right"), ("ns each", "right"),
+        ("group", "left"), ("what", "left"), ("ns", "right"), ("units", "right"), ("ns each", "right"),
         ("times the median", "right"),
     )  # fmt: skip
     for heading, justify in headings:

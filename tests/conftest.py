@@ -19,12 +19,19 @@ try:
 except ImportError:  # Windows: workers may unpack side by side, and the first to finish wins
     fcntl = None  # type: ignore[assignment]
 
+LONGEST = "stTimeConsuming"
+"""In the names of tests that run for minutes: they begin first, so that nobody waits for them alone in the end."""
 ARCHIVE = Path(__file__).parents[2] / "shared" / "fixtures" / "fixtures.zip"
 CACHE = Path.home() / ".cache" / "vmloom-fixtures"
 
 # Time on a busy machine says nothing about a test. The rest stays as Hypothesis has it, which is repeatable in CI.
 settings.register_profile("vmloom", deadline=None)
 settings.load_profile("vmloom")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first."""
+    items.sort(key=lambda item: LONGEST not in item.nodeid)
 
 
 @pytest.fixture(scope="session")

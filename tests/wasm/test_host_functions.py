@@ -159,10 +159,10 @@ def test_nothing_is_written_with_no_more_than_the_stipend(vm: WasmVm) -> None:
     state = world()
     state.set_storage(CONTRACT, 3, 7)
     state.commit()
-    code = contract(STORE, uses="storage_store finish", rest=slots(3, 7))
-    instructions = run(vm, code, state=state).gas_used - PRICES.host_call - PRICES.cold_slot - PRICES.warm_slot
-    assert run(vm, code, state=state, gas=instructions + 2_300).error == "out of gas"
-    assert run(vm, code, state=state, gas=instructions + 2_301).success
+    code = contract(LOAD + STORE, uses="storage_load storage_store finish", rest=slots(3, 7))
+    before = run(vm, code, state=state).gas_used - PRICES.host_call - PRICES.warm_slot
+    assert run(vm, code, state=state, gas=before + 2_300).error == "out of gas"
+    assert run(vm, code, state=state, gas=before + 2_301).success
 
 
 def test_transient_words_last_for_the_transaction(vm: WasmVm) -> None:

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 
 class HostPrices(BaseModel):
-    """Gas for what host functions do, shaped after the EVM's prices of Cancun so that neither VM is a way around them.
+    """Gas for what runs and host functions do.
 
-    Words are 32 bytes, begun ones counted whole. Whatever a function does, `host_call` is paid as well: it is what the
-    way from compiled code into the host and back costs.
+    What is kept (slots, events, accounts) costs what it does on the EVM since Cancun, so that neither VM is a way
+    around the other's prices. What only takes time is priced by that (`benchmarks/wasm_calibrate.py`), at about what
+    the EVM's dearest instructions take for a gas. Words are 32 bytes, begun ones counted whole.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,7 +22,8 @@ class HostPrices(BaseModel):
     besides, as `memory.grow` would be, and the words of its segments at `copy_word`."""
     segment: NonNegativeInt = 1_000
     """Each segment of data or elements that a new instance gets."""
-    host_call: NonNegativeInt = 100
+    host_call: NonNegativeInt = 300
+    """Each call of a host function: the way out of compiled code and back."""
     copy_word: NonNegativeInt = 3
     """Each word that is copied into or out of memory."""
 
@@ -46,6 +48,8 @@ class HostPrices(BaseModel):
     event_topic: NonNegativeInt = 375
     event_byte: NonNegativeInt = 8
 
+    call: NonNegativeInt = 2_500
+    """Each call of another account: what it takes until the callee runs."""
     call_value: NonNegativeInt = 9_000
     call_stipend: NonNegativeInt = 2_300
     """Gas that a call with value gets for nothing, and with which nothing can be written."""
@@ -56,7 +60,7 @@ class HostPrices(BaseModel):
     block_hash: NonNegativeInt = 20
 
     keccak256: NonNegativeInt = 30
-    keccak256_word: NonNegativeInt = 6
+    keccak256_word: NonNegativeInt = 15
     sha256: NonNegativeInt = 60
     sha256_word: NonNegativeInt = 12
 

@@ -64,7 +64,7 @@ def _callee(context: ExecutionContext, **fields: Any) -> ExecutionContext:
 def _call(run: Run, gas: int, target: bytes, callee: ExecutionContext, data: int, size: int) -> int:
     """Pay for the access and the value, pass on all but one 64th at most (EIP-150), and run."""
     prices, transfers = run.prices, callee.code_address is None and callee.value > 0
-    cost = prices.host_call + (prices.cold_account if run.touch_account(target) else prices.warm_account)
+    cost = prices.host_call + prices.call + (prices.cold_account if run.touch_account(target) else prices.warm_account)
     if transfers:
         cost += prices.call_value + (prices.new_account if run.state.is_empty(target) else 0)
     run.charge(cost)
