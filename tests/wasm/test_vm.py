@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -405,3 +407,18 @@ def test_small_stack_of_a_thread_is_enough(vm: WasmVm) -> None:
     finally:
         threading.stack_size(former)
     assert results[0].success
+
+
+# The package
+
+
+def test_public_names_are_imported_when_they_are_used() -> None:
+    """Listing plugins imports the package, and must not wait for wasmtime."""
+    import vmloom_wasm
+
+    assert all(getattr(vmloom_wasm, name).__name__ == name for name in vmloom_wasm.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = vmloom_wasm.nothing
+    program = "import sys, vmloom_wasm.plugin; print('wasmtime' in sys.modules or 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -6,13 +6,14 @@ share, and the loader that finds the plugins that implement them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .accelerator import Accelerator, AcceleratorStatus, Capability
 from .context import BlockContext, ExecutionContext
 from .frame import CallFrame, StackError
 from .hookspecs import API_VERSION, hookimpl
 from .journal import Journal
+from .lazy import importer
 from .precompile import Precompile, PrecompileFailure, PrecompileSet, PurePrecompile, Revision
 from .result import Event, ExecutionResult, ExecutionState, StateChange
 from .state import Account, MemoryState, StateAccess
@@ -56,16 +57,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # What finds plugins is not needed by those who only implement one, nor where pytest starts.
-    import importlib
-
-    modules = {
+# What finds plugins is not needed by those who only implement one, nor where pytest starts.
+__getattr__ = importer(
+    __name__,
+    {
         "VmFactory": "factory",
         "default_factory": "factory",
         "Settings": "settings",
         "load_settings": "settings",
-    }
-    if name in modules:
-        return getattr(importlib.import_module(f".{modules[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    },
+)

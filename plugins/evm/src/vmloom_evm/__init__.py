@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vmloom.lazy import importer
 
 if TYPE_CHECKING:
     from .config import EvmConfig
@@ -17,22 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountOverride", "Checks", "Evm", "EvmConfig", "Transaction", "TransactionRefused", "TransactionResult"]
 
-_HOMES = {
-    "AccountOverride": "overrides",
-    "Checks": "transaction.apply",
-    "Evm": "vm",
-    "EvmConfig": "config",
-    "Transaction": "transaction.types",
-    "TransactionRefused": "transaction.types",
-    "TransactionResult": "transaction.apply",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: listing plugins imports this package, and must stay instant."""
-    import importlib
-
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+# Listing plugins imports this package, and must stay instant.
+__getattr__ = importer(
+    __name__,
+    {
+        "AccountOverride": "overrides",
+        "Checks": "transaction.apply",
+        "Evm": "vm",
+        "EvmConfig": "config",
+        "Transaction": "transaction.types",
+        "TransactionRefused": "transaction.types",
+        "TransactionResult": "transaction.apply",
+    },
+)
