@@ -45,6 +45,8 @@ def test_every_source_overrides_the_weaker_ones(tmp_path: Path) -> None:
     )
     model = evm(settings)
     assert (model.revision, model.numbers, model.stack_limit, model.fast) == ("d", [3, 4], 2, True)
+    keys = [".".join(value.key) for value in settings.values(("vm", "evm"), model)]
+    assert "vm.evm.inner.price" in keys  # each key of a table within the section
     sources = {value.key[-1]: str(value.origin) for value in settings.values(("vm", "evm"), model)}
     assert sources == {
         "revision": "--set",
@@ -52,7 +54,7 @@ def test_every_source_overrides_the_weaker_ones(tmp_path: Path) -> None:
         "stack_limit": "vmloom.toml",
         "fast": "pyproject.toml",
         "disabled": "default",
-        "inner": "default",
+        "price": "default",
         "prices": "default",
     }
 
