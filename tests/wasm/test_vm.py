@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom.testing.conformance import VmConformance
 from vmloom_wasm.config import WasmConfig
+from vmloom_wasm.engine import Instance
 from vmloom_wasm.vm import WasmVm
 
 from .contracts import CALLER, CONTRACT, GAS, bytes_at, contract, module, returning, run, world
@@ -407,6 +409,22 @@ def test_small_stack_of_a_thread_is_enough(vm: WasmVm) -> None:
     finally:
         threading.stack_size(former)
     assert results[0].success
+
+
+@pytest.mark.parametrize("ending", ["", "(unreachable)", "(call $finish (i32.const 0) (i32.const 0))", FOREVER])
+def test_instances_are_freed_at_once(vm: WasmVm, ending: str) -> None:
+    """Each holds memory and address space, of which a process has only so many pieces."""
+    code = contract(f"(call $caller (i32.const 0)) {ending}", uses="caller finish")
+    run(vm, code)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(found) is Instance for found in gc.get_objects())
+        for _ in range(5):
+            run(vm, code)
+        assert sum(type(found) is Instance for found in gc.get_objects()) == before
+    finally:
+        gc.enable()
 
 
 # The package

@@ -208,6 +208,12 @@ class WasmVm(VirtualMachine):
         except CodeError as error:
             return _failed(run.context, str(error))
         try:
+            return self._performed(run, instance, entry)
+        finally:
+            instance.host = None  # who refers to whom would be a circle, and memory wait for the collector
+
+    def _performed(self, run: Run, instance: Instance, entry: str) -> ExecutionResult:
+        try:
             succeeded, output = run.perform(instance, self.config.max_stack_height, entry)
         except Reverted as ending:
             succeeded, output = False, ending.output
@@ -229,9 +235,9 @@ class WasmVm(VirtualMachine):
         exhausted = run.exhausted
         if exhausted is not Exhausted.NOTHING:
             return _failed(run.context, _EXHAUSTED[exhausted])
-        if (
-            trap.kind is TrapKind.STACK_OVERFLOW
-        ):  # frames are counted as more than they take: it should not come to that
+        if trap.kind is TrapKind.STACK_OVERFLOW:
+            # Frames are counted as more than they take, so it should not come to that; if it does, no contract may
+            # stop a node.
             _log().error("compiled code used up the machine's stack", address=run.context.address.hex())
             return _failed(run.context, _EXHAUSTED[Exhausted.STACK])
         described = _described(trap, run.contract)
