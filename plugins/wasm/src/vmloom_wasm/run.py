@@ -13,7 +13,7 @@ from vmloom.vm import VmHost
 
 from .contract import Contract, InputPlace, OutputPlace
 from .engine.instance import PAGE, Instance
-from .metering.instrument import EXHAUSTED_EXPORT, GAS_EXPORT, STACK_EXPORT
+from .metering.instrument import EXHAUSTED_EXPORT, GAS_EXPORT
 from .metering.sequences import Exhausted
 from .prices import HostPrices
 
@@ -86,7 +86,7 @@ class Run:
 
     # Course
 
-    def perform(self, instance: Instance, stack_words: int, entry: str) -> tuple[bool, bytes]:
+    def perform(self, instance: Instance, entry: str) -> tuple[bool, bytes]:
         """Run the export `entry` of `instance` to its end. Returns whether it succeeded, and its output.
 
         Raises `Ending`, and `WasmTrap` for one of which `exhausted` tells more.
@@ -96,7 +96,6 @@ class Run:
         self.get_gas, self.set_gas = gas.get, gas.set
         self.memory = instance.memory if self.contract.has_memory else _NO_MEMORY
         gas.set(self._granted)
-        instance.variable(STACK_EXPORT).set(stack_words)
         self._pay_for_instance()
         for name in self.contract.initializers:
             instance.call(name)

@@ -119,7 +119,9 @@ class WasmVm(VirtualMachine):
     def _compile(self, code: bytes, *, profile: bool = False) -> Compiled:
         module = validate(code, self._validation)
         _check_imports(module)
-        return compile_module(self._engine, encode(instrument(module, self.costs, FRAME_WORDS, profile=profile)))
+        words = self.config.max_stack_height
+        metered = instrument(module, self.costs, FRAME_WORDS, stack_words=words, profile=profile)
+        return compile_module(self._engine, encode(metered))
 
     # Calls
 
@@ -214,7 +216,7 @@ class WasmVm(VirtualMachine):
 
     def _performed(self, run: Run, instance: Instance, entry: str) -> ExecutionResult:
         try:
-            succeeded, output = run.perform(instance, self.config.max_stack_height, entry)
+            succeeded, output = run.perform(instance, entry)
         except Reverted as ending:
             succeeded, output = False, ending.output
         except Finished as ending:

@@ -18,7 +18,7 @@ from ..binary.module import I32, I64, Body, Export, FunctionType, Global, Global
 from .blocks import BLOCK, END, IF, LOOP, RETURN, blocks
 from .costs import DEFAULT, WasmGasCosts
 from .heights import Signatures, highest
-from .sequences import Meters, branch, signed
+from .sequences import Meters, branch, signed, signed_word
 
 RESERVED_PREFIX: Final = "vmloom:"
 """Exports of a contract must not begin like this."""
@@ -30,7 +30,7 @@ EXHAUSTED_EXPORT: Final = "vmloom:exhausted"
 """Mutable i32 global: an `Exhausted`. Clear it before each run."""
 
 STACK_EXPORT: Final = "vmloom:stack_left"
-"""Mutable i32 global: unsigned words. 0 at first; set it before each run, as a trap leaves it where it was."""
+"""Mutable i32 global: unsigned words. Set it before a second run, as a trap leaves it where it was."""
 
 START_EXPORT: Final = "vmloom:start"
 """The start function, where there is one: call it once after setting the globals. Nothing runs unmetered."""
@@ -54,12 +54,17 @@ _LARGEST_FRAME = (1 << 32) - 1
 
 
 def instrument(
-    module: Module, costs: WasmGasCosts = DEFAULT, frame_words: int = FRAME_WORDS, *, profile: bool = False
+    module: Module,
+    costs: WasmGasCosts = DEFAULT,
+    frame_words: int = FRAME_WORDS,
+    *,
+    stack_words: int = 0,
+    profile: bool = False,
 ) -> Module:
     """Return `module` with metering by `costs`.
 
     Stack: each call takes `frame_words` >= 0 words, those of its values, and one for every `INSTRUCTIONS_PER_WORD`
-    instructions of the function.
+    instructions of the function, of the `stack_words` (32 bits) that an instance begins with.
 
     Gas: each metered block is paid before it runs (see `WasmGasCosts.pays_ahead`), and bulk instructions before they
     run by the size that they are given, even if they then trap or fail. What can not be paid traps with GAS in
@@ -93,7 +98,7 @@ def instrument(
             error.args = (f"function {index}: {error}",)
             raise
     profiled = range(signatures.imported, len(signatures.functions)) if profile else range(0)
-    meter_globals = (_counter(I64), _counter(I32), _counter(I32))
+    meter_globals = (_counter(I64), _counter(I32), _counter(I32, stack_words))
     return replace(
         module,
         types=tuple(rewriter.types),
@@ -104,9 +109,9 @@ def instrument(
     )
 
 
-def _counter(value: int) -> Global:
-    """A mutable global of 0."""
-    return Global(GlobalType(value, True), bytes((0x42 if value == I64 else 0x41, 0, END)))
+def _counter(value: int, start: int = 0) -> Global:
+    """A mutable global of the type `value` that begins with `start`, of 32 bits."""
+    return Global(GlobalType(value, True), bytes((0x42 if value == I64 else 0x41, *signed_word(start), END)))
 
 
 def _exports(module: Module, first: int, profiled: range) -> list[Export]:
