@@ -17,6 +17,7 @@ from vmloom.settings import Settings
 from vmloom.testing.conformance import VmConformance
 from vmloom_wasm.config import WasmConfig
 from vmloom_wasm.engine import Instance
+from vmloom_wasm.run import Run
 from vmloom_wasm.vm import WasmVm
 
 from .contracts import CALLER, CONTRACT, GAS, bytes_at, contract, module, returning, run, world
@@ -309,6 +310,47 @@ def test_import_with_other_types_is_refused(vm: WasmVm) -> None:
     code = module(f'(import "env" "caller" (func (param i64))) {main}')
     with pytest.raises(ProhibitedImport, match=r"import env.caller has the signature .*i64.*, not .*i32"):
         vm.validate_code(code)
+
+
+def double(run: Run, number: int) -> int:
+    """A host function for the test below."""
+    run.charge(7)
+    return 2 * number
+
+
+CUSTOM = {"math.double": {"types": "i:i", "function": f"{__name__}:double", "gas": 1_000}}
+DOUBLING = module("""(import "math" "double" (func $double (param i32) (result i32)))
+    (func (export "main") (param i32 i32 i32) (result i32) (i32.eq (call $double (i32.const 21)) (i32.const 42)))""")
+
+
+def test_host_functions_of_ones_own() -> None:
+    with pytest.raises(ProhibitedImport, match=r"`math.double` is not on the list"):
+        made().validate_code(DOUBLING)
+    vm = made(host_functions=CUSTOM)
+    vm.validate_code(DOUBLING)
+    assert run(vm, DOUBLING).success
+    free = made(host_functions={"math.double": {**CUSTOM["math.double"], "gas": 0}})
+    assert run(vm, DOUBLING).gas_used == run(free, DOUBLING).gas_used + 1_000
+    assert run(vm, contract("(call $caller (i32.const 0))", uses="caller")).success
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        ({"env.caller": CUSTOM["math.double"]}, "there is a host function of this name"),
+        ({"m.f": {"types": "i:i", "function": "no_such_module:f"}}, "cannot import no_such_module:f"),
+        ({"m.f": {"types": "i:i", "function": "math:no_such"}}, "cannot import math:no_such"),
+    ],
+)
+def test_host_functions_that_cannot_be(functions: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(host_functions=functions)
+
+
+def test_import_on_the_list_that_nobody_offers_is_refused() -> None:
+    vm = made(allowed_imports=["math.double"])
+    with pytest.raises(ProhibitedImport, match=r"import math.double: there is no such host function"):
+        vm.validate_code(DOUBLING)
 
 
 def test_memory_limit_is_the_configured_one() -> None:

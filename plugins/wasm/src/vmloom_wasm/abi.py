@@ -24,11 +24,12 @@ class HostFunction:
     types: str
     """Letters as in `engine.signature`: `"iI:i"` takes an i32 and an i64 and returns an i32."""
     function: Callable[..., Any]
+    module: str = MODULE
 
     @property
     def qualified_name(self) -> str:
         """As in an import list: `env.caller`."""
-        return f"{MODULE}.{self.name}"
+        return f"{self.module}.{self.name}"
 
     @property
     def signature(self) -> Signature:

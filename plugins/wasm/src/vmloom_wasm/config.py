@@ -65,6 +65,20 @@ class ValidationConfig(BaseModel):
     """Whether there may be a start function. It is metered like the rest of the code and runs before `main`."""
 
 
+class CustomHostFunction(BaseModel):
+    """A host function of one's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    types: Annotated[str, Field(pattern=r"^[iIfF]*:[iIfF]?$")]
+    """A letter for each parameter and the result: i, I, f, F are i32, i64, f32, f64; `"iI:i"`."""
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    """Import path `package.module:function`. It is called with the `vmloom_wasm.run.Run` and the parameters, integers
+    unsigned and floats as their bits, and must do the same on every machine."""
+    gas: NonNegativeInt = 0
+    """Paid before each call, beside `host_call`; what depends on the input the function charges by `run.charge`."""
+
+
 class WasmConfig(BaseModel):
     """Settings of the WebAssembly VM.
 
@@ -88,6 +102,8 @@ class WasmConfig(BaseModel):
     instructions take for one: most of what contracts do on either VM is storage and calls."""
     allowed_imports: frozenset[ImportName] | None = None
     """Host functions that may be imported, each as `env.name`; by default all."""
+    host_functions: dict[ImportName, CustomHostFunction] = {}
+    """More host functions, each as `module.name`."""
     deterministic: bool = True
     """Make NaNs canonical, so that floats are the same on every machine. Without it, for those who need no agreement,
     floats are faster. Threads, relaxed SIMD and whatever else differs between machines are refused either way."""
@@ -109,7 +125,7 @@ class WasmConfig(BaseModel):
         """Which modules are accepted. Without a list, every host function may be imported."""
         imports = self.allowed_imports
         if imports is None:
-            imports = frozenset(function.qualified_name for function in FUNCTIONS.values())
+            imports = frozenset((*(function.qualified_name for function in FUNCTIONS.values()), *self.host_functions))
         pages = min(self.limits.memory_pages, self.max_memory_pages)
         return ValidationConfig(
             limits=self.limits.model_copy(update={"memory_pages": pages}),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any, Final
@@ -24,7 +25,7 @@ from vmloom.marks import mark_warm
 from vmloom.object_cache import ObjectCache
 from vmloom.vm import VmHost
 
-from .abi import FUNCTIONS, MODULE
+from .abi import FUNCTIONS, MODULE, HostFunction
 from .binary.module import Kind, Module
 from .binary.opcodes import OPCODES
 from .binary.writer import encode
@@ -66,7 +67,9 @@ class WasmVm(VirtualMachine):
         self.costs = _costs(self.config)
         self._validation = self.config.validation
         self._engine = _engine(self.config.optimize, self.config.deterministic)
-        self._functions = _host_functions(self._engine)
+        self._offered = {function.qualified_name: function for function in FUNCTIONS.values()}
+        self._offered |= _custom_functions(self.config)
+        self._functions = _host_functions(self._engine, self._offered, shared=not self.config.host_functions)
         self._guards = self.config.reentrancy != "allow"
         self._limits = Limits(self.config.max_memory_pages, self.config.limits.table_size, self.config.limits.tables)
 
@@ -84,7 +87,7 @@ class WasmVm(VirtualMachine):
 
     def validate_code(self, code: bytes) -> None:
         """Raise `CodeError` for a module that may not be deployed; see `validation.validate`."""
-        _check_imports(validate(bytes(code), self._validation))
+        self._check_imports(validate(bytes(code), self._validation))
 
     def disassemble(self, code: bytes) -> Iterator[Instruction]:
         """The instructions of all functions, each function's name as the remark of its first one."""
@@ -118,10 +121,23 @@ class WasmVm(VirtualMachine):
 
     def _compile(self, code: bytes, *, profile: bool = False) -> Compiled:
         module = validate(code, self._validation)
-        _check_imports(module)
+        self._check_imports(module)
         words = self.config.max_stack_height
         metered = instrument(module, self.costs, FRAME_WORDS, stack_words=words, profile=profile)
         return compile_module(self._engine, encode(metered))
+
+    def _check_imports(self, module: Module) -> None:
+        """Raise `ProhibitedImport` for a host function that is imported with other types than it has."""
+        for entry in module.imported(Kind.FUNCTION):
+            offered = self._offered.get(f"{entry.module}.{entry.name}")
+            if not isinstance(entry.description, int):
+                continue
+            found = module.types[entry.description]
+            name = f"import {entry.module}.{entry.name}"
+            if offered is None:  # on the configured list, but of nobody
+                raise ProhibitedImport(f"{name}: there is no such host function")
+            if found != offered.function_type:
+                raise ProhibitedImport(f"{name} has the signature {found}, not {offered.function_type}")
 
     # Calls
 
@@ -262,17 +278,6 @@ def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name[:100])
 
 
-def _check_imports(module: Module) -> None:
-    """Raise `ProhibitedImport` for a host function that is imported with other types than it has."""
-    for entry in module.imported(Kind.FUNCTION):
-        if entry.module != MODULE or entry.name not in FUNCTIONS or not isinstance(entry.description, int):
-            continue  # the list of allowed imports has been checked
-        wanted = FUNCTIONS[entry.name].function_type
-        found = module.types[entry.description]
-        if found != wanted:
-            raise ProhibitedImport(f"import {entry.module}.{entry.name} has the signature {found}, not {wanted}")
-
-
 def _costs(config: WasmConfig) -> WasmGasCosts:
     """The configured table. Raises `ConfigError` for an instruction that does not exist or a price that cannot be."""
     table = TABLES[config.gas_costs]
@@ -306,14 +311,41 @@ def _engine(optimize: bool, canonical_nans: bool) -> Engine:
     return found
 
 
-def _host_functions(engine: Engine) -> HostFunctions:
-    found = _hosts.get(engine)
+def _host_functions(engine: Engine, offered: Mapping[str, HostFunction], *, shared: bool) -> HostFunctions:
+    """The functions, made callable for modules of `engine`; the same ones for all VMs that offer no others."""
+    found = _hosts.get(engine) if shared else None
     if found is None:
         found = HostFunctions(engine)
-        for function in FUNCTIONS.values():
-            found.define(MODULE, function.name, function.types, _served(function.function))
-        found = _hosts.setdefault(engine, found)
+        for function in offered.values():
+            found.define(function.module, function.name, function.types, _served(function.function))
+        if shared:
+            found = _hosts.setdefault(engine, found)
     return found
+
+
+def _custom_functions(config: WasmConfig) -> dict[str, HostFunction]:
+    """The configured ones. Raises `ConfigError` for one that cannot be imported, or has a name that is taken."""
+    found = {}
+    for qualified, custom in config.host_functions.items():
+        module, _, name = qualified.partition(".")
+        place = f"[vm.wasm] host_functions.{qualified}"
+        if module == MODULE and name in FUNCTIONS:
+            raise ConfigError(f"{place}: there is a host function of this name")
+        path, _, attribute = custom.function.partition(":")
+        try:
+            function = getattr(importlib.import_module(path), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"{place}: cannot import {custom.function}: {error}") from None
+        found[qualified] = HostFunction(name, custom.types, _paid(function, custom.gas), module)
+    return found
+
+
+def _paid(function: Callable[..., Any], gas: int) -> Callable[..., Any]:
+    def pay_and_run(run: Run, *values: int) -> Any:
+        run.charge(run.prices.host_call + gas)
+        return function(run, *values)
+
+    return pay_and_run
 
 
 def _served(function: Callable[..., Any]) -> Callable[..., Any]:
