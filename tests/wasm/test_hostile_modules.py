@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import subprocess
 import sys
 import textwrap
@@ -54,8 +53,6 @@ PAGE = 65_536
 LAST = 0xFFFFFFFF
 MAIN = '(func (export "main") (param i32 i32 i32) (result i32) i32.const 1)'
 ENGINES = [Engine(EngineSettings(optimize=optimize, parallel=False)) for optimize in (True, False)]
-for _engine in ENGINES:
-    atexit.register(_engine.handle.close)  # later than this, wasmtime cannot free it
 CONFIG = ValidationConfig(allowed_imports=frozenset({"env.h"}))
 I32 = 0x7F
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 from dataclasses import dataclass
 
 import pytest
@@ -26,7 +25,6 @@ from vmloom_wasm.metering import (
 )
 
 ENGINE = Engine(EngineSettings(parallel=False))
-atexit.register(ENGINE.handle.close)  # later than this, wasmtime can not free it
 PLENTY = 1 << 40
 EACH_ONE = WasmGasCosts("each_one", dict.fromkeys(PriceGroup, 1))
 """Every instruction costs 1, `end` too."""

@@ -7,7 +7,6 @@ The order of the checks is from cheap to dear, so that a hostile module costs no
 
 from __future__ import annotations
 
-import atexit
 from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -361,7 +360,3 @@ def _escaped(char: str) -> str:
 def _engine() -> Engine:
     """Return an engine to validate with; its settings do not matter, as it compiles nothing."""
     return Engine()
-
-
-# At the very end of the process wasmtime can no longer free it: parts of wasmtime itself are gone by then.
-atexit.register(_engine.cache_clear)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -355,13 +354,6 @@ def _served(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(instance.host, *values)
 
     return serve
-
-
-@atexit.register
-def _free() -> None:
-    """While wasmtime's library still can."""
-    _hosts.clear()
-    _engines.clear()
 
 
 def _log() -> Any:

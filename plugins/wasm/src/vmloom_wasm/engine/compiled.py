@@ -15,6 +15,7 @@ from vmloom.errors import InvalidCode, VmloomError
 from wasmtime import _ffi as ffi
 
 from vmloom_wasm.engine.config import Engine
+from vmloom_wasm.engine.ending import closed_at_exit
 from vmloom_wasm.engine.signature import Signature, SignatureMismatch
 
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
@@ -61,7 +62,7 @@ def compile_module(engine: Engine, code: bytes) -> Compiled:
     if code[:4] != b"\0asm":
         raise InvalidCode("no WebAssembly module: it does not begin with 00 61 73 6d")  # wasmtime would take text, too
     try:
-        module = wasmtime.Module(engine.handle, code)
+        module = closed_at_exit(wasmtime.Module(engine.handle, code))
     except wasmtime.WasmtimeError as cause:
         raise InvalidCode(_one_line(cause)) from None
     return _described(engine, module)
@@ -79,7 +80,7 @@ def deserialize(engine: Engine, machine_code: bytes) -> Compiled:
     known to come from `serialize`, such as what an `ObjectCache` returns.
     """
     try:
-        module = wasmtime.Module.deserialize(engine.handle, machine_code)
+        module = closed_at_exit(wasmtime.Module.deserialize(engine.handle, machine_code))
     except wasmtime.WasmtimeError as cause:
         raise MachineCodeRejected(_one_line(cause)) from None
     return _described(engine, module)

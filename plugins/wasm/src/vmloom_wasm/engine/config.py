@@ -16,6 +16,7 @@ import wasmtime
 from vmloom.errors import ConfigError
 from wasmtime import _ffi as ffi
 
+from vmloom_wasm.engine.ending import closed_at_exit
 from vmloom_wasm.engine.signals import remember_handlers
 
 DISABLED: Final = (
@@ -87,7 +88,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
-        self.handle: Final = wasmtime.Engine(_config(self.settings))
+        self.handle: Final = closed_at_exit(wasmtime.Engine(_config(self.settings)))
         remember_handlers()
 
     @cached_property

@@ -18,6 +18,7 @@ from wasmtime import _ffi as ffi
 
 from vmloom_wasm.engine.compiled import Compiled
 from vmloom_wasm.engine.config import Engine
+from vmloom_wasm.engine.ending import closed_at_exit
 from vmloom_wasm.engine.signature import Signature, SignatureMismatch, signature
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class HostFunctions:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._linker = wasmtime.Linker(engine.handle)
+        self._linker = closed_at_exit(wasmtime.Linker(engine.handle))
         self._signatures: dict[tuple[str, str], Signature] = {}
         self._callbacks: list[Any] = []
 
@@ -106,7 +107,7 @@ class HostFunctions:
         error = ffi.wasmtime_linker_instantiate_pre(self._linker.ptr(), compiled.handle.ptr(), byref(pointer))
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
-        return wasmtime.InstancePre._from_ptr(pointer), tuple(self._callbacks)
+        return closed_at_exit(wasmtime.InstancePre._from_ptr(pointer)), tuple(self._callbacks)
 
 
 def _callback(function: HostFunction, kind: Signature) -> Callable[[Any, Any, int | None, int], int]:
