@@ -753,3 +753,26 @@ for _ in range(2):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["integer division by zero", "unreachable", "memory out of bounds"] * 2
+
+
+def test_what_lives_long_is_closed_before_the_process_ends() -> None:
+    """Freed later, wasmtime's package raises from destructors, and Python prints that after all that a program said."""
+    program = """
+from wasmtime import wat2wasm
+from vmloom_wasm.engine import Engine, HostFunctions, Linked, compile_module, deserialize, serialize
+from vmloom_wasm.engine.ending import _close
+engine = Engine()
+compiled = compile_module(engine, bytes(wat2wasm("(module)")))
+functions = HostFunctions(engine)
+linked = Linked(deserialize(engine, serialize(compiled)), functions)
+_close()
+for handle in (engine.handle, compiled.handle, linked.compiled.handle, linked.handle, functions._linker):
+    try:
+        handle.ptr()
+    except ValueError as error:
+        assert str(error) == "already closed"
+    else:
+        print("still open:", handle)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -482,16 +482,3 @@ def test_public_names_are_imported_when_they_are_used() -> None:
     program = "import sys, vmloom_wasm.plugin; print('wasmtime' in sys.modules or 'pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
-
-
-def test_processes_end_in_silence_whatever_they_still_hold() -> None:
-    """What the last module to lose its names keeps lives longer than wasmtime's package can free it."""
-    program = f"""
-import builtins
-from vmloom import ExecutionContext, MemoryState
-from vmloom_wasm import WasmConfig, WasmVm
-builtins.kept = vm = WasmVm(WasmConfig(disk_cache=False))
-assert vm.execute(bytes.fromhex("{contract("").hex()}"), ExecutionContext(), MemoryState()).success
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
