@@ -1,7 +1,7 @@
 """What can go wrong in a program, and in code and data that are read.
 
-A `ProzError` is what a program causes: it ends the program and never leaves the VM as an exception. Code that is refused
-is a `vmloom.errors.CodeError`. Knows nothing of the rest of the package.
+A `ProzError` is what a program causes: it ends the program and never leaves the VM as an exception. Code that is
+refused is a `vmloom.errors.CodeError`. Knows nothing of the rest of the package.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ class Unverifiable(InvalidCode):
     """Code that must not run.
 
     `path` leads to the function at fault: the indices of constants from the program inwards, empty for the program.
-    `instruction` is an index in that function, None if the fault is not in one. `offset` is known for containers only.
+    `instruction` or `constant` is an index in that function, None if the fault is not in one. `offset`, in bytes from
+    the beginning, is known for containers only.
     """
 
     def __init__(
@@ -136,13 +137,17 @@ class Unverifiable(InvalidCode):
         function: str = "",
         path: tuple[int, ...] = (),
         instruction: int | None = None,
+        constant: int | None = None,
         offset: int | None = None,
     ) -> None:
         place = f"function `{function}`" if path else "program"
         if instruction is not None:
             place += f", instruction {instruction}"
+        elif constant is not None:
+            place += f", constant {constant}"
         super().__init__(f"{place}: {reason}", offset=offset)
         self.reason = reason
         self.function = function
         self.path = path
         self.instruction = instruction
+        self.constant = constant

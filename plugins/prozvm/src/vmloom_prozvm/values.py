@@ -116,7 +116,7 @@ def cells(value: Value) -> int:
     return 1
 
 
-def check(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> None:
+def check(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
     """Refuse what is no value or a value too large. Takes time in proportion to the limits whatever it is given.
 
     Raises:
@@ -145,8 +145,8 @@ def check(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> None:
             raise ValueTooLarge(f"a value of more than {limits.cells} cells")
 
 
-def canonical(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> bytes:
-    """The one encoding of a value: deterministic CBOR (RFC 8949, 4.2.1), integers beyond 64 bits as bignums.
+def check_storable(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
+    """As `check`, and refuse what has no encoding.
 
     Raises:
         NotStorable: For a function or a task, also inside a collection.
@@ -154,6 +154,16 @@ def canonical(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> bytes:
     """
     check(value, limits)
     _refuse_unstorable(value)
+
+
+def canonical(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> bytes:
+    """The one encoding of a value: deterministic CBOR (RFC 8949, 4.2.1), integers beyond 64 bits as bignums.
+
+    Raises:
+        NotStorable: For a function or a task, also inside a collection.
+        ValueTooLarge, TypeMismatch: As `check`.
+    """
+    check_storable(value, limits)
     return cbor.encode(value)
 
 
@@ -231,13 +241,13 @@ _KINDS: Final = {
 }
 
 
-def _refuse_unstorable(value: Value) -> None:
+def _refuse_unstorable(value: Any) -> None:
     kind = type(value)
     if kind is Function or kind is Task:
         raise NotStorable(f"a {kind_of(value)} has no encoding")
     if kind is list:
-        for item in value:  # type: ignore[union-attr]
+        for item in value:
             _refuse_unstorable(item)
     elif kind is dict:
-        for item in value.values():  # type: ignore[union-attr]
+        for item in value.values():
             _refuse_unstorable(item)

@@ -210,13 +210,13 @@ def _listing(program: Bytecode) -> list[str]:
     for index, value in enumerate(program.constants):
         if isinstance(value, Function):
             lines += ["", f"Function {index}:"]
-            lines += [f"    {line}".rstrip(" ") if not line else f"    {line}" for line in _listing(value.bytecode)]
+            lines += [f"    {line}" if line else "" for line in _listing(value.bytecode)]
     return lines
 
 
 def _shown(value: Value) -> str:
     if isinstance(value, Function):
-        return f"function {value.name!r} {list(value.parameters)!r}"
+        return f"function({value.name!r}, {list(value.parameters)!r})"
     return repr(value)
 
 
