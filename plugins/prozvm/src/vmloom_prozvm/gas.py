@@ -2,25 +2,28 @@
 
 The interpreter, the generated code and the estimate all ask a `GasSchedule`; nothing else knows a price. An
 instruction is charged in two steps: `before` it runs, what its operands already tell, so that nobody gets work for
-nothing; `after` it, what its result is larger than one cell. Where all integers have one limb (64 bits) both steps
+nothing; `after` it, for each cell of its result beyond the first. Where all integers have one limb (64 bits) both steps
 together cost the instruction's `base` alone for arithmetic, comparison, logic and control, so that blocks of such
 instructions can be charged at once.
+
+Whatever a run holds has been paid for by its size: constants when they are loaded, what the state has before it is
+read, all else when it is made. So looking at a value's size before charging for it takes no more time than was paid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from .bytecode.opcodes import ARITHMETIC, COMPARISON, Opcode
 from .values import Value, cells
 
 MAX_PRICE: Final = 2**63 - 1
 """Gas: the largest price, and the largest amount of a GAS_CHARGE."""
+SMALL_ENCODING: Final = 9
+"""Bytes of a state's value whose reading the base pays for: those of a 64-bit integer."""
 Price = Annotated[int, Field(ge=0, le=MAX_PRICE, strict=True)]
 """Gas, 0 to 2^63 - 1."""
 
@@ -36,16 +39,14 @@ SIZED_BEFORE: Final = frozenset(
         Opcode.HASH_BLOCK,
         Opcode.VERIFY_SIGNATURE,
         Opcode.MERKLE_ROOT,
-        Opcode.STATE_READ,
         Opcode.STATE_WRITE,
-        Opcode.GAS_CHARGE,
         Opcode.LEDGER_APPEND,
         Opcode.EMIT,
         Opcode.CALL_CONTRACT,
         Opcode.REVERT,
     )
 )
-"""The instructions whose operands may cost more than `base`: for all others `before` is `base`."""
+"""The instructions whose operands on the stack may cost more than `base`: for all others `before` is `fixed`."""
 SIZED_AFTER: Final = frozenset(
     (
         *ARITHMETIC,
@@ -53,7 +54,6 @@ SIZED_AFTER: Final = frozenset(
         Opcode.BUILD_LIST,
         Opcode.BUILD_MAP,
         Opcode.STORE_INDEX,
-        Opcode.STATE_READ,
         Opcode.CALL_CONTRACT,
     )
 )
@@ -128,18 +128,22 @@ class GasSchedule(BaseModel):
     """The price of each instruction, by opcode or by name. Those not given keep their default price."""
     per_cell: Price = 3
     """Each cell beyond the first that an instruction makes, compares or passes to another contract."""
+    constant_cell: Price = 1
+    """LOAD_CONST and STORE_CONST: each cell beyond the first. At most `per_cell`, or folding could cost gas."""
     limb_product: Price = 1
     """MUL, DIV, MOD and POW: each product of two limbs beyond the first."""
     argument: Price = 1
     """Each argument of a call or task."""
     hash_cell: Price = 6
-    """HASH_BLOCK, MERKLE_ROOT and the message of VERIFY_SIGNATURE: each cell beyond the first."""
+    """HASH_BLOCK, MERKLE_ROOT and VERIFY_SIGNATURE: each cell beyond the first of each operand."""
     merkle_leaf: Price = 60
     """MERKLE_ROOT: each leaf, which brings two hashes with it."""
-    state_read_cell: Price = 6
-    """STATE_READ: each cell beyond the first, of the key and of the value."""
+    state_read_byte: Price = 2
+    """STATE_READ: each byte of a committed value's encoding beyond the ninth; a 64-bit integer has no more."""
+    key_cell: Price = 6
+    """STATE_READ and STATE_WRITE: each cell of the key beyond the first."""
     state_write_cell: Price = 50
-    """STATE_WRITE: each cell beyond the first, of the key and of the value."""
+    """STATE_WRITE: each cell of the value beyond the first."""
     ledger_cell: Price = 50
     """LEDGER_APPEND: each cell beyond the first."""
     event_cell: Price = 20
@@ -162,42 +166,58 @@ class GasSchedule(BaseModel):
         free = sorted(opcode.name for opcode in LOOPING if base[opcode] == 0)
         if free:
             raise ValueError(f"{', '.join(free)}: must cost at least 1 gas, or a program could run for ever")
-        return MappingProxyType(dict(base))
+        return base
+
+    @model_validator(mode="after")
+    def _refuse_dear_constants(self) -> Self:
+        if self.constant_cell > self.per_cell:
+            raise ValueError(f"constant_cell: at most per_cell, which is {self.per_cell}; got {self.constant_cell}")
+        return self
 
     @field_serializer("base")
     def _write_names(self, base: Mapping[Opcode, int]) -> dict[str, int]:
         return {opcode.name: base[opcode] for opcode in Opcode}
 
-    @cached_property
-    def prices(self) -> tuple[int, ...]:
-        """`base` by the opcode's number, 0 where there is no such opcode: for loops that cannot afford a mapping."""
-        return tuple(self.base.get(number, 0) for number in range(max(Opcode) + 1))  # type: ignore[call-overload]
+    def fixed(self, opcode: Opcode, operand: Any = None) -> int:
+        """Gas that is known before anything runs: the base, and what the operand in the code adds.
 
-    def before(self, opcode: Opcode, operand: Any = None, taken: Sequence[Value] = ()) -> int:
-        """Gas to charge before `opcode` runs: its base, and what the sizes of its operands add.
-
-        `taken` are the values it takes from the stack, the deepest first, with those that a count announces.
-        `operand` is looked at for GAS_CHARGE (the amount) and STATE_READ and STATE_WRITE (the key, a string).
-        Operands of a wrong type cost the base: the instruction fails anyway.
+        `operand` is the constant's value for LOAD_CONST and STORE_CONST, the key for STATE_READ and STATE_WRITE, the
+        amount for GAS_CHARGE; it is not looked at for the others.
         """
         base = self.base[opcode]
+        match opcode:
+            case Opcode.LOAD_CONST | Opcode.STORE_CONST:
+                return base + self.constant_cell * _extra(operand)
+            case Opcode.STATE_READ | Opcode.STATE_WRITE:
+                return base + self.key_cell * _extra(operand)
+            case Opcode.GAS_CHARGE:
+                return base + int(operand)
+        return base
+
+    def before(self, opcode: Opcode, operand: Any = None, taken: Sequence[Value] = ()) -> int:
+        """Gas to charge before `opcode` runs: what is `fixed`, and what the sizes of `taken` add.
+
+        `taken` are the values it takes from the stack, the deepest first, with those that a count announces. Those of
+        a wrong kind may cost nothing: the instruction fails anyway.
+        """
+        fixed = self.fixed(opcode, operand)
         if opcode not in SIZED_BEFORE:
-            return base
+            return fixed
         if opcode in _PRODUCTS:
-            return base + self._product(*taken)
+            return fixed + self._product(*taken)
         if opcode in COMPARISON:
-            return base + self.per_cell * _extra(*taken)
-        return base + self._sized(opcode, operand, taken)
+            return fixed + self.per_cell * _extra(*taken)
+        return fixed + self._sized(opcode, taken)
+
+    def reading(self, size: int) -> int:
+        """Gas to charge before STATE_READ reads `size` bytes, as `TransactionStack.size` tells; comes to `before`."""
+        return self.state_read_byte * max(0, size - SMALL_ENCODING)
 
     def after(self, opcode: Opcode, result: Value) -> int:
         """Gas to charge once `opcode` has made `result`, 0 if that has one cell."""
         if opcode not in SIZED_AFTER:
             return 0
         extra = cells(result) - 1
-        if not extra:
-            return 0
-        if opcode is Opcode.STATE_READ:
-            return self.state_read_cell * extra
         cost = self.per_cell * extra
         if opcode is Opcode.POW:  # the last squaring is the most expensive one
             cost += self.limb_product * ((extra + 1) ** 2 - 1)
@@ -216,22 +236,15 @@ class GasSchedule(BaseModel):
             return 0
         return self.limb_product * (limbs(left) * limbs(right) - 1)
 
-    def _sized(self, opcode: Opcode, operand: Any, taken: Sequence[Value]) -> int:
+    def _sized(self, opcode: Opcode, taken: Sequence[Value]) -> int:
         """What the operands add, for the instructions that are neither arithmetic nor comparison."""
         match opcode:
-            case Opcode.GAS_CHARGE:
-                return int(operand)
-            case Opcode.HASH_BLOCK:
-                return self.hash_cell * _extra(*taken)
-            case Opcode.VERIFY_SIGNATURE:
-                # The signature and the key count as well: they are read, be they as long as they like.
+            case Opcode.HASH_BLOCK | Opcode.VERIFY_SIGNATURE:
                 return self.hash_cell * _extra(*taken)
             case Opcode.MERKLE_ROOT:
                 return self.merkle_leaf * len(taken) + self.hash_cell * _extra(*taken)
-            case Opcode.STATE_READ:
-                return self.state_read_cell * _extra(operand)
             case Opcode.STATE_WRITE:
-                return self.state_write_cell * _extra(operand, *taken)
+                return self.state_write_cell * _extra(*taken)
             case Opcode.LEDGER_APPEND:
                 return self.ledger_cell * _extra(*taken)
             case Opcode.EMIT:

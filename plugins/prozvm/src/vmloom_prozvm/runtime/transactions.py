@@ -83,6 +83,10 @@ class TransactionStack:
         except KeyError:
             return self._world.read(key)
 
+    def size(self, key: str) -> int:
+        """Bytes that `read` decodes, to be charged for before; 0 for what this run wrote, which was paid for then."""
+        return 0 if key in self._overlay else self._world.size(key)
+
     def write(self, key: str, value: Value) -> None:
         """STATE_WRITE: set `key`; None removes it. Raises what `World.check` does."""
         self._world.check(value)

@@ -48,6 +48,9 @@ class World(Protocol):
     def read(self, key: str) -> Value:
         """The value under `key`, None if there is none."""
 
+    def size(self, key: str) -> int:
+        """Bytes of the canonical encoding of what `read` gives, known without decoding it; 0 if there is nothing."""
+
     def write(self, key: str, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
 
@@ -106,6 +109,10 @@ class StateWorld:
     def read(self, key: str) -> Value:
         """The value under `key`, None if there is none. Raises `StateError` for a record that is no value."""
         return self._parse(_VALUE + key.encode())
+
+    def size(self, key: str) -> int:
+        """Bytes of the record that `read` decodes; 0 if there is none."""
+        return len(self._state.get_record(self._address, _VALUE + key.encode()) or b"")
 
     def write(self, key: str, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
@@ -178,6 +185,11 @@ class DictWorld:
         value: Value = self._env.get(STATE_KEY, {}).get(key)
         check(value, self._limits)
         return value
+
+    def size(self, key: str) -> int:
+        """Bytes of the canonical encoding of what `read` gives; 0 if there is nothing."""
+        value = self.read(key)
+        return 0 if value is None else len(canonical(value, self._limits))
 
     def write(self, key: str, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
