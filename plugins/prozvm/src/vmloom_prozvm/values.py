@@ -134,15 +134,16 @@ def check(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
             _check_collection(item, depth, limits)
             total += 1
             # Whatever is pending takes a cell at least; so a value with shared parts cannot make the walk long.
-            if total + len(pending) + len(item) <= limits.cells:
-                pending.extend((part, depth + 1) for part in item)
-                if kind is dict:
-                    pending.extend((part, depth + 1) for part in item.values())
+            if total + len(pending) + len(item) > limits.cells:
+                raise _too_many_cells(limits)
+            pending.extend((part, depth + 1) for part in item)
+            if kind is dict:
+                pending.extend((part, depth + 1) for part in item.values())
         else:
             _check_scalar(item, limits)
             total += cells(item)
         if total + len(pending) > limits.cells:
-            raise ValueTooLarge(f"a value of more than {limits.cells} cells")
+            raise _too_many_cells(limits)
 
 
 def check_storable(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
@@ -185,6 +186,10 @@ def _same_maps(one: dict[Key, Value], other: dict[Key, Value]) -> bool:
 
 def _text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _too_many_cells(limits: ValueLimits) -> ValueTooLarge:
+    return ValueTooLarge(f"a value of more than {limits.cells} cells")
 
 
 def _check_collection(collection: list[Any] | dict[Any, Any], depth: int, limits: ValueLimits) -> None:
