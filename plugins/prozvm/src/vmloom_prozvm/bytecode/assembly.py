@@ -111,10 +111,10 @@ class _Assembler:
         self.functions[index] = line
 
     def metadata(self, line: _Line, text: str) -> None:
-        entry = _value(line, f"{{{text}}}")
+        entry = _literal(line, f"{{{text}}}")
         if not (isinstance(entry, dict) and len(entry) == 1 and all(type(key) is str for key in entry)):
             raise line.fault("metadata are written as `'key': value`")
-        self.program.metadata.update(entry)  # type: ignore[arg-type]
+        self.program.metadata.update(_checked(line, entry))
 
     def function(self, line: _Line, index: int, body: Sequence[_Line]) -> None:
         if index not in self.functions:
@@ -197,7 +197,11 @@ def _integer(line: _Line, text: str) -> int:
 
 
 def _value(line: _Line, text: str) -> Value:
-    value: Value = _literal(line, text)
+    value: Value = _checked(line, _literal(line, text))
+    return value
+
+
+def _checked(line: _Line, value: Any) -> Any:
     try:
         check(value)
     except ProzError as error:
