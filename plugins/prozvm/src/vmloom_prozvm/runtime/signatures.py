@@ -40,8 +40,8 @@ def verify_signature(signature: Value, message: Value, key: Value) -> bool:
     """VERIFY_SIGNATURE: whether the owner of `key` signed `message`, which is bytes or a string (its UTF-8).
 
     `signature` and `key` are bytes or hex digits, with 0x or without. Raises `MalformedSignature` for hex that is
-    none, for a size that none of the kinds has, and for a key that is no point of its curve; `TypeMismatch` for
-    other values.
+    none, for a size that none of the kinds has, and for a key that is no point of its curve or one of small order;
+    `TypeMismatch` for other values.
     """
     signature_bytes, key_bytes = _read("signature", signature), _read("key", key)
     if type(message) is str:
@@ -73,8 +73,9 @@ def _verify_secp256k1(signature: bytes, message: bytes, key: bytes) -> bool:
 
 
 def _verify_ed25519(signature: bytes, message: bytes, key: bytes) -> bool:
-    if not _is_ed25519_point(key):
-        raise MalformedSignature("key: it is no point of Ed25519")
+    fault = _ed25519_fault(key)
+    if fault:
+        raise MalformedSignature(f"key: {fault}")
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except InvalidSignature:
@@ -82,17 +83,25 @@ def _verify_ed25519(signature: bytes, message: bytes, key: bytes) -> bool:
     return True
 
 
-def _is_ed25519_point(key: bytes) -> bool:
-    """Whether `key` decodes by RFC 8032, section 5.1.3; libraries differ on y not reduced, and say so only as false."""
+def _ed25519_fault(key: bytes) -> str:
+    """What is wrong with `key` by RFC 8032, section 5.1.3, and that its order is small; empty if nothing.
+
+    Libraries differ on both, and call a signature false where the key is at fault.
+    """
     encoded = int.from_bytes(key, "little")
     y, sign = encoded & (2**255 - 1), encoded >> 255
     if y >= _ED25519_PRIME:
-        return False
+        return "it is no point of Ed25519"
+    y2 = y * y
     # x^2 = (y^2 - 1) / (d y^2 + 1): a point if that is 0 or a square (Euler's criterion); 0 has no sign.
-    squared = (y * y - 1) * pow(_ED25519_D * y * y + 1, -1, _ED25519_PRIME) % _ED25519_PRIME
-    if squared == 0:
-        return not sign
-    return pow(squared, (_ED25519_PRIME - 1) // 2, _ED25519_PRIME) == 1
+    x2 = (y2 - 1) * pow(_ED25519_D * y2 + 1, -1, _ED25519_PRIME) % _ED25519_PRIME
+    is_point = not sign if x2 == 0 else pow(x2, (_ED25519_PRIME - 1) // 2, _ED25519_PRIME) == 1
+    if not is_point:
+        return "it is no point of Ed25519"
+    # Twice a point of order 8 has y = 0, twice that has x = 0, and so has a point of order 2 or 1.
+    if y * (y2 - 1) * (_ED25519_D * y2 * y2 + 2 * y2 - 1) % _ED25519_PRIME == 0:
+        return "its order is small, so that anybody can sign for it"
+    return ""
 
 
 def _read(what: str, value: Value) -> bytes:

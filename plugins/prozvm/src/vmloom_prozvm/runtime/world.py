@@ -15,7 +15,7 @@ from vmloom.errors import StateError
 from vmloom.state import StateAccess
 
 from ..errors import NotCanonical, ProzError
-from ..values import DEFAULT_LIMITS, Key, Value, ValueLimits, canonical, check, parse_canonical
+from ..values import DEFAULT_LIMITS, Key, Value, ValueLimits, canonical, check, check_storable, parse_canonical
 
 STATE_KEY: Final = "_blockchain_state"
 """Where `DictWorld` keeps values."""
@@ -31,7 +31,6 @@ _COUNT: Final = b"n"
 _ENTRY: Final = b"l"
 _COUNT_SIZE: Final = 8
 """bytes"""
-_SCALARS: Final = frozenset((type(None), bool, int, str, bytes))
 
 
 class ReadOnlyState(ProzError):
@@ -131,7 +130,7 @@ class StateWorld:
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would: `NotStorable`, `ValueTooLarge` or `ReadOnlyState`."""
         self._refuse_if_read_only()
-        _require_storable(value, self._limits)
+        check_storable(value, self._limits)
 
     def ledger_size(self) -> int:
         """How many entries the ledger has."""
@@ -208,16 +207,11 @@ class DictWorld:
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would: `NotStorable` or `ValueTooLarge`."""
-        _require_storable(value, self._limits)
+        check_storable(value, self._limits)
 
 
 def _entry_key(position: int) -> bytes:
     return _ENTRY + position.to_bytes(8, "big")
-
-
-def _require_storable(value: Value, limits: ValueLimits) -> None:
-    if type(value) not in _SCALARS:  # scalars always are, and most of what is written is one
-        canonical(value, limits)
 
 
 def _frozen(value: Any) -> Any:
