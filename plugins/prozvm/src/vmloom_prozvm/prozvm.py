@@ -27,6 +27,7 @@ from .bytecode.program import Bytecode
 from .config import ProzVmConfig
 from .disassembly import disassemble
 from .errors import CallFailed, ProzError, UserRevert
+from .nesting import with_room
 from .optimizer import optimize_bytecode
 from .outside import Outside
 from .programs import ProgramCache
@@ -114,7 +115,7 @@ class ProzVm(VirtualMachine):
         own. Events and changes of state are in its result, not in those of the calls within it.
         """
         program = self._programs.get(bytes(code))
-        return self._execute(program, program.main, len(code), context, state)
+        return with_room(lambda: self._execute(program, program.main, len(code), context, state))
 
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Validate and pay for the program, then call its constructor, if it has one, which finds the input by INPUT.
@@ -129,7 +130,8 @@ class ProzVm(VirtualMachine):
         if program.constructor is None:
             return _failed(context, _NO_CONSTRUCTOR) if context.input else stored
         call = context.with_gas_limit(context.gas_limit - stored.gas_used)
-        result = self._execute(program, program.constructor, len(code), call, state)
+        constructor = program.constructor
+        result = with_room(lambda: self._execute(program, constructor, len(code), call, state))
         output = stored.return_data if result.success else result.return_data
         return replace(result, gas_used=stored.gas_used + result.gas_used, return_data=output)
 
