@@ -92,7 +92,7 @@ def test_a_schedule_can_be_written_sent_and_read_back() -> None:
 
 def test_a_schedule_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        SCHEDULE.per_cell = 0  # type: ignore[misc]
+        SCHEDULE.per_cell = 0
 
 
 # What generated code relies on

@@ -68,12 +68,14 @@ def test_the_hash_is_of_the_encoding() -> None:
 
 def test_the_order_of_keys_does_not_matter_and_kinds_do() -> None:
     assert hash_block({"a": 1, "b": 2}) == hash_block({"b": 2, "a": 1})
-    assert len({hash_block(value) for value in (1, True, "1", b"1", [1], {1: None}, None)}) == 7
+    kinds: list[Value] = [1, True, "1", b"1", [1], {1: None}, None]
+    assert len({hash_block(value) for value in kinds}) == 7
 
 
 @pytest.mark.parametrize("value", [Task(0), Function("f", (), None)])  # type: ignore[arg-type]
 def test_functions_and_tasks_have_no_hash(value: Value) -> None:
-    for nested in (value, [value], {"a": [value]}):
+    everywhere: list[Value] = [value, [value], {"a": [value]}]
+    for nested in everywhere:
         with pytest.raises(NotStorable):
             hash_block(nested)
         with pytest.raises(NotStorable):

@@ -249,11 +249,12 @@ def test_a_maps_key_keeps_its_place_when_its_value_changes() -> None:
 
 @pytest.mark.parametrize("key", [None, True, False, [1], {}, Task(0)])
 def test_some_values_are_no_keys(key: Value) -> None:
-    for use in (
+    uses: list[Callable[[], Value]] = [
         lambda: operations.build_map([key, 1]),
         lambda: operations.index({0: 1, 1: 2}, key),
         lambda: operations.store_index({}, key, 1),
-    ):
+    ]
+    for use in uses:
         with pytest.raises(TypeMismatch, match="a key is a string, bytes or an integer, not"):
             use()
 
@@ -295,11 +296,12 @@ def test_changing_a_map_makes_another(collection: dict[Any, Value], key: Any, va
 
 @pytest.mark.parametrize("collection", [None, True, 5, Task(0)])
 def test_what_is_no_collection_has_no_items(collection: Value) -> None:
-    for use in (
+    uses: list[Callable[[], Value]] = [
         lambda: operations.index(collection, 0),
         lambda: operations.store_index(collection, 0, 0),
         lambda: operations.length(collection),
-    ):
+    ]
+    for use in uses:
         with pytest.raises(TypeMismatch):
             use()
 
@@ -312,7 +314,8 @@ def test_strings_are_not_changed(collection: Value) -> None:
 
 @pytest.mark.parametrize("position", [None, True, "0", b"0", [0]])
 def test_positions_are_integers(position: Value) -> None:
-    for collection in ([1, 2], "ab", b"ab"):
+    collections: list[Value] = [[1, 2], "ab", b"ab"]
+    for collection in collections:
         with pytest.raises(TypeMismatch, match="a position is an integer"):
             operations.index(collection, position)
 
