@@ -151,6 +151,7 @@ def test_size_is_checked_before_anything_else() -> None:
         # Verification, with the place found in the bytes.
         ([[["a"]], [1, 0, 4, 0, 1, 5], {}], (1, 2), "instruction 1: constant 1 of 1"),
         ([[["a"]], [1, 0, 4, 0, 0, 5, 5], {}], (1, 6), "instruction 3: POP takes 1 of 0"),
+        ([[["a"]], [4, 0, 0, 4, 0, 0, 5], {}], (1, 6), "instruction 2: POP takes 1 of 0"),
         ([[["a"], [{None: 1}]], [], {}], (0, 1), "constant 1: a key of kind none"),
         (
             [[[1], ["f", [], [[[2]], [1, 0, 10], {}]]], [], {}],
@@ -241,7 +242,8 @@ def nested(levels: int) -> Bytecode:
 
 def test_functions_are_nested_to_the_limit_and_no_deeper() -> None:
     assert unpack(pack(nested(8))) == nested(8)
-    assert "nested" in str(refusal(pack(nested(9))))
+    assert "function `f`: nested deeper than 8" in str(refusal(pack(nested(9))))
+    assert "nested deeper" in str(refusal(pack(nested(32))))
     assert unpack(pack(nested(32)), CodeLimits(function_nesting=32)) == nested(32)
     with pytest.raises(Unverifiable, match="nested deeper than 32"):
         pack(nested(33))

@@ -15,7 +15,6 @@ from vmloom_prozvm.values import Task, ValueLimits
 
 from .strategies import programs
 
-
 CONSTANTS = ("name", 1, function("f", ("a",), Bytecode()))
 
 

@@ -76,7 +76,7 @@ def unpack(data: bytes, limits: CodeLimits = DEFAULT_CODE_LIMITS) -> Bytecode:
     depth = _LEVELS * (limits.function_nesting + 1) + limits.values.nesting
     try:
         tree = cbor.decode(body, depth=depth)
-        program = _program(tree, (), limits.function_nesting)
+        program = _program(tree, ())
         verify(program, limits)
     except NotCanonical as error:
         raise InvalidCode(error.reason, offset=_BODY_AT + error.offset) from None
@@ -135,7 +135,8 @@ def _constant_tree(value: Value, owner: str, path: Path) -> list[Any]:
 # Reading
 
 
-def _program(tree: Any, place: _Place, nesting: int) -> Bytecode:
+def _program(tree: Any, place: _Place) -> Bytecode:
+    """By recursion into functions: `depth` of decoding bounds it."""
     if not _is_list(tree, 3):
         raise _Misshapen("a program must be a list of three: constants, code, metadata", place)
     constants, code, metadata = tree
@@ -144,13 +145,13 @@ def _program(tree: Any, place: _Place, nesting: int) -> Bytecode:
     if type(metadata) is not dict:
         raise _Misshapen("metadata must be a map", (*place, 2))
     return Bytecode(
-        [_constant(item, (*place, 0, index), nesting) for index, item in enumerate(constants)],
+        [_constant(item, (*place, 0, index)) for index, item in enumerate(constants)],
         _instructions(code, (*place, 1)),
         metadata,
     )
 
 
-def _constant(tree: Any, place: _Place, nesting: int) -> Value:
+def _constant(tree: Any, place: _Place) -> Value:
     if _is_list(tree, 1):
         value: Value = tree[0]
         return value
@@ -159,9 +160,7 @@ def _constant(tree: Any, place: _Place, nesting: int) -> Value:
     name, parameters, body = tree
     if type(name) is not str or type(parameters) is not list or not all(type(item) is str for item in parameters):
         raise _Misshapen("a function must have a string as its name and a list of strings as parameters", place)
-    if not nesting:
-        raise _Misshapen("functions nested too deep", place)
-    return Function(name, tuple(parameters), _program(body, (*place, 2), nesting - 1))
+    return Function(name, tuple(parameters), _program(body, (*place, 2)))
 
 
 def _instructions(code: Any, place: _Place) -> list[Instruction]:
