@@ -48,6 +48,7 @@ NAMES: Final = {int: ("a", "b", "c"), str: ("s", "t"), bytes: ("d",), list: ("l"
 """Names of variables by the kind of value that they always have."""
 STATE_KEYS: Final = ("x", "y")
 """Keys under which programs keep integers."""
+DEFAULT_LIMITS: Final = Limits()
 SMALL_LIMITS: Final = Limits(values=ValueLimits(integer_bits=256, string_size=64, bytes_size=64, items=12, cells=64))
 """So small that programs reach them."""
 
@@ -105,7 +106,7 @@ def interpret(
     schedule: GasSchedule | None = None,
     gas: int | None = None,
     strict: bool = True,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Outcome:
     """Run `program` in the interpreter."""
     loaded = load(program, limits, strict=strict)
@@ -131,7 +132,7 @@ def observe(make: Callable[[dict[str, Any], CallContext, dict[str, Any]], Any], 
         value=5,
         block=BlockContext(number=9, timestamp=1000),
         emit=lambda topics, data: outcome.events.append((topics, data)),
-        call=lambda address, data, value, gas: ({"status": True, "output": address + data + bytes([value % 256])}, 100),
+        call=_call,
     )
     machine = make(env, context, outcome.variables)
     try:
@@ -142,6 +143,11 @@ def observe(make: Callable[[dict[str, Any], CallContext, dict[str, Any]], Any], 
     outcome.gas_left = machine.gas_left
     outcome.state, outcome.ledger = env.get("_blockchain_state", {}), env.get("_ledger", [])
     return outcome
+
+
+def _call(address: bytes, data: bytes, value: int, _gas: int | None) -> tuple[Value, int]:
+    """A contract that says what it was called with and uses 100 gas."""
+    return {"status": True, "output": address + data + bytes([value % 256])}, 100
 
 
 class _Writer:
