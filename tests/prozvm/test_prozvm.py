@@ -13,7 +13,7 @@ from vmloom.settings import Settings
 from vmloom.testing.conformance import VmConformance
 from vmloom_prozvm.bytecode import Bytecode, function
 from vmloom_prozvm.bytecode.container import pack
-from vmloom_prozvm.config import ProzVmConfig
+from vmloom_prozvm.config import JitConfig, ProzVmConfig
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.runtime.world import StateWorld
@@ -58,9 +58,16 @@ class TestProzVm(VmConformance):
         return contract(load([7]), load(b"abc"), "EMIT")
 
 
-@pytest.fixture
-def vm() -> ProzVm:
-    return ProzVm()
+class TestCompiledProzVm(TestProzVm):
+    """The same of a VM that compiles every program at once."""
+
+    settings: ClassVar[Mapping[str, Any]] = {"vm": {"prozvm": {"jit": {"threshold": 0}}}}
+
+
+@pytest.fixture(params=["interpreted", "compiled"])
+def vm(request: pytest.FixtureRequest) -> ProzVm:
+    compiles = request.param == "compiled"
+    return ProzVm(ProzVmConfig(jit=JitConfig(enabled=compiles, threshold=0)))
 
 
 # Input and output
@@ -376,6 +383,17 @@ def test_programs_are_forgotten_when_there_are_too_many() -> None:
         assert run(vm, contract(load(number), "RETURN")).return_data == canonical(number)
     unkept = ProzVm(ProzVmConfig(cache_size=0))
     assert run(unkept, contract(load(b"x"), "RETURN")).return_data == b"x"
+
+
+def test_hot_programs_are_compiled_and_give_the_same() -> None:
+    vm = ProzVm(ProzVmConfig(jit=JitConfig(threshold=2)))
+    code = contract(*written("key", 1), "INPUT", "RETURN")
+    results = [run(vm, code, input=b"abc").to_dict() for _ in range(5)]
+    assert results[1:] == results[:-1]
+    assert vm.get_jit_stats()["compilations"] == 1
+    off = ProzVm(ProzVmConfig(jit=JitConfig(enabled=False, threshold=0)))
+    assert run(off, code, input=b"abc").to_dict() == results[0]
+    assert off.get_jit_stats()["compilations"] == 0
 
 
 # Disassembly

@@ -82,8 +82,8 @@ class JitConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = True
-    threshold: PositiveInt = 100
-    """Executions of a program after which it is compiled."""
+    threshold: NonNegativeInt = 100
+    """Executions of a program after which it is compiled; 0 compiles all at once."""
 
 
 class ProzVmConfig(BaseModel):

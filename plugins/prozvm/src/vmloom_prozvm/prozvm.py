@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from typing import Any, Final
 
 from vmloom import (
@@ -27,6 +29,7 @@ from .bytecode.program import Bytecode
 from .config import ProzVmConfig
 from .disassembly import disassemble
 from .errors import CallFailed, ProzError, UserRevert
+from .jit import Compiled, JITCompiler
 from .nesting import with_room
 from .optimizer import optimize_bytecode
 from .outside import Outside
@@ -47,13 +50,18 @@ _NO_CONSTRUCTOR: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Program:
-    """A contract's code, ready to run. `meets_others` says whether it may call other contracts."""
+    """A contract's code, ready to run.
+
+    `meets_others` says whether it may call other contracts, `executions` how often it has run, as long as that matters.
+    """
 
     main: Loaded
     constructor: Loaded | None
     meets_others: bool
+    executions: int = 0
+    compiled: Compiled | None = None
 
 
 class ProzVm(VirtualMachine):
@@ -68,6 +76,8 @@ class ProzVm(VirtualMachine):
         self.host = host or _installed()
         self._limits = self.config.limits
         self._programs = ProgramCache(self._prepare, self.config.cache_size)
+        self._jit = JITCompiler(hot_threshold=max(1, self.config.jit.threshold))
+        self._compiling = threading.Lock()
 
     @property
     def vm_type(self) -> str:
@@ -90,9 +100,17 @@ class ProzVm(VirtualMachine):
         return disassemble(bytes(code), self.config.code_limits)
 
     def _prepare(self, code: bytes) -> Program:
-        bytecode = unpack(code, self.config.code_limits)
+        limits = self.config.code_limits
+        bytecode = unpack(code, limits)
         if self.config.optimization_level:
-            bytecode = optimize_bytecode(bytecode, level=self.config.optimization_level)
+            bytecode = optimize_bytecode(
+                bytecode,
+                self.config.optimization_level,
+                schedule=self.config.gas_schedule,
+                limits=limits.values,
+                stack_limit=limits.stack,
+                constant_limit=limits.constants,
+            )
         main = load(bytecode, self._limits)
         return Program(main, self._constructor(bytecode), _uses(bytecode, Opcode.CALL_CONTRACT))
 
@@ -103,6 +121,22 @@ class ProzVm(VirtualMachine):
                 caller = Bytecode(bytecode.constants, [("CALL_FUNC_CONST", (index, 0)), ("RETURN", None)])
                 return load(caller, self._limits)
         return None
+
+    # Compilation, which changes no result and no gas
+
+    def get_jit_stats(self) -> dict[str, Any]:
+        """What the compiler has done so far, times in seconds: as `vm.VM.get_jit_stats`."""
+        return self._jit.get_stats()
+
+    def _count(self, program: Program, code: bytes) -> None:
+        """Count an execution, and compile what has become hot."""
+        with self._compiling:
+            program.executions += 1
+            if program.executions == self.config.jit.threshold + 1:
+                digest = sha256(code).hexdigest()
+                program.compiled = self._jit.compile_loaded(
+                    digest, program.main, schedule=self.config.gas_schedule, metered=True
+                )
 
     # Calls
 
@@ -115,6 +149,8 @@ class ProzVm(VirtualMachine):
         own. Events and changes of state are in its result, not in those of the calls within it.
         """
         program = self._programs.get(bytes(code))
+        if self.config.jit.enabled and program.executions <= self.config.jit.threshold:
+            self._count(program, bytes(code))
         return with_room(lambda: self._execute(program, program.main, len(code), context, state))
 
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
@@ -145,7 +181,8 @@ class ProzVm(VirtualMachine):
         try:
             if context.depth == 0:
                 self._begin_transaction(program, context, state)
-            result = self._run(loaded, price, context, state)
+            compiled = program.compiled if loaded is program.main else None
+            result = self._run(loaded if compiled is None else compiled, price, context, state)
             if not result.success:
                 state.revert(checkpoint)
             elif context.depth == 0:
@@ -165,14 +202,17 @@ class ProzVm(VirtualMachine):
             state.begin_transaction()
             mark_warm(context, state)
 
-    def _run(self, loaded: Loaded, price: int, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+    def _run(
+        self, code: Loaded | Compiled, price: int, context: ExecutionContext, state: StateAccess
+    ) -> ExecutionResult:
         """Run to the end, whichever it is, with what `price` leaves of the gas."""
         outside = Outside(context, state, self.host, self.config.call_prices)
         machine = self._machine(outside, context.gas_limit - price, context, state)
         values, schedule = self._limits.values, self.config.gas_schedule
         try:
             try:
-                ending, value = ExecutionState.SUCCESS, machine.run(loaded)
+                value = code.run(machine) if isinstance(code, Compiled) else machine.run(code)
+                ending = ExecutionState.SUCCESS
             except UserRevert as revert:
                 ending, value = ExecutionState.REVERTED, revert.output  # type: ignore[assignment]  # a value
             output = encode_output(value, values)

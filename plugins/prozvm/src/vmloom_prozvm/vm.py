@@ -7,13 +7,15 @@ for consensus: `prozvm.ProzVm` runs contracts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from operator import is_
+from time import perf_counter
 from typing import Any, Final
 
 from .bytecode.program import Bytecode
 from .gas import GasSchedule
-from .jit import JITCompiler
+from .jit import CompiledFunction, JITCompiler
+from .optimizer import BytecodeOptimizer
 from .runtime.interpreter import Machine
 from .runtime.limits import Limits
 from .runtime.loaded import Loaded, load
@@ -41,7 +43,10 @@ class VM:
     | any other | a variable of programs, or a function of Python that CALL_NAME can call |
 
     With `use_jit`, a program that has run `jit_threshold` times is optimised by `optimization_level` (0 to 3) and
-    compiled. Without a `gas_schedule` only GAS_CHARGE costs gas.
+    compiled. Without a `gas_schedule` only GAS_CHARGE costs gas; with one nothing is optimised, or gas would depend on
+    how often a program has run. After optimisation the instruction that an error names is the optimised program's.
+
+    Raises `ValueError` for a threshold below 1 or a level that does not exist.
     """
 
     def __init__(
@@ -60,7 +65,13 @@ class VM:
         self.gas_schedule: Final = gas_schedule
         self.limits: Final = limits or Limits()
         self.env: dict[str, Any] = {GAS_KEY: UNLIMITED}
-        self.jit: Final = JITCompiler(hot_threshold=jit_threshold, optimization_level=optimization_level, debug=debug)
+        optimizer = BytecodeOptimizer(optimization_level, limits=self.limits.values, stack_limit=self.limits.stack)
+        self.jit: Final = JITCompiler(
+            hot_threshold=jit_threshold,
+            optimization_level=optimization_level,
+            optimize=optimizer.optimize_bytecode if gas_schedule is None else None,
+            debug=debug,
+        )
         self._known: dict[int, _Known] = {}
 
     def execute(self, bytecode: Bytecode) -> Value:
@@ -73,13 +84,13 @@ class VM:
         if known.compiled is not None:
             return known.compiled(self, stack=[], env=self.env)
         machine = self.machine()
+        begun = perf_counter()
         try:
-            result = machine.run(known.loaded)
+            return machine.run(known.loaded)
         finally:
             self.settle(machine)
-            if self.use_jit:
-                self._promote(known)
-        return result
+            if known.may_become_hot:
+                self._promote(known, perf_counter() - begun)
 
     def get_jit_stats(self) -> dict[str, Any]:
         """What the compiler has done so far; times in seconds."""
@@ -117,13 +128,14 @@ class VM:
         if known is None or not known.is_unchanged(bytecode):
             if len(self._known) >= _PROGRAMS_KEPT:
                 self._known.clear()
-            known = self._known[id(bytecode)] = _Known(bytecode, self.limits)
+            known = self._known[id(bytecode)] = _Known(bytecode, self.limits, self.use_jit)
         return known
 
-    def _promote(self, known: _Known) -> None:
+    def _promote(self, known: _Known, seconds: float) -> None:
         """Count an execution, and compile what has become hot."""
-        if self.jit.should_compile(self.jit.track_execution(known.bytecode)):
-            known.compiled = self.jit.compile_hot_path(known.bytecode)
+        if self.jit.should_compile(self.jit.track_execution(known.bytecode, seconds)):
+            compiled = self.jit.compile_hot_path(known.bytecode, schedule=self.gas_schedule, limits=self.limits)
+            known.compiled, known.may_become_hot = compiled, False
 
 
 class _Known:
@@ -132,12 +144,13 @@ class _Known:
     Collections among the constants are values: who changes one in place has to clear the cache.
     """
 
-    __slots__ = ("_parts", "bytecode", "compiled", "loaded")
+    __slots__ = ("_parts", "bytecode", "compiled", "loaded", "may_become_hot")
 
-    def __init__(self, bytecode: Bytecode, limits: Limits) -> None:
+    def __init__(self, bytecode: Bytecode, limits: Limits, may_become_hot: bool) -> None:
         self.bytecode: Final = bytecode  # keeps it alive, so that no other program gets its identity
         self.loaded: Final[Loaded] = load(bytecode, limits, strict=False)
-        self.compiled: Callable[..., Value] | None = None
+        self.compiled: CompiledFunction | None = None
+        self.may_become_hot = may_become_hot
         self._parts: Final = tuple(_parts(bytecode))
 
     def is_unchanged(self, bytecode: Bytecode) -> bool:
