@@ -32,8 +32,9 @@ REFUSED = {"status": 0, "output": b""}
 class World:
     """Contracts of several VMs on one engine of the EVM and one kind of state."""
 
-    def __init__(self, engine: str, native: bool) -> None:
-        settings = {"vm": {"evm": {"engine": engine, "revision": "cancun"}}}
+    def __init__(self, engine: str, native: bool, *, compiled: bool = False) -> None:
+        jit = {"enabled": compiled, "threshold": 0}
+        settings = {"vm": {"evm": {"engine": engine, "revision": "cancun"}, "prozvm": {"jit": jit}}}
         self.factory = VmFactory(Settings(settings))
         self.native = native
 
@@ -54,9 +55,10 @@ class World:
         return self.factory.get_vm(account.vm or "evm").execute(account.code, context, state)
 
 
-@pytest.fixture(params=["reference", "native", "native on its own state"])
+@pytest.fixture(params=["reference", "native", "native on its own state", "native, compiled"])
 def here(request: pytest.FixtureRequest) -> World:
-    return World(request.param.partition(" ")[0], "state" in request.param)
+    name = request.param
+    return World("reference" if name == "reference" else "native", "state" in name, compiled="compiled" in name)
 
 
 def proz(*steps: Any) -> tuple[str, bytes]:
@@ -280,6 +282,19 @@ def test_calls_end_at_the_limit_of_the_host(here: World) -> None:
     result = here.run(here.state(proz=proz(*body)), PROZ, gas=10**9)
     assert result.success, result.error
     assert len(result.return_data) == HOST_DEPTH_LIMIT + 1
+
+
+def test_functions_may_be_deep_where_calls_are(here: World) -> None:
+    """Compiled functions nest on Python's own stack; contracts that call from within them do not use it up."""
+    body = program(
+        ("LOAD_NAME", "n"), ("JUMP_IF_FALSE", "end"),
+        ("LOAD_NAME", "n"), load(1), "SUB", ("CALL_NAME", "deeper", 1), "RETURN",
+        ":end", load(PROZ), load(b""), load(0), "CALL_CONTRACT", load("status"), "INDEX", "RETURN",
+    ).build()  # fmt: skip
+    deeper = function("deeper", ("n",), body)
+    steps = (load(deeper), ("STORE_NAME", "deeper"), load(200), ("CALL_NAME", "deeper", 1), "RETURN")
+    result = here.run(here.state(proz=proz(*steps)), PROZ, gas=10**9)
+    assert (result.error, result.return_data) == ("", b"\1")
 
 
 def test_values_may_be_deep_where_calls_are(here: World) -> None:

@@ -234,6 +234,7 @@ def test_reverted_transaction_leaves_the_outer_one(vm: ProzVm) -> None:
     result = run(vm, code, state)
     assert (result.success, result.return_data) == (True, b""), result.error
     assert state.records_of(CONTRACT) == {b"souter": canonical(1)}
+    assert result.events == ()
 
 
 def test_events(vm: ProzVm) -> None:

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 from vmloom.calls import host_depth
 
 T = TypeVar("T")
-RUNS_PER_THREAD: Final = 8
+RUNS_PER_THREAD: Final = 4
 """Nested runs on one thread. Each takes some dozen of the thousand calls that Python allows a thread to nest, and up to
-sixty more for functions of compiled code; the rest is for the caller's own calls, for other VMs and for deep values."""
+120 more for functions of compiled code; the rest is for the caller's own calls, for other VMs and for deep values."""
 
 
 class _Thread(threading.local):
