@@ -125,6 +125,15 @@ def test_too_large_a_product_is_not_computed(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == []
 
 
+def test_the_largest_product_is_computed_and_the_next_is_not() -> None:
+    assert operations.multiply(2**2048, 2**2047) == 2**4095  # one bit less than both have together
+    assert operations.multiply(2**4096 - 1, 0) == operations.multiply(0, 2**4096 - 1) == 0
+    with pytest.raises(ValueTooLarge):
+        operations.multiply(2**2048, 2**2048)
+    with pytest.raises(ValueTooLarge):
+        operations.multiply(2**2048 + 2**2047, 2**2047 + 2**2046 + 2**2045)  # as many bits as both have together
+
+
 # Joining
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import pytest
@@ -196,6 +197,19 @@ def test_the_size_of_what_is_read_is_known_before() -> None:
     transactions.begin()
     transactions.write("a", 1)
     assert transactions.size("a") == 0  # what this run wrote, it has paid for
+
+
+@pytest.mark.parametrize("end", ["commit", "revert_all"])
+def test_what_has_ended_holds_nothing(end: str) -> None:
+    transactions = stack()
+    value: Value = [1, 2, 3]
+    before = sys.getrefcount(value)
+    for _ in range(3):
+        transactions.begin()
+        transactions.write("a", value)
+        transactions.write("a", 0)
+        getattr(transactions, end)()
+    assert sys.getrefcount(value) == before
 
 
 @pytest.mark.parametrize("end", ["commit", "revert"])
