@@ -23,6 +23,8 @@ class Bounds(NamedTuple):
 
     schedule: GasSchedule
     values: ValueLimits
+    constants: int
+    """of one body of code"""
     stack: int
     """values on the stack of one frame, which a change may use although the given code does not"""
 
@@ -46,7 +48,7 @@ class Code:
         parameters: Iterable[str] = (),
     ) -> None:
         self.instructions = list(instructions)
-        self.constants: Final = ConstantPool(constants)
+        self.constants: Final = ConstantPool(constants, bounds.constants)
         self.bounds: Final = bounds
         self.parameters: Final = frozenset(parameters)
 
@@ -93,10 +95,20 @@ class Code:
         """What is known whenever instruction `index` is about to run; nothing, if None."""
         return UNKNOWN if index is None else self.analysis.before(index)
 
-    def no_dearer(self, old: Iterable[Instruction], new: Iterable[Instruction]) -> bool:
-        """Whether the base prices of `new` are together at most those of `old`."""
-        price = self.bounds.schedule.base
-        return sum(price[opcode] for opcode, _ in new) <= sum(price[opcode] for opcode, _ in old)
+    def no_dearer(self, old: Iterable[Instruction], new: Iterable[Instruction], saved: int = 0) -> bool:
+        """Whether what is known beforehand of the price of `new` is at most that of `old`.
+
+        `saved` is gas that `old` certainly costs because of the sizes of values, and `new` does not.
+        """
+        return sum(map(self._price, new)) <= sum(map(self._price, old)) + saved
+
+    def _price(self, instruction: Instruction) -> int:
+        opcode, operand = instruction
+        schedule = self.bounds.schedule
+        if opcode is Opcode.LOAD_CONST or opcode is Opcode.STORE_CONST:
+            index = operand if opcode is Opcode.LOAD_CONST else operand[1]
+            return schedule.base[opcode] + schedule.constant_cell * (self.constants.cells(index) - 1)
+        return schedule.base[opcode]
 
     def apply(self, edits: Sequence[Edit]) -> None:
         """Make the changes, in ascending order and apart from one another, and retarget every jump.

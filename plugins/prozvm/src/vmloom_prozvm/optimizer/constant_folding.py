@@ -26,7 +26,7 @@ _FOLDED: Final = frozenset((*BINARY, *UNARY, Opcode.BUILD_LIST, Opcode.BUILD_MAP
 
 
 class _NotFolded:
-    """Stands for no value at all: None is one."""
+    """Stands for no value at all: None is one. It has no `identity`."""
 
 
 def fold_constants(code: Code) -> int:
@@ -43,9 +43,14 @@ def _operation(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
     if values is None:
         return None
     result = _calculated(opcode, values, code.bounds.values)
-    if result is _NotFolded or identity(result) is None or cells(result) > MAX_CELLS:
+    if identity(result) is None or cells(result) > MAX_CELLS:
         return None
-    return Reduction(taken + 1, (Instruction(Opcode.LOAD_CONST, code.constants.add(result)),))
+    constant = code.constants.add(result)
+    if constant is None:
+        return None
+    schedule = code.bounds.schedule
+    saved = schedule.cost(opcode, operand, values, result) - schedule.base[opcode]
+    return Reduction(taken + 1, (Instruction(Opcode.LOAD_CONST, constant),), saved)
 
 
 def _branch(code: Code, pieces: Sequence[Piece]) -> Reduction | None:

@@ -8,18 +8,25 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
+from ..values import cells
+
 MAX_PARTS: Final = 256
 """Parts of a value, itself included, up to which it is compared with others."""
 MAX_NAMES: Final = 1024
 """Names in sets of names: it bounds the memory for sets."""
+NOT_PLAIN: Final = 1 << 40
+"""Cells that a constant is taken to have if its size cannot be told quickly: nothing makes a second one of it."""
 _SCALARS: Final = (type(None), bool, int, str, bytes)
 
 
 class ConstantPool:
     """The constants of one body of code, with their indices. Equal means: of the same type and content throughout."""
 
-    def __init__(self, values: Iterable[Any]) -> None:
+    def __init__(self, values: Iterable[Any], most: int) -> None:
+        """`most` is how many constants there may be; more than that stay if they are given."""
         self.values: Final = list(values)
+        self._most = most
+        self._cells: dict[int, int] = {}
         self._keys = [identity(value) for value in self.values]
         self._first: dict[Hashable, int] = {}
         for index, key in enumerate(self._keys):
@@ -27,11 +34,13 @@ class ConstantPool:
                 self._first.setdefault(key, index)
         self._name_bits: dict[Hashable, int] = {}
 
-    def add(self, value: Any) -> int:
-        """The index of a constant equal to `value`, which becomes a new one if there is none."""
+    def add(self, value: Any) -> int | None:
+        """The index of a constant equal to `value`, which becomes a new one if there is none; None if all are taken."""
         key = identity(value)
         if key is not None and key in self._first:
             return self._first[key]
+        if len(self.values) >= self._most:
+            return None
         self.values.append(value)
         self._keys.append(key)
         if key is not None:
@@ -57,6 +66,14 @@ class ConstantPool:
     def is_plain(self, index: int) -> bool:
         """Whether the constant is data small enough to calculate with: no function, nothing of the host's."""
         return self._keys[index] is not None
+
+    def cells(self, index: int) -> int:
+        """The size of the constant in cells of 8 bytes; for one that is not plain, more than any plain one has."""
+        if not self.is_plain(index):
+            return NOT_PLAIN
+        if index not in self._cells:
+            self._cells[index] = cells(self.values[index])
+        return self._cells[index]
 
     def first(self, index: int) -> int:
         """The lowest index of a constant equal to this one."""

@@ -6,6 +6,7 @@ Used by every pass, through `Code.graph`. It describes one state of the code and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from ..bytecode.opcodes import ENDING, Opcode
@@ -48,7 +49,7 @@ class ControlFlow:
             if opcode in JUMPS or opcode in ENDING:
                 starts.add(index + 1)
         ordered = sorted(index for index in starts if index < end)
-        return tuple(Block(start, stop) for start, stop in zip(ordered, [*ordered[1:], end], strict=True))
+        return tuple(Block(start, stop) for start, stop in pairwise([*ordered, end]))
 
     def successors(self, index: int) -> tuple[int, ...]:
         """The indices that may run after instruction `index`; the end of the code is one."""

@@ -46,12 +46,9 @@ def _final_targets(code: Code) -> dict[int, int]:
             path.append(at)
             on_path.add(at)
             at = code.instructions[at].operand
-        if at in on_path:
-            final.update((jump, jump) for jump in path)
-        else:
-            end = final.get(at, at)
-            circle = _is_jump(code, end)
-            final.update((jump, jump if circle else end) for jump in path)
+        end = final.get(at, at)
+        circle = _is_jump(code, end)
+        final.update((jump, jump if circle else end) for jump in path)
     return final
 
 

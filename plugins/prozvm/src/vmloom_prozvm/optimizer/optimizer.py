@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from ..bytecode.opcodes import Opcode
 from ..bytecode.program import Bytecode
+from ..bytecode.verify import DEFAULT_CODE_LIMITS
 from ..gas import GasSchedule
 from ..values import DEFAULT_LIMITS, Function, ValueLimits
 from .code import Bounds, Code
@@ -58,6 +59,7 @@ class BytecodeOptimizer:
         schedule: The prices that the code will be charged by; no change makes it dearer. The default ones if None.
         limits: The limits that values of the code will have.
         stack_limit: Values that the stack of one frame has room for, at least 1.
+        constant_limit: Constants that one body of code may have; none are added beyond it.
 
     Raises:
         ValueError: For a number out of its range.
@@ -72,6 +74,7 @@ class BytecodeOptimizer:
         schedule: GasSchedule | None = None,
         limits: ValueLimits = DEFAULT_LIMITS,
         stack_limit: int = STACK_ROOM,
+        constant_limit: int = DEFAULT_CODE_LIMITS.constants,
     ) -> None:
         if level not in range(HIGHEST_LEVEL + 1):
             raise ValueError(f"level must be 0 to {HIGHEST_LEVEL}, got {level}")
@@ -82,7 +85,7 @@ class BytecodeOptimizer:
         self.level = level
         self.max_passes = max_passes
         self.debug = debug
-        self._bounds: Final = Bounds(schedule or GasSchedule(), limits, stack_limit)
+        self._bounds: Final = Bounds(schedule or GasSchedule(), limits, constant_limit, stack_limit)
         self._passes: Final = [(key, run) for least, key, run in PASSES if least <= level]
         self._stats = OptimizationStats()
 

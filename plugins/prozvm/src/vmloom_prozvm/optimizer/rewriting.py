@@ -27,6 +27,8 @@ class Reduction(NamedTuple):
 
     taken: int
     replacement: tuple[Instruction, ...] = ()
+    saved: int = 0
+    """As for `Code.no_dearer`."""
 
 
 Rule: TypeAlias = Callable[[Code, Sequence[Piece]], Reduction | None]
@@ -52,7 +54,7 @@ def _reduce(code: Code, block: Block, rules: Sequence[Rule]) -> tuple[list[Piece
     for index in range(block.start, block.stop):
         pieces.append(Piece(code.instructions[index], index))
         while pieces and (reduction := _match(code, pieces, rules)) is not None:
-            taken, replacement = reduction
+            taken, replacement, _ = reduction
             origin = pieces[-taken].origin
             # Before the first of the new ones all is as before the first of the old; of the others nothing is known.
             pieces[-taken:] = [
@@ -67,7 +69,7 @@ def _match(code: Code, pieces: Sequence[Piece], rules: Sequence[Rule]) -> Reduct
         reduction = rule(code, pieces)
         if reduction is not None:
             old = [piece.instruction for piece in pieces[-reduction.taken :]]
-            if code.no_dearer(old, reduction.replacement):
+            if code.no_dearer(old, reduction.replacement, reduction.saved):
                 return reduction
     return None
 

@@ -53,7 +53,8 @@ def _with_constant(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
         return None
     if not code.facts(pieces[-2].origin).top_is_integer():
         return None
-    return Reduction(2, _on_integer(code, opcode, constant))
+    replacement = _on_integer(code, opcode, constant)
+    return None if replacement is None else Reduction(2, replacement)
 
 
 def _constant_first(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
@@ -66,7 +67,7 @@ def _constant_first(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
         return None
     if not code.facts(pieces[-3].origin).integer_names & code.constants.name_bit(load.operand):
         return None
-    return Reduction(3, (load, *_on_integer(code, opcode, constant)))
+    return Reduction(3, (load, *_BY_CONSTANT[opcode, constant]))
 
 
 def _double_negation(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
@@ -84,8 +85,9 @@ def _integer(code: Code, load: Instruction) -> int | None:
     return value if type(value) is int else None
 
 
-def _on_integer(code: Code, opcode: Opcode, constant: int) -> tuple[Instruction, ...]:
+def _on_integer(code: Code, opcode: Opcode, constant: int) -> tuple[Instruction, ...] | None:
+    """What to do with the integer on top of the stack; None where there is no room for a constant."""
     if (opcode, constant) in _BY_CONSTANT:
         return _BY_CONSTANT[opcode, constant]
     result = code.constants.add(_TO_CONSTANT[opcode, constant])
-    return (_POP, Instruction(Opcode.LOAD_CONST, result))
+    return None if result is None else (_POP, Instruction(Opcode.LOAD_CONST, result))
