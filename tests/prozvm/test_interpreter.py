@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -265,10 +266,12 @@ def test_calls_nest_as_deep_as_allowed_and_no_deeper() -> None:
         "f", ("n",), ("LOAD_NAME", "n"), ("JUMP_IF_FALSE", "end"),
         ("LOAD_NAME", "n"), *const(1), ("SUB",), ("CALL_NAME", "f", 1), ("RETURN",), ("label", "end"), *const("done"),
     )  # fmt: skip
+
     def steps(depth: int) -> list[tuple[Any, ...]]:
         return [
             ("STORE_CONST", "f", count), *const(depth), ("CALL_NAME", "f", 1)
         ]  # fmt: skip
+
     assert run(*steps(254)) == "done"
     fails(CallDepthExceeded, 5, *steps(255))
     assert run(*steps(4095), limits=Limits(frames=5000)) == "done"  # deeper than Python could
@@ -340,6 +343,11 @@ def test_gas_is_the_sum_of_the_prices() -> None:
         ("MUL", (1 << 63, 1 << 63)),
         ("DIV", (1 << 200, 1 << 100)),
         ("POW", (3, 100)),
+        ("MUL", (1 << 64, 0)),
+        ("MUL", (0, 1 << 64)),
+        ("DIV", (-(1 << 64), 1)),
+        ("MOD", (5, -(1 << 64))),
+        ("VERIFY_SIGNATURE", ("00" * 64, "m" * 100, "02" + "00" * 31 + "01")),
         ("ADD", ("a" * 20, "b" * 20)),
         ("EQ", ([1] * 10, [1] * 10)),
         ("LT", ("a" * 40, "b")),
@@ -381,6 +389,37 @@ def test_state_and_ledger_cost_what_the_schedule_says() -> None:
     cost = SCHEDULE.cost(Opcode.STATE_WRITE, key, (value,), None) + SCHEDULE.cost(Opcode.STATE_READ, key, (), value)
     cost += SCHEDULE.cost(Opcode.LEDGER_APPEND, None, (value,), None) + base[Opcode.LOAD_CONST]
     assert machine.gas_left == 100_000 - cost - base[Opcode.TX_BEGIN] - base[Opcode.TX_COMMIT]
+
+
+def spent(*steps: tuple[Any, ...]) -> int:
+    """Gas that the program uses where loads and stores are free."""
+    schedule = GasSchedule(base={"LOAD_CONST": 0, "LOAD_NAME": 0, "STORE_CONST": 0})
+    calls: dict[str, Any] = {"emit": lambda *_: None, "call": lambda *_: ("r" * 50, 1000)}
+    machine = Machine(DictWorld({}), schedule=schedule, gas=100_000, context=CallContext(**calls))
+    with suppress(UserRevert):
+        machine.run(load(body(*steps)))
+    return 100_000 - machine.gas
+
+
+def test_ways_out_of_a_contract_cost_what_the_schedule_says() -> None:
+    cost = SCHEDULE.cost
+    taken: tuple[Value, ...] = ([1 << 100, 2], b"d" * 30)
+    assert spent(*const(*taken), ("EMIT",)) == cost(Opcode.EMIT, None, taken, None)
+    assert spent(*const("reason" * 9), ("REVERT",)) == cost(Opcode.REVERT, None, ("reason" * 9,), None)
+    taken = (b"a" * 20, b"i" * 90, 1 << 70)
+    whole = cost(Opcode.CALL_CONTRACT, None, taken, "r" * 50) + 1000
+    assert spent(*const(*taken), ("CALL_CONTRACT",)) == whole
+
+
+def test_every_way_to_call_costs_its_arguments() -> None:
+    inside = SCHEDULE.base[Opcode.ADD] + SCHEDULE.base[Opcode.RETURN]
+    cost = SCHEDULE.cost
+    calling = spent(*const(1, 2), ("CALL_FUNC_CONST", SUM, 2))
+    assert calling == cost(Opcode.CALL_FUNC_CONST, None, (1, 2), None) + inside
+    calling = spent(("STORE_CONST", "f", SUM), *const(1, 2), ("CALL_NAME", "f", 2))
+    assert calling == cost(Opcode.CALL_NAME, None, (1, 2), None) + inside
+    calling = spent(*const(SUM, 1, 2), ("SPAWN", 2))
+    assert calling == cost(Opcode.SPAWN, None, (SUM, 1, 2), None) + inside
 
 
 def test_arguments_of_calls_are_charged() -> None:
@@ -553,6 +592,13 @@ def test_call_of_a_contract_is_told_the_gas_that_is_left_and_pays_what_was_used(
 
 def test_call_of_a_contract_takes_bytes_bytes_and_an_integer() -> None:
     fails(TypeMismatch, 3, *const("x", b"", 0), ("CALL_CONTRACT",), context=CallContext())
+
+
+def test_what_comes_from_outside_is_within_the_limits() -> None:
+    limits = Limits(values=ValueLimits(bytes_size=32))
+    context = CallContext(input=b"i" * 33, call=lambda *_: (b"r" * 33, 0))
+    fails(ValueTooLarge, 0, ("INPUT",), context=context, limits=limits)
+    fails(ValueTooLarge, 3, *const(b"", b"", 0), ("CALL_CONTRACT",), context=context, limits=limits)
 
 
 def test_error_of_the_surroundings_is_at_the_instruction() -> None:
