@@ -90,6 +90,14 @@ def test_a_schedule_can_be_written_sent_and_read_back() -> None:
     assert schedule != SCHEDULE
 
 
+def test_equal_schedules_have_one_hash() -> None:
+    one = GasSchedule.model_validate({"base": {"ADD": 7, "SUB": 8}})
+    other = GasSchedule.model_validate({"base": {Opcode.SUB: 8, Opcode.ADD: 7}})
+    assert one == other
+    assert len({one, other, one.model_copy(), SCHEDULE, GasSchedule()}) == 2
+    assert SCHEDULE.model_copy(update={"per_cell": 9}) not in {SCHEDULE}
+
+
 def test_a_schedule_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SCHEDULE.per_cell = 0

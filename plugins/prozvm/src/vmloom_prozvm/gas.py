@@ -178,6 +178,10 @@ class GasSchedule(BaseModel):
     def _write_names(self, base: Mapping[Opcode, int]) -> dict[str, int]:
         return {opcode.name: base[opcode] for opcode in Opcode}
 
+    def __hash__(self) -> int:
+        # Of few fields, for it is asked for at each run; those prices are always in the same order.
+        return hash((tuple(self.base.values()), self.per_cell, self.limb_product))
+
     def fixed(self, opcode: Opcode, operand: Any = None) -> int:
         """Gas that is known before anything runs: the base, and what the operand in the code adds.
 
