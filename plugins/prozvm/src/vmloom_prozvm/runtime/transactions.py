@@ -6,6 +6,7 @@ there is one overlay and one undo log, not a copy for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from vmloom.journal import Journal
@@ -26,14 +27,14 @@ class TransactionStack:
     contracts lets none call another while `depth` is not 0.
     """
 
-    __slots__ = ("_checkpoints", "_entries", "_journal", "_overlay", "_strict", "_world")
+    __slots__ = ("_checkpoints", "_effects", "_journal", "_overlay", "_strict", "_world")
 
     def __init__(self, world: World, *, strict: bool) -> None:
         self._world: Final = world
         self._strict: Final = strict
         self._journal = Journal()
         self._overlay: dict[str, Value] = {}
-        self._entries: list[Value] = []
+        self._effects: list[Callable[[], None]] = []
         self._checkpoints: list[int] = []
 
     @property
@@ -51,12 +52,12 @@ class TransactionStack:
             return
         if not self._checkpoints:
             # Nothing of this can fail: it was checked when it was written.
-            overlay, entries = self._overlay, self._entries
+            overlay, effects = self._overlay, self._effects
             self._drop()
             for key, value in overlay.items():
                 self._world.write(key, value)
-            for entry in entries:
-                self._world.append(entry)
+            for effect in effects:
+                effect()
 
     def revert(self) -> None:
         """TX_REVERT: close the innermost and forget what it wrote."""
@@ -104,10 +105,14 @@ class TransactionStack:
         """
         entry = stamped(entry, self._world.timestamp)
         self._world.check(entry)
+        self.after(lambda: self._world.append(entry))
+
+    def after(self, effect: Callable[[], None]) -> None:
+        """Do what cannot be undone, and cannot fail, once the open transactions commit; at once if there are none."""
         if self._checkpoints:
-            self._journal.append(self._entries, entry)
+            self._journal.append(self._effects, effect)
         else:
-            self._world.append(entry)
+            effect()
 
     def _close(self, instruction: str) -> bool:
         if self._checkpoints:
@@ -118,5 +123,5 @@ class TransactionStack:
         return False
 
     def _drop(self) -> None:
-        self._overlay, self._entries = {}, []
+        self._overlay, self._effects = {}, []
         self._journal.clear()
