@@ -165,6 +165,30 @@ def test_ledger_entries_need_no_transaction() -> None:
     assert env["_ledger"] == [{"entry": 1, "timestamp": 0}]
 
 
+def test_effects_wait_for_the_last_commit_and_keep_their_order() -> None:
+    done: list[Any] = []
+    env: dict[str, Any] = {}
+    transactions = stack(env)
+    transactions.after(lambda: done.append("at once"))
+    transactions.begin()
+    transactions.write("a", 1)
+    transactions.append("entry")
+    transactions.after(lambda: done.append((len(env["_ledger"]), env["_blockchain_state"]["a"])))
+    transactions.begin()
+    transactions.after(lambda: done.append("reverted"))
+    transactions.revert()
+    transactions.begin()
+    transactions.after(lambda: done.append("inner"))
+    transactions.commit()
+    assert done == ["at once"]
+    transactions.commit()
+    assert done == ["at once", (1, 1), "inner"]
+    transactions.begin()
+    transactions.after(lambda: done.append("failed"))
+    transactions.revert_all()
+    assert len(done) == 3
+
+
 def test_what_cannot_be_kept_is_refused_when_it_is_written() -> None:
     env: dict[str, Any] = {}
     transactions = stack(env)
