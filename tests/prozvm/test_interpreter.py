@@ -326,6 +326,11 @@ def test_function_from_outside_is_verified() -> None:
 # Gas
 
 
+def loading(*values: Value) -> int:
+    """Gas for a LOAD_CONST of each of these."""
+    return sum(SCHEDULE.fixed(Opcode.LOAD_CONST, value) for value in values)
+
+
 def test_gas_is_the_sum_of_the_prices() -> None:
     machine = Machine(DictWorld({}), schedule=SCHEDULE, gas=1000)
     machine.run(load(body(*const(1, 2), ("ADD",), ("GAS_CHARGE", 100), ("RETURN",))))
@@ -365,7 +370,7 @@ def test_sizes_cost_what_the_schedule_says(name: str, values: tuple[Value, ...])
     machine = Machine(DictWorld({}), schedule=SCHEDULE, gas=100_000)
     result = machine.run(load(body(*const(*values), (name,))))
     cost = SCHEDULE.cost(Opcode[name], None, values, result)
-    assert machine.gas_left == 100_000 - cost - len(values) * SCHEDULE.base[Opcode.LOAD_CONST]
+    assert machine.gas_left == 100_000 - cost - loading(*values)
 
 
 def test_counted_instructions_cost_what_the_schedule_says() -> None:
@@ -376,7 +381,7 @@ def test_counted_instructions_cost_what_the_schedule_says() -> None:
     ]:
         machine = Machine(DictWorld({}), schedule=SCHEDULE, gas=100_000)
         result = machine.run(load(body(*steps)))
-        cost = SCHEDULE.cost(opcode, None, taken, result) + len(taken) * SCHEDULE.base[Opcode.LOAD_CONST]
+        cost = SCHEDULE.cost(opcode, None, taken, result) + loading(*taken)
         assert machine.gas_left == 100_000 - cost
 
 
@@ -387,13 +392,13 @@ def test_state_and_ledger_cost_what_the_schedule_says() -> None:
     machine.run(load(body(*steps, ("TX_COMMIT",))))
     base = SCHEDULE.base
     cost = SCHEDULE.cost(Opcode.STATE_WRITE, key, (value,), None) + SCHEDULE.cost(Opcode.STATE_READ, key, (), value)
-    cost += SCHEDULE.cost(Opcode.LEDGER_APPEND, None, (value,), None) + base[Opcode.LOAD_CONST]
+    cost += SCHEDULE.cost(Opcode.LEDGER_APPEND, None, (value,), None) + loading(value)
     assert machine.gas_left == 100_000 - cost - base[Opcode.TX_BEGIN] - base[Opcode.TX_COMMIT]
 
 
 def spent(*steps: tuple[Any, ...]) -> int:
     """Gas that the program uses where loads and stores are free."""
-    schedule = GasSchedule(base={"LOAD_CONST": 0, "LOAD_NAME": 0, "STORE_CONST": 0})
+    schedule = GasSchedule(base={"LOAD_CONST": 0, "LOAD_NAME": 0, "STORE_CONST": 0}, constant_cell=0)
     calls: dict[str, Any] = {"emit": lambda *_: None, "call": lambda *_: ("r" * 50, 1000)}
     machine = Machine(DictWorld({}), schedule=schedule, gas=100_000, context=CallContext(**calls))
     with suppress(UserRevert):
@@ -654,3 +659,15 @@ def test_generated_programs_run_through_more_often_than_not_and_fail_in_many_way
     assert any(outcome.state for outcome in outcomes)
     assert any(outcome.ledger for outcome in outcomes)
     assert any(outcome.events for outcome in outcomes)
+
+
+def test_reading_is_paid_for_before_it_is_done() -> None:
+    """A value is charged by its size before it is decoded, unless this run wrote it."""
+    value = "v" * 5000
+    world = DictWorld({"_blockchain_state": {"key": value}})
+    schedule = GasSchedule()
+    machine = Machine(world, schedule=schedule, gas=100_000)
+    machine.run(load(body(("STATE_READ", "key"), ("POP",))))
+    reading = schedule.reading(machine.transactions.size("key"))
+    assert reading > 0
+    assert machine.gas == 100_000 - schedule.fixed(Opcode.STATE_READ, "key") - reading - schedule.base[Opcode.POP]

@@ -129,9 +129,9 @@ class Machine:
             raise OutOfGas("out of gas")
 
     def charge_operands(self, opcode: Opcode, operand: Any, *taken: Value) -> None:
-        """Charge for the size of what an instruction takes; its base has been charged."""
+        """Charge for the size of what an instruction takes; what is fixed has been charged."""
         if self.schedule is not None:
-            self.charge(self.schedule.before(opcode, operand, taken) - self.schedule.base[opcode])
+            self.charge(self.schedule.before(opcode, operand, taken) - self.schedule.fixed(opcode, operand))
 
     def charge_result(self, opcode: Opcode, result: Value) -> None:
         """Charge for the size of what an instruction made."""
@@ -365,10 +365,11 @@ def _merkle_root(machine: Machine, stack: list[Value], count: int) -> None:
 
 
 def _state_read(machine: Machine, stack: list[Value], key: str) -> None:
+    if machine.schedule is not None:  # before it is decoded
+        machine.charge(machine.schedule.reading(machine.transactions.size(key)))
     value = machine.transactions.read(key)
     check(value, machine.limits.values)  # the workbench's state is whatever its owner put there
     stack.append(value)
-    machine.charge_result(Opcode.STATE_READ, value)
 
 
 def _state_write(machine: Machine, stack: list[Value], key: str) -> None:
@@ -595,12 +596,10 @@ def static_price(opcode: Opcode, operand: Any, schedule: GasSchedule | None) -> 
     if schedule is None:
         return int(operand) if opcode is Opcode.GAS_CHARGE else 0
     match opcode:
-        case Opcode.GAS_CHARGE:
-            return schedule.before(opcode, operand)
-        case Opcode.STATE_READ:
-            return schedule.before(opcode, operand)
+        case Opcode.STORE_CONST:
+            return schedule.fixed(opcode, operand[1])
         case Opcode.CALL_NAME | Opcode.CALL_FUNC_CONST:
             return schedule.before(opcode, None, [None] * operand[1])
         case Opcode.CALL_TOP | Opcode.SPAWN:
             return schedule.before(opcode, None, [None] * (operand + 1))
-    return schedule.base[opcode]
+    return schedule.fixed(opcode, operand)
