@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from vmloom import Event, ExecutionContext, ExecutionState
+from vmloom.alloc import dump_alloc
 from vmloom.errors import CodeError, CodeTooLarge, ConfigError
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
@@ -20,6 +23,7 @@ from vmloom_prozvm.runtime.world import StateWorld
 from vmloom_prozvm.values import canonical
 
 from .contracts import BLOCK, CALLER, CONTRACT, GAS, contract, load, program, run, world, written
+from .programs import Shape, programs
 
 FOREVER = (":again", ("JUMP", "again"))
 EMPTY_LIST = ("BUILD_LIST", 0)
@@ -69,6 +73,12 @@ def vm(request: pytest.FixtureRequest) -> ProzVm:
     compiles = request.param == "compiled"
     return ProzVm(ProzVmConfig(jit=JitConfig(enabled=compiles, threshold=0)))
 
+
+INTERPRETED = ProzVm(ProzVmConfig(jit=JitConfig(enabled=False)))
+COMPILED = ProzVm(ProzVmConfig(jit=JitConfig(threshold=0)))
+_PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Programs of a random generator have nothing to shrink."""
+OPTIMISED = [ProzVm(ProzVmConfig(optimization_level=level, jit=JitConfig(threshold=0))) for level in (1, 2, 3)]
 
 # Input and output
 
@@ -395,6 +405,36 @@ def test_hot_programs_are_compiled_and_give_the_same() -> None:
     off = ProzVm(ProzVmConfig(jit=JitConfig(enabled=False, threshold=0)))
     assert run(off, code, input=b"abc").to_dict() == results[0]
     assert off.get_jit_stats()["compilations"] == 0
+
+
+@given(
+    program=programs(Shape(contract=True)), gas=st.one_of(st.just(GAS), st.integers(0, 30_000)), static=st.booleans()
+)
+@settings(max_examples=150, phases=_PHASES)
+def test_compiled_contracts_do_the_same_for_the_same_gas(program: Bytecode, gas: int, static: bool) -> None:
+    code = pack(program)
+    outcomes = []
+    for vm in (INTERPRETED, COMPILED):
+        state = world(code)
+        result = run(vm, code, state, gas=gas, is_static=static, input=b"input", value=3)
+        outcomes.append((result.to_dict(), dump_alloc(state)))
+    assert outcomes[0] == outcomes[1]
+
+
+@given(program=programs(Shape(contract=True)))
+@settings(max_examples=100, phases=_PHASES)
+def test_optimised_contracts_do_the_same_for_no_more_gas(program: Bytecode) -> None:
+    """That is, with enough gas: what runs out of it may get further."""
+    code = pack(program)
+    outcomes, used = [], []
+    for vm in (INTERPRETED, *OPTIMISED):
+        state = world(code)
+        result = run(vm, code, state, gas=10**8, input=b"input", value=3)
+        fault = result.metadata["fault"]["kind"] if result.metadata else ""
+        outcomes.append((result.state, result.return_data, result.events, fault, dump_alloc(state)))
+        used.append(result.gas_used)
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert all(gas <= used[0] for gas in used)
 
 
 # Disassembly

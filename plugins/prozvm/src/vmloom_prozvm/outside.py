@@ -17,6 +17,7 @@ from vmloom.vm import VmHost
 
 from .config import CallPrices
 from .errors import CallFailed, OutOfGas, TypeMismatch, ValueTooLarge
+from .runtime.transactions import TransactionStack
 from .runtime.world import ReadOnlyState
 from .values import Value, kind_of
 
@@ -36,14 +37,18 @@ class Outside:
         self._prices: Final = prices
         self.refund = 0
 
-    def emit(self, topics: list[int], data: bytes) -> None:
-        """EMIT: at most 4 topics, each of 256 bits. Raises `ReadOnlyState`, `TypeMismatch` and `ValueTooLarge`."""
+    def emit(self, topics: list[int], data: bytes, transactions: TransactionStack) -> None:
+        """EMIT: at most 4 topics, each of 256 bits; the event is there once the open transactions commit.
+
+        Raises `ReadOnlyState`, `TypeMismatch` and `ValueTooLarge`.
+        """
         self.must_not_be_static("EMIT")
         if len(topics) > MAX_TOPICS:
             raise ValueTooLarge(f"EMIT: {len(topics)} topics; an event has at most {MAX_TOPICS}")
         for topic in topics:
             _check_word(topic, "EMIT: a topic")
-        self._state.emit(Event(self._context.address, tuple(topics), data))
+        event = Event(self._context.address, tuple(topics), data)
+        transactions.after(lambda: self._state.emit(event))
 
     def call(self, address: bytes, input: bytes, value: int, gas_left: int | None) -> tuple[Value, int]:
         """CALL_CONTRACT: call the contract at `address`, 20 bytes, with `value` wei and all but a 64th of the gas.

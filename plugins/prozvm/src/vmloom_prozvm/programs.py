@@ -31,7 +31,7 @@ class ProgramCache(Generic[Entry]):
         self._lock = threading.Lock()
 
     def get(self, code: bytes) -> Entry:
-        """The entry for `code`. Raises `CodeError` if `make` does: `InvalidCode` with its message, or `CodeTooLarge`."""
+        """The entry for `code`. Raises `CodeTooLarge` if `make` does, and `InvalidCode` for any other `CodeError`."""
         with self._lock:
             found = self._entries.get(code)
             if found is not None:

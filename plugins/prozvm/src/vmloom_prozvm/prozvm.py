@@ -233,6 +233,9 @@ class ProzVm(VirtualMachine):
             state, context.address, context.block, limits=self._limits.values, read_only=context.is_static
         )
 
+        def emit(topics: list[int], data: bytes) -> None:
+            outside.emit(topics, data, machine.transactions)
+
         def call(address: bytes, input: bytes, value: int, gas_left: int | None) -> tuple[Value, int]:
             if machine.transactions.depth:  # the callee could call back, and would see what was before
                 raise CallFailed("CALL_CONTRACT in an open transaction: TX_COMMIT or TX_REVERT it first")
@@ -243,7 +246,7 @@ class ProzVm(VirtualMachine):
             schedule=self.config.gas_schedule,
             gas=gas,
             context=CallContext(
-                context.input, context.caller, context.address, context.value, context.block, outside.emit, call
+                context.input, context.caller, context.address, context.value, context.block, emit, call
             ),
             limits=self._limits,
         )
