@@ -130,7 +130,7 @@ class Compiled:
             if mode.priced and mode.schedule is not None and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER):
                 namespace[f"x_{opcode.name}"] = _charging(opcode, operation, mode.schedule)
         if mode.priced and mode.schedule is not None:
-            namespace["x_STATE_READ"] = _charging_read(mode.schedule)
+            namespace["x_STATE_READ"] = _charging_read(mode.schedule, limits)
             for opcode in (Opcode.STATE_WRITE, Opcode.LEDGER_APPEND):
                 namespace[f"x_{opcode.name}"] = _charging_write(opcode, mode.schedule)
         for opcode, instruction in interpreter._INSTRUCTIONS.items():
@@ -228,12 +228,16 @@ def _charging(
     return charged
 
 
-def _charging_read(schedule: GasSchedule) -> Callable[[int, TransactionStack, str], tuple[Value, int]]:
+def _charging_read(
+    schedule: GasSchedule, limits: ValueLimits
+) -> Callable[[int, TransactionStack, str], tuple[Value, int]]:
     def charged(gas: int, transactions: TransactionStack, key: str) -> tuple[Value, int]:
         gas -= schedule.reading(transactions.size(key))
         if gas < 0:
             raise Leave
-        return transactions.read(key), gas
+        value = transactions.read(key)
+        check(value, limits)
+        return value, gas
 
     return charged
 
