@@ -1,0 +1,1 @@
+"""ProzVM: a stack machine for ledgers, with its bytecode, optimiser and tiered compiler."""

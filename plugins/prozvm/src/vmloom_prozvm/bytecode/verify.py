@@ -1,0 +1,273 @@
+"""What a program must keep to before it may run, and the depth of the stack at each of its instructions.
+
+Loading verifies; so generated code and the optimiser rely on every promise here. Values on the stack have no kinds yet:
+an operation on wrong ones is an error when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Final, TypeAlias
+
+from vmloom_prozvm.bytecode.opcodes import ENDING, OPERATIONS, Opcode, Operand
+from vmloom_prozvm.bytecode.program import Bytecode, OperandValue, opcode_of, operand_parts, stack_effect
+from vmloom_prozvm.errors import ProzError, Unverifiable
+from vmloom_prozvm.values import Function, ValueLimits, check, check_storable, kind_of
+
+DEEPEST_FUNCTIONS: Final = 32
+"""No limit of function nesting may exceed this: functions are packed and read by recursion."""
+_LARGEST_AMOUNT: Final = (1 << 63) - 1
+
+Path: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CodeLimits:
+    """How large code may be. All are at least 1."""
+
+    size: int = 262_144
+    """Bytes of a container."""
+    instructions: int = 65_536
+    """Instructions of one function."""
+    constants: int = 4096
+    """Constants of one function."""
+    functions: int = 1024
+    """Functions of one program, the program itself and those inside functions included."""
+    function_nesting: int = 8
+    """Functions inside each other, 1 to 32."""
+    parameters: int = 64
+    """Parameters of one function."""
+    stack: int = 1024
+    """Values on the stack of one function."""
+    values: ValueLimits = field(default_factory=ValueLimits)
+    """Of each constant, and of the metadata."""
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            if limit.name != "values" and getattr(self, limit.name) < 1:
+                raise ValueError(f"{limit.name} must be at least 1")
+        if self.function_nesting > DEEPEST_FUNCTIONS:
+            raise ValueError(f"function_nesting must be at most {DEEPEST_FUNCTIONS}")
+
+
+DEFAULT_CODE_LIMITS: Final = CodeLimits()
+
+
+def verify(program: Bytecode, limits: CodeLimits = DEFAULT_CODE_LIMITS, *, strict: bool = True) -> None:
+    """Refuse a program that could go where no instruction is, take what the stack has not, or use a constant wrongly.
+
+    Functions among the constants are programs, too. Instructions that nothing reaches are checked for their form only.
+    Without `strict`, RETURN may find the stack empty.
+
+    Raises:
+        Unverifiable: With the function and the index of the instruction or constant at fault.
+    """
+    pending: list[tuple[str, Path, Bytecode]] = [("", (), program)]
+    functions = 0
+    while pending:
+        name, path, code = pending.pop()
+        functions += 1
+        if functions + len(pending) > limits.functions:
+            raise Unverifiable(f"more than {limits.functions} functions", function=name, path=path)
+        if len(path) > limits.function_nesting:
+            raise Unverifiable(f"nested deeper than {limits.function_nesting}", function=name, path=path)
+        _Checker(code, limits, name, path).check(strict=strict)
+        pending.extend(
+            (constant.name, (*path, index), constant.bytecode)
+            for index, constant in enumerate(code.constants)
+            if isinstance(constant, Function)
+        )
+
+
+def stack_depths(code: Bytecode, limits: CodeLimits = DEFAULT_CODE_LIMITS, *, strict: bool = True) -> list[int | None]:
+    """The number of values on the stack before each instruction, and last at the end; None where nothing leads.
+
+    The program itself, not functions among its constants.
+
+    Raises:
+        Unverifiable: As `verify`.
+    """
+    checker = _Checker(code, limits, "", ())
+    return checker.depths(checker.forms(), strict=strict)
+
+
+def parse_instruction(entry: object) -> tuple[Opcode, tuple[int, ...]]:
+    """An instruction's opcode and the integers of its operand, which may still be out of range.
+
+    Raises:
+        ValueError: The instruction has not the form of one.
+    """
+    if not isinstance(entry, tuple) or len(entry) != 2 or not isinstance(entry[0], str):
+        raise ValueError("an instruction is a pair of a name and an operand")
+    opcode = opcode_of(entry[0])
+    operand = entry[1]
+    parts = () if operand is None else operand if type(operand) is tuple else (operand,)
+    wanted = operand_parts(opcode)
+    if (
+        len(parts) != wanted
+        or (type(operand) is tuple) != (wanted == 2)
+        or any(type(part) is not int for part in parts)
+    ):
+        form = ("no operand", "an integer as operand", "a pair of integers as operand")[wanted]
+        raise ValueError(f"{opcode.name} has {form}")
+    return opcode, parts
+
+
+class _Checker:
+    """The checks of one function, and where it is for messages."""
+
+    def __init__(self, code: Bytecode, limits: CodeLimits, name: str, path: Path) -> None:
+        self.code = code
+        self.limits = limits
+        self.name = name
+        self.path = path
+
+    def check(self, *, strict: bool) -> None:
+        self.sizes()
+        self.constants()
+        self.metadata()
+        self.depths(self.forms(), strict=strict)
+
+    def sizes(self) -> None:
+        for what, have, most in (
+            ("instructions", len(self.code.instructions), self.limits.instructions),
+            ("constants", len(self.code.constants), self.limits.constants),
+        ):
+            if have > most:
+                raise self.fault(f"{have} {what}; the limit is {most}")
+
+    def constants(self) -> None:
+        for index, constant in enumerate(self.code.constants):
+            try:
+                if isinstance(constant, Function):
+                    self.function(constant, index)
+                else:
+                    check_storable(constant, self.limits.values)
+            except ProzError as error:
+                raise self.fault(str(error), constant=index) from None
+
+    def function(self, function: Function, index: int) -> None:
+        names = (function.name, *function.parameters) if isinstance(function.parameters, tuple) else (None,)
+        for name in names:
+            if not isinstance(name, str):
+                raise self.fault("a function's name and parameters must be strings", constant=index)
+            check(name, self.limits.values)
+        if len(function.parameters) > self.limits.parameters:
+            reason = f"{len(function.parameters)} parameters; the limit is {self.limits.parameters}"
+            raise self.fault(reason, constant=index)
+        if len(set(function.parameters)) != len(function.parameters):
+            raise self.fault("two parameters of one name", constant=index)
+        if not isinstance(function.bytecode, Bytecode):
+            raise self.fault("a function without a body", constant=index)
+
+    def metadata(self) -> None:
+        if not all(isinstance(key, str) for key in self.code.metadata):
+            raise self.fault("metadata: keys must be strings")
+        try:
+            check_storable(self.code.metadata, self.limits.values)
+        except ProzError as error:
+            raise self.fault(f"metadata: {error}") from None
+
+    def forms(self) -> list[tuple[Opcode, OperandValue]]:
+        """Every instruction, with its operand in range."""
+        forms: list[tuple[Opcode, OperandValue]] = []
+        for index, entry in enumerate(self.code.instructions):
+            try:
+                opcode, parts = parse_instruction(entry)
+                self.operand(opcode, parts)
+            except ValueError as error:
+                raise self.fault(str(error), instruction=index) from None
+            forms.append((opcode, entry[1]))
+        return forms
+
+    def operand(self, opcode: Opcode, parts: Sequence[int]) -> None:
+        match OPERATIONS[opcode].operand:
+            case Operand.CONSTANT:
+                self.constant(parts[0])
+            case Operand.NAME:
+                self.string(parts[0])
+            case Operand.NAME_AND_CONSTANT:
+                self.string(parts[0])
+                self.constant(parts[1])
+            case Operand.TARGET:
+                _in_range(parts[0], len(self.code.instructions), "target")  # the end is a target, too
+            case Operand.COUNT:
+                _in_range(parts[0], self.limits.stack, "count")
+            case Operand.NAME_AND_COUNT:
+                self.string(parts[0])
+                _in_range(parts[1], self.limits.stack, "count")
+            case Operand.CONSTANT_AND_COUNT:
+                self.callee(parts[0], parts[1])
+            case Operand.AMOUNT:
+                _in_range(parts[0], _LARGEST_AMOUNT, "amount")
+
+    def constant(self, index: int) -> object:
+        if not 0 <= index < len(self.code.constants):
+            raise ValueError(f"constant {index} of {len(self.code.constants)}")
+        return self.code.constants[index]
+
+    def string(self, index: int) -> None:
+        constant = self.constant(index)
+        if type(constant) is not str:
+            raise ValueError(f"constant {index} must be a string, which a name is; it is {kind_of(constant)}")
+
+    def callee(self, index: int, count: int) -> None:
+        constant = self.constant(index)
+        if not isinstance(constant, Function):
+            raise ValueError(f"constant {index} must be a function; it is {kind_of(constant)}")
+        if count != len(constant.parameters):
+            raise ValueError(f"`{constant.name}` has {len(constant.parameters)} parameters, not {count}")
+
+    def depths(self, forms: Sequence[tuple[Opcode, OperandValue]], *, strict: bool) -> list[int | None]:
+        """Follow every path once. Each instruction must be reached with one depth, whichever path leads there."""
+        end = len(forms)
+        depths: list[int | None] = [None] * (end + 1)
+        depths[0] = 0
+        pending = [0]
+        while pending:
+            index = pending.pop()
+            if index == end:
+                continue
+            opcode, operand = forms[index]
+            depth = self.step(index, opcode, operand, depths[index] or 0, strict=strict)
+            following = [] if opcode in ENDING else [index + 1]
+            if OPERATIONS[opcode].operand is Operand.TARGET:
+                assert isinstance(operand, int)
+                following.append(operand)
+            for target in following:
+                if depths[target] is None:
+                    depths[target] = depth
+                    pending.append(target)
+                elif depths[target] != depth:
+                    where = "the end" if target == end else f"instruction {target}"
+                    reason = (
+                        f"goes on to {where} with {depth} values on the stack, where another way has {depths[target]}"
+                    )
+                    raise self.fault(reason, instruction=index)
+        return depths
+
+    def step(self, index: int, opcode: Opcode, operand: OperandValue, depth: int, *, strict: bool) -> int:
+        """The depth after an instruction."""
+        taken, put = stack_effect(opcode, operand)
+        if opcode is Opcode.RETURN and not strict:
+            taken = min(taken, depth)
+        if taken > depth:
+            reason = (
+                "RETURN on an empty stack"
+                if opcode is Opcode.RETURN
+                else f"{opcode.name} takes {taken} of {depth} values"
+            )
+            raise self.fault(reason, instruction=index)
+        after = depth - taken + put
+        if after > self.limits.stack:
+            raise self.fault(f"more than {self.limits.stack} values on the stack", instruction=index)
+        return after
+
+    def fault(self, reason: str, *, instruction: int | None = None, constant: int | None = None) -> Unverifiable:
+        return Unverifiable(reason, function=self.name, path=self.path, instruction=instruction, constant=constant)
+
+
+def _in_range(number: int, most: int, what: str) -> None:
+    if not 0 <= number <= most:
+        raise ValueError(f"{what} {number} is not in 0 to {most}")

@@ -1,0 +1,724 @@
+"""Python text made from a loaded program: one function of Python for each of its functions.
+
+Stack slots and registers become local variables, jumps `while` and `if`. Integers of one limb are computed in place,
+everything else by `runtime.operations`; gas is charged ahead for as many instructions as are certain to run, what sizes
+add when it is known. Wherever a line cannot go on as the interpreter would (gas runs short, an operation fails, a name
+has no value), the interpreter takes over *before* the instruction, from the state that `text.Resume` describes: so
+results, errors, gas and effects are its own.
+
+`compiled` makes functions of the text and runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..bytecode.opcodes import ARITHMETIC, OPERATIONS, Opcode, Operand
+from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
+from ..runtime.loaded import Loaded, LoadedFunction
+from ..values import Function
+from .kinds import (
+    ANY,
+    BYTES,
+    INTEGER,
+    LIMB,
+    LIST,
+    MAP,
+    ONE_LIMB,
+    OPPOSITE,
+    STRING,
+    TEXT,
+    TRUTH,
+    Kind,
+    after_comparison,
+    negated,
+    result,
+)
+from .state import DepthMismatch, State, at_boundary
+from .structure import Again, Block, Choice, Flow, Leave, Loop, Node, Straight, Unstructured, structured
+from .text import Constants, Entry, Failure, Resume, Text
+
+MAX_INSTRUCTIONS: Final = 20_000
+"""of a program with its functions; a larger one is not compiled"""
+_MAX_VISITS: Final = 64
+"""of a block while kinds are found out; bounds are widened long before"""
+_WIDEN_AFTER: Final = 3
+
+_TASKS: Final = frozenset((Opcode.SPAWN, Opcode.AWAIT))
+_CALLS: Final = frozenset((Opcode.CALL_NAME, Opcode.CALL_FUNC_CONST, Opcode.CALL_TOP))
+_STEPS: Final = frozenset(
+    (
+        Opcode.INPUT,
+        Opcode.CALLER,
+        Opcode.ADDRESS,
+        Opcode.VALUE,
+        Opcode.BLOCK,
+        Opcode.EMIT,
+        Opcode.CALL_CONTRACT,
+        Opcode.REVERT,
+    )
+)
+"""Done by the interpreter's own step."""
+_SEES_GAS: Final = _CALLS | _STEPS
+"""Gas must be exact when one of these runs, so nothing behind it is charged ahead."""
+_SIGNS: Final[Mapping[Opcode, str]] = {
+    Opcode.ADD: "+",
+    Opcode.SUB: "-",
+    Opcode.MUL: "*",
+    Opcode.DIV: "//",
+    Opcode.MOD: "%",
+    Opcode.EQ: "==",
+    Opcode.NEQ: "!=",
+    Opcode.LT: "<",
+    Opcode.GT: ">",
+    Opcode.LTE: "<=",
+    Opcode.GTE: ">=",
+}
+_PRODUCTS: Final = frozenset((Opcode.MUL, Opcode.DIV, Opcode.MOD, Opcode.POW))
+_ORDERS: Final = frozenset((Opcode.LT, Opcode.GT, Opcode.LTE, Opcode.GTE))
+_MEASURED: Final = TEXT | BYTES | LIST | MAP
+
+
+class Uncompilable(Exception):
+    """The program stays with the interpreter, for the reason in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What the text is made for. Without `metered` no gas is counted; without `schedule` only GAS_CHARGE costs any."""
+
+    metered: bool
+    schedule: GasSchedule | None
+    strict: bool
+    depth: int
+    """Calls within each other at which generated functions leave further ones to the interpreter."""
+
+    @property
+    def priced(self) -> bool:
+        """Whether sizes of values cost gas."""
+        return self.metered and self.schedule is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The text, the values that it has names for, and by number of line how the interpreter goes on."""
+
+    source: str
+    constants: Mapping[str, Any]
+    resumes: Mapping[int, Resume]
+    functions: Sequence[LoadedFunction]
+    """`f0`, `f1` and so on."""
+
+
+def generate(loaded: Loaded, mode: Mode) -> Generated:
+    """Write the text of a program. Raises `Uncompilable`."""
+    functions = list(loaded.functions())
+    if sum(len(function.instructions) for function in functions) > MAX_INSTRUCTIONS:
+        raise Uncompilable(f"more than {MAX_INSTRUCTIONS} instructions")
+    program = _Program(loaded, functions, mode)
+    writers = [_Writer(program, number) for number in range(len(functions))]
+    for writer in writers:
+        writer.find_kinds()
+    for writer in writers:
+        writer.write()
+    return Generated(program.text.source(), program.constants.values, program.text.resumes(), functions)
+
+
+class _Program:
+    """What the writers of all functions share."""
+
+    def __init__(self, loaded: Loaded, functions: Sequence[LoadedFunction], mode: Mode) -> None:
+        self.mode = mode
+        self.functions = functions
+        self.text = Text()
+        self.constants = Constants()
+        self.limits = loaded.limits
+        self._loaded = loaded
+        self._numbers = {id(function): number for number, function in enumerate(functions)}
+        self.shared = {
+            function.globals[register] for function in functions[1:] for register in range(len(function.registers))
+        }
+        """Registers of the main program that functions may read."""
+        self.defined = set(_defined(functions))
+        """Those of names that the program defines somewhere."""
+
+    def number(self, callee: Any) -> int | None:
+        """Which of the functions CALL_FUNC_CONST means."""
+        if isinstance(callee, Function):
+            callee = self._loaded.function(callee)
+        return self._numbers.get(id(callee))
+
+
+class _Writer:
+    """Writes one function. Each block is gone through with what is known where it begins, first only to find kinds."""
+
+    def __init__(self, program: _Program, number: int) -> None:
+        self._program = program
+        self._mode = program.mode
+        self._number = number
+        self._function = program.functions[number]
+        self._instructions = self._function.instructions
+        self._refuse_unknown()
+        self._flow = Flow(self._instructions)
+        self._states: dict[int, State] = {}
+        self._text = Text()
+        self._state = State([], {})
+        self._conditions: dict[int, str] = {}
+        self._stored: set[int] = set()
+        self._uncertain: set[int] = set()
+
+    def _refuse_unknown(self) -> None:
+        known = self._program.defined
+        for opcode, operand in self._instructions:
+            if opcode in _TASKS:
+                raise Uncompilable(f"{opcode.name}: tasks are the interpreter's")
+            if opcode is Opcode.CALL_NAME and self._function.globals[operand[0]] not in known:
+                raise Uncompilable("CALL_NAME: the program defines nothing of this name, so it may be the host's")
+
+    # Kinds
+
+    def find_kinds(self) -> None:
+        """Go through the blocks until nothing new is learned. Raises `Uncompilable`."""
+        flow = self._flow
+        self._states[0] = State([], dict.fromkeys(range(len(self._function.parameters)), ANY))
+        visits = dict.fromkeys(flow.order, 0)
+        pending = {0}
+        while pending:
+            start = min(pending, key=flow.rank.__getitem__)
+            pending.discard(start)
+            visits[start] += 1
+            if visits[start] > _MAX_VISITS:
+                raise Uncompilable("kinds of values keep changing")
+            self._text = Text()
+            for successor, state in self._block(start):
+                known = self._states.get(successor)
+                # Every loop has a jump back; widening at other blocks would forget what a condition has shown.
+                widen = flow.rank[successor] <= flow.rank[start] and visits[successor] > _WIDEN_AFTER
+                try:
+                    joined = state if known is None else known.join(state, widen=widen)
+                except DepthMismatch as error:
+                    raise Uncompilable(str(error)) from None
+                if joined != known:
+                    self._states[successor] = joined
+                    pending.add(successor)
+
+    # The function and its statements
+
+    def write(self) -> None:
+        """Append the function to the program's text."""
+        self._text = text = self._program.text
+        parameters = len(self._function.parameters)
+        names = ["m", "d", *(f"n{slot}" for slot in range(parameters))]
+        with text.suite(f"def f{self._number}({', '.join(names)}):"):
+            if self._mode.metered:
+                text.line("gas = m.gas")
+            text.line("G = m._globals")
+            text.line("T = m.transactions")
+            for slot in sorted(self._stored | self._uncertain):
+                if slot >= parameters:
+                    text.line(f"n{slot} = G[{self._function.globals[slot]}]")
+            with text.suite("try:"):
+                self._body()
+            with text.suite("except Exception as error:"):
+                text.line("failed = error")
+            text.line(f"return resume(m, d, {self._number}, failed, locals())")
+
+    def _body(self) -> None:
+        try:
+            nodes = structured(self._flow)
+        except Unstructured:
+            self._dispatch()
+        else:
+            self._nodes(nodes)
+
+    def _nodes(self, nodes: Sequence[Node]) -> None:
+        text = self._text
+        for node in nodes:
+            match node:
+                case Straight(block):
+                    self._conditions.pop(block, None)
+                    if block in self._states:
+                        self._block(block)
+                case Choice(block, when_true, when_false) if block in self._conditions:
+                    condition = self._conditions[block]
+                    if when_true:
+                        with text.suite(f"if {condition}:"):
+                            self._nodes(when_true)
+                        if when_false:
+                            with text.suite("else:"):
+                                self._nodes(when_false)
+                    elif when_false:
+                        with text.suite(f"if not ({condition}):"):
+                            self._nodes(when_false)
+                case Loop(body):
+                    with text.suite("while True:"):
+                        self._nodes(body)
+                case Leave():
+                    text.line("break")
+                case Again():
+                    text.line("continue")
+
+    def _dispatch(self) -> None:
+        """A loop that runs the block whose number `b` has: for jumps that make no statements."""
+        reached = sorted(start for start in self._flow.order if start in self._states)
+        self._text.line("b = 0")
+        with self._text.suite("while True:"):
+            self._find_block(reached)
+
+    def _find_block(self, starts: Sequence[int]) -> None:
+        if len(starts) > 1:
+            middle = len(starts) // 2
+            with self._text.suite(f"if b < {starts[middle]}:"):
+                self._find_block(starts[:middle])
+            with self._text.suite("else:"):
+                self._find_block(starts[middle:])
+            return
+        block = self._flow.blocks[starts[0]]
+        self._conditions.pop(block.start, None)
+        if not self._block(block.start):
+            return
+        if len(block.successors) == 2:
+            following, target = block.successors
+            self._text.line(f"b = {following} if {self._conditions[block.start]} else {target}")
+        else:
+            self._text.line(f"b = {block.successors[0]}")
+
+    # Blocks
+
+    def _block(self, start: int) -> list[tuple[int, State]]:
+        """Write a block; what is known where it may go on, nothing if it ends the function."""
+        block = self._flow.blocks[start]
+        self._state = self._states[start].copy()
+        self._charges = self._plan(block)
+        self._comparison: tuple[Opcode, Entry, Entry] | None = None
+        for at in range(block.start, block.end):
+            opcode, operand = self._instructions[at]
+            self._at = at
+            self._here = Resume(at, self._charges[at], tuple(entry.item for entry in self._state.stack))
+            if at == block.start or self._instructions[at - 1][0] in _SEES_GAS:
+                self._charge_ahead()
+            pops = _taken(opcode, operand)
+            if len(self._state.stack) < pops or (opcode is Opcode.RETURN and not self._state.stack):
+                return self._short(opcode)
+            if not self._instruction(opcode, operand):
+                return []
+            if len(self._state.stack) > self._program.limits.stack:
+                raise Uncompilable("more values on the stack than the limit")
+        if not block.successors:
+            self._return(self._state.stack[-1].text if self._state.stack else "None")
+            return []
+        return self._transfer(block)
+
+    def _plan(self, block: Block) -> dict[int, int]:
+        """For each instruction, what it and those after it cost that are charged at once."""
+        total = 0
+        charges = {}
+        for at in reversed(range(block.start, block.end)):
+            opcode, operand = self._instructions[at]
+            if opcode in _SEES_GAS:
+                total = 0
+            total += self._price(opcode, operand)
+            charges[at] = total
+        return charges
+
+    def _price(self, opcode: Opcode, operand: Any) -> int:
+        if not self._mode.metered:
+            return 0
+        if self._mode.schedule is None:
+            return int(operand) if opcode is Opcode.GAS_CHARGE else 0
+        known = operand[1] if opcode is Opcode.STORE_CONST else operand
+        return self._mode.schedule.before(opcode, known, (None,) * _taken(opcode, operand))
+
+    def _charge_ahead(self) -> None:
+        charge = self._charges[self._at]
+        if charge:
+            self._text.line(f"gas -= {charge}")
+            self._text.line("if gas < 0: raise LEAVE", self._here)
+
+    def _short(self, opcode: Opcode) -> list[tuple[int, State]]:
+        """The stack has too little: nothing, for a RETURN of the workbench; otherwise the interpreter says so."""
+        if opcode is Opcode.RETURN and not self._mode.strict:
+            self._return("None")
+        else:
+            self._leave()
+        return []
+
+    def _transfer(self, block: Block) -> list[tuple[int, State]]:
+        state = self._state
+        condition: Entry | None = None
+        if len(block.successors) == 2:
+            condition = state.stack.pop()
+        elif self._instructions[block.end - 1][0] is Opcode.JUMP_IF_FALSE:
+            state.stack.pop()  # both ways lead to the same place
+            self._comparison = None
+        moves = [(f"s{depth}", entry.text) for depth, entry in enumerate(state.stack) if entry.text != f"s{depth}"]
+        if condition is not None:
+            if moves:  # they may replace what the condition is about
+                self._text.line(f"c = {condition.text}")
+            self._conditions[block.start] = "c" if moves else condition.text
+        if moves:
+            self._text.line(f"{', '.join(name for name, _ in moves)} = {', '.join(value for _, value in moves)}")
+        return [(target, self._outcome(taken)) for target, taken in zip(block.successors, (True, False), strict=False)]
+
+    def _outcome(self, taken: bool) -> State:
+        """What is known once the comparison at the end of a block was true, or was not."""
+        state = self._state.copy()
+        if self._comparison is not None:
+            opcode, left, right = self._comparison
+            kinds = after_comparison(opcode if taken else OPPOSITE[opcode], left.kind, right.kind)
+            for entry, kind in zip((left, right), kinds, strict=True):
+                state.learn(entry.text, kind)
+        state.stack = at_boundary([entry.kind for entry in state.stack])
+        return state
+
+    # Instructions
+
+    def _instruction(self, opcode: Opcode, operand: Any) -> bool:
+        """Write an instruction. Whether the next one is reached."""
+        if opcode in _SIMPLE:
+            _SIMPLE[opcode](self, operand)
+        elif opcode in ARITHMETIC:
+            self._arithmetic(opcode)
+        elif opcode in _SIGNS:
+            self._compare(opcode)
+        elif opcode in _EFFECTS:
+            self._effect(opcode, operand)
+        elif opcode in _STEPS:
+            self._step(opcode, operand)
+            return opcode is not Opcode.REVERT
+        elif opcode in _CALLS:
+            return self._call(opcode, operand)
+        elif opcode is Opcode.RETURN:
+            self._return(self._state.stack[-1].text)
+            return False
+        elif opcode not in (Opcode.JUMP, Opcode.JUMP_IF_FALSE):
+            self._operation(opcode, self._pop(_taken(opcode, operand)))
+        return True
+
+    def _return(self, value: str) -> None:
+        if self._number == 0:
+            self._flush(self._stored)
+        if self._mode.metered:
+            self._text.line("m.gas = gas")
+        self._text.line(f"return {value}")
+
+    def _flush(self, registers: set[int]) -> None:
+        for register in sorted(registers):
+            self._text.line(f"G[{register}] = n{register}")
+
+    def _leave(self) -> None:
+        self._text.line("raise LEAVE", self._here)
+
+    def _pop(self, count: int) -> list[Entry]:
+        stack = self._state.stack
+        taken = stack[len(stack) - count :]
+        del stack[len(stack) - count :]
+        return taken
+
+    def _push(self, kind: Kind) -> str:
+        """A variable for the result of this instruction, which is now on the stack."""
+        name = f"t{self._at}"
+        self._state.stack.append(Entry(name, kind))
+        return name
+
+    def _load_constant(self, value: Any) -> None:
+        self._state.stack.append(self._program.constants.entry(value))
+
+    def _load(self, register: int) -> None:
+        self._need(register)
+        self._state.stack.append(Entry(f"n{register}", self._state.registers[register]))
+
+    def _need(self, register: int) -> None:
+        """Leave if the register has no value, unless it is certain to have one."""
+        if register not in self._state.registers:
+            self._uncertain.add(register)
+            self._text.line(f"if n{register} is UNSET: raise LEAVE", self._here)
+            self._state.registers[register] = ANY
+
+    def _store(self, register: int) -> None:
+        self._assign(register, *self._pop(1))
+
+    def _store_constant(self, operand: tuple[int, Any]) -> None:
+        self._assign(operand[0], self._program.constants.entry(operand[1]))
+
+    def _assign(self, register: int, value: Entry) -> None:
+        name = f"n{register}"
+        self._stored.add(register)
+        stack = self._state.stack
+        if any(entry.text == name for entry in stack):  # they mean the value that it had
+            self._text.line(f"t{self._at} = {name}")
+            stack[:] = [entry._replace(text=f"t{self._at}") if entry.text == name else entry for entry in stack]
+        if value.text != name:
+            self._text.line(f"{name} = {value.text}")
+            if value.literal is None:  # the same value: what is learned of one holds for the other
+                stack[:] = [entry._replace(text=name) if entry.text == value.text else entry for entry in stack]
+        self._state.registers[register] = value.kind
+
+    def _drop(self, _: None) -> None:
+        self._pop(1)
+
+    def _duplicate(self, _: None) -> None:
+        self._state.stack.append(self._state.stack[-1])
+
+    def _nothing(self, _: Any) -> None:
+        """What costs gas at most, and that was charged ahead."""
+
+    # Operations
+
+    def _arithmetic(self, opcode: Opcode) -> None:
+        left, right = self._pop(2)
+        kind = result(opcode, left.kind, right.kind)
+        if opcode is Opcode.POW:
+            self._slow(opcode, (left, right), INTEGER)
+        else:
+            guards = [*self._int_guards(left, priced=opcode in _PRODUCTS)]
+            guards += self._int_guards(right, priced=opcode in _PRODUCTS)
+            if opcode in (Opcode.DIV, Opcode.MOD) and not (right.kind.above(1) or right.kind.below(-1)):
+                guards.append(f"{right.text} != 0")
+            sure = [self._guarded(entry, opcode in _PRODUCTS) for entry in (left, right)]
+            bounds = result(opcode, *sure)
+            value = f"{left.text} {_SIGNS[opcode]} {right.text}"
+            self._fast(opcode, (left, right), value, guards, bounds, kind)
+        if opcode is not Opcode.ADD:  # it would have failed otherwise
+            for entry in (left, right):
+                if not entry.kind.is_int:
+                    self._state.learn(entry.text, INTEGER)
+
+    def _fast(
+        self, opcode: Opcode, taken: Sequence[Entry], value: str, guards: list[str], bounds: Kind, kind: Kind
+    ) -> None:
+        """Compute `value` in place where the guards hold and it has one limb; leave the rest to the operation."""
+        name = f"t{self._at}"
+        # `bounds` are those of the value where the guards hold, `kind` is what it is in any case.
+        if not guards:
+            self._text.line(f"{name} = {value}")
+            if not bounds.is_limb:
+                with self._text.suite(f"if not {_in_limb(name, bounds)}:"):
+                    self._slow(opcode, taken, kind, push=False)
+        else:
+            if not bounds.is_limb:
+                guards = [*guards, _in_limb(f"({name} := {value})", bounds)]
+            with self._text.suite(f"if {' and '.join(guards)}:"):
+                if bounds.is_limb:
+                    self._text.line(f"{name} = {value}")
+            with self._text.suite("else:"):
+                self._slow(opcode, taken, kind, push=False)
+        self._push(kind)
+
+    def _compare(self, opcode: Opcode) -> None:
+        left, right = self._pop(2)
+        guards = [*self._int_guards(left, priced=True), *self._int_guards(right, priced=True)]
+        value = f"{left.text} {_SIGNS[opcode]} {right.text}"
+        if guards:
+            with self._text.suite(f"if {' and '.join(guards)}:"):
+                self._text.line(f"t{self._at} = {value}")
+            with self._text.suite("else:"):
+                self._slow(opcode, (left, right), TRUTH, push=False)
+            self._push(TRUTH)
+            if opcode in _ORDERS:  # what has an order with an integer is one
+                for one, other in ((left, right), (right, left)):
+                    if one.kind.is_int and not other.kind.is_int:
+                        self._state.learn(other.text, INTEGER)
+        elif self._instructions[self._at + 1 : self._at + 2] and (
+            self._instructions[self._at + 1][0] is Opcode.JUMP_IF_FALSE and self._at + 1 not in self._flow.blocks
+        ):
+            self._comparison = opcode, left, right
+            self._state.stack.append(Entry(value, TRUTH))
+        else:
+            self._text.line(f"{self._push(TRUTH)} = {value}")
+
+    def _int_guards(self, entry: Entry, *, priced: bool) -> list[str]:
+        """What must hold for an operation on integers to be done in place."""
+        guards = [] if entry.kind.is_int else [f"type({entry.text}) is int"]
+        if priced and self._mode.priced and not entry.kind.is_limb:
+            guards.append(_in_limb(entry.text, entry.kind))
+        return guards
+
+    def _guarded(self, entry: Entry, priced: bool) -> Kind:
+        """The kind where `_int_guards` hold."""
+        return entry.kind.within(-LIMB, LIMB) if priced and self._mode.priced else entry.kind.within(None, None)
+
+    def _negate(self, _: None) -> None:
+        (entry,) = self._pop(1)
+        guards = self._int_guards(entry, priced=False)
+        bounds = negated(entry.kind.within(None, None))
+        self._fast(Opcode.NEG, (entry,), f"-{entry.text}", guards, bounds, negated(entry.kind))
+        if guards:
+            self._state.learn(entry.text, INTEGER)
+
+    def _logic(self, word: str) -> None:
+        left, right = self._pop(2)
+        value = f"{left.text} {word} {right.text}"
+        if left.kind.mask | right.kind.mask != TRUTH.mask:
+            value = f"not not ({value})"
+        self._text.line(f"{self._push(TRUTH)} = {value}")
+
+    def _not(self, _: None) -> None:
+        (entry,) = self._pop(1)
+        self._text.line(f"{self._push(TRUTH)} = not {entry.text}")
+
+    def _length(self, _: None) -> None:
+        (entry,) = self._pop(1)
+        if entry.kind.mask & ~_MEASURED:
+            self._slow(Opcode.LENGTH, (entry,), ONE_LIMB.within(0, None))
+        else:
+            self._text.line(f"{self._push(ONE_LIMB.within(0, None))} = len({entry.text})")
+
+    def _index(self, _: None) -> None:
+        collection, key = self._pop(2)
+        if collection.kind.mask == LIST and key.kind.is_int:
+            self._text.line(f"if not 0 <= {key.text} < len({collection.text}): raise LEAVE", self._here)
+            self._text.line(f"{self._push(ANY)} = {collection.text}[{key.text}]")
+        else:
+            self._slow(Opcode.INDEX, (collection, key), ANY)
+
+    def _operation(self, opcode: Opcode, taken: Sequence[Entry]) -> None:
+        self._slow(opcode, taken, _RESULTS.get(opcode, ANY))
+
+    def _slow(self, opcode: Opcode, taken: Sequence[Entry], kind: Kind, *, push: bool = True) -> None:
+        """Call the operation, which charges for sizes."""
+        arguments = ", ".join(entry.text for entry in taken)
+        name = f"t{self._at}"
+        if self._mode.priced and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER):
+            self._text.line(f"{name}, gas = x_{opcode.name}({', '.join(('gas', arguments))})", self._here)
+        else:
+            self._text.line(f"{name} = o_{opcode.name}({arguments})", self._here)
+        if push:
+            self._push(kind)
+
+    # The ledger and the surroundings
+
+    def _effect(self, opcode: Opcode, operand: Any) -> None:
+        """What changes the world: once it has begun it is not begun again."""
+        taken = self._pop(_taken(opcode, operand))
+        arguments = [entry.text for entry in taken]
+        if OPERATIONS[opcode].operand is Operand.NAME:
+            arguments.insert(0, self._program.constants.entry(operand).text)
+        if taken and self._mode.priced and not taken[0].kind.is_small:
+            self._text.line(f"gas = x_{opcode.name}({', '.join(('gas', *arguments))})", self._here)
+        own = self._price(opcode, operand)
+        failing = Resume(self._at, self._here.refund - own, (), Failure.FINAL)
+        self._text.line(f"T.{_EFFECTS[opcode]}({', '.join(arguments)})", failing)
+
+    def _read_state(self, key: str) -> None:
+        name, known = self._push(ANY), self._program.constants.entry(key).text
+        if self._mode.priced:
+            self._text.line(f"{name}, gas = x_STATE_READ(gas, T, {known})", self._here)
+            return
+        self._text.line(f"{name} = T.read({known})", self._here)
+        with self._text.suite(f"if type({name}) is not int or not {_in_limb(name, INTEGER)}:"):
+            self._text.line(f"check({name})", self._here)
+
+    def _step(self, opcode: Opcode, operand: Any) -> None:
+        """Let the interpreter's own step do it."""
+        taken = ", ".join(entry.text for entry in self._pop(_taken(opcode, operand)))
+        known = self._program.constants.entry(operand).text
+        self._show_gas()
+        pushes = OPERATIONS[opcode].pushes
+        text = f"step(m, i_{opcode.name}, {known}, [{taken}])"
+        self._text.line(f"{self._push(ANY)} = {text}" if pushes else text, self._here._replace(failure=Failure.CALL))
+        self._see_gas()
+
+    def _call(self, opcode: Opcode, operand: Any) -> bool:
+        callee, count = operand if isinstance(operand, tuple) else (None, operand)
+        if opcode is Opcode.CALL_NAME:
+            self._need(callee)
+        if opcode is Opcode.CALL_TOP:
+            (top,) = self._pop(1)
+        arguments = [entry.text for entry in self._pop(count)]
+        if opcode is Opcode.CALL_FUNC_CONST:
+            number = self._program.number(callee)
+            if number is None or len(self._program.functions[number].parameters) != count:
+                self._leave()
+                return False
+            self._text.line(f"if d >= {self._mode.depth}: raise LEAVE", self._here)
+            text = f"f{number}({', '.join(('m', 'd + 1', *arguments))})"
+        else:
+            value = f"n{callee}" if opcode is Opcode.CALL_NAME else top.text
+            text = f"call({', '.join(('m', 'd', value, *arguments))})"
+        if self._number == 0:
+            self._flush(self._stored & self._program.shared)
+        self._show_gas()
+        self._text.line(f"{self._push(ANY)} = {text}", self._here._replace(failure=Failure.CALL))
+        self._see_gas()
+        return True
+
+    def _show_gas(self) -> None:
+        if self._mode.metered:
+            self._text.line("m.gas = gas")
+
+    def _see_gas(self) -> None:
+        if self._mode.metered:
+            self._text.line("gas = m.gas")
+
+
+def _defined(functions: Sequence[LoadedFunction]) -> Iterator[int]:
+    for function in functions:
+        yield from function.globals[: len(function.parameters)]
+        for opcode, operand in function.instructions:
+            if opcode is Opcode.STORE_NAME:
+                yield function.globals[operand]
+            elif opcode is Opcode.STORE_CONST:
+                yield function.globals[operand[0]]
+
+
+def _taken(opcode: Opcode, operand: Any) -> int:
+    """How many values an instruction, with its operand decoded, takes from the stack."""
+    form = OPERATIONS[opcode]
+    if opcode is Opcode.BUILD_MAP:
+        return 2 * int(operand)
+    if form.operand is Operand.COUNT:
+        return form.pops + int(operand)
+    if form.operand in (Operand.NAME_AND_COUNT, Operand.CONSTANT_AND_COUNT):
+        return form.pops + int(operand[1])
+    return form.pops
+
+
+def _in_limb(text: str, kind: Kind) -> str:
+    """The condition that an integer of this kind has one limb."""
+    if kind.above(-LIMB):
+        return f"{text} <= {LIMB}"
+    if kind.below(LIMB):
+        return f"{text} >= -{LIMB}"
+    return f"-{LIMB} <= {text} <= {LIMB}"
+
+
+_SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
+    Opcode.LOAD_CONST: _Writer._load_constant,
+    Opcode.LOAD_NAME: _Writer._load,
+    Opcode.STORE_NAME: _Writer._store,
+    Opcode.STORE_CONST: _Writer._store_constant,
+    Opcode.POP: _Writer._drop,
+    Opcode.DUP: _Writer._duplicate,
+    Opcode.NEG: _Writer._negate,
+    Opcode.AND: lambda writer, _: writer._logic("and"),
+    Opcode.OR: lambda writer, _: writer._logic("or"),
+    Opcode.NOT: _Writer._not,
+    Opcode.LENGTH: _Writer._length,
+    Opcode.INDEX: _Writer._index,
+    Opcode.STATE_READ: _Writer._read_state,
+    Opcode.GAS_CHARGE: _Writer._nothing,
+}
+_EFFECTS: Final[Mapping[Opcode, str]] = {
+    Opcode.STATE_WRITE: "write",
+    Opcode.TX_BEGIN: "begin",
+    Opcode.TX_COMMIT: "commit",
+    Opcode.TX_REVERT: "revert",
+    Opcode.LEDGER_APPEND: "append",
+}
+_RESULTS: Final[Mapping[Opcode, Kind]] = {
+    Opcode.BUILD_LIST: Kind(LIST),
+    Opcode.BUILD_MAP: Kind(MAP),
+    Opcode.STORE_INDEX: Kind(LIST | MAP),
+    Opcode.HASH_BLOCK: STRING,
+    Opcode.MERKLE_ROOT: STRING,
+    Opcode.VERIFY_SIGNATURE: TRUTH,
+}
+assert set(_SIMPLE) | set(_EFFECTS) | set(_SIGNS) | set(_RESULTS) | _SEES_GAS | _TASKS | {
+    Opcode.POW,
+    Opcode.JUMP,
+    Opcode.JUMP_IF_FALSE,
+    Opcode.RETURN,
+} == set(Opcode)

@@ -1,0 +1,6 @@
+"""The bytecode optimizer: eight passes in three levels. `BytecodeOptimizer` is all that one needs."""
+
+from .optimizer import BytecodeOptimizer, optimize_bytecode
+from .statistics import OptimizationStats
+
+__all__ = ["BytecodeOptimizer", "OptimizationStats", "optimize_bytecode"]

@@ -1,0 +1,21 @@
+"""What this package offers to vmloom. Imports nothing heavy: specs only name their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vmloom.hookspecs import VmSpec, hookimpl
+
+
+@hookimpl
+def vmloom_virtual_machines() -> Iterable[VmSpec]:
+    """ProzVM."""
+    return [
+        VmSpec(
+            "prozvm",
+            "vmloom_prozvm.prozvm:ProzVm",
+            config="vmloom_prozvm.config:ProzVmConfig",
+            summary="a stack machine for ledgers: transactions, state by name, tiered compilation",
+            magic=b"\0proz",
+        )
+    ]

@@ -1,0 +1,223 @@
+"""What programs keep: values by key, and a ledger that only grows.
+
+`StateWorld` is a contract's, on the records of its account; `DictWorld` is the workbench's, on a dictionary. Programs
+reach either through a `TransactionStack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from vmloom.context import BlockContext
+from vmloom.errors import StateError
+from vmloom.state import StateAccess
+
+from ..errors import NotCanonical, ProzError
+from ..values import DEFAULT_LIMITS, Key, Value, ValueLimits, canonical, check, check_storable, parse_canonical
+
+STATE_KEY: Final = "_blockchain_state"
+"""Where `DictWorld` keeps values."""
+LEDGER_KEY: Final = "_ledger"
+"""Where `DictWorld` keeps the ledger."""
+TIME_KEY: Final = "_block_timestamp"
+"""Where `DictWorld` finds the block's time."""
+TIMESTAMP: Final = "timestamp"
+"""The key of the block's time in every entry of a ledger."""
+
+_VALUE: Final = b"s"
+_COUNT: Final = b"n"
+_ENTRY: Final = b"l"
+_COUNT_SIZE: Final = 8
+"""bytes"""
+
+
+class ReadOnlyState(ProzError):
+    """STATE_WRITE or LEDGER_APPEND in a call that must not change anything."""
+
+
+class World(Protocol):
+    """Committed values and the ledger."""
+
+    @property
+    def timestamp(self) -> int:
+        """The block's, in UNIX seconds."""
+
+    def read(self, key: str) -> Value:
+        """The value under `key`, None if there is none."""
+
+    def size(self, key: str) -> int:
+        """Bytes of the canonical encoding of what `read` gives, known without decoding it; 0 if there is nothing."""
+
+    def write(self, key: str, value: Value) -> None:
+        """Set the value under `key`; None removes it. Raises what `check` does."""
+
+    def append(self, entry: Value) -> None:
+        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
+
+    def check(self, value: Value) -> None:
+        """Raise now what writing `value` would.
+
+        That is `NotStorable` for a function or task, `ValueTooLarge`, and `ReadOnlyState` where nothing can be written.
+        """
+
+
+def stamped(entry: Value, timestamp: int) -> dict[Key, Value]:
+    """`entry` as the ledger has it: a map with "timestamp" set to the block's, another value as {"entry": it}.
+
+    Doing it twice is doing it once.
+    """
+    if type(entry) is dict:
+        return {**entry, TIMESTAMP: timestamp}
+    return {"entry": entry, TIMESTAMP: timestamp}
+
+
+class StateWorld:
+    """The records of the account `address`, 20 bytes, in the block `block`.
+
+    | Record | Value |
+    |---|---|
+    | `s` and a key's UTF-8 | a value's canonical encoding; none for None |
+    | `n` | how many entries the ledger has, 8 bytes, big-endian; none for 0 |
+    | `l` and a position, 8 bytes, big-endian | an entry's canonical encoding |
+
+    Nothing here changes an entry. Reverting the state to a checkpoint takes back what was written since.
+    """
+
+    def __init__(
+        self,
+        state: StateAccess,
+        address: bytes,
+        block: BlockContext,
+        *,
+        limits: ValueLimits = DEFAULT_LIMITS,
+        read_only: bool = False,
+    ) -> None:
+        self._state: Final = state
+        self._address: Final = address
+        self._timestamp: Final = block.timestamp
+        self._limits: Final = limits
+        self._read_only: Final = read_only
+
+    @property
+    def timestamp(self) -> int:
+        """The block's, in UNIX seconds."""
+        return self._timestamp
+
+    def read(self, key: str) -> Value:
+        """The value under `key`, None if there is none. Raises `StateError` for a record that is no value."""
+        return self._parse(_VALUE + key.encode())
+
+    def size(self, key: str) -> int:
+        """Bytes of the record that `read` decodes; 0 if there is none."""
+        return len(self._state.get_record(self._address, _VALUE + key.encode()) or b"")
+
+    def write(self, key: str, value: Value) -> None:
+        """Set the value under `key`; None removes it. Raises what `check` does."""
+        self._refuse_if_read_only()
+        encoded = None if value is None else canonical(value, self._limits)
+        self._state.set_record(self._address, _VALUE + key.encode(), encoded)
+
+    def append(self, entry: Value) -> None:
+        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
+        self._refuse_if_read_only()
+        encoded = canonical(stamped(entry, self._timestamp), self._limits)
+        position = self.ledger_size()
+        self._state.set_record(self._address, _entry_key(position), encoded)
+        self._state.set_record(self._address, _COUNT, (position + 1).to_bytes(_COUNT_SIZE, "big"))
+
+    def check(self, value: Value) -> None:
+        """Raise now what writing `value` would: `NotStorable`, `ValueTooLarge` or `ReadOnlyState`."""
+        self._refuse_if_read_only()
+        check_storable(value, self._limits)
+
+    def ledger_size(self) -> int:
+        """How many entries the ledger has."""
+        count = self._state.get_record(self._address, _COUNT)
+        if count is not None and len(count) != _COUNT_SIZE:
+            raise self._fault(_COUNT, f"a count has {_COUNT_SIZE} bytes, this one has {len(count)}")
+        return int.from_bytes(count or b"", "big")
+
+    def ledger_entry(self, position: int) -> Value:
+        """The entry at `position`, 0 being the first. Raises `IndexError` if there is none."""
+        if not 0 <= position < self.ledger_size():
+            raise IndexError(f"ledger entry {position}: there are {self.ledger_size()}")
+        return self._parse(_entry_key(position))
+
+    def _refuse_if_read_only(self) -> None:
+        if self._read_only:
+            raise ReadOnlyState("STATE_WRITE or LEDGER_APPEND in a static call: it must not change anything")
+
+    def _parse(self, record: bytes) -> Value:
+        encoded = self._state.get_record(self._address, record)
+        if encoded is None:
+            return None
+        try:
+            return parse_canonical(encoded, self._limits)
+        except (NotCanonical, ProzError) as error:  # a contract cannot have written it
+            raise self._fault(record, str(error)) from error
+
+    def _fault(self, record: bytes, cause: str) -> StateError:
+        return StateError(f"record 0x{record.hex()} of 0x{self._address.hex()}: {cause}")
+
+
+class DictWorld:
+    """A dictionary: values under "_blockchain_state", the ledger under "_ledger", both made when first written.
+
+    Whoever owns the dictionary may replace either at any time. Entries cannot be changed, and are copies, so that
+    what they were made from can.
+    """
+
+    def __init__(self, env: MutableMapping[str, Any], *, limits: ValueLimits = DEFAULT_LIMITS) -> None:
+        self._env: Final = env
+        self._limits: Final = limits
+
+    @property
+    def timestamp(self) -> int:
+        """The dictionary's "_block_timestamp" in UNIX seconds, 0 if it has none: never the clock of this machine."""
+        timestamp: int = self._env.get(TIME_KEY, 0)
+        return timestamp
+
+    def read(self, key: str) -> Value:
+        """The value under `key`, None if there is none. Raises `TypeMismatch` for what is no value, such as a float."""
+        value: Value = self._env.get(STATE_KEY, {}).get(key)
+        check(value, self._limits)
+        return value
+
+    def size(self, key: str) -> int:
+        """Bytes of the canonical encoding of what `read` gives; 0 if there is nothing."""
+        value = self.read(key)
+        return 0 if value is None else len(canonical(value, self._limits))
+
+    def write(self, key: str, value: Value) -> None:
+        """Set the value under `key`; None removes it. Raises what `check` does."""
+        self.check(value)
+        values = self._env.setdefault(STATE_KEY, {})
+        if value is None:
+            values.pop(key, None)
+        else:
+            values[key] = value
+
+    def append(self, entry: Value) -> None:
+        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
+        made = stamped(entry, self.timestamp)
+        self.check(made)
+        self._env.setdefault(LEDGER_KEY, []).append(_frozen(made))
+
+    def check(self, value: Value) -> None:
+        """Raise now what writing `value` would: `NotStorable` or `ValueTooLarge`."""
+        check_storable(value, self._limits)
+
+
+def _entry_key(position: int) -> bytes:
+    return _ENTRY + position.to_bytes(8, "big")
+
+
+def _frozen(value: Any) -> Any:
+    """A copy that cannot be changed: maps are read-only, lists are tuples."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    return value

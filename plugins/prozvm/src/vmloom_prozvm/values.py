@@ -1,0 +1,258 @@
+"""What a program computes with: kinds of values, limits of their sizes, equality, and the canonical encoding.
+
+A value is None, a bool, an int, a str, bytes, a list, a dict, a `Function` or a `Task`; there are no floats. Lists and
+dicts are values, too: nothing ever changes one in place, so that no two names can share one and none can hold itself.
+Used by everything that touches a value. Must never know what an instruction is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from vmloom_prozvm import cbor
+from vmloom_prozvm.errors import NotStorable, TypeMismatch, ValueTooLarge
+
+if TYPE_CHECKING:
+    from vmloom_prozvm.bytecode.program import Bytecode
+
+Key: TypeAlias = "str | int | bytes"
+"""Keys of maps. Bools are none: to a dict, True and 1 would be one key, although they are not the same value."""
+
+Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[Key, Value] | Function | Task | None"
+
+_LIMB_BITS: Final = 64
+_CELL: Final = 8
+_DEEPEST: Final = 128
+"""No limit of nesting may exceed this: values are walked by recursion."""
+_LONGEST_INTEGER: Final = 8192
+"""Nor one of integers this: Python prints no int of much more than 14,000 bits."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of a program. Two of them are the same value if they have the same name and parameters."""
+
+    name: str
+    parameters: tuple[str, ...]
+    bytecode: Bytecode = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What SPAWN gives and AWAIT takes. `number` counts the tasks of one run from 0."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class ValueLimits:
+    """How large one value may be. `cells` are of 8 bytes, as `cells` counts them."""
+
+    integer_bits: int = 4096
+    """Bits of an integer without its sign, 64 to 8192."""
+    string_size: int = 65_536
+    """Bytes of a string in UTF-8."""
+    bytes_size: int = 1_048_576
+    """Bytes of a byte string."""
+    items: int = 65_536
+    """Items of one list, pairs of one map."""
+    nesting: int = 32
+    """Lists and maps inside each other, 1 to 128: a list of numbers has 1."""
+    cells: int = 1_048_576
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            if getattr(self, limit.name) < 1:
+                raise ValueError(f"{limit.name} must be at least 1")
+        if not _LIMB_BITS <= self.integer_bits <= _LONGEST_INTEGER:
+            raise ValueError(f"integer_bits must be {_LIMB_BITS} to {_LONGEST_INTEGER}")
+        if self.nesting > _DEEPEST:
+            raise ValueError(f"nesting must be at most {_DEEPEST}")
+
+
+DEFAULT_LIMITS: Final = ValueLimits()
+
+
+def is_key(value: Value) -> bool:
+    """Whether a map can have `value` as a key."""
+    return type(value) in (str, int, bytes)
+
+
+def truth(value: Value) -> bool:
+    """False for None, False, 0 and whatever is empty; functions and tasks are true."""
+    return bool(value)
+
+
+def same(one: Value, other: Value) -> bool:
+    """Deep equality. Values of two kinds are never the same: True is not 1. The order of a map's keys is nothing."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind is list:
+        return len(one) == len(other) and all(map(same, one, other))  # type: ignore[arg-type]
+    if kind is dict:
+        return _same_maps(one, other)  # type: ignore[arg-type]
+    return one == other
+
+
+def cells(value: Value) -> int:
+    """The size of a value in cells of 8 bytes, which gas is counted by.
+
+    An int has one per 64 bits, a string or byte string one and one per 8 bytes, a collection one and those in it; the
+    rest are one each. The value must be within some `ValueLimits`.
+    """
+    kind = type(value)
+    if kind is int:
+        return max(1, -(-value.bit_length() // _LIMB_BITS))  # type: ignore[union-attr]
+    if kind is str:
+        return 1 - (-_text_size(value) // _CELL)  # type: ignore[arg-type]
+    if kind is bytes:
+        return 1 - (-len(value) // _CELL)  # type: ignore[arg-type]
+    if kind is list:
+        return 1 + sum(map(cells, value))  # type: ignore[arg-type]
+    if kind is dict:
+        return 1 + sum(map(cells, value)) + sum(map(cells, value.values()))  # type: ignore[arg-type, union-attr]
+    return 1
+
+
+def check(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
+    """Refuse what is no value or a value too large. Takes time in proportion to the limits whatever it is given.
+
+    Raises:
+        ValueTooLarge: Beyond `limits`; a collection that holds itself is too deep.
+        TypeMismatch: A float, a tuple, a key that is none, a string that has no UTF-8, ...
+    """
+    if type(value) is int and value.bit_length() <= limits.integer_bits:  # most results are these
+        return
+    total = 0
+    pending: list[tuple[Any, int]] = [(value, 1)]
+    while pending:
+        item, depth = pending.pop()
+        kind = type(item)
+        if kind is list or kind is dict:
+            _check_collection(item, depth, limits)
+            total += 1
+            # Whatever is pending takes a cell at least; so a value with shared parts cannot make the walk long.
+            if total + len(pending) + len(item) > limits.cells:
+                raise _too_many_cells(limits)
+            pending.extend((part, depth + 1) for part in item)
+            if kind is dict:
+                pending.extend((part, depth + 1) for part in item.values())
+        else:
+            _check_scalar(item, limits)
+            total += cells(item)
+        if total + len(pending) > limits.cells:
+            raise _too_many_cells(limits)
+
+
+def check_storable(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
+    """As `check`, and refuse what has no encoding.
+
+    Raises:
+        NotStorable: For a function or a task, also inside a collection.
+        ValueTooLarge, TypeMismatch: As `check`.
+    """
+    check(value, limits)
+    _refuse_unstorable(value)
+
+
+def canonical(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> bytes:
+    """The one encoding of a value: deterministic CBOR (RFC 8949, 4.2.1), integers beyond 64 bits as bignums.
+
+    Raises:
+        NotStorable: For a function or a task, also inside a collection.
+        ValueTooLarge, TypeMismatch: As `check`.
+    """
+    check_storable(value, limits)
+    return cbor.encode(value)
+
+
+def parse_canonical(data: bytes, limits: ValueLimits = DEFAULT_LIMITS) -> Value:
+    """The value of which `data` are the canonical encoding.
+
+    Raises:
+        NotCanonical: For anything that `canonical` does not write: floats, tags, other orders or lengths, ...
+        ValueTooLarge, TypeMismatch: As `check`.
+    """
+    value: Value = cbor.decode(data, depth=limits.nesting)
+    check(value, limits)
+    return value
+
+
+def _same_maps(one: dict[Key, Value], other: dict[Key, Value]) -> bool:
+    return len(one) == len(other) and all(key in other and same(item, other[key]) for key, item in one.items())
+
+
+def _text_size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _too_many_cells(limits: ValueLimits) -> ValueTooLarge:
+    return ValueTooLarge(f"a value of more than {limits.cells} cells")
+
+
+def _check_collection(collection: list[Any] | dict[Any, Any], depth: int, limits: ValueLimits) -> None:
+    if len(collection) > limits.items:
+        raise ValueTooLarge(f"a collection of {len(collection)} items; the limit is {limits.items}")
+    if depth > limits.nesting:
+        raise ValueTooLarge(f"collections nested deeper than {limits.nesting}")
+    if type(collection) is dict:
+        for key in collection:
+            if not is_key(key):
+                raise TypeMismatch(f"a key of kind {kind_of(key)}; keys are strings, integers and bytes")
+
+
+def _check_scalar(value: Any, limits: ValueLimits) -> None:
+    kind = type(value)
+    if kind is int:
+        if value.bit_length() > limits.integer_bits:
+            raise ValueTooLarge(f"an integer of {value.bit_length()} bits; the limit is {limits.integer_bits}")
+    elif kind is str:
+        _check_text(value, limits)
+    elif kind is bytes:
+        if len(value) > limits.bytes_size:
+            raise ValueTooLarge(f"{len(value)} bytes; the limit is {limits.bytes_size}")
+    elif value is not None and kind not in (bool, Function, Task):
+        raise TypeMismatch(f"{kind_of(value)} is not a kind of value")
+
+
+def _check_text(text: str, limits: ValueLimits) -> None:
+    if len(text) > limits.string_size:  # before it is encoded
+        raise ValueTooLarge(f"a string of {len(text)} characters; the limit is {limits.string_size} bytes")
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise TypeMismatch("a string with a lone surrogate, which has no UTF-8") from None
+    if size > limits.string_size:
+        raise ValueTooLarge(f"a string of {size} bytes; the limit is {limits.string_size}")
+
+
+def kind_of(value: object) -> str:
+    """The name of a value's kind, for messages."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_KINDS: Final = {
+    type(None): "none",
+    bool: "bool",
+    int: "integer",
+    str: "string",
+    bytes: "bytes",
+    list: "list",
+    dict: "map",
+    Function: "function",
+    Task: "task",
+}
+
+
+def _refuse_unstorable(value: Any) -> None:
+    kind = type(value)
+    if kind is Function or kind is Task:
+        raise NotStorable(f"a {kind_of(value)} has no encoding")
+    if kind is list:
+        for item in value:
+            _refuse_unstorable(item)
+    elif kind is dict:
+        for item in value.values():
+            _refuse_unstorable(item)

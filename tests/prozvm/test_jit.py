@@ -1,0 +1,593 @@
+"""Compiled programs do what interpreted ones do, to the last unit of gas; when programs are compiled, and into what."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vmloom_prozvm.bytecode.container import pack
+from vmloom_prozvm.bytecode.opcodes import Opcode
+from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
+from vmloom_prozvm.errors import CallDepthExceeded, DivisionByZero, OutOfGas, ProzError, TypeMismatch
+from vmloom_prozvm.gas import GasSchedule
+from vmloom_prozvm.jit import Compiled, JITCompiler, Uncompilable
+from vmloom_prozvm.jit.kinds import ANY, INTEGER, OPPOSITE, Kind, after_comparison, negated, of, result
+from vmloom_prozvm.jit.structure import (
+    Again,
+    Choice,
+    Flow,
+    Instruction,
+    Leave,
+    Loop,
+    Node,
+    Straight,
+    Unstructured,
+    structured,
+)
+from vmloom_prozvm.runtime import operations
+from vmloom_prozvm.runtime.interpreter import Machine
+from vmloom_prozvm.runtime.limits import Limits
+from vmloom_prozvm.runtime.loaded import load
+from vmloom_prozvm.runtime.world import DictWorld
+from vmloom_prozvm.values import Function, Value
+from vmloom_prozvm.vm import VM
+
+from .programs import GAS, SMALL_LIMITS, Outcome, Shape, generate, interpret, observe, programs
+
+SCHEDULE = GasSchedule()
+SHAPE = Shape(tasks=False, contract=True)
+STEPS = 300
+"""Blocks that a random walk takes at most."""
+
+
+def run_compiled(
+    program: Bytecode,
+    *,
+    schedule: GasSchedule | None = None,
+    gas: int | None = None,
+    strict: bool = True,
+    limits: Limits = SMALL_LIMITS,
+) -> Outcome:
+    """What `interpret` gives, compiled. Raises `Uncompilable`."""
+    compiled = Compiled(load(program, limits, strict=strict), schedule=schedule, metered=gas is not None)
+    return observe(
+        lambda env, context, variables: Machine(
+            DictWorld(env), schedule=schedule, gas=gas, strict=strict, context=context, globals=variables, limits=limits
+        ),
+        compiled.run,
+    )
+
+
+def assert_same(program: Bytecode, **settings: Any) -> Outcome:
+    expected = interpret(program, **{"limits": SMALL_LIMITS, **settings})
+    found = run_compiled(program, **settings)
+    for outcome in (expected, found):
+        if outcome.error is OutOfGas:
+            outcome.gas_left = 0  # nothing is left, however much was missing
+    # repr, since True == 1, and maps keep an order
+    assert repr(found) == repr(expected), program.disassemble()
+    return expected
+
+
+def body(*steps: tuple[Any, ...]) -> Bytecode:
+    """A program from (name, operands...), where `("label", name)` sets a label."""
+    builder = BytecodeBuilder()
+    for name, *operands in steps:
+        if name == "label":
+            builder.label(*operands)
+        else:
+            builder.emit(name, *operands)
+    return builder.build()
+
+
+def counting(*steps: tuple[Any, ...], times: int = 5) -> Bytecode:
+    """A program that runs `steps` with i from 0, and returns s."""
+    return body(
+        ("STORE_CONST", "i", 0),
+        ("STORE_CONST", "s", 0),
+        ("label", "top"),
+        ("LOAD_NAME", "i"),
+        ("LOAD_CONST", times),
+        ("LT",),
+        ("JUMP_IF_FALSE", "end"),
+        *steps,
+        ("LOAD_NAME", "i"),
+        ("LOAD_CONST", 1),
+        ("ADD",),
+        ("STORE_NAME", "i"),
+        ("JUMP", "top"),
+        ("label", "end"),
+        ("LOAD_NAME", "s"),
+        ("RETURN",),
+    )
+
+
+def text_of(program: Bytecode, *, strict: bool = True) -> str:
+    return Compiled(load(program, strict=strict), schedule=SCHEDULE, metered=True).source
+
+
+# The same as interpreted
+
+
+@given(programs(SHAPE), st.sampled_from((None, SCHEDULE)), GAS, st.booleans())
+def test_compiled_programs_do_what_interpreted_ones_do(
+    program: Bytecode, schedule: GasSchedule | None, gas: int | None, strict: bool
+) -> None:
+    assert_same(program, schedule=schedule, gas=gas, strict=strict)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_gas_that_ends_anywhere_ends_compiled_programs_at_the_same_instruction(seed: int) -> None:
+    random = Random(seed)
+    program = generate(random, Shape(tasks=False, contract=True, statements=6))
+    used = 20_000 - (interpret(program, schedule=SCHEDULE, gas=20_000, limits=SMALL_LIMITS).gas_left or 0)
+    for _ in range(30):
+        assert_same(program, schedule=SCHEDULE, gas=random.randint(0, used))
+
+
+def test_gas_ends_between_any_two_instructions_of_a_loop() -> None:
+    program = counting(
+        ("LOAD_NAME", "s"),
+        ("LOAD_NAME", "i"),
+        ("LOAD_CONST", 1 << 40),
+        ("MUL",),
+        ("ADD",),
+        ("STORE_NAME", "s"),
+        times=3,
+    )
+    errors = {assert_same(program, schedule=SCHEDULE, gas=gas).at for gas in range(160)}
+    assert errors >= set(range(2, 16)) - {13, 14}
+
+
+def jumping(random: Random, length: int) -> Bytecode:
+    """Jumps to anywhere, between counting, with the stack empty wherever one arrives."""
+    steps: list[tuple[Any, ...]] = []
+    for number in range(length):
+        steps.append(("label", f"l{number}"))
+        name, target = random.choice("abc"), f"l{random.randrange(length + 1)}"
+        match random.randrange(6):
+            case 0:
+                steps.append(("JUMP", target))
+            case 1 | 2:
+                steps += [("LOAD_NAME", name), ("LOAD_CONST", random.randint(2, 4)), ("MOD",)]
+                steps.append(("JUMP_IF_FALSE", target))
+            case 3 if random.random() < 0.3:
+                steps += [("LOAD_NAME", name), ("RETURN",)]
+            case _:
+                other = random.choice("abc")
+                steps += [("LOAD_NAME", name), ("LOAD_NAME", other), ("ADD",), ("LOAD_CONST", 1), ("ADD",)]
+                steps.append(("STORE_NAME", name))
+    starts = [("STORE_CONST", name, value) for value, name in enumerate("abc")]
+    return body(*starts, *steps, ("label", f"l{length}"))
+
+
+def test_jumps_of_every_shape_lead_where_they_should() -> None:
+    random = Random(5)
+    dispatched = 0
+    for _ in range(300):
+        program = jumping(random, random.randint(2, 12))
+        dispatched += "b = 0\n" in text_of(program)
+        assert_same(program, schedule=SCHEDULE, gas=random.choice((200, 5_000)))
+    assert 10 < dispatched < 200  # both ways of writing jumps were seen
+
+
+def test_integers_that_outgrow_their_limb_pay_for_it_and_end_at_the_limit() -> None:
+    program = counting(
+        ("LOAD_NAME", "s"), ("LOAD_CONST", 3), ("ADD",), ("DUP",), ("MUL",), ("STORE_NAME", "s"), times=50
+    )
+    outcome = assert_same(program, schedule=SCHEDULE, gas=100_000, limits=Limits())
+    assert outcome.error is not None
+    assert outcome.variables["s"].bit_length() > 2000
+
+
+@pytest.mark.parametrize("value", [True, "text", b"bytes", [1], None, 1 << 64, -(1 << 64), (1 << 64) - 1])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "DIV", "MOD", "LT", "EQ", "AND", "INDEX"])
+def test_operations_on_values_of_unknown_kinds_take_all_kinds(name: str, value: Value) -> None:
+    function = Function("f", ("x", "y"), body(("LOAD_NAME", "x"), ("LOAD_NAME", "y"), (name,), ("RETURN",)))
+    for other in (7, value):
+        program = body(("LOAD_CONST", value), ("LOAD_CONST", other), ("CALL_FUNC_CONST", function, 2), ("RETURN",))
+        assert_same(program, schedule=SCHEDULE, gas=10_000)
+
+
+def test_names_mean_the_value_that_they_had_when_they_were_loaded() -> None:
+    program = body(
+        ("STORE_CONST", "a", 1),
+        ("LOAD_NAME", "a"),
+        ("DUP",),
+        ("STORE_CONST", "a", 2),
+        ("LOAD_NAME", "a"),
+        ("BUILD_LIST", 3),
+    )
+    assert assert_same(program).result == [1, 1, 2]
+
+
+def test_values_on_the_stack_pass_through_branches_and_loops() -> None:
+    program = body(
+        ("LOAD_CONST", 1),
+        ("LOAD_CONST", 2),
+        ("LOAD_CONST", 3),
+        ("label", "top"),
+        ("LOAD_CONST", 1),
+        ("SUB",),
+        ("DUP",),
+        ("JUMP_IF_FALSE", "end"),
+        ("JUMP", "top"),
+        ("label", "end"),
+        ("BUILD_LIST", 3),
+    )
+    assert assert_same(program, schedule=SCHEDULE, gas=1000).result == [1, 2, 0]
+
+
+def recursive(depth: int) -> Bytecode:
+    """A function that calls itself `depth` times by its name."""
+    steps = body(
+        ("LOAD_NAME", "n"),
+        ("JUMP_IF_FALSE", "end"),
+        ("LOAD_NAME", "n"),
+        ("LOAD_CONST", 1),
+        ("SUB",),
+        ("CALL_NAME", "down", 1),
+        ("LOAD_CONST", 1),
+        ("ADD",),
+        ("RETURN",),
+        ("label", "end"),
+        ("LOAD_CONST", 0),
+        ("RETURN",),
+    )
+    down = Function("down", ("n",), steps)
+    return body(
+        ("LOAD_CONST", down), ("STORE_NAME", "down"), ("LOAD_CONST", depth), ("CALL_NAME", "down", 1), ("RETURN",)
+    )
+
+
+@pytest.mark.parametrize("depth", [0, 1, 30, 57, 58, 59, 60, 61, 100, 254])
+def test_calls_go_on_in_the_interpreter_where_they_get_deep(depth: int) -> None:
+    assert assert_same(recursive(depth), schedule=SCHEDULE, gas=100_000).result == depth
+
+
+def test_calls_beyond_the_limit_fail_as_interpreted() -> None:
+    assert assert_same(recursive(255), schedule=SCHEDULE, gas=100_000).error is CallDepthExceeded
+    assert assert_same(recursive(5), limits=Limits(frames=3)).error is CallDepthExceeded
+
+
+def test_gas_that_ends_within_calls_ends_at_the_same_instruction() -> None:
+    for gas in range(0, 250, 3):
+        assert_same(recursive(4), schedule=SCHEDULE, gas=gas)
+
+
+def test_functions_read_what_the_main_program_has_stored() -> None:
+    read = Function("read", (), body(("LOAD_NAME", "x"), ("RETURN",)))
+    program = body(
+        ("STORE_CONST", "x", 1),
+        ("CALL_FUNC_CONST", read, 0),
+        ("STORE_CONST", "x", 2),
+        ("CALL_FUNC_CONST", read, 0),
+        ("BUILD_LIST", 2),
+    )
+    assert assert_same(program).result == [1, 2]
+
+
+def test_errors_in_called_functions_name_their_own_instruction() -> None:
+    divide = Function("divide", ("x",), body(("LOAD_CONST", 1), ("LOAD_NAME", "x"), ("DIV",), ("RETURN",)))
+    outcome = assert_same(body(("LOAD_CONST", 0), ("CALL_FUNC_CONST", divide, 1)), schedule=SCHEDULE, gas=500)
+    assert (outcome.error, outcome.at) == (DivisionByZero, 2)
+
+
+def test_an_error_after_an_effect_does_not_repeat_the_effect() -> None:
+    program = body(("LOAD_CONST", 5), ("LEDGER_APPEND",), ("LOAD_CONST", "x"), ("NEG",))
+    outcome = assert_same(program, strict=False)
+    assert (outcome.error, len(outcome.ledger)) == (TypeMismatch, 1)
+
+
+def test_the_workbench_may_return_nothing() -> None:
+    program = Bytecode([True], [("LOAD_CONST", 0), ("JUMP_IF_FALSE", 3), ("RETURN", None), ("TX_COMMIT", None)])
+    assert assert_same(program, strict=False).error is None
+
+
+# The text
+
+
+HOSTILE = 'x); import os; os.system("true") #'
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(name) | ast.arg(name) | ast.FunctionDef(name) | ast.Attribute(_, name):
+                yield name
+            case ast.ExceptHandler(_, str(name)):
+                yield name
+
+
+def test_no_string_of_a_program_gets_into_the_text() -> None:
+    function = Function(
+        HOSTILE,
+        (HOSTILE,),
+        body(("LOAD_NAME", HOSTILE), ("BLOCK", HOSTILE), ("LOAD_CONST", HOSTILE), ("BUILD_LIST", 3)),
+    )
+    program = body(
+        ("STORE_CONST", HOSTILE, HOSTILE),
+        ("LOAD_CONST", {HOSTILE: HOSTILE.encode()}),
+        ("STATE_WRITE", HOSTILE),
+        ("STATE_READ", HOSTILE),
+        ("POP",),
+        ("LOAD_CONST", function),
+        ("STORE_NAME", HOSTILE + "f"),
+        ("LOAD_NAME", HOSTILE),
+        ("CALL_NAME", HOSTILE + "f", 1),
+    )
+    text = text_of(program)
+    tree = ast.parse(text)
+    assert "import" not in text
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    own = re.compile(r"[fnstk]\d+|[xoi]_[A-Z_]+")
+    allowed = set("mdbcGT") | {
+        *("gas", "globals", "_globals", "transactions", "UNSET", "LEAVE", "resume", "step", "call", "check", "failed"),
+        *("error", "Exception", "type", "int", "len", "locals", "read", "write", "begin", "commit", "revert", "append"),
+    }
+    assert {name for name in names_in(tree) if not own.fullmatch(name)} <= allowed
+
+
+@given(programs(SHAPE))
+def test_the_text_has_no_strings(program: Bytecode) -> None:
+    tree = ast.parse(text_of(program))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_a_loop_over_small_integers_has_no_checks() -> None:
+    text = text_of(counting(("LOAD_NAME", "i"), ("LOAD_CONST", 7), ("MUL",), ("STORE_NAME", "s")))
+    assert "while True:" in text
+    assert "if n0 < 5:" in text
+    assert "x_" not in text
+    assert "type(" not in text
+
+
+def test_the_text_is_the_same_every_time() -> None:
+    program = generate(Random(1), SHAPE)
+    assert text_of(program) == text_of(program)
+
+
+# Structure
+
+
+def code(*steps: tuple[str, int | None]) -> list[Instruction]:
+    return [(Opcode[name], operand) for name, operand in steps]
+
+
+def test_a_jump_back_becomes_a_loop() -> None:
+    tree = structured(Flow(code(("DUP", None), ("JUMP_IF_FALSE", 3), ("JUMP", 0), ("RETURN", None))))
+    assert tree == (Loop((Straight(0), Choice(0, (Straight(2),), (Leave(),)))), Straight(3))
+
+
+def test_a_loop_with_two_entries_is_not_structured() -> None:
+    flow = Flow(code(("JUMP_IF_FALSE", 2), ("POP", None), ("POP", None), ("JUMP_IF_FALSE", 1), ("RETURN", None)))
+    with pytest.raises(Unstructured, match="more than one entry"):
+        structured(flow)
+
+
+def walk(tree: tuple[Node, ...], flow: Flow, choices: list[bool], trace: list[int]) -> type[Node] | None:
+    """Run a tree by `choices`, noting blocks; how it was left."""
+    for node in tree:
+        left: type[Node] | None = None
+        match node:
+            case Straight(block):
+                trace.append(block)
+                if len(trace) >= STEPS or not flow.blocks[block].successors:
+                    return Straight
+            case Choice(_, when_true, when_false):
+                left = walk(when_true if choices[len(trace)] else when_false, flow, choices, trace)
+            case Loop(inner):
+                while left not in (Leave, Straight):
+                    left = walk(inner, flow, choices, trace)
+                left = None if left is Leave else left
+            case Leave() | Again():
+                left = type(node)
+        if left is not None:
+            return left
+    return None
+
+
+@given(st.randoms(use_true_random=False))
+def test_structured_jumps_run_the_same_blocks(random: Random) -> None:
+    length = random.randint(2, 14)
+    flow = Flow([_random_step(random, length) for _ in range(length)])
+    try:
+        tree = structured(flow)
+    except Unstructured:
+        return
+    choices = [random.random() < 0.5 for _ in range(STEPS + 1)]
+    trace: list[int] = []
+    walk(tree, flow, choices, trace)
+    expected = [0]
+    while len(expected) < STEPS and (successors := flow.blocks[expected[-1]].successors):
+        expected.append(successors[0 if len(successors) == 1 or choices[len(expected)] else 1])
+    assert trace == expected
+
+
+def _random_step(random: Random, length: int) -> Instruction:
+    name = random.choice(("POP", "POP", "POP", "JUMP_IF_FALSE", "JUMP_IF_FALSE", "JUMP", "RETURN"))
+    return Opcode[name], random.randint(0, length) if name.startswith("JUMP") else None
+
+
+# Kinds
+
+
+INTEGERS = st.one_of(st.integers(-20, 20), st.integers(-(1 << 70), 1 << 70))
+ARITHMETIC = st.sampled_from((Opcode.ADD, Opcode.SUB, Opcode.MUL, Opcode.DIV, Opcode.MOD))
+
+
+@st.composite
+def known_integers(draw: st.DrawFn) -> tuple[int, Kind]:
+    """An integer and something true that is known of it."""
+    value = draw(INTEGERS)
+    low = draw(st.one_of(st.none(), st.integers(0, 30).map(lambda below: value - below)))
+    high = draw(st.one_of(st.none(), st.integers(0, 30).map(lambda above: value + above)))
+    return value, draw(st.sampled_from((Kind(1, low, high), INTEGER, ANY)))
+
+
+def holds(kind: Kind, value: int) -> bool:
+    within = (kind.low is None or kind.low <= value) and (kind.high is None or value <= kind.high)
+    return bool(kind.mask & 1) and within
+
+
+@given(ARITHMETIC, known_integers(), known_integers())
+def test_results_are_of_the_kind_that_was_foretold(
+    opcode: Opcode, left: tuple[int, Kind], right: tuple[int, Kind]
+) -> None:
+    if right[0] or opcode not in (Opcode.DIV, Opcode.MOD):
+        value = operations.BINARY[opcode](left[0], right[0])
+        assert isinstance(value, int)
+        assert holds(result(opcode, left[1], right[1]), value)
+    assert holds(negated(left[1]), -left[0])
+
+
+@given(st.sampled_from(sorted(OPPOSITE)), known_integers(), known_integers())
+def test_what_a_comparison_shows_is_true(opcode: Opcode, left: tuple[int, Kind], right: tuple[int, Kind]) -> None:
+    shown = opcode if operations.BINARY[opcode](left[0], right[0]) else OPPOSITE[opcode]
+    kinds = after_comparison(shown, left[1].within(None, None), right[1].within(None, None))
+    assert holds(kinds[0], left[0])
+    assert holds(kinds[1], right[0])
+
+
+@given(known_integers(), known_integers())
+def test_joined_and_widened_kinds_hold_both_values(one: tuple[int, Kind], other: tuple[int, Kind]) -> None:
+    joined = one[1].join(other[1])
+    for kind in (joined, joined.widen(one[1])):
+        assert holds(kind, one[0])
+        assert holds(kind, other[0])
+
+
+def test_constants_are_known_exactly() -> None:
+    assert of(5) == Kind(1, 5, 5)
+    assert not of(True).is_int
+    assert of(1 << 64).is_int
+    assert not of(1 << 64).is_limb
+
+
+# What is compiled, and when
+
+
+def spawning() -> Bytecode:
+    function = Function("f", (), body(("LOAD_CONST", 1), ("RETURN",)))
+    return body(("LOAD_CONST", function), ("SPAWN", 0), ("AWAIT",), ("RETURN",))
+
+
+def test_programs_with_tasks_stay_interpreted() -> None:
+    with pytest.raises(Uncompilable, match="tasks"):
+        Compiled(load(spawning()), schedule=None, metered=False)
+
+
+def test_programs_that_call_unknown_names_stay_interpreted() -> None:
+    with pytest.raises(Uncompilable, match="CALL_NAME"):
+        Compiled(load(body(("CALL_NAME", "print", 0), ("RETURN",))), schedule=None, metered=False)
+
+
+def test_programs_that_are_too_long_stay_interpreted() -> None:
+    program = Bytecode([1], [("LOAD_CONST", 0), ("POP", None)] * 10_001)
+    with pytest.raises(Uncompilable, match="20000 instructions"):
+        Compiled(load(program), schedule=None, metered=False)
+
+
+def test_what_cannot_be_compiled_is_counted_and_runs() -> None:
+    vm = VM(jit_threshold=2)
+    assert [vm.execute(spawning()) for _ in range(5)] == [1] * 5
+    program = spawning()
+    assert [vm.execute(program) for _ in range(5)] == [1] * 5
+    stats = vm.get_jit_stats()
+    assert (stats["fallbacks"], stats["compilations"], stats["jit_executions"]) == (1, 0, 0)
+
+
+def test_the_hash_is_sha256_of_the_container() -> None:
+    program = counting()
+    assert JITCompiler().content_hash(program) == sha256(pack(program)).hexdigest()
+
+
+def test_a_program_that_was_changed_is_another() -> None:
+    jit = JITCompiler()
+    program = body(("LOAD_CONST", [1]), ("RETURN",))
+    first = jit.track_execution(program)
+    program.constants[0].append(2)  # type: ignore[union-attr]  # it is the list
+    second = jit.track_execution(program)
+    program.add_instruction("POP")
+    assert len({first, second, jit.track_execution(program)}) == 3
+
+
+def test_one_and_true_make_two_programs() -> None:
+    jit = JITCompiler()
+    assert jit.track_execution(Bytecode([1])) != jit.track_execution(Bytecode([True]))
+
+
+def test_a_program_is_compiled_when_it_is_hot_and_once() -> None:
+    jit = JITCompiler(hot_threshold=3)
+    program = counting()
+    decisions = []
+    for _ in range(5):
+        hot = jit.should_compile(jit.track_execution(program))
+        decisions.append(hot)
+        if hot:
+            assert jit.compile_hot_path(program) is not None
+    assert decisions == [False, False, True, False, False]
+    assert jit.compile_hot_path(counting()) is not None  # an equal program is the same
+    stats = jit.get_stats()
+    assert (stats["hot_paths_detected"], stats["compilations"], stats["tier_promotions"]) == (1, 1, 1)
+    assert (stats["cache_hits"], stats["cache_misses"], stats["cache_size"]) == (1, 1, 1)
+    assert stats["compilation_time"] > 0
+
+
+def test_an_unknown_hash_is_not_hot() -> None:
+    assert not JITCompiler(hot_threshold=1).should_compile("00" * 32)
+
+
+def test_a_cleared_compiler_begins_anew() -> None:
+    jit = JITCompiler(hot_threshold=1)
+    program = counting()
+    jit.compile_hot_path(program)
+    jit.clear_cache()
+    assert jit.get_stats()["cache_size"] == 0
+    assert jit.should_compile(jit.track_execution(program))
+
+
+def test_no_more_programs_are_kept_than_asked_for() -> None:
+    jit = JITCompiler(max_cache=2)
+    for value in range(5):
+        jit.track_execution(Bytecode([value]))
+        jit.compile_hot_path(body(("LOAD_CONST", value), ("RETURN",)))
+    assert jit.get_stats()["cache_size"] == 2
+
+
+@pytest.mark.parametrize("settings", [{"hot_threshold": 0}, {"max_cache": 0}])
+def test_bounds_below_one_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        JITCompiler(**settings)
+
+
+def test_one_compiled_function_serves_with_and_without_a_bound_of_gas() -> None:
+    jit = JITCompiler()
+    program = body(("GAS_CHARGE", 30), ("LOAD_CONST", 1), ("RETURN",))
+    function = jit.compile_hot_path(program)
+    assert function is not None
+    env: dict[str, Any] = {"_gas_remaining": 100}
+    assert function(VM(), stack=[], env=env) == 1
+    assert env["_gas_remaining"] == 70
+    assert function(VM(), stack=[], env={}) == 1
+    with pytest.raises(OutOfGas):
+        function(VM(), stack=[], env={"_gas_remaining": 29})
+
+
+def test_a_run_that_failed_leaves_the_machine_as_the_interpreter_does() -> None:
+    program = body(("STORE_CONST", "x", 5), ("TX_BEGIN",), ("LOAD_CONST", 1), ("STATE_WRITE", "k"), ("LOAD_NAME", "y"))
+    variables: dict[str, Any] = {}
+    env: dict[str, Any] = {}
+    machine = Machine(DictWorld(env), globals=variables)
+    with pytest.raises(ProzError):
+        Compiled(load(program), schedule=None, metered=False).run(machine)
+    assert variables == {"x": 5}
+    assert env.get("_blockchain_state", {}) == {}
+    assert "_run" not in vars(machine)
