@@ -9,7 +9,7 @@ import cbor2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from vmloom_prozvm import cbor
+from vmloom_prozvm import cbor, values
 from vmloom_prozvm.bytecode.program import Bytecode
 from vmloom_prozvm.errors import NotCanonical, NotStorable, ProzError, TypeMismatch, ValueTooLarge
 from vmloom_prozvm.values import (
@@ -360,3 +360,50 @@ def test_offset_of_finds_items_behind_items_of_every_kind() -> None:
     assert cbor.offset_of(data, ()) == 0
     with pytest.raises(ValueError, match="lists"):
         cbor.offset_of(data, (1, 0))
+
+
+def cells_one_by_one(value: Any) -> int:
+    if type(value) is list:
+        return 1 + sum(map(cells_one_by_one, value))
+    if type(value) is dict:
+        return 1 + sum(cells_one_by_one(key) + cells_one_by_one(item) for key, item in value.items())
+    return cells(value)
+
+
+def height(value: Any) -> int:
+    if type(value) is not list and type(value) is not dict:
+        return 0
+    return 1 + max(map(height, value if type(value) is list else value.values()), default=0)
+
+
+@given(st.data())
+def test_parts_that_a_value_has_many_times_count_as_often(data: st.DataObject) -> None:
+    pool: list[Any] = [1, 2**70, "é" * 9, b"x" * 20, None]
+    for _ in range(data.draw(st.integers(1, 6))):
+        parts = data.draw(st.lists(st.sampled_from(pool), max_size=4))
+        pool.append(parts if data.draw(st.booleans()) else dict(enumerate(parts)))
+    value, size, levels = pool[-1], cells_one_by_one(pool[-1]), height(pool[-1])
+    assert cells(value) == size
+    check(value, ValueLimits(cells=size, nesting=levels))
+    if size > 1:
+        with pytest.raises(ValueTooLarge):
+            check(value, ValueLimits(cells=size - 1))
+    if levels > 1:
+        with pytest.raises(ValueTooLarge):
+            check(value, ValueLimits(nesting=levels - 1))
+
+
+def test_parts_that_a_value_has_many_times_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = 0
+    count = values._scalar_cells
+
+    def counted(value: Any) -> int:
+        nonlocal looked_at
+        looked_at += 1
+        return count(value)
+
+    monkeypatch.setattr(values, "_scalar_cells", counted)
+    many: Any = [[0] * 1000] * 1000  # who made it paid for 2000 cells
+    check(many)
+    assert cells(many) == 1 + 1000 * 1001
+    assert looked_at <= 2000

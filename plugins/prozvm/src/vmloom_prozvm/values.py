@@ -7,7 +7,9 @@ Used by everything that touches a value. Must never know what an instruction is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vmloom_prozvm import cbor
@@ -100,24 +102,19 @@ def cells(value: Value) -> int:
     """The size of a value in cells of 8 bytes, which gas is counted by.
 
     An int has one per 64 bits, a string or byte string one and one per 8 bytes, a collection one and those in it; the
-    rest are one each. The value must be within some `ValueLimits`.
+    rest are one each. Parts that a value has many times are counted as often, but looked at once, so that counting
+    takes no longer than making the parts did. The value must be within some `ValueLimits`.
     """
     kind = type(value)
-    if kind is int:
-        return max(1, -(-value.bit_length() // _LIMB_BITS))  # type: ignore[union-attr]
-    if kind is str:
-        return 1 - (-_text_size(value) // _CELL)  # type: ignore[arg-type]
-    if kind is bytes:
-        return 1 - (-len(value) // _CELL)  # type: ignore[arg-type]
-    if kind is list:
-        return 1 + sum(map(cells, value))  # type: ignore[arg-type]
-    if kind is dict:
-        return 1 + sum(map(cells, value)) + sum(map(cells, value.values()))  # type: ignore[arg-type, union-attr]
-    return 1
+    if kind is list or kind is dict:
+        return _collection_cells(value, {})  # type: ignore[arg-type]
+    return _scalar_cells(value)
 
 
 def check(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
-    """Refuse what is no value or a value too large. Takes time in proportion to the limits whatever it is given.
+    """Refuse what is no value or a value too large.
+
+    Takes time in proportion to the limits whatever it is given, and to its parts where it has one many times.
 
     Raises:
         ValueTooLarge: Beyond `limits`; a collection that holds itself is too deep.
@@ -125,25 +122,7 @@ def check(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
     """
     if type(value) is int and value.bit_length() <= limits.integer_bits:  # most results are these
         return
-    total = 0
-    pending: list[tuple[Any, int]] = [(value, 1)]
-    while pending:
-        item, depth = pending.pop()
-        kind = type(item)
-        if kind is list or kind is dict:
-            _check_collection(item, depth, limits)
-            total += 1
-            # Whatever is pending takes a cell at least; so a value with shared parts cannot make the walk long.
-            if total + len(pending) + len(item) > limits.cells:
-                raise _too_many_cells(limits)
-            pending.extend((part, depth + 1) for part in item)
-            if kind is dict:
-                pending.extend((part, depth + 1) for part in item.values())
-        else:
-            _check_scalar(item, limits)
-            total += cells(item)
-        if total + len(pending) > limits.cells:
-            raise _too_many_cells(limits)
+    _checked(value, limits.nesting, limits, {})
 
 
 def check_storable(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
@@ -188,15 +167,73 @@ def _text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def _too_deep(limits: ValueLimits) -> ValueTooLarge:
+    return ValueTooLarge(f"collections nested deeper than {limits.nesting}")
+
+
 def _too_many_cells(limits: ValueLimits) -> ValueTooLarge:
     return ValueTooLarge(f"a value of more than {limits.cells} cells")
 
 
-def _check_collection(collection: list[Any] | dict[Any, Any], depth: int, limits: ValueLimits) -> None:
+def _scalar_cells(value: Any) -> int:
+    kind = type(value)
+    if kind is int:
+        bits: int = value.bit_length()
+        return max(1, -(-bits // _LIMB_BITS))
+    if kind is str:
+        return 1 - (-_text_size(value) // _CELL)
+    if kind is bytes:
+        return 1 - (-len(value) // _CELL)
+    return 1
+
+
+def _collection_cells(collection: list[Any] | dict[Any, Any], known: dict[int, int]) -> int:
+    """Its cells; `known` are those of its parts by identity, which holds as long as the outermost is there."""
+    total = 1
+    for part in _parts(collection):
+        kind = type(part)
+        if kind is list or kind is dict or kind is str:
+            found = known.get(id(part))
+            if found is None:
+                known[id(part)] = found = _scalar_cells(part) if kind is str else _collection_cells(part, known)
+            total += found
+        else:
+            total += _scalar_cells(part)
+    return total
+
+
+def _checked(item: Any, levels: int, limits: ValueLimits, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """(cells, levels that it has) of what is within the limits; `levels` more are allowed, `known` are looked at."""
+    kind = type(item)
+    if kind is not list and kind is not dict:
+        _check_scalar(item, limits)
+        return _scalar_cells(item), 0
+    _check_collection(item, levels, limits)
+    total, height = 1, 0
+    for part in _parts(item):
+        found = known.get(id(part))
+        if found is None:
+            found = _checked(part, levels - 1, limits, known)
+            if found[0] > 1:  # the others take no longer to look at again
+                known[id(part)] = found
+        elif found[1] >= levels:
+            raise _too_deep(limits)
+        total += found[0]
+        height = max(height, found[1])
+        if total > limits.cells:
+            raise _too_many_cells(limits)
+    return total, height + 1
+
+
+def _parts(collection: list[Any] | dict[Any, Any]) -> Iterable[Any]:
+    return collection if type(collection) is list else chain(collection, collection.values())  # type: ignore[union-attr]
+
+
+def _check_collection(collection: list[Any] | dict[Any, Any], levels: int, limits: ValueLimits) -> None:
     if len(collection) > limits.items:
         raise ValueTooLarge(f"a collection of {len(collection)} items; the limit is {limits.items}")
-    if depth > limits.nesting:
-        raise ValueTooLarge(f"collections nested deeper than {limits.nesting}")
+    if levels < 1:
+        raise _too_deep(limits)
     if type(collection) is dict:
         for key in collection:
             if not is_key(key):
