@@ -34,7 +34,7 @@ def show(app: App, as_json: bool) -> int:
 
     table = Table(box=None)
     table.add_column("key", no_wrap=True)
-    table.add_column("value", overflow="fold")
+    table.add_column("value", overflow="fold", max_width=60)
     table.add_column("source", no_wrap=True)
     for value in values:
         style = "dim" if value.origin == DEFAULT else ""
