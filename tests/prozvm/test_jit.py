@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from random import Random
+from time import process_time
 from typing import Any
 
 import pytest
@@ -493,6 +495,25 @@ def test_programs_that_are_too_long_stay_interpreted() -> None:
     program = Bytecode([1], [("LOAD_CONST", 0), ("POP", None)] * 10_001)
     with pytest.raises(Uncompilable, match="20000 instructions"):
         Compiled(load(program), schedule=None, metered=False)
+
+
+@pytest.mark.parametrize("blocks", [1_900, 3_000])
+def test_hostile_programs_are_compiled_or_refused_in_bounded_time(blocks: int) -> None:
+    chain = Bytecode([], [("JUMP", number + 1) for number in range(blocks)])
+    names: list[Value] = [f"n{number}" for number in range(600)]
+    branches = [("STORE_CONST", (number, number)) for number in range(600)]
+    branches += [("LOAD_CONST" if number % 2 else "JUMP_IF_FALSE", 0) for number in range(1, blocks)]
+    for program in (chain, Bytecode(names, branches), Bytecode([], [("JUMP", 0)] * blocks)):  # type: ignore[list-item]
+        begun = process_time()
+        with suppress(Uncompilable):
+            Compiled(load(program), schedule=SCHEDULE, metered=True)
+        assert process_time() - begun < 20
+
+
+def test_endless_loops_run_out_of_gas() -> None:
+    for jumps in ([0], [1, 0], [2, 2, 1]):
+        program = Bytecode([], [("JUMP", target) for target in jumps])
+        assert assert_same(program, schedule=SCHEDULE, gas=101).error is OutOfGas
 
 
 def test_what_cannot_be_compiled_is_counted_and_runs() -> None:

@@ -42,8 +42,10 @@ from .text import Constants, Entry, Failure, Resume, Text
 
 MAX_INSTRUCTIONS: Final = 20_000
 """of a program with its functions; a larger one is not compiled"""
-_MAX_VISITS: Final = 64
-"""of a block while kinds are found out; bounds are widened long before"""
+MAX_BLOCKS: Final = 2_000
+"""of a function; the time that jumps take to be made into statements grows with their square"""
+_MAX_WORK: Final = 500_000
+"""Instructions and known values gone through while kinds are found out."""
 _WIDEN_AFTER: Final = 3
 
 _TASKS: Final = frozenset((Opcode.SPAWN, Opcode.AWAIT))
@@ -162,6 +164,10 @@ class _Writer:
         self._instructions = self._function.instructions
         self._refuse_unknown()
         self._flow = Flow(self._instructions)
+        if len(self._flow.order) > MAX_BLOCKS:
+            raise Uncompilable(f"more than {MAX_BLOCKS} blocks in a function")
+        self._prepaid = self._find_prepaid()
+        self._plans = self._make_plans()
         self._states: dict[int, State] = {}
         self._text = Text()
         self._state = State([], {})
@@ -185,12 +191,15 @@ class _Writer:
         self._states[0] = State([], dict.fromkeys(range(len(self._function.parameters)), ANY))
         visits = dict.fromkeys(flow.order, 0)
         pending = {0}
+        work = 0
         while pending:
             start = min(pending, key=flow.rank.__getitem__)
             pending.discard(start)
             visits[start] += 1
-            if visits[start] > _MAX_VISITS:
-                raise Uncompilable("kinds of values keep changing")
+            state, block = self._states[start], flow.blocks[start]
+            work += len(state.stack) + len(state.registers) + block.end - block.start
+            if work > _MAX_WORK:
+                raise Uncompilable("too much to find out about its values")
             self._text = Text()
             for successor, state in self._block(start):
                 known = self._states.get(successor)
@@ -291,13 +300,13 @@ class _Writer:
         """Write a block; what is known where it may go on, nothing if it ends the function."""
         block = self._flow.blocks[start]
         self._state = self._states[start].copy()
-        self._charges = self._plan(block)
+        self._charges = self._plans[start]
         self._comparison: tuple[Opcode, Entry, Entry] | None = None
         for at in range(block.start, block.end):
             opcode, operand = self._instructions[at]
             self._at = at
             self._here = Resume(at, self._charges[at], tuple(entry.item for entry in self._state.stack))
-            if at == block.start or self._instructions[at - 1][0] in _SEES_GAS:
+            if start not in self._prepaid if at == start else self._instructions[at - 1][0] in _SEES_GAS:
                 self._charge_ahead()
             pops = _taken(opcode, operand)
             if len(self._state.stack) < pops or (opcode is Opcode.RETURN and not self._state.stack):
@@ -311,9 +320,24 @@ class _Writer:
             return []
         return self._transfer(block)
 
-    def _plan(self, block: Block) -> dict[int, int]:
-        """For each instruction, what it and those after it cost that are charged at once."""
-        total = 0
+    def _make_plans(self) -> dict[int, dict[int, int]]:
+        """For each block, `_plan`; those that charge for the one behind them after that one."""
+        plans: dict[int, dict[int, int]] = {}
+        for start in self._flow.order:
+            chain: list[int] = []
+            following: int | None = start
+            while following is not None and following not in plans:
+                chain.append(following)
+                following = self._following(self._flow.blocks[following])
+            for one in reversed(chain):
+                block = self._flow.blocks[one]
+                behind = self._following(block)
+                plans[one] = self._plan(block, 0 if behind is None else plans[behind].get(behind, 0))
+        return plans
+
+    def _plan(self, block: Block, behind: int) -> dict[int, int]:
+        """For each instruction, what it and those after it cost that are charged at once; `behind` follows the last."""
+        total = behind
         charges = {}
         for at in reversed(range(block.start, block.end)):
             opcode, operand = self._instructions[at]
@@ -322,6 +346,38 @@ class _Writer:
             total += self._price(opcode, operand)
             charges[at] = total
         return charges
+
+    def _following(self, block: Block) -> int | None:
+        """The block behind this one, if it is charged for here."""
+        return block.successors[0] if len(block.successors) == 1 and block.successors[0] in self._prepaid else None
+
+    def _find_prepaid(self) -> set[int]:
+        """The blocks that nothing but jumps without a condition leads to: those who jump charge for them.
+
+        So the head of a loop is charged together with the body.
+        """
+        flow = self._flow
+        found = {
+            start
+            for start in flow.order[1:]
+            if all(
+                len(flow.blocks[one].successors) == 1
+                and self._instructions[flow.blocks[one].end - 1][0] not in _SEES_GAS
+                for one in flow.predecessors[start]
+            )
+        }
+        clear: set[int] = set()
+        for start in flow.order:  # those that lead to themselves pay for themselves
+            passed: set[int] = set()
+            block = flow.blocks[start]
+            while block.start not in clear and len(block.successors) == 1 and block.successors[0] in found:
+                if block.start in passed:
+                    found.discard(block.start)
+                    break
+                passed.add(block.start)
+                block = flow.blocks[block.successors[0]]
+            clear |= passed
+        return found
 
     def _price(self, opcode: Opcode, operand: Any) -> int:
         if not self._mode.metered:

@@ -21,7 +21,7 @@ from ..runtime.loaded import UNSET, Loaded, LoadedFunction
 from ..runtime.signatures import verify_signature
 from ..runtime.transactions import TransactionStack
 from ..values import DEFAULT_LIMITS, Function, Value, ValueLimits, check
-from .codegen import Generated, Mode, generate
+from .codegen import Generated, Mode, Uncompilable, generate
 from .text import Failure, Literal, Resume
 
 FILE_NAME: Final = "<prozvm jit>"
@@ -45,9 +45,13 @@ class Compiled:
         self.metered: Final = metered
         depth = min(_MAX_DEPTH, loaded.limits.frames)
         mode = Mode(metered, schedule if metered else None, loaded.strict, depth)
-        self._generated: Final[Generated] = generate(loaded, mode)
+        try:
+            self._generated: Final[Generated] = generate(loaded, mode)
+            code = compile(self._generated.source, FILE_NAME, "exec")
+        except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+            raise Uncompilable(f"too large or too deeply nested for Python: {error}") from None
         namespace = self._namespace(mode)
-        exec(compile(self._generated.source, FILE_NAME, "exec"), namespace)
+        exec(code, namespace)
         self._functions: Final[Sequence[_Compiled]] = [
             namespace[f"f{number}"] for number in range(len(self._generated.functions))
         ]
