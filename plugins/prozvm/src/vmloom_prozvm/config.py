@@ -36,7 +36,7 @@ class RegisterConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    registers: PositiveInt = 4096
+    registers: PositiveInt = 1024
     """Names of one function; for the main program, of all functions together."""
     frames: Annotated[int, Field(ge=1, le=4096)] = 256
     """Calls of functions, and begun tasks, that wait for one another, with the main program."""

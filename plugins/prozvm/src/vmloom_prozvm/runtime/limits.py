@@ -19,7 +19,7 @@ class Limits:
     """calls and begun tasks that wait for one another, with the main program"""
     tasks: int = 1024
     """tasks spawned that have not begun"""
-    registers: int = 4096
+    registers: int = 1024
     """names of one function; for the main program, of all functions together"""
 
     def __post_init__(self) -> None:
