@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from vmloom import (
     ExecutionContext,
@@ -21,6 +21,7 @@ from vmloom import (
 from vmloom.calls import begin_transaction, end_transaction
 from vmloom.factory import VmFactory
 from vmloom.marks import mark_warm
+from vmloom.nesting import in_a_thread, nested_here
 from vmloom.vm import VmHost
 
 from .bytecode.container import unpack
@@ -30,7 +31,6 @@ from .config import ProzVmConfig
 from .disassembly import disassemble
 from .errors import CallFailed, ProzError, UserRevert
 from .jit import Compiled, JITCompiler
-from .nesting import with_room
 from .optimizer import optimize_bytecode
 from .outside import Outside
 from .programs import ProgramCache
@@ -40,10 +40,14 @@ from .runtime.loaded import Loaded, load
 from .runtime.world import StateWorld
 from .values import Function, Value, ValueLimits, canonical
 
+T = TypeVar("T")
 VM_NAME: Final = "prozvm"
 CONSTRUCTOR: Final = "construct"
 """The name of the function among a program's constants that runs when the program is deployed."""
 FEATURES: Final = ("transactions", "ledger", "functions", "tasks", "constructors")
+RUNS_PER_THREAD: Final = 4
+"""Nested runs on one thread. Each takes some dozen of the thousand calls that Python allows a thread to nest, and up to
+120 more for functions of compiled code; the rest is for the caller's own calls, for other VMs and for deep values."""
 _OUT_OF_GAS: Final = "out of gas"
 _NO_CONSTRUCTOR: Final = (
     "the program has no constructor (a function `construct` among its constants), so it takes no input"
@@ -151,7 +155,7 @@ class ProzVm(VirtualMachine):
         program = self._programs.get(bytes(code))
         if self.config.jit.enabled and program.executions <= self.config.jit.threshold:
             self._count(program, bytes(code))
-        return with_room(lambda: self._execute(program, program.main, len(code), context, state))
+        return _with_room(lambda: self._execute(program, program.main, len(code), context, state))
 
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Validate and pay for the program, then call its constructor, if it has one, which finds the input by INPUT.
@@ -167,7 +171,7 @@ class ProzVm(VirtualMachine):
             return _failed(context, _NO_CONSTRUCTOR) if context.input else stored
         call = context.with_gas_limit(context.gas_limit - stored.gas_used)
         constructor = program.constructor
-        result = with_room(lambda: self._execute(program, constructor, len(code), call, state))
+        result = _with_room(lambda: self._execute(program, constructor, len(code), call, state))
         output = stored.return_data if result.success else result.return_data
         return replace(result, gas_used=stored.gas_used + result.gas_used, return_data=output)
 
@@ -251,6 +255,11 @@ class ProzVm(VirtualMachine):
             limits=self._limits,
         )
         return machine
+
+
+def _with_room(function: Callable[[], T]) -> T:
+    """What `function` returns or raises, run where Python has room for a nested run: here, or in a new thread."""
+    return function() if nested_here() < RUNS_PER_THREAD else in_a_thread(function)
 
 
 def _uses(bytecode: Bytecode, opcode: Opcode) -> bool:
