@@ -671,3 +671,24 @@ def test_reading_is_paid_for_before_it_is_done() -> None:
     reading = schedule.reading(machine.transactions.size("key"))
     assert reading > 0
     assert machine.gas == 100_000 - schedule.fixed(Opcode.STATE_READ, "key") - reading - schedule.base[Opcode.POP]
+
+
+def test_hashes_keep_the_limits_of_values() -> None:
+    """Values from outside, such as state, were checked by other limits, perhaps."""
+    program = Bytecode([[1, [2, [3]]]], [("LOAD_CONST", 0), ("HASH_BLOCK", None), ("RETURN", None)])
+    loaded = load(program, Limits())
+    assert len(Machine(DictWorld({}), limits=Limits()).run(loaded)) == 64
+    with pytest.raises(ProzError, match=r"nest|deep"):
+        Machine(DictWorld({}), limits=Limits(values=ValueLimits(nesting=2))).run(loaded)
+
+
+def test_no_gas_is_left_when_it_is_out() -> None:
+    program = Bytecode(["x" * 4000], [("LOAD_CONST", 0), ("HASH_BLOCK", None), ("RETURN", None)])
+    for gas in range(0, 4000, 100):
+        machine = Machine(DictWorld({}), schedule=GasSchedule(), gas=gas)
+        try:
+            machine.run(load(program, Limits()))
+        except OutOfGas:
+            assert machine.gas_left == 0
+        else:
+            assert machine.gas_left >= 0

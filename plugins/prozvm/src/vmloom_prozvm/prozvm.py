@@ -219,8 +219,8 @@ class ProzVm(VirtualMachine):
                 ending = ExecutionState.SUCCESS
             except UserRevert as revert:
                 ending, value = ExecutionState.REVERTED, revert.output  # type: ignore[assignment]  # a value
+            machine.charge(schedule.output(value))  # before it is encoded
             output = encode_output(value, values)
-            machine.charge(schedule.output(value))
         except ProzError as error:
             return _failed(context, str(error), _described(error))
         succeeded = ending is ExecutionState.SUCCESS

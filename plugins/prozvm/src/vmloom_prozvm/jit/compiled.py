@@ -197,8 +197,8 @@ def _operations(limits: ValueLimits) -> Mapping[Opcode, Callable[..., Value]]:
         Opcode.BUILD_LIST: lambda *items: operations.build_list(items, limits),
         Opcode.BUILD_MAP: lambda *pairs: operations.build_map(pairs, limits),
         Opcode.STORE_INDEX: _bound(operations.store_index, limits),
-        Opcode.HASH_BLOCK: hash_block,
-        Opcode.MERKLE_ROOT: lambda *leaves: merkle_root(leaves),
+        Opcode.HASH_BLOCK: _bound(hash_block, limits),
+        Opcode.MERKLE_ROOT: lambda *leaves: merkle_root(leaves, limits),
         Opcode.VERIFY_SIGNATURE: verify_signature,
     }
     for opcode, binary in operations.BINARY.items():

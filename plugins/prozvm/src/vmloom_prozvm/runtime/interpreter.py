@@ -302,7 +302,8 @@ class Machine:
                 gas = 0
             raise
         finally:
-            self.gas = min(self.gas, gas)  # an instruction that failed may have charged after the loop last looked
+            # An instruction that failed may have charged after the loop last looked, or more than there was.
+            self.gas = max(0, min(self.gas, gas))
 
 
 # Instructions that work on the stack
@@ -349,7 +350,7 @@ def _spawn(machine: Machine, stack: list[Value], count: int) -> None:
 def _hash_block(machine: Machine, stack: list[Value], _: None) -> None:
     value = stack.pop()
     machine.charge_operands(Opcode.HASH_BLOCK, None, value)
-    stack.append(hash_block(value))
+    stack.append(hash_block(value, machine.limits.values))
 
 
 def _verify_signature(machine: Machine, stack: list[Value], _: None) -> None:
@@ -361,7 +362,7 @@ def _verify_signature(machine: Machine, stack: list[Value], _: None) -> None:
 def _merkle_root(machine: Machine, stack: list[Value], count: int) -> None:
     leaves = _take(stack, count)
     machine.charge_operands(Opcode.MERKLE_ROOT, None, *leaves)
-    stack.append(merkle_root(leaves))
+    stack.append(merkle_root(leaves, machine.limits.values))
 
 
 def _state_read(machine: Machine, stack: list[Value], key: str) -> None:
