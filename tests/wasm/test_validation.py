@@ -239,6 +239,14 @@ def test_types_of_banned_proposals_are_refused(part: str) -> None:
     refusal(wasm(part, MAIN), ProhibitedOpcode)
 
 
+def test_imports_of_one_name_with_two_types_are_refused() -> None:
+    first = '(import "a" "b" (func (param i32)))'
+    validate(wasm(first + first, MAIN), ValidationConfig(allowed_imports=frozenset({"a.b"})))
+    for second in ('(import "a" "b" (func (param i64)))', '(import "a" "b" (func (param i32) (result i32)))'):
+        error = refusal(wasm(first + second, MAIN), ProhibitedImport, allowed_imports={"a.b"})
+        assert "import `a.b` is wanted with two signatures, (i32) -> () and " in str(error)
+
+
 # Limits
 
 LIMITED = [

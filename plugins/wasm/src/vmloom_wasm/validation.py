@@ -163,18 +163,25 @@ class _Check:
         self._function_sizes()
 
     def imports(self) -> None:
-        """Refuse imports that are not on the list."""
+        """Refuse imports that are not on the list, and those of one name with two types."""
+        wanted: dict[tuple[str, str], FunctionType | None] = {}
         for entry in self._module.imports:
             name = _shown(f"{entry.module}.{entry.name}")
+            allowed = ", ".join(sorted(self._config.allowed_imports))
+            fix = f"import one of {allowed}" if allowed else "import nothing"
             if entry.kind is not Kind.FUNCTION:
                 message = f"import {name} is a {entry.kind.name.lower()}; only functions can be imported"
             elif entry.name and "." not in entry.module and self._is_allowed(f"{entry.module}.{entry.name}"):
-                continue
+                kind = self._type(entry.description)
+                former = wanted.setdefault((entry.module, entry.name), kind)
+                if former == kind:
+                    continue
+                message = f"import {name} is wanted with two signatures, {former} and {kind}"
+                fix = "import it once"
             else:
                 message = f"import {name} is not on the list of allowed imports"
             error = ProhibitedImport(self._named(Section.IMPORT, message), offset=self._offset(Section.IMPORT))
-            allowed = ", ".join(sorted(self._config.allowed_imports))
-            raise error.with_fix(f"import one of {allowed}" if allowed else "import nothing")
+            raise error.with_fix(fix)
 
     def types(self) -> None:
         """Refuse vectors, references and, if so configured, floats outside of code."""
@@ -259,6 +266,11 @@ class _Check:
         if kind != ENTRY_TYPE:
             message = f"export {ENTRY_POINT} has the signature {kind}, not {ENTRY_TYPE}"
             raise MissingRequiredExport(self._named(Section.EXPORT, message), offset=offset)
+
+    def _type(self, index: object) -> FunctionType | None:
+        """The type with this index; None if there is none, and the module is invalid anyway."""
+        types = self._module.types
+        return types[index] if isinstance(index, int) and index < len(types) else None
 
     def _values(self, own: int) -> int:
         """Parameters and locals of the module's own function with this number."""
