@@ -17,7 +17,7 @@ from .hashing import create2_address, create_address
 from .marks import CREATED, WARM_ACCOUNTS, mark_warm
 from .result import ExecutionResult, ExecutionState
 from .state import NO_ACCOUNT, StateAccess
-from .vm import VirtualMachine, VmHost, VmType
+from .vm import INSUFFICIENT_BALANCE, VirtualMachine, VmHost, VmType
 
 HOST_DEPTH_LIMIT: Final = 64
 """Nested runs that live on the host's own stack, which is less deep than contracts may call: each change of VM, and
@@ -27,7 +27,6 @@ CALL_DEPTH_LIMIT: Final = 1024
 
 # As the EVM says it.
 CALL_DEPTH: Final = "max call depth exceeded"
-INSUFFICIENT_BALANCE: Final = "insufficient balance for transfer"
 NONCE_OVERFLOW: Final = "nonce uint64 overflow"
 ADDRESS_COLLISION: Final = "contract address collision"
 

@@ -248,6 +248,14 @@ class StateAccess(ABC):
         # What is known here goes before what was committed: a slot may have been set to zero since.
         return not slots.complete and any(slot not in slots for slot in self.load_slots(address))
 
+    def get_slots(self, address: bytes) -> list[int]:
+        """The slots of the account whose word is not zero, in any order."""
+        slots = self._open_storage(address)
+        found = [slot for slot, word in slots.items() if word]
+        if not slots.complete:
+            found += [slot for slot in self.load_slots(address) if slot not in slots]
+        return found
+
     def clear_storage(self, address: bytes) -> None:
         """Set every word of the account to zero."""
         slots = self._open_storage(address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TextIO, TypeAlias
 
 from .context import ExecutionContext
@@ -17,6 +17,9 @@ from .state import MemoryState, StateAccess
 
 VmType: TypeAlias = str
 """Name of a kind of VM, lower case, such as `evm`. Open: plugins bring their own."""
+
+INSUFFICIENT_BALANCE: Final = "insufficient balance for transfer"
+_U256_MAX: Final = (1 << 256) - 1
 
 DEPLOY_GAS_PER_BYTE: Final = 200
 """Gas for each byte of code that `VirtualMachine.deploy` stores: what it is in the EVM. Yellow paper, appendix G."""
@@ -66,6 +69,50 @@ class VirtualMachine(ABC):
         undo log, uncommitted. The value of the context has been transferred by whoever made the call. Raises
         `CodeError` for code that `validate_code` refuses where the VM cannot run it at all.
         """
+
+    def execute_call(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """`execute` as a whole: the value of the context moves first, and a failure leaves nothing behind.
+
+        FAILED with `gas_used` 0 if the caller has less than it sends. Raises what `execute` raises, with `state` as
+        it was.
+        """
+        checkpoint = state.snapshot()
+        sent = context.value if context.caller != context.address else 0
+        try:
+            if sent:
+                funds = state.get_balance(context.caller)
+                if funds < sent:
+                    return ExecutionResult(ExecutionState.FAILED, 0, error=INSUFFICIENT_BALANCE)
+                state.set_balance(context.caller, funds - sent)
+                # No chain has 2**256 wei; a made-up state may, and its sum wraps as a word of the EVM does.
+                state.set_balance(context.address, (state.get_balance(context.address) + sent) & _U256_MAX)
+            result = self.execute(code, context, state)
+        except BaseException:
+            state.revert(checkpoint)
+            raise
+        if not result.success:
+            state.revert(checkpoint)
+        elif sent:
+            result = replace(result, state_changes=tuple(state.changes_since(checkpoint)))
+        return result
+
+    def execute_each(
+        self, calls: Sequence[tuple[bytes, ExecutionContext]], state: StateAccess
+    ) -> list[ExecutionResult | Exception]:
+        """`execute_call` of each, all on `state` as it is now: what one changes is in its result, and taken back.
+
+        What a call raises is in its place. A VM that can run many calls at once overrides this.
+        """
+        results: list[ExecutionResult | Exception] = []
+        for code, context in calls:
+            checkpoint = state.snapshot()
+            try:
+                results.append(self.execute_call(code, context, state))
+            except Exception as error:
+                results.append(error)
+            finally:
+                state.revert(checkpoint)
+        return results
 
     def execute_account(self, code_address: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """`execute` the code of the account `code_address`, which is this VM's or, of the default VM, any account.

@@ -234,8 +234,7 @@ class NativeState(StateAccess):
         source = self.source
         if source is None:
             return ()
-        known = source.storage_of(address) if isinstance(source, NativeState) else source._storage.get(address, ())
-        return [slot for slot in {*source.load_slots(address), *known} if source.get_storage(address, slot)]
+        return source.get_slots(address)
 
     def is_complete(self, address: bytes) -> bool:
         """Always without a source, never with one: that a source has no store behind it says nothing of itself."""
@@ -513,6 +512,14 @@ class NativeState(StateAccess):
         if not known:
             return self.source.has_storage(address)
         return any(slot not in known for slot in self.load_slots(address))
+
+    def get_slots(self, address: bytes) -> list[int]:
+        """See `StateAccess.get_slots`."""
+        known = {slot: word for slot, word, loaded in self._rows_of(address) if loaded}
+        found = [slot for slot, word in known.items() if word]
+        if self.source is not None and not self._epoch(address):
+            found += [slot for slot in self.load_slots(address) if slot not in known]
+        return found
 
     def known_slots(self, address: bytes) -> set[int]:
         """The account's slots that need not be loaded any more."""

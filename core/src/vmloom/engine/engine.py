@@ -1,0 +1,222 @@
+"""`ExecutionEngine`: every VM, one state, batches, accelerators and what is known of what ran. Specified by text 000."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+
+from ..accelerator import Accelerator
+from ..errors import InputError
+from ..factory import VmFactory
+from ..result import ExecutionResult, ExecutionState
+from ..state import StateAccess
+from . import requests
+from .batch import Cancellation, Item, Progress, Schedule, run_independent
+from .config import EngineConfig
+from .contract import SmartContract
+from .history import ErrorAnalysis, History
+from .metrics import Metrics
+from .requests import AddressLike, BlockLike, Call
+
+Mode = Literal["independent", "block"]
+"""How the items of a batch stand to one another: see `ExecutionEngine.execute_contracts_batch`."""
+CUDA: Final = "cuda"
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ExecutionEngine:
+    """Executes contracts of every installed VM on one state, and remembers what it did.
+
+    `factory` finds VMs and accelerators, by default with default settings; `state` is what single calls and blocks
+    change, by default an empty one in memory. Changes stay in the state's undo log until its owner commits. One thread
+    at a time may run on the state; an engine runs its own threads.
+    """
+
+    def __init__(
+        self,
+        factory: VmFactory | None = None,
+        state: StateAccess | None = None,
+        *,
+        config: EngineConfig | None = None,
+    ) -> None:
+        self.factory: Final = factory or VmFactory()
+        self.state: Final = self.factory.create_state() if state is None else state
+        self.config: Final = config or EngineConfig()
+        self._metrics = Metrics()
+        self._history = History(self.config.history)
+        self._errors = ErrorAnalysis(self.config.error_causes, self.config.error_examples)
+
+    # Single calls
+
+    def execute_contract(
+        self,
+        contract: SmartContract | AddressLike | Mapping[str, Any],
+        caller: AddressLike,
+        value: int = 0,
+        data: bytes | str = b"",
+        gas_limit: int = requests.DEFAULT_GAS_LIMIT,
+        block_context: BlockLike = None,
+    ) -> ExecutionResult:
+        """Call `contract` as a transaction of its own. `value` is wei, `gas_limit` gas.
+
+        A success leaves its changes in the engine's state. A contract that fails is a result. Raises `InputError` for
+        what is no call, `UnknownContract` where there is no code, `UnknownVm`, and `CodeError` for code that its VM
+        cannot run at all.
+        """
+        found = requests.contract_of(contract)
+        given = {"caller": caller, "value": value, "data": data, "gas_limit": gas_limit, "block_context": block_context}
+        call = requests.call_of(found, requests.context_of(found, given), self.state, self.factory)
+        begun = time.perf_counter()
+        result = self.factory.get_vm(call.vm).execute_call(call.code, call.context, self.state)
+        self._remember(call, result, time.perf_counter() - begun)
+        return result
+
+    # Batches
+
+    def execute_contracts_batch(
+        self,
+        contracts: Iterable[SmartContract | AddressLike | Mapping[str, Any]],
+        execution_data: Iterable[Mapping[str, Any]],
+        *,
+        mode: Mode = "independent",
+        progress: Progress | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> list[ExecutionResult]:
+        """One result for each contract and its data, in their order.
+
+        The keys of data are the parameters of `execute_contract`. In mode `independent` every item runs on the state
+        as it is and leaves it so: its changes are in its result. In mode `block` each runs on what those before it
+        left, as they would one after the other, and the state has all changes at the end.
+
+        What is wrong with an item is its result, FAILED, whose error and metadata have its index: nothing else is lost.
+        Raises `InputError` if there are not as many data as contracts.
+        """
+        items = self._items(contracts, execution_data)
+        return [result for _, result in self._run_batch(items, mode, progress, cancellation)]
+
+    def iterate_contracts_batch(
+        self,
+        contracts: Iterable[SmartContract | AddressLike | Mapping[str, Any]],
+        execution_data: Iterable[Mapping[str, Any]],
+        *,
+        cancellation: Cancellation | None = None,
+    ) -> Iterator[ExecutionResult]:
+        """As `execute_contracts_batch` with independent items, one result after the other.
+
+        Items are taken no further ahead than `EngineConfig.queue`; closing the iterator cancels what has not begun.
+        """
+        for _, result in self._run_batch(self._items(contracts, execution_data), "independent", None, cancellation):
+            yield result
+
+    def _items(self, contracts: Iterable[Any], execution_data: Iterable[Any]) -> Iterator[Item]:
+        """Calls made of what was handed in, as they are asked for."""
+        if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
+            if len(contracts) != len(execution_data):
+                raise InputError(f"execution_data: {len(contracts)} contracts, but data of {len(execution_data)}")
+        for contract, data in zip(contracts, execution_data, strict=True):
+            try:
+                found = requests.contract_of(contract)
+                yield requests.call_of(found, requests.context_of(found, data), self.state, self.factory)
+            except Exception as error:  # a mapping of the application's own may raise anything
+                yield error
+
+    def _run_batch(
+        self, items: Iterator[Item], mode: Mode, progress: Progress | None, cancellation: Cancellation | None
+    ) -> Iterator[tuple[Item, ExecutionResult]]:
+        schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
+        if mode == "independent":
+            runs = run_independent(
+                items, self.state, self.factory, schedule, progress=progress, cancellation=cancellation
+            )
+        else:
+            raise InputError(f"mode: independent or block, not {mode!r}")
+        if not self.config.metrics:
+            yield from runs
+            return
+        self._metrics.add_batch(mode)
+        begun = time.perf_counter()
+        for item, result in runs:
+            now = time.perf_counter()
+            if isinstance(item, Call) and result.state is not ExecutionState.PENDING:
+                self._remember(item, result, now - begun)
+            begun = time.perf_counter()
+            yield item, result
+
+    # What is known of what ran
+
+    def get_performance_metrics(self) -> dict[str, Any]:
+        """Executions, gas and times since the last reset, by VM and contract; batches and operations by their path."""
+        return self._metrics.to_dict()
+
+    def get_opcode_usage_stats(self) -> dict[str, Any]:
+        """What instructions did, by VM and name, where `opcode_metrics` is on; the costliest first."""
+        return self._metrics.instructions()
+
+    def get_error_analysis(self) -> dict[str, Any]:
+        """Failures by cause, with examples; the most frequent first."""
+        return self._errors.to_dict()
+
+    def get_execution_history(
+        self,
+        limit: int | None = None,
+        *,
+        vm: str | None = None,
+        contract: AddressLike | None = None,
+        state: ExecutionState | None = None,
+    ) -> list[dict[str, Any]]:
+        """The latest executions first, up to `limit`; of a VM, contract or way to end, where they are given."""
+        if limit is not None and limit < 0:
+            raise InputError(f"limit: must not be negative, got {limit}")
+        address = None if contract is None else requests.address(contract, "contract")
+        found = (one.to_dict() for one in self._history.select(vm=vm, contract=address, state=state))
+        return list(found if limit is None else (one for one, _ in zip(found, range(limit), strict=False)))
+
+    def reset_metrics(self) -> None:
+        """Forget all counts, the history and the errors."""
+        self._metrics.clear()
+        self._history.clear()
+        self._errors.clear()
+
+    def _remember(self, call: Call, result: ExecutionResult, seconds: float) -> None:
+        if not self.config.metrics:
+            return
+        self._metrics.add(call.vm, call.context.address, result, seconds)
+        self._history.add(call, result, seconds, time.time())
+        if not result.success:
+            self._errors.add(call.vm, call.context.address, result, self._history.count)
+
+    # Accelerators
+
+    @functools.cached_property
+    def cuda_accelerator(self) -> Accelerator | None:
+        """The accelerator called `cuda`, looked for when first asked; None where none is installed."""
+        return self.factory.accelerator(CUDA) if CUDA in self.factory.plugins.names("accelerator") else None
+
+    # The same, without blocking an event loop
+
+    async def aexecute_contract(self, *arguments: Any, **named: Any) -> ExecutionResult:
+        """`execute_contract` in a thread."""
+        return await _in_thread(self.execute_contract, *arguments, **named)
+
+    async def aexecute_contracts_batch(self, *arguments: Any, **named: Any) -> list[ExecutionResult]:
+        """`execute_contracts_batch` in a thread; cancelling the awaiting task cancels items that have not begun."""
+        cancellation = named.setdefault("cancellation", Cancellation())
+        try:
+            return await _in_thread(self.execute_contracts_batch, *arguments, **named)
+        except asyncio.CancelledError:
+            cancellation.cancel()
+            raise
+
+
+async def _in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    return await asyncio.to_thread(function, *arguments, **named)
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

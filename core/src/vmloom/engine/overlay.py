@@ -1,0 +1,58 @@
+"""A state over another one, which it reads and never changes: what runs on it stays in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from ..result import StateChange
+from ..state import Account, StateAccess
+
+
+class OverlayState(StateAccess):
+    """What is changed here is seen here alone; all else is read from `source`.
+
+    Any number of overlays, each used by one thread, may have one source if they share a `lock`, under which they read
+    it; nothing else may change the source for that long. `commit` only forgets how to go back.
+    """
+
+    def __init__(self, source: StateAccess, lock: threading.Lock | None = None) -> None:
+        self.source = source
+        self._lock = lock or threading.Lock()
+        super().__init__()
+
+    def load_account(self, address: bytes) -> Account | None:
+        """The source's."""
+        with self._lock:
+            return self.source.get_account(address)
+
+    def load_storage(self, address: bytes, slot: int) -> int:
+        """The source's."""
+        with self._lock:
+            return self.source.get_storage(address, slot)
+
+    def load_record(self, address: bytes, key: bytes) -> bytes | None:
+        """The source's."""
+        with self._lock:
+            return self.source.get_record(address, key)
+
+    def load_slots(self, address: bytes) -> Iterable[int]:
+        """The source's."""
+        with self._lock:
+            return tuple(self.source.get_slots(address))
+
+    def get_block_hash(self, number: int) -> bytes:
+        """The source's."""
+        with self._lock:
+            return self.source.get_block_hash(number)
+
+    def persist(self, changes: Iterable[StateChange]) -> None:
+        """Nothing: what is changed here stays here."""
+
+    def forget(self) -> None:
+        """Drop all that was changed or read here, for the next run."""
+        self._accounts.clear()
+        self._storage.clear()
+        self._records.clear()
+        self.journal.clear()
+        self.begin_transaction()

@@ -1,0 +1,188 @@
+"""Calls made of what applications hand in: dictionaries and objects in, checked `Call`s out.
+
+Whatever is wrong with an item is an `InputError` that names the key; nothing here runs code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeAlias
+
+from ..context import ADDRESS_SIZE, ZERO_ADDRESS, BlockContext, ExecutionContext
+from ..errors import InputError, VmloomError
+from ..state import NO_ACCOUNT, StateAccess
+from ..suggest import nearest
+from ..vm import VmHost, VmType
+from .contract import SmartContract
+
+DEFAULT_GAS_LIMIT: Final = 10_000_000
+MAX_GAS_LIMIT: Final = (1 << 63) - 1
+MAX_VALUE: Final = (1 << 256) - 1
+_BLOCK_FIELDS: Final = {one.name: one.default for one in fields(BlockContext)}
+_CALL_KEYS: Final = ("caller", "value", "data", "gas_limit", "gas_price", "origin", "is_static", "block_context")
+
+AddressLike: TypeAlias = bytes | str
+"""20 bytes, or 40 hexadecimal digits with or without 0x in front."""
+BlockLike: TypeAlias = BlockContext | Mapping[str, Any] | None
+
+
+class UnknownContract(VmloomError):
+    """A contract without code: none was handed in, and the state has none at its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is to run: `code` on the VM called `vm`, as the call `context`."""
+
+    vm: VmType
+    code: bytes
+    context: ExecutionContext
+
+
+def address(value: Any, key: str) -> bytes:
+    """The address that `value` is. Raises `InputError` with `key`."""
+    if isinstance(value, (bytes, bytearray)) and len(value) == ADDRESS_SIZE:
+        return bytes(value)
+    if isinstance(value, str):
+        try:
+            found = bytes.fromhex(value.removeprefix("0x"))
+        except ValueError:
+            found = b""
+        if len(found) == ADDRESS_SIZE:
+            return found
+    raise InputError(
+        f"{key}: an address of {ADDRESS_SIZE} bytes or 40 hexadecimal digits is needed, got {_shown(value)}"
+    )
+
+
+def block(value: BlockLike) -> BlockContext:
+    """The block that `value` describes: a `BlockContext`, its fields by name, or None for the defaults.
+
+    Raises `InputError` for a field that does not exist or has the wrong kind.
+    """
+    if value is None:
+        return BlockContext()
+    if isinstance(value, BlockContext):
+        return value
+    if not isinstance(value, Mapping):
+        raise InputError(f"block_context: a mapping is needed, got {_shown(value)}")
+    made: dict[str, Any] = {}
+    for name, given in value.items():
+        if name not in _BLOCK_FIELDS:
+            raise _unknown(f"block_context.{name}", str(name), tuple(_BLOCK_FIELDS))
+        key = f"block_context.{name}"
+        made[name] = address(given, key) if name == "coinbase" else number(given, key, MAX_VALUE)
+    return BlockContext(**made)
+
+
+def number(value: Any, key: str, limit: int) -> int:
+    """An integer from 0 to `limit`. Raises `InputError` with `key`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{key}: a whole number is needed, got {_shown(value)}")
+    if not 0 <= value <= limit:
+        raise InputError(f"{key}: must be from 0 to {limit}, got {value}")
+    return value
+
+
+def contract_of(value: Any) -> SmartContract:
+    """A contract: itself, an address, or a mapping with `address` and maybe `code` and `vm`. Raises `InputError`."""
+    if isinstance(value, SmartContract):
+        return value
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in ("address", "code", "vm"):
+                raise _unknown(f"contract.{name}", str(name), ("address", "code", "vm"))
+        if "address" not in value:
+            raise InputError("contract: the key 'address' is missing")
+        code = value.get("code")
+        vm = value.get("vm", "")
+        if not isinstance(vm, str):
+            raise InputError(f"contract.vm: a name is needed, got {_shown(vm)}")
+        return SmartContract(
+            address(value["address"], "contract.address"), None if code is None else data(code, "contract.code"), vm
+        )
+    return SmartContract(address(value, "contract"))
+
+
+def data(value: Any, key: str) -> bytes:
+    """Bytes, or what hexadecimal digits stand for. Raises `InputError` with `key`."""
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    if isinstance(value, str):
+        try:
+            return bytes.fromhex(value.removeprefix("0x"))
+        except ValueError:
+            pass
+    raise InputError(f"{key}: bytes or hexadecimal digits are needed, got {_shown(value)}")
+
+
+def context_of(contract: SmartContract, call: Mapping[str, Any] | ExecutionContext) -> ExecutionContext:
+    """The context of a call of `contract` from its data; the keys are those of `execute_contract`, all but one optional.
+
+    `caller` has to be there. An `ExecutionContext` is taken as it is, for `contract.address`. Raises `InputError`.
+    """
+    if isinstance(call, ExecutionContext):
+        if call.address != contract.address:
+            raise InputError(
+                f"context.address: 0x{call.address.hex()} is not the contract's, 0x{contract.address.hex()}"
+            )
+        return call
+    if not isinstance(call, Mapping):
+        raise InputError(f"a mapping or an ExecutionContext is needed, got {_shown(call)}")
+    for name in call:
+        if name not in _CALL_KEYS:
+            raise _unknown(str(name), str(name), _CALL_KEYS)
+    if "caller" not in call:
+        raise InputError("caller: is missing")
+    caller = address(call["caller"], "caller")
+    is_static = call.get("is_static", False)
+    if not isinstance(is_static, bool):
+        raise InputError(f"is_static: true or false is needed, got {_shown(is_static)}")
+    return ExecutionContext(
+        caller=caller,
+        address=contract.address,
+        origin=address(call["origin"], "origin") if "origin" in call else caller,
+        value=number(call.get("value", 0), "value", MAX_VALUE),
+        input=data(call.get("data", b""), "data"),
+        gas_limit=number(call.get("gas_limit", DEFAULT_GAS_LIMIT), "gas_limit", MAX_GAS_LIMIT),
+        gas_price=number(call.get("gas_price", 0), "gas_price", MAX_VALUE),
+        is_static=is_static,
+        block=block(call.get("block_context")),
+    )
+
+
+def call_of(contract: SmartContract, context: ExecutionContext, state: StateAccess, host: VmHost) -> Call:
+    """The call of `contract`, with its code and VM found. Raises `UnknownContract`."""
+    account = state.get_account(contract.address) or NO_ACCOUNT
+    code = account.code if contract.code is None else contract.code
+    if not code:
+        raise UnknownContract(
+            f"0x{contract.address.hex()} has no code: deploy it to the state, or hand its code in with the contract"
+        )
+    vm = contract.vm or (account.vm if contract.code is None else "")
+    return Call(vm or host.vm_of_code(code), code, context)
+
+
+def _unknown(place: str, name: str, known: tuple[str, ...]) -> InputError:
+    near = nearest(name, known)
+    return InputError(f"{place}: there is no such key" + (f" (did you mean {near!r}?)" if near else ""))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+__all__ = [
+    "ZERO_ADDRESS",
+    "AddressLike",
+    "BlockLike",
+    "Call",
+    "UnknownContract",
+    "address",
+    "block",
+    "call_of",
+    "context_of",
+    "contract_of",
+]
