@@ -20,6 +20,7 @@ from .config import EngineConfig
 from .contract import SmartContract
 from .history import ErrorAnalysis, History
 from .metrics import Metrics
+from .optimistic import BlockCounts, run_block
 from .requests import AddressLike, BlockLike, Call
 
 Mode = Literal["independent", "block"]
@@ -133,6 +134,8 @@ class ExecutionEngine:
             runs = run_independent(
                 items, self.state, self.factory, schedule, progress=progress, cancellation=cancellation
             )
+        elif mode == "block":
+            runs = self._run_block(list(items), schedule, progress, cancellation)
         else:
             raise InputError(f"mode: independent or block, not {mode!r}")
         if not self.config.metrics:
@@ -146,6 +149,23 @@ class ExecutionEngine:
                 self._remember(item, result, now - begun)
             begun = time.perf_counter()
             yield item, result
+
+    def _run_block(
+        self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
+    ) -> Iterator[tuple[Item, ExecutionResult]]:
+        counts = BlockCounts()
+        yield from run_block(
+            items,
+            self.state,
+            self.factory,
+            schedule,
+            conflict_limit=self.config.conflict_limit,
+            counts=counts,
+            progress=progress,
+            cancellation=cancellation,
+        )
+        if self.config.metrics:
+            self._metrics.add_block(ahead=counts.ahead, again=counts.again, in_order=counts.in_order)
 
     # What is known of what ran
 

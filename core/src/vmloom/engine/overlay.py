@@ -19,12 +19,16 @@ class OverlayState(StateAccess):
     def __init__(self, source: StateAccess, lock: threading.Lock | None = None) -> None:
         self.source = source
         self._lock = lock or threading.Lock()
+        self._absent: set[bytes] = set()
         super().__init__()
 
     def load_account(self, address: bytes) -> Account | None:
         """The source's."""
         with self._lock:
-            return self.source.get_account(address)
+            account = self.source.get_account(address)
+        if account is None:
+            self._absent.add(address)
+        return account
 
     def load_storage(self, address: bytes, slot: int) -> int:
         """The source's."""
@@ -49,8 +53,16 @@ class OverlayState(StateAccess):
     def persist(self, changes: Iterable[StateChange]) -> None:
         """Nothing: what is changed here stays here."""
 
+    def has_cleared(self) -> bool:
+        """Whether all storage of an account was emptied at once, which tells less than the source may have."""
+        return any(
+            slots.complete and slots.address not in self._absent
+            for slots in (*self._storage.values(), *self._records.values())
+        )
+
     def forget(self) -> None:
         """Drop all that was changed or read here, for the next run."""
+        self._absent.clear()
         self._accounts.clear()
         self._storage.clear()
         self._records.clear()

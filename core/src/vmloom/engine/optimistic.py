@@ -1,0 +1,247 @@
+"""Calls that depend on one another, run ahead of their turn: the results are those of running them in order.
+
+Threads run calls on overlays of the state as it happens to be, noting what they read and who had written it. The
+calling thread takes them in order. If nobody has written since what a call has read, its changes are those that it
+would have made in its turn, and are made; otherwise it runs again, now in its turn, on the state itself. This is
+Block-STM (Gelashvili et al., 2022) with one thread that commits, so that calls read what is committed and nothing else:
+no call ever runs twice ahead of its turn. Where too many have to run again the rest runs in order at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+
+from ..result import ExecutionResult, StateChange
+from ..state import Account, StateAccess
+from ..vm import VmHost
+from .batch import Cancellation, Item, Progress, Schedule
+from .overlay import OverlayState
+from .running import cancelled, run_item
+
+_AHEAD: Final = 4
+"""Calls that run ahead for each thread. More would read what is older, and run again more often."""
+_CERTAIN_AFTER: Final = 32
+"""Calls after which the share of those that had to run again says something."""
+
+Place: TypeAlias = tuple[str, bytes] | tuple[str, bytes, int | bytes]
+"""What can be read and written: ("account", address), ("storage", address, slot), ("record", address, key), and
+("slots", address) for which slots there are."""
+
+
+@dataclass(slots=True)
+class BlockCounts:
+    """What came of running ahead."""
+
+    ahead: int = 0
+    """calls whose first run stood"""
+    again: int = 0
+    """calls that ran again in their turn"""
+    in_order: int = 0
+    """calls that did not run ahead at all"""
+
+
+class _Versions:
+    """Which call wrote a place last. Reads and commits of the state go through its lock."""
+
+    def __init__(self) -> None:
+        self.lock: Final = threading.Lock()
+        self.writers: dict[Place, int] = {}
+
+    def written(self, number: int, changes: Sequence[StateChange]) -> None:
+        """Call `number` has made `changes`."""
+        for change in changes:
+            if change.field in ("storage", "record"):
+                assert change.key is not None
+                self.writers[change.field, change.address, change.key] = number
+                if change.field == "storage":
+                    self.writers["slots", change.address] = number
+            else:
+                self.writers["account", change.address] = number
+
+
+class _WatchedState(OverlayState):
+    """An overlay that notes what was read from below, and whose it was."""
+
+    def __init__(self, source: StateAccess, versions: _Versions) -> None:
+        self._versions = versions
+        self.reads: dict[Place, int | None] = {}
+        super().__init__(source, versions.lock)
+
+    def load_account(self, address: bytes) -> Account | None:
+        """The source's."""
+        self._note(("account", address))
+        return super().load_account(address)
+
+    def load_storage(self, address: bytes, slot: int) -> int:
+        """The source's."""
+        self._note(("storage", address, slot))
+        return super().load_storage(address, slot)
+
+    def load_record(self, address: bytes, key: bytes) -> bytes | None:
+        """The source's."""
+        self._note(("record", address, key))
+        return super().load_record(address, key)
+
+    def load_slots(self, address: bytes) -> Iterable[int]:
+        """The source's."""
+        self._note(("slots", address))
+        return super().load_slots(address)
+
+    def _note(self, place: Place) -> None:
+        # Before it is read: who writes in between makes the run look older than it is, which is safe.
+        self.reads.setdefault(place, self._versions.writers.get(place))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        super().forget()
+        self.reads = {}
+
+
+class _Run(NamedTuple):
+    """A run ahead of its turn. `has_cleared` says that it emptied storage it may not have read."""
+
+    result: ExecutionResult
+    reads: dict[Place, int | None]
+    has_cleared: bool
+
+
+@dataclass
+class _Block:
+    """The calls of a block, and what runs them."""
+
+    items: Sequence[Item]
+    state: StateAccess
+    host: VmHost
+    versions: _Versions = field(default_factory=_Versions)
+    own: threading.local = field(default_factory=threading.local)
+
+    def run_ahead(self, number: int) -> _Run:
+        """Run call `number` on what is committed by now, in whichever thread this is."""
+        overlay: _WatchedState | None = getattr(self.own, "overlay", None)
+        if overlay is None:
+            overlay = self.own.overlay = _WatchedState(self.state, self.versions)
+        overlay.forget()
+        result = run_item(number, self.items[number], overlay, self.host)
+        changes = result.state_changes  # read now: engines may have them in places that the next run uses
+        assert changes is not None
+        return _Run(result, overlay.reads, overlay.has_cleared())
+
+    def run_in_turn(self, number: int) -> ExecutionResult:
+        """Run call `number` on the state itself, all before it being committed."""
+        with self.versions.lock:
+            result = run_item(number, self.items[number], self.state, self.host)
+            self.versions.written(number, result.state_changes)
+        return result
+
+    def stands(self, run: _Run) -> bool:
+        """Whether what a run has read is still what there is."""
+        writers = self.versions.writers
+        return not run.has_cleared and all(writers.get(place) == writer for place, writer in run.reads.items())
+
+    def commit(self, number: int, result: ExecutionResult) -> None:
+        """Do to the state what call `number` did to its overlay."""
+        with self.versions.lock:
+            self.state.begin_transaction()
+            _apply(result.state_changes, self.state)
+            for event in result.events:
+                self.state.emit(event)
+            self.versions.written(number, result.state_changes)
+
+
+def run_block(
+    items: Sequence[Item],
+    state: StateAccess,
+    host: VmHost,
+    schedule: Schedule,
+    *,
+    conflict_limit: float,
+    counts: BlockCounts | None = None,
+    progress: Progress | None = None,
+    cancellation: Cancellation | None = None,
+) -> Iterator[tuple[Item, ExecutionResult]]:
+    """Each item with its result, as if each had run on `state` after the one before it; `state` has all changes.
+
+    Once at least `conflict_limit` of the calls, 0 to 1, had to run again, the rest runs in order. If this is closed or
+    interrupted before its end, the state is as it was before the block.
+    """
+    counts = counts or BlockCounts()
+    cancellation = cancellation or Cancellation()
+    block = _Block(items, state, host)
+    checkpoint = state.snapshot()
+    try:
+        for number, result in enumerate(_results(block, schedule, conflict_limit, counts, cancellation)):
+            yield items[number], result
+            if progress is not None:
+                progress(number + 1)
+    except BaseException:
+        state.revert(checkpoint)
+        raise
+
+
+def _results(
+    block: _Block, schedule: Schedule, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
+) -> Iterator[ExecutionResult]:
+    done = 0
+    if schedule.threads > 1 and len(block.items) >= schedule.serial_below:
+        for result in _ahead(block, schedule.threads, conflict_limit, counts, cancellation):
+            yield result
+            done += 1
+    for number in range(done, len(block.items)):
+        if cancellation.is_cancelled:
+            yield cancelled(number)
+        else:
+            counts.in_order += 1
+            yield block.run_in_turn(number)
+
+
+def _ahead(
+    block: _Block, threads: int, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
+) -> Iterator[ExecutionResult]:
+    """Results in order, until too many calls had to run again."""
+    waiting: deque[Future[_Run]] = deque()
+    begun = 0
+    with ThreadPoolExecutor(threads, thread_name_prefix="vmloom-block") as pool:
+        try:
+            for number in range(len(block.items)):
+                while begun < len(block.items) and len(waiting) < threads * _AHEAD:
+                    waiting.append(pool.submit(block.run_ahead, begun))
+                    begun += 1
+                run = waiting.popleft().result()
+                if cancellation.is_cancelled:
+                    return
+                if block.stands(run):
+                    counts.ahead += 1
+                    block.commit(number, run.result)
+                    yield run.result
+                    continue
+                counts.again += 1
+                yield block.run_in_turn(number)
+                if number >= _CERTAIN_AFTER and counts.again >= conflict_limit * (number + 1):
+                    return
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _apply(changes: Sequence[StateChange], state: StateAccess) -> None:
+    """Make `changes`, those of one account's fields together."""
+    accounts: dict[bytes, dict[str, object]] = {}
+    for change in changes:
+        if change.field not in ("storage", "record"):
+            accounts.setdefault(change.address, {})[change.field] = change.new
+    for address, new in accounts.items():
+        if new.pop("exists", True):
+            state.set_account(address, (state.get_account(address) or Account())._replace(**new))  # type: ignore[arg-type]
+        else:
+            state.delete_account(address)
+    for change in changes:
+        if change.field == "storage":
+            assert isinstance(change.key, int)
+            state.set_storage(change.address, change.key, change.new)
+        elif change.field == "record":
+            assert isinstance(change.key, bytes)
+            state.set_record(change.address, change.key, change.new)
