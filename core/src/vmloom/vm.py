@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TextIO, TypeAlias
 
+from .bytecode import CodeAnalysis, OptimisationReport
 from .context import ExecutionContext
 from .errors import CodeError, Unsupported
 from .estimate import estimate_gas
@@ -176,6 +177,22 @@ class VirtualMachine(ABC):
     def disassemble(self, code: bytes) -> Iterator[Instruction]:
         """The instructions of `code`, in order; never fails on bytes that are none. Optional."""
         raise Unsupported(f"{self.vm_type} {self.vm_version} has no disassembler")
+
+    def analyse(self, code: bytes) -> CodeAnalysis:
+        """What can be told of `code` without running it. Raises `CodeError` for bytes that are none. Optional."""
+        raise Unsupported(f"{self.vm_type} {self.vm_version} does not analyse code")
+
+    def optimisation_rules(self) -> Mapping[str, str]:
+        """The rules that `optimise` knows, by name, with one line for people each. Empty if there are none."""
+        return {}
+
+    def optimise(self, code: bytes, *, rules: Sequence[str] | None = None, level: int = 1) -> OptimisationReport:
+        """`code` made shorter or cheaper by `rules`, by default by those of `level`, 0 (none) to 3 (all).
+
+        What the result does is what `code` does, in results, effects and order; gas may only fall. Raises `CodeError`
+        for bytes that are no code and `ValueError` for a rule or level that does not exist. Optional.
+        """
+        raise Unsupported(f"{self.vm_type} {self.vm_version} does not optimise code")
 
     def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
         """`execute`, writing one JSON line for each step to `sink`. Optional."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from ..accelerator import Accelerator
+from ..bytecode import CodeAnalysis, OptimisationReport
 from ..errors import InputError
 from ..factory import VmFactory
 from ..result import ExecutionResult, ExecutionState
@@ -19,9 +20,13 @@ from .batch import Cancellation, Item, Progress, Schedule, run_independent
 from .config import EngineConfig
 from .contract import SmartContract
 from .history import ErrorAnalysis, History
+from .measuring import measure
 from .metrics import Metrics
+from .operations import Operation, known_operations
+from .optimising import optimise
 from .optimistic import BlockCounts, run_block
 from .requests import AddressLike, BlockLike, Call
+from .router import Router, run_operations
 
 Mode = Literal["independent", "block"]
 """How the items of a batch stand to one another: see `ExecutionEngine.execute_contracts_batch`."""
@@ -116,9 +121,9 @@ class ExecutionEngine:
 
     def _items(self, contracts: Iterable[Any], execution_data: Iterable[Any]) -> Iterator[Item]:
         """Calls made of what was handed in, as they are asked for."""
-        if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
-            if len(contracts) != len(execution_data):
-                raise InputError(f"execution_data: {len(contracts)} contracts, but data of {len(execution_data)}")
+        counted = isinstance(contracts, Sequence) and isinstance(execution_data, Sequence)
+        if counted and len(contracts) != len(execution_data):  # type: ignore[arg-type]  # both are sequences
+            raise InputError(f"execution_data: {len(contracts)} contracts, but data of {len(execution_data)}")
         for contract, data in zip(contracts, execution_data, strict=True):
             try:
                 found = requests.contract_of(contract)
@@ -149,6 +154,75 @@ class ExecutionEngine:
                 self._remember(item, result, now - begun)
             begun = time.perf_counter()
             yield item, result
+
+    # Operations and bytecode
+
+    def execute_operations_batch(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One result for each operation, in their order: `{"operation", "result", "path"}`.
+
+        An item names its `operation` and has the fields that this one takes; see `operations`. Those of one name run as
+        one batch on the path that should take least time, an accelerator or Python. What is wrong with an item is its
+        result, `{"operation", "index", "error"}`.
+        """
+        return run_operations(operations, self._operations, self._router)
+
+    @functools.cached_property
+    def _operations(self) -> Mapping[str, Operation]:
+        return known_operations(self.factory.precompile_sets(self.factory.default_vm))
+
+    @functools.cached_property
+    def _router(self) -> Router:
+        names = self.config.accelerators
+        found = self.factory.accelerators() if names is None else [self.factory.accelerator(name) for name in names]
+        return Router(found, self._metrics if self.config.metrics else None)
+
+    def optimization_reports(
+        self,
+        bytecode_list: Iterable[bytes],
+        *,
+        optimization_rules: Sequence[str] | None = None,
+        optimization_level: int = 1,
+        vm: str = "",
+    ) -> list[OptimisationReport]:
+        """What optimising each code came to; `vm` is the VM of all, by default the one that each begins like.
+
+        Code that its VM refuses or cannot optimise is left as it is, with the reason in its report. Raises
+        `InputError` for a rule or level that does not exist, and `UnknownVm`.
+        """
+        return [
+            optimise(
+                self.factory.get_vm(vm or self.factory.vm_of_code(code)), code, optimization_rules, optimization_level
+            )
+            for code in bytecode_list
+        ]
+
+    def process_bytecode_batch(
+        self, bytecode_list: Iterable[bytes], optimization_level: int = 1, *, vm: str = ""
+    ) -> list[bytes]:
+        """Each code optimised by the rules of a level, 0 (none) to 3 (all). See `optimization_reports`."""
+        reports = self.optimization_reports(bytecode_list, optimization_level=optimization_level, vm=vm)
+        return [report.code for report in reports]
+
+    def optimize_bytecode_batch(
+        self, bytecode_list: Iterable[bytes], optimization_rules: Sequence[str], *, vm: str = ""
+    ) -> list[bytes]:
+        """Each code optimised by the rules of these names. See `optimization_reports`."""
+        reports = self.optimization_reports(bytecode_list, optimization_rules=optimization_rules, vm=vm)
+        return [report.code for report in reports]
+
+    def analyse_bytecode(self, code: bytes, *, vm: str = "") -> CodeAnalysis:
+        """What can be told of `code` without running it. Raises `CodeError`, `UnknownVm` and `Unsupported`."""
+        return self.factory.get_vm(vm or self.factory.vm_of_code(code)).analyse(code)
+
+    def benchmark_vm_performance(
+        self, test_data: Sequence[Mapping[str, Any]], num_iterations: int = 10
+    ) -> dict[str, Any]:
+        """Times of calling each of `test_data`, and of calling all as a batch, over `num_iterations` turns.
+
+        An item has `contract` beside the keys of `execute_contracts_batch`, and maybe a `name`. Nothing stays changed.
+        Times are in seconds; what fails is reported with its error. Raises `InputError` for no turns.
+        """
+        return measure(self, test_data, num_iterations)
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
@@ -217,6 +291,27 @@ class ExecutionEngine:
         """The accelerator called `cuda`, looked for when first asked; None where none is installed."""
         return self.factory.accelerator(CUDA) if CUDA in self.factory.plugins.names("accelerator") else None
 
+    def get_cuda_performance_metrics(self) -> dict[str, Any]:
+        """What the accelerator called `cuda` is and did: `available`, `reason`, `device`, `path` and `operations`."""
+        accelerator = self.cuda_accelerator
+        if accelerator is None:
+            return {
+                "available": False,
+                "reason": "no accelerator called 'cuda' is installed: pip install vmloom-cuda",
+                "device": "",
+                "path": "",
+                "operations": [],
+            }
+        status = accelerator.status()
+        ran = [one for one in self._metrics.to_dict()["operations"] if one["path"] == accelerator.name]
+        return {
+            "available": status.available,
+            "reason": status.reason or self._router.failures.get(accelerator.name, ""),
+            "device": status.device,
+            "path": status.path,
+            "operations": ran,
+        }
+
     # The same, without blocking an event loop
 
     async def aexecute_contract(self, *arguments: Any, **named: Any) -> ExecutionResult:
@@ -231,6 +326,18 @@ class ExecutionEngine:
         except asyncio.CancelledError:
             cancellation.cancel()
             raise
+
+    async def aexecute_operations_batch(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """`execute_operations_batch` in a thread."""
+        return await _in_thread(self.execute_operations_batch, operations)
+
+    async def aprocess_bytecode_batch(self, *arguments: Any, **named: Any) -> list[bytes]:
+        """`process_bytecode_batch` in a thread."""
+        return await _in_thread(self.process_bytecode_batch, *arguments, **named)
+
+    async def aoptimize_bytecode_batch(self, *arguments: Any, **named: Any) -> list[bytes]:
+        """`optimize_bytecode_batch` in a thread."""
+        return await _in_thread(self.optimize_bytecode_batch, *arguments, **named)
 
 
 async def _in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

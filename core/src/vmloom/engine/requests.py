@@ -118,9 +118,9 @@ def data(value: Any, key: str) -> bytes:
 
 
 def context_of(contract: SmartContract, call: Mapping[str, Any] | ExecutionContext) -> ExecutionContext:
-    """The context of a call of `contract` from its data; the keys are those of `execute_contract`, all but one optional.
+    """The context of a call of `contract` from its data, whose keys are those of `execute_contract`.
 
-    `caller` has to be there. An `ExecutionContext` is taken as it is, for `contract.address`. Raises `InputError`.
+    Only `caller` has to be there. An `ExecutionContext` is taken as it is, for `contract.address`. Raises `InputError`.
     """
     if isinstance(call, ExecutionContext):
         if call.address != contract.address:
