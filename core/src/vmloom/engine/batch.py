@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ..result import ExecutionResult
 from ..state import StateAccess
@@ -27,6 +28,14 @@ Progress: TypeAlias = Callable[[int], None]
 """Told, from the calling thread and in order, how many items have ended."""
 CHUNK: Final = 256
 """Items that a thread takes at once: enough that taking them costs nothing, few enough that threads end together."""
+
+
+class Run(NamedTuple):
+    """An item and what came of it. `seconds` is its share of the time that those took that ran at once with it."""
+
+    item: Item
+    result: ExecutionResult
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ def run_independent(
     *,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
-) -> Iterator[tuple[Item, ExecutionResult]]:
+) -> Iterator[Run]:
     """Each item with its result, in order; an item that fails, or could not be read, hurts no other one.
 
     What an item changes is in its result; `state` stays as it is, and nothing else may change it meanwhile.
@@ -81,7 +90,6 @@ def run_independent(
 
 
 Numbered: TypeAlias = Iterable[tuple[int, Item]]
-Run: TypeAlias = tuple[Item, ExecutionResult]
 
 
 def _run_here(items: Numbered, state: StateAccess, host: VmHost, cancellation: Cancellation) -> Iterator[Run]:
@@ -122,9 +130,9 @@ def _run_chunk(
     for vm, group in itertools.groupby(chunk, lambda numbered: getattr(numbered[1], "vm", None)):
         members = list(group)
         if cancellation.is_cancelled:
-            runs += [(item, cancelled(index)) for index, item in members]
+            runs += [Run(item, cancelled(index), 0.0) for index, item in members]
         elif vm is None:
-            runs += [(item, refused(index, item)) for index, item in members if isinstance(item, Exception)]
+            runs += [Run(item, refused(index, item), 0.0) for index, item in members if isinstance(item, Exception)]
         else:
             calls = [(index, item) for index, item in members if isinstance(item, Call)]
             runs += _run_calls(vm, calls, state, host)
@@ -132,12 +140,14 @@ def _run_chunk(
 
 
 def _run_calls(vm: str, calls: Sequence[tuple[int, Call]], state: StateAccess, host: VmHost) -> list[Run]:
+    begun = time.perf_counter()
     try:
         results = host.get_vm(vm).execute_each([(call.code, call.context) for _, call in calls], state)
     except Exception as error:  # no VM of that name, or one that breaks its promise
-        return [(call, refused(index, error)) for index, call in calls]
+        return [Run(call, refused(index, error), 0.0) for index, call in calls]
+    share = (time.perf_counter() - begun) / len(calls)
     return [
-        (call, refused(index, result) if isinstance(result, Exception) else result)
+        Run(call, refused(index, result) if isinstance(result, Exception) else result, share)
         for (index, call), result in zip(calls, results, strict=True)
     ]
 

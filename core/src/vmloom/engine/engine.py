@@ -1,4 +1,4 @@
-"""`ExecutionEngine`: every VM, one state, batches, accelerators and what is known of what ran. Specified by text 000."""
+"""`ExecutionEngine`: every VM, one state, batches, accelerators, and what is known of what ran."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..factory import VmFactory
 from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
 from . import requests
-from .batch import Cancellation, Item, Progress, Schedule, run_independent
+from .batch import Cancellation, Item, Progress, Run, Schedule, run_independent
 from .config import EngineConfig
 from .contract import SmartContract
 from .history import ErrorAnalysis, History
@@ -103,7 +103,7 @@ class ExecutionEngine:
         Raises `InputError` if there are not as many data as contracts.
         """
         items = self._items(contracts, execution_data)
-        return [result for _, result in self._run_batch(items, mode, progress, cancellation)]
+        return [run.result for run in self._run_batch(items, mode, progress, cancellation)]
 
     def iterate_contracts_batch(
         self,
@@ -116,14 +116,15 @@ class ExecutionEngine:
 
         Items are taken no further ahead than `EngineConfig.queue`; closing the iterator cancels what has not begun.
         """
-        for _, result in self._run_batch(self._items(contracts, execution_data), "independent", None, cancellation):
-            yield result
+        for run in self._run_batch(self._items(contracts, execution_data), "independent", None, cancellation):
+            yield run.result
 
     def _items(self, contracts: Iterable[Any], execution_data: Iterable[Any]) -> Iterator[Item]:
         """Calls made of what was handed in, as they are asked for."""
-        counted = isinstance(contracts, Sequence) and isinstance(execution_data, Sequence)
-        if counted and len(contracts) != len(execution_data):  # type: ignore[arg-type]  # both are sequences
-            raise InputError(f"execution_data: {len(contracts)} contracts, but data of {len(execution_data)}")
+        if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
+            both = len(contracts), len(execution_data)
+            if both[0] != both[1]:
+                raise InputError(f"execution_data: there are {both[0]} contracts, but data of {both[1]}")
         for contract, data in zip(contracts, execution_data, strict=True):
             try:
                 found = requests.contract_of(contract)
@@ -133,7 +134,7 @@ class ExecutionEngine:
 
     def _run_batch(
         self, items: Iterator[Item], mode: Mode, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Iterator[tuple[Item, ExecutionResult]]:
+    ) -> Iterator[Run]:
         schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
         if mode == "independent":
             runs = run_independent(
@@ -147,13 +148,10 @@ class ExecutionEngine:
             yield from runs
             return
         self._metrics.add_batch(mode)
-        begun = time.perf_counter()
-        for item, result in runs:
-            now = time.perf_counter()
-            if isinstance(item, Call) and result.state is not ExecutionState.PENDING:
-                self._remember(item, result, now - begun)
-            begun = time.perf_counter()
-            yield item, result
+        for run in runs:
+            if isinstance(run.item, Call) and run.result.state is not ExecutionState.PENDING:
+                self._remember(run.item, run.result, run.seconds)
+            yield run
 
     # Operations and bytecode
 
@@ -226,7 +224,7 @@ class ExecutionEngine:
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Iterator[tuple[Item, ExecutionResult]]:
+    ) -> Iterator[Run]:
         counts = BlockCounts()
         yield from run_block(
             items,

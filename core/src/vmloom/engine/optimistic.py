@@ -10,6 +10,7 @@ no call ever runs twice ahead of its turn. Where too many have to run again the 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ..result import ExecutionResult, StateChange
 from ..state import Account, StateAccess
 from ..vm import VmHost
-from .batch import Cancellation, Item, Progress, Schedule
+from .batch import Cancellation, Item, Progress, Run, Schedule
 from .overlay import OverlayState
 from .running import cancelled, run_item
 
@@ -102,10 +103,11 @@ class _WatchedState(OverlayState):
         self.reads = {}
 
 
-class _Run(NamedTuple):
+class _Ahead(NamedTuple):
     """A run ahead of its turn. `has_cleared` says that it emptied storage it may not have read."""
 
     result: ExecutionResult
+    seconds: float
     reads: dict[Place, int | None]
     has_cleared: bool
 
@@ -120,25 +122,27 @@ class _Block:
     versions: _Versions = field(default_factory=_Versions)
     own: threading.local = field(default_factory=threading.local)
 
-    def run_ahead(self, number: int) -> _Run:
+    def run_ahead(self, number: int) -> _Ahead:
         """Run call `number` on what is committed by now, in whichever thread this is."""
         overlay: _WatchedState | None = getattr(self.own, "overlay", None)
         if overlay is None:
             overlay = self.own.overlay = _WatchedState(self.state, self.versions)
         overlay.forget()
+        begun = time.perf_counter()
         result = run_item(number, self.items[number], overlay, self.host)
         changes = result.state_changes  # read now: engines may have them in places that the next run uses
         assert changes is not None
-        return _Run(result, overlay.reads, overlay.has_cleared())
+        return _Ahead(result, time.perf_counter() - begun, overlay.reads, overlay.has_cleared())
 
-    def run_in_turn(self, number: int) -> ExecutionResult:
+    def run_in_turn(self, number: int) -> tuple[ExecutionResult, float]:
         """Run call `number` on the state itself, all before it being committed."""
+        begun = time.perf_counter()
         with self.versions.lock:
             result = run_item(number, self.items[number], self.state, self.host)
             self.versions.written(number, result.state_changes)
-        return result
+        return result, time.perf_counter() - begun
 
-    def stands(self, run: _Run) -> bool:
+    def stands(self, run: _Ahead) -> bool:
         """Whether what a run has read is still what there is."""
         writers = self.versions.writers
         return not run.has_cleared and all(writers.get(place) == writer for place, writer in run.reads.items())
@@ -163,7 +167,7 @@ def run_block(
     counts: BlockCounts | None = None,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
-) -> Iterator[tuple[Item, ExecutionResult]]:
+) -> Iterator[Run]:
     """Each item with its result, as if each had run on `state` after the one before it; `state` has all changes.
 
     Once at least `conflict_limit` of the calls, 0 to 1, had to run again, the rest runs in order. If this is closed or
@@ -174,8 +178,8 @@ def run_block(
     block = _Block(items, state, host)
     checkpoint = state.snapshot()
     try:
-        for number, result in enumerate(_results(block, schedule, conflict_limit, counts, cancellation)):
-            yield items[number], result
+        for number, (result, seconds) in enumerate(_results(block, schedule, conflict_limit, counts, cancellation)):
+            yield Run(items[number], result, seconds)
             if progress is not None:
                 progress(number + 1)
     except BaseException:
@@ -185,15 +189,16 @@ def run_block(
 
 def _results(
     block: _Block, schedule: Schedule, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
-) -> Iterator[ExecutionResult]:
+) -> Iterator[tuple[ExecutionResult, float]]:
+    """Results in order, with the seconds that each took."""
     done = 0
     if schedule.threads > 1 and len(block.items) >= schedule.serial_below:
-        for result in _ahead(block, schedule.threads, conflict_limit, counts, cancellation):
-            yield result
+        for found in _ahead(block, schedule.threads, conflict_limit, counts, cancellation):
+            yield found
             done += 1
     for number in range(done, len(block.items)):
         if cancellation.is_cancelled:
-            yield cancelled(number)
+            yield cancelled(number), 0.0
         else:
             counts.in_order += 1
             yield block.run_in_turn(number)
@@ -201,9 +206,9 @@ def _results(
 
 def _ahead(
     block: _Block, threads: int, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
-) -> Iterator[ExecutionResult]:
+) -> Iterator[tuple[ExecutionResult, float]]:
     """Results in order, until too many calls had to run again."""
-    waiting: deque[Future[_Run]] = deque()
+    waiting: deque[Future[_Ahead]] = deque()
     begun = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="vmloom-block") as pool:
         try:
@@ -217,7 +222,7 @@ def _ahead(
                 if block.stands(run):
                     counts.ahead += 1
                     block.commit(number, run.result)
-                    yield run.result
+                    yield run.result, run.seconds
                     continue
                 counts.again += 1
                 yield block.run_in_turn(number)
