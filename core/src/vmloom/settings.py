@@ -25,6 +25,8 @@ from .suggest import nearest
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+    from .engine.config import EngineConfig
+
     Model = TypeVar("Model", bound=BaseModel)
 
 Key = tuple[str, ...]
@@ -39,7 +41,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _NAMED: Final = tuple(kind for kind in KINDS if kind != "command")
 """Sections that hold one section for each plugin's offer: `[vm.evm]`."""
-_SECTIONS: Final = (*_NAMED, "plugins", "logging")
+_SECTIONS: Final = (*_NAMED, "plugins", "logging", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Settings:
     """What is configured. `Settings({"vm": {"evm": {"revision": "cancun"}}})` configures from code alone.
 
     `load_settings` reads all sources. Raises `ConfigError` for what the core can check: sections it does not
-    know and the values of `[plugins]` and `[logging]`. Instances do not change.
+    know and the values of `[plugins]`, `[logging]` and `[engine]`. Instances do not change.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None, *, origin: Origin = ARGUMENT) -> None:
@@ -151,6 +153,15 @@ class Settings:
     def logging(self) -> LoggingSettings:
         """The section `[logging]`."""
         return self._logging
+
+    @property
+    def engine(self) -> EngineConfig:
+        """The section `[engine]`."""
+        if self._engine is None:
+            from .engine.config import EngineConfig
+
+            self._engine = EngineConfig()
+        return self._engine
 
     # Plugins' sections
 
@@ -241,6 +252,11 @@ class Settings:
                     raise self.error((section, name), f"must be in a section such as [{section}.evm]")
         self._plugins: PluginSettings = self._read("plugins", PluginSettings)
         self._logging: LoggingSettings = self._read("logging", LoggingSettings)
+        self._engine: EngineConfig | None = None
+        if self._tree.get("engine"):
+            from .engine.config import EngineConfig
+
+            self._engine = self._read("engine", EngineConfig)
         for kind in self._plugins.prefer:
             if kind not in KINDS:
                 raise self.unknown(("plugins", "prefer", kind), KINDS)

@@ -83,6 +83,7 @@ def _values(app: App) -> Iterator[Value]:
             yield from settings.values(key, checked)
     yield from settings.values(("plugins",), settings.plugins)
     yield from settings.values(("logging",), settings.logging)
+    yield from settings.values(("engine",), settings.engine)
 
 
 def _plain(value: Any) -> Any:

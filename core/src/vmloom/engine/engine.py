@@ -7,7 +7,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from ..accelerator import Accelerator
 from ..bytecode import CodeAnalysis, OptimisationReport
@@ -17,7 +17,6 @@ from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
 from . import requests
 from .batch import Cancellation, Item, Progress, Run, Schedule, run_independent
-from .config import EngineConfig
 from .contract import SmartContract
 from .history import ErrorAnalysis, History
 from .measuring import measure
@@ -27,6 +26,9 @@ from .optimising import optimise
 from .optimistic import BlockCounts, run_block
 from .requests import AddressLike, BlockLike, Call
 from .router import Router, run_operations
+
+if TYPE_CHECKING:
+    from .config import EngineConfig
 
 Mode = Literal["independent", "block"]
 """How the items of a batch stand to one another: see `ExecutionEngine.execute_contracts_batch`."""
@@ -39,8 +41,9 @@ class ExecutionEngine:
     """Executes contracts of every installed VM on one state, and remembers what it did.
 
     `factory` finds VMs and accelerators, by default with default settings; `state` is what single calls and blocks
-    change, by default an empty one in memory. Changes stay in the state's undo log until its owner commits. One thread
-    at a time may run on the state; an engine runs its own threads.
+    change, by default an empty one in memory; `config` is by default the section `[engine]` of the factory's settings.
+    Changes stay in the state's undo log until its owner commits. One thread at a time may run on the state; an engine
+    runs threads of its own.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class ExecutionEngine:
     ) -> None:
         self.factory: Final = factory or VmFactory()
         self.state: Final = self.factory.create_state() if state is None else state
-        self.config: Final = config or EngineConfig()
+        self.config: Final = config or self.factory.settings.engine
         self._metrics = Metrics()
         self._history = History(self.config.history)
         self._errors = ErrorAnalysis(self.config.error_causes, self.config.error_examples)
@@ -252,6 +255,12 @@ class ExecutionEngine:
     def get_error_analysis(self) -> dict[str, Any]:
         """Failures by cause, with examples; the most frequent first."""
         return self._errors.to_dict()
+
+    def prometheus_metrics(self) -> str:
+        """The counts of `get_performance_metrics` in Prometheus's text format. Needs `vmloom-core[metrics]`."""
+        from .exposition import exposition
+
+        return exposition(self.get_performance_metrics(), self.get_error_analysis())
 
     def get_execution_history(
         self,
