@@ -121,6 +121,8 @@ class Settings:
     def __init__(self, values: Mapping[str, Any] | None = None, *, origin: Origin = ARGUMENT) -> None:
         self._tree: dict[str, Any] = {}
         self._origins: dict[Key, Origin] = {}
+        self._engine: list[EngineConfig] = []
+        """The section's model once somebody has asked for it, since it takes pydantic to make."""
         self._merge(values or {}, origin)
         self._check()
 
@@ -157,11 +159,9 @@ class Settings:
     @property
     def engine(self) -> EngineConfig:
         """The section `[engine]`."""
-        if self._engine is None:
-            from .engine.config import EngineConfig
-
-            self._engine = EngineConfig()
-        return self._engine
+        if not self._engine:
+            self._engine.append(self._read_engine())
+        return self._engine[0]
 
     # Plugins' sections
 
@@ -252,14 +252,16 @@ class Settings:
                     raise self.error((section, name), f"must be in a section such as [{section}.evm]")
         self._plugins: PluginSettings = self._read("plugins", PluginSettings)
         self._logging: LoggingSettings = self._read("logging", LoggingSettings)
-        self._engine: EngineConfig | None = None
-        if self._tree.get("engine"):
-            from .engine.config import EngineConfig
-
-            self._engine = self._read("engine", EngineConfig)
+        self._engine = [self._read_engine()] if self._tree.get("engine") else []
         for kind in self._plugins.prefer:
             if kind not in KINDS:
                 raise self.unknown(("plugins", "prefer", kind), KINDS)
+
+    def _read_engine(self) -> EngineConfig:
+        from .engine.config import EngineConfig
+
+        checked: EngineConfig = self._read("engine", EngineConfig)
+        return checked
 
     def _read(self, section: str, model: type[Any]) -> Any:
         # Most runs have neither section, and need not pay for importing pydantic.

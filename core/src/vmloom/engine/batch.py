@@ -69,12 +69,14 @@ def run_independent(
     host: VmHost,
     schedule: Schedule,
     *,
+    lock: threading.Lock,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
 ) -> Iterator[Run]:
     """Each item with its result, in order; an item that fails, or could not be read, hurts no other one.
 
-    What an item changes is in its result; `state` stays as it is, and nothing else may change it meanwhile.
+    What an item changes is in its result; `state` stays as it is, nothing else may change it meanwhile, and whoever
+    reads it, such as what makes the items, holds `lock`.
     """
     cancellation = cancellation or Cancellation()
     numbered = enumerate(items)
@@ -82,7 +84,8 @@ def run_independent(
     if schedule.threads < 2 or len(first) < schedule.serial_below:
         runs = _run_here(itertools.chain(first, numbered), state, host, cancellation)
     else:
-        runs = _run_in_threads(itertools.chain(first, numbered), state, host, schedule, cancellation)
+        overlays = _Overlays(state, lock)
+        runs = _run_in_threads(itertools.chain(first, numbered), overlays, host, schedule, cancellation)
     for count, run in enumerate(runs, 1):
         yield run
         if progress is not None:
@@ -97,16 +100,18 @@ def _run_here(items: Numbered, state: StateAccess, host: VmHost, cancellation: C
         yield from _run_chunk(chunk, state, host, cancellation)
 
 
-def _run_in_threads(
-    items: Numbered, state: StateAccess, host: VmHost, schedule: Schedule, cancellation: Cancellation
-) -> Iterator[Run]:
-    lock, own = threading.Lock(), threading.local()
+class _Overlays(threading.local):
+    """Each thread's own state over the one that all read."""
 
+    def __init__(self, state: StateAccess, lock: threading.Lock) -> None:
+        self.own = OverlayState(state, lock)
+
+
+def _run_in_threads(
+    items: Numbered, overlays: _Overlays, host: VmHost, schedule: Schedule, cancellation: Cancellation
+) -> Iterator[Run]:
     def run(chunk: list[tuple[int, Item]]) -> list[Run]:
-        overlay: OverlayState | None = getattr(own, "overlay", None)
-        if overlay is None:
-            overlay = own.overlay = OverlayState(state, lock)
-        return _run_chunk(chunk, overlay, host, cancellation)
+        return _run_chunk(chunk, overlays.own, host, cancellation)
 
     waiting: deque[Future[list[Run]]] = deque()
     most = max(schedule.threads, schedule.queue // CHUNK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
@@ -56,6 +57,8 @@ class ExecutionEngine:
         self.factory: Final = factory or VmFactory()
         self.state: Final = self.factory.create_state() if state is None else state
         self.config: Final = config or self.factory.settings.engine
+        self._reading = threading.Lock()
+        """Held by whichever thread of a batch reads the state, which is made for one at a time."""
         self._metrics = Metrics()
         self._history = History(self.config.history)
         self._errors = ErrorAnalysis(self.config.error_causes, self.config.error_examples)
@@ -131,7 +134,10 @@ class ExecutionEngine:
         for contract, data in zip(contracts, execution_data, strict=True):
             try:
                 found = requests.contract_of(contract)
-                yield requests.call_of(found, requests.context_of(found, data), self.state, self.factory)
+                context = requests.context_of(found, data)
+                with self._reading:  # items that came before may be running
+                    call = requests.call_of(found, context, self.state, self.factory)
+                yield call
             except Exception as error:  # a mapping of the application's own may raise anything
                 yield error
 
@@ -141,7 +147,13 @@ class ExecutionEngine:
         schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
         if mode == "independent":
             runs = run_independent(
-                items, self.state, self.factory, schedule, progress=progress, cancellation=cancellation
+                items,
+                self.state,
+                self.factory,
+                schedule,
+                lock=self._reading,
+                progress=progress,
+                cancellation=cancellation,
             )
         elif mode == "block":
             runs = self._run_block(list(items), schedule, progress, cancellation)

@@ -16,9 +16,9 @@ class OverlayState(StateAccess):
     it; nothing else may change the source for that long. `commit` only forgets how to go back.
     """
 
-    def __init__(self, source: StateAccess, lock: threading.Lock | None = None) -> None:
+    def __init__(self, source: StateAccess, lock: threading.Lock) -> None:
         self.source = source
-        self._lock = lock or threading.Lock()
+        self._lock = lock
         self._absent: set[bytes] = set()
         super().__init__()
 
