@@ -21,6 +21,7 @@ from vmloom import (
     VirtualMachine,
     VmVersion,
 )
+from vmloom.bytecode import CodeAnalysis, OptimisationReport
 from vmloom.errors import CodeTooLarge, ConfigError, InvalidCode, ProhibitedOpcode
 from vmloom.estimate import estimate_gas
 from vmloom.factory import VmFactory
@@ -29,6 +30,8 @@ from vmloom.state import NO_ACCOUNT
 from vmloom.vm import VmHost
 
 from .access_list import find_access_list
+from .analysis.optimiser import RULES, optimise
+from .analysis.report import analyse
 from .config import EvmConfig
 from .delegation import delegation_target
 from .disassembly import disassemble
@@ -290,6 +293,19 @@ class Evm(VirtualMachine):
     def disassemble(self, code: bytes) -> Iterator[Instruction]:
         """The instructions of `code` by the names of the configured fork."""
         return disassemble(code, self.specification(fork_named(self.config.revision)).rows)
+
+    def analyse(self, code: bytes) -> CodeAnalysis:
+        """Blocks, jumps, bounds of the stack and selectors of `code` on the configured fork."""
+        return analyse(code, self.specification(fork_named(self.config.revision)).rows)
+
+    def optimisation_rules(self) -> Mapping[str, str]:
+        """See `analysis.optimiser`."""
+        return RULES
+
+    def optimise(self, code: bytes, *, rules: Sequence[str] | None = None, level: int = 1) -> OptimisationReport:
+        """See `VirtualMachine.optimise`, and `analysis.optimiser` for when code is left as it is."""
+        specification = self.specification(fork_named(self.config.revision))
+        return optimise(code, specification.rows, specification.fork.gas, rules=rules, level=level)
 
     # Transactions
 
