@@ -81,10 +81,10 @@ def run_independent(
     cancellation = cancellation or Cancellation()
     numbered = enumerate(items)
     first = list(itertools.islice(numbered, schedule.serial_below))
+    overlays = _Overlays(state, lock)
     if schedule.threads < 2 or len(first) < schedule.serial_below:
-        runs = _run_here(itertools.chain(first, numbered), state, host, cancellation)
+        runs = _run_here(itertools.chain(first, numbered), overlays, host, cancellation)
     else:
-        overlays = _Overlays(state, lock)
         runs = _run_in_threads(itertools.chain(first, numbered), overlays, host, schedule, cancellation)
     for count, run in enumerate(runs, 1):
         yield run
@@ -95,16 +95,16 @@ def run_independent(
 Numbered: TypeAlias = Iterable[tuple[int, Item]]
 
 
-def _run_here(items: Numbered, state: StateAccess, host: VmHost, cancellation: Cancellation) -> Iterator[Run]:
-    for chunk in _chunks(items):
-        yield from _run_chunk(chunk, state, host, cancellation)
-
-
 class _Overlays(threading.local):
     """Each thread's own state over the one that all read."""
 
     def __init__(self, state: StateAccess, lock: threading.Lock) -> None:
         self.own = OverlayState(state, lock)
+
+
+def _run_here(items: Numbered, overlays: _Overlays, host: VmHost, cancellation: Cancellation) -> Iterator[Run]:
+    for chunk in _chunks(items):
+        yield from _run_chunk(chunk, overlays.own, host, cancellation)
 
 
 def _run_in_threads(

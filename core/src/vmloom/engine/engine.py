@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Mode = Literal["independent", "block"]
 """How the items of a batch stand to one another: see `ExecutionEngine.execute_contracts_batch`."""
 CUDA: Final = "cuda"
+_REMEMBERED_AT_ONCE: Final = 1024
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class ExecutionEngine:
         call = requests.call_of(found, requests.context_of(found, given), self.state, self.factory)
         begun = time.perf_counter()
         result = self.factory.get_vm(call.vm).execute_call(call.code, call.context, self.state)
-        self._remember(call, result, time.perf_counter() - begun)
+        self._remember([Run(call, result, time.perf_counter() - begun)])
         return result
 
     # Batches
@@ -163,10 +164,17 @@ class ExecutionEngine:
             yield from runs
             return
         self._metrics.add_batch(mode)
-        for run in runs:
-            if isinstance(run.item, Call) and run.result.state is not ExecutionState.PENDING:
-                self._remember(run.item, run.result, run.seconds)
-            yield run
+        pending: list[Run] = []
+        try:
+            for run in runs:
+                if isinstance(run.item, Call):
+                    pending.append(run)
+                    if len(pending) >= _REMEMBERED_AT_ONCE:
+                        self._remember(pending)
+                        pending = []
+                yield run
+        finally:
+            self._remember(pending)
 
     # Operations and bytecode
 
@@ -295,13 +303,22 @@ class ExecutionEngine:
         self._history.clear()
         self._errors.clear()
 
-    def _remember(self, call: Call, result: ExecutionResult, seconds: float) -> None:
+    def _remember(self, runs: Sequence[Run]) -> None:
+        """Count calls that ran, and keep the last ones."""
         if not self.config.metrics:
             return
-        self._metrics.add(call.vm, call.context.address, result, seconds)
-        self._history.add(call, result, seconds, time.time())
-        if not result.success:
-            self._errors.add(call.vm, call.context.address, result, self._history.count)
+        ran = [run for run in runs if run.result.state is not ExecutionState.PENDING]
+        by_vm: dict[str, list[tuple[bytes, ExecutionResult, float]]] = {}
+        for number, (item, result, seconds) in enumerate(ran, self._history.count + 1):
+            assert isinstance(item, Call)
+            by_vm.setdefault(item.vm, []).append((item.context.address, result, seconds))
+            if result.state is not ExecutionState.SUCCESS:
+                self._errors.add(item.vm, item.context.address, result, number)
+            if self.config.opcode_metrics:
+                self._metrics.add_instructions(item.vm, result)
+        self._history.add(ran, time.time())
+        for vm, found in by_vm.items():
+            self._metrics.add(vm, found)
 
     # Accelerators
 

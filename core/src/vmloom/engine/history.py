@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..result import ExecutionResult, ExecutionState
+from .batch import Run
 from .requests import Call
 
 _NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|\b[0-9][0-9_]*\b")
@@ -54,24 +55,28 @@ class History:
         self._executions: deque[Execution] = deque(maxlen=limit)
         self.count = 0
 
-    def add(self, call: Call, result: ExecutionResult, seconds: float, at: float) -> None:
-        """Remember an execution."""
-        context = call.context
-        self.count += 1
-        self._executions.append(
-            Execution(
-                self.count,
-                at,
-                call.vm,
-                context.address,
-                context.caller,
-                result.state,
-                context.gas_limit,
-                result.gas_used,
-                seconds,
-                result.error,
+    def add(self, runs: Sequence[Run], at: float) -> None:
+        """Remember the last of `runs`, calls that ended by the time `at`."""
+        limit = self._executions.maxlen or 0
+        first = max(0, len(runs) - limit)
+        for number, (call, result, seconds) in enumerate(runs[first:], self.count + first + 1):
+            assert isinstance(call, Call)
+            context = call.context
+            self._executions.append(
+                Execution(
+                    number,
+                    at,
+                    call.vm,
+                    context.address,
+                    context.caller,
+                    result.state,
+                    context.gas_limit,
+                    result.gas_used,
+                    seconds,
+                    "" if result.success else result.error,
+                )
             )
-        )
+        self.count += len(runs)
 
     def clear(self) -> None:
         """Forget everything; numbers begin anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 from ..result import StateChange
 from ..state import Account, StateAccess
@@ -20,6 +21,8 @@ class OverlayState(StateAccess):
         self.source = source
         self._lock = lock
         self._absent: set[bytes] = set()
+        self.kept: dict[str, Any] = {}
+        """What VMs keep with it that holds as long as the source is as it is."""
         super().__init__()
 
     def load_account(self, address: bytes) -> Account | None:

@@ -17,6 +17,7 @@ from ..vm import VmHost, VmType
 from .contract import SmartContract
 
 DEFAULT_GAS_LIMIT: Final = 10_000_000
+DEFAULT_BLOCK: Final = BlockContext()
 MAX_GAS_LIMIT: Final = (1 << 63) - 1
 MAX_VALUE: Final = (1 << 256) - 1
 _BLOCK_FIELDS: Final = {one.name: one.default for one in fields(BlockContext)}
@@ -62,7 +63,7 @@ def block(value: BlockLike) -> BlockContext:
     Raises `InputError` for a field that does not exist or has the wrong kind.
     """
     if value is None:
-        return BlockContext()
+        return DEFAULT_BLOCK
     if isinstance(value, BlockContext):
         return value
     if not isinstance(value, Mapping):

@@ -67,6 +67,19 @@ class Engine(Protocol):
         the transaction that runs on `state`, and goes on with its warm accounts, events and so on.
         """
 
+    def execute_each(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        calls: Sequence[tuple[bytes, ExecutionContext]],
+        *,
+        host: VmHost | None = None,
+    ) -> list[ExecutionResult] | None:
+        """`execute` of each call on `state` as it is, which is left so; None if they have to run one by one.
+
+        Where `state` is an overlay, what it reads from does not change as long as it lives.
+        """
+
     def deploy(
         self,
         specification: Specification,

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
+from itertools import groupby
 from threading import Lock
 from typing import Any, TextIO
 
@@ -187,6 +188,26 @@ class Evm(VirtualMachine):
             return self.execute_traced(code, context, state, [InstructionMetrics()])
         specification = self._only_specification or self.specification(self.fork_at(context.block))
         return self.executor.execute(specification, state, code, context, host=self.host)
+
+    def execute_each(
+        self, calls: Sequence[tuple[bytes, ExecutionContext]], state: StateAccess
+    ) -> list[ExecutionResult | Exception]:
+        """See `VirtualMachine.execute_each`. Those of one fork that send no value run at once, where the engine can."""
+        results: list[ExecutionResult | Exception] = []
+        for is_plain, group in groupby(calls, lambda call: not call[1].value and not self._counts_instructions):
+            members = list(group)
+            found = self._execute_at_once(members, state) if is_plain else None
+            results += super().execute_each(members, state) if found is None else found
+        return results
+
+    def _execute_at_once(
+        self, calls: Sequence[tuple[bytes, ExecutionContext]], state: StateAccess
+    ) -> list[ExecutionResult] | None:
+        """None if the engine cannot, or they are not all of one fork."""
+        forks = {self.fork_at(block) for block in {id(context.block): context.block for _, context in calls}.values()}
+        if len(forks) != 1:
+            return None
+        return self.executor.execute_each(self.specification(forks.pop()), state, calls, host=self.host)
 
     def execute_account(self, code_address: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Run what is at `code_address`, as CALL does: a precompile, code of whichever VM, or that of a delegate.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, groupby
 from threading import Lock, local
 from typing import Final
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess, StateChange
+from vmloom.engine.overlay import OverlayState
 from vmloom.errors import StateError
 from vmloom.vm import VmHost
 
@@ -34,6 +35,8 @@ from .packing import DoesNotFit
 from .session import Session
 from .state import IN_USE, NativeState
 
+READING: Final = "evm native"
+"""Under which an overlay keeps the native state that reads from it."""
 _RUNS: Final = count()
 GAS_BITS: Final = 63
 """Gas is a signed number of 64 bits in native code."""
@@ -91,6 +94,28 @@ class NativeEngine:
                 return result
         except DoesNotFit:
             return REFERENCE.execute(specification, state, code, context, tracers=tracers, host=host)
+
+    def execute_each(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        calls: Sequence[tuple[bytes, ExecutionContext]],
+        *,
+        host: VmHost | None = None,
+    ) -> list[ExecutionResult] | None:
+        """See `Engine.execute_each`. The batch is one call of native code, unless it has a need."""
+        if any(context.depth or context.value for _, context in calls):
+            return None
+        native = state if isinstance(state, NativeState) else _reading(state)
+        session = self._session(specification, native, (), host)
+        results: list[ExecutionResult] = []
+        try:
+            for block, group in groupby(calls, lambda call: call[1].block):
+                members = list(group)
+                results += session.calls(native, block, members)
+        except DoesNotFit:
+            return None
+        return results
 
     def deploy(
         self,
@@ -302,3 +327,13 @@ class NativeEngine:
         except BaseException:
             state.revert(begun)
             raise
+
+
+def _reading(state: StateAccess) -> NativeState:
+    """A native state over `state`, which an overlay keeps: what it reads from stays as it is."""
+    if not isinstance(state, OverlayState):
+        return NativeState(source=state)
+    native: NativeState | None = state.kept.get(READING)
+    if native is None:
+        native = state.kept[READING] = NativeState(source=state)
+    return native

@@ -430,6 +430,8 @@ class Run:
     batch: Ptr[Transaction]
     batch_count: u64
     batch_next: u64
+    batch_apart: u64
+    """Whether each transaction of the batch is taken back before the next one."""
     phase: u64
     """How far the transaction has come."""
     first_entry: u64

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from struct import Struct, error
 from typing import Any, Final
 
-from vmloom import BlockContext
+from vmloom import BlockContext, ExecutionContext
 from vmloom.kernel import U64_MAX, u160, u256
 from vmloom.kernel.memory import size_of
+from vmloom.kernel.structs import fields_of
 
 from ..transaction.outcome import Checks
 from ..transaction.signing import recover_authority
@@ -36,6 +37,8 @@ CALL: Final = struct_of(layout.Transaction, "given_sender", "is_static")
 INPUT: Final = struct_of(layout.Transaction, "given_sender", "blob_gas_available")
 OUTCOME: Final = struct_of(layout.Outcome, "refusal", "sender_balance")
 TRANSACTION_SIZE: Final = size_of(layout.Transaction)
+MODE: Final = Struct("@Q")
+MODE_OFFSET: Final = fields_of(layout.Transaction)["mode"].offset
 BLOCK: Final = struct_of(layout.Block, "number", "coinbase")
 ACCESS: Final = Struct("@24sQQ")
 AUTHORIZATION: Final = Struct("@32s32sQ24s")
@@ -111,6 +114,42 @@ def pack_transaction(
             0,
             0,
         )
+    except (OverflowError, error):
+        raise DoesNotFit from None
+    return kept
+
+
+def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -> Sequence[bytes]:
+    """Write the call `context` of the code in row `code` to offset `at` of `batch`, as `pack_transaction` does.
+
+    Raises `DoesNotFit`.
+    """
+    kept: list[bytes] = []
+    data, price, hashes = context.input, context.gas_price, 0
+    try:
+        if type(data) is not bytes:
+            kept.append(data := bytes(data))
+        if context.blob_hashes:
+            hashes = _pack_hashes(context.blob_hashes, kept)
+        if context.gas_limit >> 63:
+            raise DoesNotFit
+        CALL.pack_into(
+            batch,
+            at,
+            context.caller,
+            context.address,
+            context.origin,
+            NO_WORD,
+            little(price) if price else NO_WORD,
+            context.gas_limit,
+            address_of_bytes(data),
+            len(data),
+            hashes,
+            len(context.blob_hashes),
+            code,
+            context.is_static,
+        )
+        MODE.pack_into(batch, at + MODE_OFFSET, layout.EXECUTION)
     except (OverflowError, error):
         raise DoesNotFit from None
     return kept

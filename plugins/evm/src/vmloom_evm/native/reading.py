@@ -22,6 +22,8 @@ LOG_SIZE: Final = size_of(layout.Log)
 CHANGE_SIZE: Final = size_of(layout.Change)
 FIRST: Final = Struct("@QQ")
 """`refusal` and `end`, the beginning of `layout.Outcome`."""
+ENDED: Final = Struct("@QQQQ")
+"""`refusal`, `end`, `status` and `gas_left`."""
 
 
 class Header(NamedTuple):
@@ -115,9 +117,11 @@ class CallReading(Reading):
 
     __slots__ = ("_gas_limit",)
 
-    def __init__(self, blob: bytes, state: NativeState, gas_limit: int, records: Sequence[StateChange] = ()) -> None:
+    def __init__(
+        self, blob: bytes, at: int, state: NativeState, gas_limit: int, records: Sequence[StateChange] = ()
+    ) -> None:
         self._blob = blob
-        self._at = 0
+        self._at = at
         self._state = state
         self._records = records
         self._header = None

@@ -202,7 +202,10 @@ def perform_call(run: Run) -> u64:
 
 
 def perform_all(run: Run) -> u64:
-    """`perform` for each transaction of the batch, each with the gas that those before it left. Returns 0 or a need."""
+    """`perform` for each transaction of the batch, each with the gas that those before it left. Returns 0 or a need.
+
+    Each finds what those before it left of the state, too, unless they are to be kept apart.
+    """
     if run.phase == BEGINNING and run.batch_next == 0:
         run.outcome_size = 0
         run.first_stamp = run.stamp + 1
@@ -212,6 +215,8 @@ def perform_all(run: Run) -> u64:
         stopped = perform(run)
         if stopped != 0:
             return stopped
+        if run.batch_apart != 0:
+            undo(run, run.first_entry)
         run.batch_next += 1
         if run.batch_next < run.batch_count:
             following = run.batch[run.batch_next]

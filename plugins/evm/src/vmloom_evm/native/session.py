@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateChange
+from vmloom import BlockContext, ExecutionContext, ExecutionResult, ExecutionState, StateChange
 from vmloom.errors import StateError
 from vmloom.kernel import U64_MAX
 from vmloom.kernel.structs import fields_of
 from vmloom.vm import VmHost
 
 from ..engine import MessageResult
+from ..reference.engine import STATES
 from ..results import LateExecutionResult, LateTransactionResult, late
 from ..specification import Specification
 from ..trace.hooks import Tracer
@@ -29,8 +30,8 @@ from ..transaction.validation import Facts, refused
 from . import layout
 from .guests import Guests, install_precompiles
 from .memory import address_of_bytes, little
-from .packing import CALL, NO_WORD, TRANSACTION_SIZE, pack_block, pack_transaction, pack_words
-from .reading import FIRST, CallReading, TransactionReading
+from .packing import CALL, NO_WORD, TRANSACTION_SIZE, DoesNotFit, pack_block, pack_call, pack_transaction, pack_words
+from .reading import ENDED, FIRST, CallReading, TransactionReading
 from .state import IN_USE, NativeState
 from .watching import Watch
 
@@ -106,10 +107,41 @@ class Session:
             raise
         finally:
             state.in_use.release()
-        result = late(LateExecutionResult, CallReading, blob, state, context.gas_limit, *records.values())
+        result = late(LateExecutionResult, CallReading, blob, 0, state, context.gas_limit, *records.values())
         if state.source is not None:
             self._read_clearings(state, [result])
         return result
+
+    def calls(
+        self, state: NativeState, block: BlockContext, calls: Sequence[tuple[bytes, ExecutionContext]]
+    ) -> list[ExecutionResult]:
+        """Run calls of depth 0 that send no value, all in `block` and each on the state as it is, which they leave so.
+
+        Raises `DoesNotFit`, also where one of them calls a contract of another VM.
+        """
+        size = TRANSACTION_SIZE * len(calls)
+        batch = bytearray(size)
+        kept = [
+            pack_call(batch, at, context, state.code_row(code))
+            for at, (code, context) in zip(range(0, size, TRANSACTION_SIZE), calls, strict=True)
+        ]
+        self.memory.set("batch_apart", 1)
+        try:
+            blob, _ = self._perform(state, block, batch, len(calls))
+        finally:
+            self.memory.set("batch_apart", 0)
+        del kept
+        results: list[ExecutionResult] = []
+        at = 0
+        for _, context in calls:
+            _, end, status, gas_left = ENDED.unpack_from(blob, at)
+            result = late(LateExecutionResult, CallReading, blob, at, state, context.gas_limit)
+            # Everybody asks for these, and reading them here takes no time.
+            object.__setattr__(result, "state", STATES.get(status, ExecutionState.FAILED))
+            object.__setattr__(result, "gas_used", context.gas_limit - gas_left)
+            results.append(result)
+            at = end
+        return results
 
     # Transactions
 
@@ -171,12 +203,18 @@ class Session:
         ]
         GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
         self._batch = batch
+        performed = self._perform(state, block, batch, len(transactions))
+        del kept
+        return performed
+
+    def _perform(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> tuple[bytes, Records]:
+        """Run the first `count` transactions that are packed in `batch`; see `_perform_all`."""
         self._begin(state, block)
         checkpoint = state.snapshot()
         try:
             memory = self.memory
             memory.set("batch", ctypes.addressof(ctypes.c_char.from_buffer(batch)))
-            memory.set("batch_count", len(transactions))
+            memory.set("batch_count", count)
             memory.set("batch_next", 0)
             perform = self.interpreter.perform_all
             stopped = perform(self._run)
@@ -187,7 +225,6 @@ class Session:
             raise
         finally:
             state.in_use.release()
-        del kept
         return bytes(blob), records
 
     def _refused(self, reading: TransactionReading, block: BlockContext, sender: bytes) -> TransactionRefused:
@@ -247,6 +284,8 @@ class Session:
 
     def before_guest(self, state: NativeState) -> None:
         """Note where a transaction's guests begin to change records: native code knows none, so no outcome has them."""
+        if self.memory.get("batch_apart"):  # Python's undo log would have to follow each of them
+            raise DoesNotFit
         number = self.memory.get("batch_next")
         if self._begun is None or self._begun[0] != number:
             self._take_records(state)

@@ -59,6 +59,17 @@ class ReferenceEngine:
         """See `Engine.execute`."""
         return self._execute(specification, state, code, context, tracers, host, is_create=False)
 
+    def execute_each(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        calls: Sequence[tuple[bytes, ExecutionContext]],
+        *,
+        host: VmHost | None = None,
+    ) -> list[ExecutionResult] | None:
+        """See `Engine.execute_each`: one by one."""
+        return None
+
     def deploy(
         self,
         specification: Specification,

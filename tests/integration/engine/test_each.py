@@ -1,0 +1,93 @@
+"""Many calls at once give what they give one by one, and leave nothing: values, guests, failures and forks included."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from vmloom import Account, BlockContext, ExecutionContext, MemoryState, StateAccess, VirtualMachine
+from vmloom.factory import VmFactory
+from vmloom_evm.assembly import add, call, calldataload, log1, push, raw, ret_top, revert, sload, sstore
+from vmloom_evm.native.state import NativeState
+from vmloom_prozvm.bytecode import BytecodeBuilder
+from vmloom_prozvm.bytecode.container import pack
+
+CALLER, GUEST = b"\1" * 20, b"\2" * 20
+CODES = [
+    bytes(sstore(calldataload(0), add(1, sload(calldataload(0)))) + log1(0, 32, 7)),
+    bytes(sstore(1, 5) + revert(0, 3)),
+    bytes(call(GUEST, gas=100_000) + ret_top()),
+    bytes(raw("33ff")),
+    bytes(raw("5f5f5ff0") + ret_top()),
+    bytes(raw("fe")),
+    bytes(ret_top(push(0) + raw("49"))),  # BLOBHASH
+]
+ADDRESSES = [bytes([0xC0 + number]) * 20 for number in range(len(CODES))]
+
+
+def guest() -> bytes:
+    """A contract of another VM that counts its calls."""
+    program = BytecodeBuilder().emit("TX_BEGIN").emit("STATE_READ", "n").emit("DUP").emit("LOAD_CONST", None)
+    program.emit("EQ").emit("JUMP_IF_FALSE", "known").emit("POP").emit("LOAD_CONST", 0).label("known")
+    program.emit("LOAD_CONST", 1).emit("ADD").emit("DUP").emit("STATE_WRITE", "n").emit("TX_COMMIT").emit("RETURN")
+    return pack(program.build())
+
+
+def world(kind: Any) -> StateAccess:
+    accounts = {address: Account(code=code, balance=3) for address, code in zip(ADDRESSES, CODES, strict=True)}
+    state: StateAccess = kind({CALLER: Account(balance=1000), **accounts})
+    state.set_code(GUEST, guest(), "prozvm")
+    state.set_storage(ADDRESSES[0], 0, 41)
+    return state
+
+
+def random_calls(random: Random, count: int) -> list[tuple[bytes, ExecutionContext]]:
+    blocks = [BlockContext(), BlockContext(number=7)]
+    calls = []
+    for _ in range(count):
+        which = random.randrange(len(CODES))
+        context = ExecutionContext(
+            caller=CALLER,
+            address=ADDRESSES[which],
+            origin=CALLER,
+            value=random.choices([0, 1, 5000], [8, 1, 1])[0],
+            input=random.randrange(3).to_bytes(32, "big"),
+            gas_limit=random.choice([300_000, 30_000, 100]),
+            gas_price=random.choice([0, 9]),
+            is_static=random.random() < 0.1,
+            blob_hashes=random.choice([(), (b"\1" * 32,)]),
+            block=blocks[random.random() < 0.2],
+        )
+        calls.append((CODES[which], context))
+    return calls
+
+
+def shown(result: Any) -> Any:
+    if isinstance(result, Exception):
+        return type(result), str(result)
+    found = result.to_dict()
+    found["state_changes"] = sorted(map(repr, found["state_changes"]))
+    return found
+
+
+@pytest.mark.parametrize("kind", [MemoryState, NativeState])
+@pytest.mark.parametrize("seed", range(12))
+def test_at_once_is_one_by_one(factory: VmFactory, kind: Any, seed: int) -> None:
+    evm = factory.get_vm("evm")
+    calls = random_calls(Random(seed), 40)
+    state = world(kind)
+    found = evm.execute_each(calls, state)
+    expected = VirtualMachine.execute_each(evm, calls, world(kind))
+    for one, other in zip(found, expected, strict=True):
+        assert shown(one) == shown(other)
+    assert list(state.changes_since(0)) == list(world(kind).changes_since(0))
+
+
+def test_results_last_longer_than_what_made_them(factory: VmFactory) -> None:
+    evm = factory.get_vm("evm")
+    calls = [(CODES[0], ExecutionContext(caller=CALLER, address=ADDRESSES[0], gas_limit=100_000))] * 50
+    first = evm.execute_each(calls, world(MemoryState))
+    evm.execute_each(random_calls(Random(1), 200), world(MemoryState))
+    assert all(shown(result) == shown(first[0]) for result in first)
+    assert len(shown(first[0])["state_changes"]) == 1
