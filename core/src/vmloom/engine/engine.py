@@ -16,9 +16,11 @@ from ..errors import InputError
 from ..factory import VmFactory
 from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
+from ..vm import VmHost
 from . import requests
 from .batch import Cancellation, Item, Progress, Run, Schedule, run_independent
 from .contract import SmartContract
+from .counting import CountingHost
 from .history import ErrorAnalysis, History
 from .measuring import measure
 from .metrics import Metrics
@@ -58,6 +60,7 @@ class ExecutionEngine:
         self.factory: Final = factory or VmFactory()
         self.state: Final = self.factory.create_state() if state is None else state
         self.config: Final = config or self.factory.settings.engine
+        self._host: Final[VmHost] = CountingHost(self.factory) if self.config.opcode_metrics else self.factory
         self._reading = threading.Lock()
         """Held by whichever thread of a batch reads the state, which is made for one at a time."""
         self._metrics = Metrics()
@@ -83,9 +86,9 @@ class ExecutionEngine:
         """
         found = requests.contract_of(contract)
         given = {"caller": caller, "value": value, "data": data, "gas_limit": gas_limit, "block_context": block_context}
-        call = requests.call_of(found, requests.context_of(found, given), self.state, self.factory)
+        call = requests.call_of(found, requests.context_of(found, given), self.state, self._host)
         begun = time.perf_counter()
-        result = self.factory.get_vm(call.vm).execute_call(call.code, call.context, self.state)
+        result = self._host.get_vm(call.vm).execute_call(call.code, call.context, self.state)
         self._remember([Run(call, result, time.perf_counter() - begun)])
         return result
 
@@ -137,7 +140,7 @@ class ExecutionEngine:
                 found = requests.contract_of(contract)
                 context = requests.context_of(found, data)
                 with self._reading:  # items that came before may be running
-                    call = requests.call_of(found, context, self.state, self.factory)
+                    call = requests.call_of(found, context, self.state, self._host)
                 yield call
             except Exception as error:  # a mapping of the application's own may raise anything
                 yield error
@@ -150,7 +153,7 @@ class ExecutionEngine:
             runs = run_independent(
                 items,
                 self.state,
-                self.factory,
+                self._host,
                 schedule,
                 lock=self._reading,
                 progress=progress,
@@ -252,7 +255,7 @@ class ExecutionEngine:
         yield from run_block(
             items,
             self.state,
-            self.factory,
+            self._host,
             schedule,
             conflict_limit=self.config.conflict_limit,
             counts=counts,
