@@ -39,6 +39,7 @@ PACKAGES = {
 }
 NOTE = "<!-- Written by docs/generate.py: change the code, then run it. -->\n\n"
 SECTIONS = {
+    "engine": ("vmloom", "engine.config.EngineConfig"),
     "vm.evm": ("vmloom_evm", "config.EvmConfig"),
     "vm.prozvm": ("vmloom_prozvm", "config.ProzVmConfig"),
     "vm.prozvm.memory": ("vmloom_prozvm", "config.MemoryModel"),
@@ -62,6 +63,8 @@ TYPES = {
     "NonNegativeInt": "number, 0 and up",
     "NonNegativeInt | None": "number, 0 and up",
     "Annotated[float, Field(ge=0, lt=1)]": "number, 0 to below 1",
+    "Annotated[float, Field(ge=0.0, le=1.0)]": "number, 0 to 1",
+    "tuple[str, ...] | None": "list of texts",
     "Annotated[int, Field(ge=0, le=65536)]": "number, 0 to 65,536",
     "Annotated[int, Field(ge=1000, le=100000)]": "number, 1,000 to 100,000",
     "Engine": "`auto`, `reference` or `native`",
