@@ -109,10 +109,10 @@ class Counted:
         self.made += 1
         return "some text"
 
-    def emit_object(self, text: str, *, level: int) -> bytes:
+    def emit_object(self, text: str, *, level: int, vectorised: bool) -> bytes:
         self.emitted += 1
         time.sleep(self.seconds)
-        return f"object of {text} at {level}".encode()
+        return f"object of {text} at {level}{' in vectors' if vectorised else ''}".encode()
 
 
 class Library:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from Crypto.Hash import keccak
-from vmloom.accelerator import Accelerator
+from vmloom.accelerator import Accelerator, Capability
 from vmloom.factory import VmFactory
 from vmloom.kernel import U64_MAX, Ptr, u8, u64
 from vmloom.settings import Settings
 from vmloom_native import cpu, operations
 from vmloom_native.config import CpuConfig
 from vmloom_native.cpu import CpuAccelerator
-from vmloom_native.operations import ARITHMETIC, Digests, Recoveries
+from vmloom_native.operations import ARITHMETIC, Digests, PrecompileHash, Recoveries
 
 WRAP = 1 << 256
 EDGES = [0, 1, 2, 3, (1 << 64) - 1, 1 << 64, (1 << 128) - 1, 1 << 128, 1 << 255, WRAP - 2, WRAP - 1]
 
 IN_PYTHON: dict[str, Callable[..., int]] = {
     "u256_add": lambda x, y: (x + y) % WRAP,
+    "u256_sub": lambda x, y: (x - y) % WRAP,
     "u256_mul": lambda x, y: x * y % WRAP,
     "u256_div": lambda x, y: x // y if y else 0,
     "u256_mod": lambda x, y: x % y if y else 0,
@@ -64,24 +63,30 @@ def test_arithmetic_on_edges_and_random_words(accelerator: CpuAccelerator, name:
     assert numbers(result) == [IN_PYTHON[name](*row) for row in rows]
 
 
-def test_threads_share_a_large_batch(accelerator: CpuAccelerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = []
-    job = operations.Arithmetic.job
+@pytest.mark.parametrize(
+    ("threads", "costs", "grain", "expected"),
+    [
+        (2, 10_001, 4096, [(0, 5_000), (5_000, 10_001)]),
+        (2, 8_191, 4096, [(0, 8_191)]),
+        (3, 2, 1, [(0, 1), (1, 2)]),
+        (1, 10_000, 1, [(0, 10_000)]),
+        (4, 0, 1, [(0, 0)]),
+        (2, [100, 110, 120, 220, 230], 50, [(0, 3), (3, 4)]),  # by what rows cost, not by how many there are
+        (4, [0, 1000], 10, [(0, 1)]),
+        (3, [0, 900, 901, 902], 1, [(0, 1), (1, 1), (1, 3)]),
+    ],
+)
+def test_threads_share_a_batch(threads: int, costs: Any, grain: int, expected: list[tuple[int, int]]) -> None:
+    parts: list[tuple[int, int]] = []
+    given = costs if isinstance(costs, int) else np.array(costs, np.uint64)
+    CpuAccelerator(CpuConfig(threads=threads))._spread(grain, given, lambda first, end: parts.append((first, end)))
+    assert sorted(parts) == expected
 
-    def watched(self: Any, columns: Any) -> Any:
-        made = job(self, columns)
 
-        def part(first: int, end: int) -> None:
-            parts.append((first, end))
-            made.part(first, end)
-
-        return operations.Job(made.rows, part, made.results)
-
-    monkeypatch.setattr(operations.Arithmetic, "job", watched)
+def test_parts_of_a_large_batch_are_all_done(accelerator: CpuAccelerator) -> None:
     values = list(range(10_001))
     (result,) = accelerator.run("u256_add", [words(values), words(values)])
     assert numbers(result) == [2 * value for value in values]
-    assert sorted(parts) == [(0, 5_000), (5_000, 10_001)]
 
 
 def test_empty_batch(accelerator: CpuAccelerator) -> None:
@@ -153,7 +158,7 @@ def rows_of(sizes: list[int]) -> tuple[Any, Any, list[bytes]]:
 
 @pytest.fixture
 def telling(accelerator: CpuAccelerator) -> Callable[..., Any]:
-    return lambda *columns: accelerator._run(Digests("told", told), columns)[0]
+    return lambda *columns: accelerator._run(Digests(PrecompileHash("told", told)), columns)[0]
 
 
 def expected(row: bytes) -> bytes:
@@ -209,7 +214,7 @@ def test_rows_that_do_not_fit(telling: Callable[..., Any], columns: tuple[Any, .
 
 def test_where_there_is_no_signer_the_address_is_zero(accelerator: CpuAccelerator) -> None:
     data, offsets, _ = rows_of([9, 7, 8, 10])
-    addresses, found = accelerator._run(Recoveries("told", told), (data, offsets))
+    addresses, found = accelerator._run(Recoveries(PrecompileHash("told", told)), (data, offsets))
     assert found.tolist() == [True, False, False, True]
     assert [row.tobytes() for row in addresses] == [bytes([9]) + bytes(19), bytes(20), bytes(20), b"\n" + bytes(19)]
 
@@ -227,14 +232,30 @@ def test_it_is_one_and_says_what_it_runs_on(accelerator: CpuAccelerator) -> None
 def test_costs_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_MEASURED", 1e-6)
     fresh = CpuAccelerator(CpuConfig(threads=1))
-    costs = fresh.capabilities()
+    costs = dict(fresh.capabilities())
     assert set(ARITHMETIC) <= set(costs)
     for name, cost in costs.items():
         assert cost.operation == name
         assert 0 <= cost.fixed < 1
         assert 0 <= cost.per_item < 1
-    monkeypatch.setattr(fresh, "_measure", None)
-    assert fresh.capabilities() == costs
+    assert len(fresh.capabilities()) == len(costs)
+    assert all(fresh.capabilities()[name] is cost for name, cost in costs.items())
+
+
+def test_only_what_is_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    fresh = CpuAccelerator(CpuConfig(threads=1))
+
+    def measure(name: str, operation: operations.Operation) -> Capability:
+        measured.append(name)
+        return Capability(name, 0.0, 1.0, operation.item_size)
+
+    monkeypatch.setattr(fresh, "_measure", measure)
+    costs = fresh.capabilities()
+    assert costs["keccak256"].item_size == 64
+    assert costs["u256_add"].item_size == 0
+    assert costs.get("u256_sqrt") is None
+    assert measured == ["keccak256", "u256_add"]
 
 
 def test_without_numpy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,14 +271,6 @@ def test_factory_makes_it_with_its_section() -> None:
     assert "3 threads" in made.status().device
 
 
-def test_keccak256_of_rows_around_its_blocks(accelerator: CpuAccelerator) -> None:
-    data, offsets, rows = rows_of([0, 1, 32, 64, 135, 136, 137, 271, 272, 273, 2000])
-    (digests,) = accelerator.run("keccak256", [data, offsets])
-    assert [row.tobytes() for row in digests] == [keccak.new(data=row, digest_bits=256).digest() for row in rows]
-    (digests,) = accelerator.run("keccak256", [np.zeros((600, 64), np.uint8)])
-    assert {row.tobytes() for row in digests} == {keccak.new(data=bytes(64), digest_bits=256).digest()}
-
-
 def test_ecrecover_of_an_installed_precompile(accelerator: CpuAccelerator) -> None:
     if "ecrecover" not in accelerator._operations:
         pytest.skip("no installed precompile has an ECRECOVER kernel")
@@ -268,11 +281,3 @@ def test_ecrecover_of_an_installed_precompile(accelerator: CpuAccelerator) -> No
     signer = bytes.fromhex("7156526fbd7a3c72969b54f64e42c10fbb768c8a")
     assert found.tolist() == [True, False, True]
     assert [row.tobytes() for row in addresses] == [signer, bytes(20), signer]
-
-
-def test_sha256_of_an_installed_precompile(accelerator: CpuAccelerator) -> None:
-    if "sha256" not in accelerator._operations:
-        pytest.skip("no installed precompile has a SHA256 kernel")
-    data, offsets, rows = rows_of([0, 1, 55, 56, 63, 64, 65, 119, 120, 1000])
-    (digests,) = accelerator.run("sha256", [data, offsets])
-    assert [row.tobytes() for row in digests] == [hashlib.sha256(row).digest() for row in rows]

@@ -20,11 +20,15 @@ class AcceleratorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """An operation and its fitted cost in seconds: `fixed` for a batch, `per_item` for each of its rows."""
+    """An operation and its fitted cost in seconds: `fixed` for a batch, `per_item` for each of its rows.
+
+    `item_size` is how many bytes the rows had that it was fitted with, 0 where all rows are of one size.
+    """
 
     operation: str
     fixed: float
     per_item: float
+    item_size: int = 0
 
 
 class Accelerator(ABC):

@@ -6,7 +6,6 @@ Rows lie packed one behind the other. Of rows of any size, row i is `data[offset
 from __future__ import annotations
 
 from vmloom.kernel import U64_MAX, U256_MAX, Ptr, u8, u64, u256, u512, wrapping_pow
-from vmloom.kernel.keccak import keccak256
 
 # Arithmetic modulo 2**256: what the EVM's instructions of these names compute
 
@@ -15,6 +14,12 @@ def add(x: Ptr[u256], y: Ptr[u256], result: Ptr[u256], count: u64) -> None:
     """Sums, wrapping."""
     for row in range(count):
         result[row] = (x[row] + y[row]) & U256_MAX
+
+
+def sub(x: Ptr[u256], y: Ptr[u256], result: Ptr[u256], count: u64) -> None:
+    """Differences, wrapping."""
+    for row in range(count):
+        result[row] = (x[row] - y[row]) & U256_MAX
 
 
 def mul(x: Ptr[u256], y: Ptr[u256], result: Ptr[u256], count: u64) -> None:
@@ -58,12 +63,6 @@ def exp(base: Ptr[u256], exponent: Ptr[u256], result: Ptr[u256], count: u64) -> 
 
 
 # Rows of bytes
-
-
-def keccak(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
-    """Keccak-256 in the form of a precompile."""
-    keccak256(input, size, output)
-    return 32
 
 
 def precompile(input: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:  # noqa: ARG001 (others need them)

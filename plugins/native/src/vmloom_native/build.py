@@ -92,30 +92,38 @@ def compiled(
     *,
     subject: str,
     level: int = 2,
+    vectorised: bool = False,
     cache: ObjectCache | None = None,
 ) -> Library:
     """The library for the IR that `make_ir` would make, which is called only where nothing has been kept.
 
     `parts` are all that the IR depends on besides `host`: a `source_digest` of the modules of the kernels, and the
     options. Without them (`None`) the key is that of the IR itself, which is then made each time: right for kernels
-    that do not come from a module's file. `subject` says what it is, for people: `"the EVM for osaka"`.
+    that do not come from a module's file. `subject` says what it is, for people: `"the EVM for osaka"`. `level` and
+    `vectorised` are the compiler's, see `codegen`.
 
     Threads that ask for the same get the same, compiled once. Raises what `make_ir` raises.
     """
     if parts is None:
         text = make_ir()
-        return compiled(("ir", text), lambda: text, subject=subject, level=level, cache=cache)
-    key = key_of("vmloom-native", host(), level, *parts)
+        parts, make_ir = ("ir", text), lambda: text
+    key = key_of("vmloom-native", host(), level, int(vectorised), *parts)
+
+    def emit() -> bytes:
+        from .codegen import emit_object
+
+        return emit_object(make_ir(), level=level, vectorised=vectorised)
+
     found = _libraries.get(key)
     if found is None:
         with _locks.setdefault(key, threading.Lock()):
             found = _libraries.get(key)
             if found is None:
-                found = _libraries[key] = _loaded(key, make_ir, subject, level, cache or ObjectCache())
+                found = _libraries[key] = _loaded(key, emit, subject, cache or ObjectCache())
     return found
 
 
-def _loaded(key: str, make_ir: Callable[[], str], subject: str, level: int, cache: ObjectCache) -> Library:
+def _loaded(key: str, emit: Callable[[], bytes], subject: str, cache: ObjectCache) -> Library:
     from .library import Library
 
     content = cache.get(key)
@@ -123,9 +131,7 @@ def _loaded(key: str, make_ir: Callable[[], str], subject: str, level: int, cach
         with _announced(subject), cache.writing(key):
             content = cache.get(key)  # while we waited, another process may have made it
             if content is None:
-                from .codegen import emit_object
-
-                content = emit_object(make_ir(), level=level)
+                content = emit()
                 cache.put(key, content, subject)
     return Library(content)
 

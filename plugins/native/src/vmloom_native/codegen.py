@@ -29,26 +29,31 @@ def host_header() -> str:
     return f'target datalayout = "{machine.target_data}"\ntarget triple = "{machine.triple}"'
 
 
-def optimised(ir_text: str, machine: Any, level: int = 2) -> Any:
-    """The parsed and verified module after LLVM's passes. Raises `RuntimeError` with LLVM's words."""
+def optimised(ir_text: str, machine: Any, level: int = 2, *, vectorised: bool = False) -> Any:
+    """The parsed and verified module after LLVM's passes. Raises `RuntimeError` with LLVM's words.
+
+    `vectorised` turns innermost loops whose turns do not depend on one another into vector instructions: what is
+    written for lanes gains by it, and other code only grows.
+    """
     from llvmlite import binding
 
     module = binding.parse_assembly(ir_text)
     module.verify()
     options = binding.create_pipeline_tuning_options(speed_level=level)
-    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+    options.slp_vectorization = options.loop_interleaving = False
+    options.loop_vectorization = vectorised
     passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     return module
 
 
-def emit_object(ir_text: str, *, level: int = 2) -> bytes:
+def emit_object(ir_text: str, *, level: int = 2, vectorised: bool = False) -> bytes:
     """Object code for this computer. Raises `RuntimeError` with LLVM's words if the text is not sound."""
     machine = target_machine(level)
-    return bytes(machine.emit_object(optimised(ir_text, machine, level)))
+    return bytes(machine.emit_object(optimised(ir_text, machine, level, vectorised=vectorised)))
 
 
-def emit_assembly(ir_text: str, *, level: int = 2) -> str:
+def emit_assembly(ir_text: str, *, level: int = 2, vectorised: bool = False) -> str:
     """The same for people to read."""
     machine = target_machine(level)
-    return str(machine.emit_assembly(optimised(ir_text, machine, level)))
+    return str(machine.emit_assembly(optimised(ir_text, machine, level, vectorised=vectorised)))

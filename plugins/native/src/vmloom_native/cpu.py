@@ -2,15 +2,17 @@
 
 | operation | columns | results |
 |---|---|---|
-| `keccak256`, `sha256` | rows of bytes | digests, u8 (n, 32) |
+| `keccak256`, `sha256`, `blake2b_256` | rows of bytes | digests, u8 (n, 32) |
+| `merkle_keccak256`, `merkle_sha256` | rows of bytes as two columns; where trees begin | roots, u8 (n, 32) |
 | `ecrecover` | rows of hash, v, r, s, 32 bytes each | addresses, u8 (n, 20); bool (n): whether there is one |
-| `u256_add`, `_mul`, `_div`, `_mod`, `_exp` | two of words | words |
+| `u256_add`, `_sub`, `_mul`, `_div`, `_mod`, `_exp` | two of words | words |
 | `u256_addmod`, `u256_mulmod` | three of words, the last the moduli | words |
 
 Words are u64 (n, 4), least significant first. Rows of bytes are one column u8 (n, size); or two where sizes differ: u8
-(total), and u64 (n + 1), where each row begins and the last one ends.
+(total), and u64 (n + 1), where each row begins and the last one ends. Trees begin, in leaves, as rows do in bytes.
 
-`sha256` and `ecrecover` are the kernels of installed precompiles; they are offered where a package has them.
+Hash functions take as many rows at once as vectors have room for. `ecrecover` is the kernel of an installed precompile;
+it is offered where a package has one.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import importlib.util
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +35,7 @@ from .config import CpuConfig
 from .llvm import processor
 
 if TYPE_CHECKING:
-    from .operations import Operation
+    from .operations import Column, Operation
 
 _MEASURED: Final = 0.005
 """Seconds that a batch should take to be measured by."""
@@ -44,8 +46,6 @@ class CpuAccelerator(Accelerator):
 
     def __init__(self, config: CpuConfig | None = None) -> None:
         self._threads = (config or CpuConfig()).threads or _processors()
-        self._lock = threading.Lock()
-        self._measured: dict[str, Capability] = {}
 
     @property
     def name(self) -> str:
@@ -59,17 +59,15 @@ class CpuAccelerator(Accelerator):
         return AcceleratorStatus(True, device=f"{processor()}, {self._threads} threads", path="llvmlite")
 
     def capabilities(self) -> Mapping[str, Capability]:
-        """What there is, with costs that are measured when first asked for, which takes some tenths of a second.
+        """What there is. The cost of an operation is measured when it is first looked up, which compiles it.
 
-        Rows are of 64 bytes for hashes, valid signatures for `ecrecover`, random words else.
+        Rows are of 64 bytes for hashes, trees of 16 leaves of 32 bytes, signatures valid, words random.
         """
-        if not self.status().available:
-            return {}
-        with self._lock:
-            for name, operation in self._operations.items():
-                if name not in self._measured:
-                    self._measured[name] = self._measure(name, operation)
-            return dict(self._measured)
+        return self._capabilities if self.status().available else {}
+
+    @functools.cached_property
+    def _capabilities(self) -> Mapping[str, Capability]:
+        return _Measured(self._operations, self._measure)
 
     def run(self, operation: str, columns: Sequence[Any]) -> Sequence[Any]:
         """The results, in the order of the rows.
@@ -85,15 +83,21 @@ class CpuAccelerator(Accelerator):
         return operations(installed_kernels())
 
     def _run(self, operation: Operation, columns: Sequence[Any]) -> Sequence[Any]:
-        job = operation.job(columns)
-        parts = min(self._threads, job.rows // operation.grain)
+        return operation.run(columns, functools.partial(self._spread, operation.grain))
+
+    def _spread(self, grain: int, costs: Column | int, part: Callable[[int, int], None]) -> None:
+        """See `operations.Spread`."""
+        rows = costs if isinstance(costs, int) else len(costs) - 1
+        total = costs if isinstance(costs, int) else int(costs[-1] - costs[0])
+        parts = min(self._threads, rows, total // grain)
         if parts < 2:
-            job.part(0, job.rows)
-        else:
-            ends = [job.rows * number // parts for number in range(parts + 1)]
-            with ThreadPoolExecutor(parts) as pool:
-                list(pool.map(job.part, ends[:-1], ends[1:]))
-        return job.results()
+            part(0, rows)
+            return
+        inner = [total * number // parts for number in range(1, parts)]
+        if not isinstance(costs, int):
+            inner = [int(costs.searchsorted(costs[0] + end)) for end in inner]
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(part, (0, *inner), (*inner, rows)))
 
     def _measure(self, name: str, operation: Operation) -> Capability:
         """The line through the times of one row and of as many as take long enough."""
@@ -112,7 +116,29 @@ class CpuAccelerator(Accelerator):
             rows *= 4
             many = seconds(rows)
         per_item = max(many - one, 0) / (rows - 1)
-        return Capability(name, max(one - per_item, 0), per_item)
+        return Capability(name, max(one - per_item, 0), per_item, operation.item_size)
+
+
+class _Measured(Mapping[str, Capability]):
+    """Operations by name, each measured when it is first looked up. Safe to share by threads."""
+
+    def __init__(self, operations: Mapping[str, Operation], measure: Callable[[str, Operation], Capability]) -> None:
+        self._operations, self._measure = operations, measure
+        self._lock = threading.Lock()
+        self._known: dict[str, Capability] = {}
+
+    def __getitem__(self, name: str) -> Capability:
+        operation = self._operations[name]
+        with self._lock:  # two that measure at once would measure each other
+            if name not in self._known:
+                self._known[name] = self._measure(name, operation)
+            return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)
 
 
 def installed_kernels() -> dict[str, PrecompileKernel]:
