@@ -194,8 +194,22 @@ class VirtualMachine(ABC):
         """
         raise Unsupported(f"{self.vm_type} {self.vm_version} does not optimise code")
 
-    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
-        """`execute`, writing one JSON line for each step to `sink`. Optional."""
+    def trace(
+        self,
+        code: bytes,
+        context: ExecutionContext,
+        state: StateAccess,
+        sink: TextIO,
+        *,
+        memory: bool = False,
+        return_data: bool = False,
+        call_frames: bool = False,
+    ) -> ExecutionResult:
+        """`execute`, writing one JSON line for each step to `sink`. Optional.
+
+        Each step also has the memory and the output of the last call, and each call a line where it begins, if that is
+        asked for. A VM that has no such thing ignores the option.
+        """
         raise Unsupported(f"{self.vm_type} {self.vm_version} cannot trace")
 
 

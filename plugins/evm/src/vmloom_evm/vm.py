@@ -285,10 +285,22 @@ class Evm(VirtualMachine):
                 break
         return result
 
-    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
+    def trace(
+        self,
+        code: bytes,
+        context: ExecutionContext,
+        state: StateAccess,
+        sink: TextIO,
+        *,
+        memory: bool = False,
+        return_data: bool = False,
+        call_frames: bool = False,
+    ) -> ExecutionResult:
         """`execute`, writing EIP-3155 JSON lines in geth's field order to `sink`."""
         specification = self.specification(self.fork_at(context.block))
-        tracer = Eip3155Tracer(sink, specification.rows)
+        tracer = Eip3155Tracer(
+            sink, specification.rows, memory=memory, return_data=return_data, call_frames=call_frames
+        )
         result = self.execute_traced(code, context, state, [tracer])
         tracer.finish(result.return_data, result.gas_used, result.error)
         return result
