@@ -88,6 +88,8 @@ class Metrics:
             self._paths: Counter[tuple[str, str]] = Counter()
             self._path_rows: Counter[tuple[str, str]] = Counter()
             self._path_seconds: Counter[tuple[str, str]] = Counter()
+            self._accelerator_failures: Counter[str] = Counter()
+            self._accelerator_reasons: dict[str, str] = {}
             self._batches: Counter[str] = Counter()
             self._block: Counter[str] = Counter()
 
@@ -133,6 +135,12 @@ class Metrics:
             self._path_rows[operation, path] += rows
             self._path_seconds[operation, path] += seconds  # type: ignore[assignment]  # counters count anything
 
+    def add_accelerator_failure(self, accelerator: str, reason: str) -> None:
+        """Count a failure of an accelerator, after which Python did its work; the last reason is kept."""
+        with self._lock:
+            self._accelerator_failures[accelerator] += 1
+            self._accelerator_reasons[accelerator] = reason
+
     def instructions(self) -> dict[str, Any]:
         """For each VM that told: what each of its instructions did, those that used most gas first."""
         with self._lock:
@@ -167,6 +175,10 @@ class Metrics:
                         "seconds": self._path_seconds[operation, path],
                     }
                     for (operation, path), count in sorted(self._paths.items())
+                ],
+                "accelerator_failures": [
+                    {"accelerator": name, "count": count, "reason": self._accelerator_reasons[name]}
+                    for name, count in sorted(self._accelerator_failures.items())
                 ],
             }
 

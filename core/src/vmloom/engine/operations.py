@@ -33,6 +33,10 @@ class Operation(ABC):
     def read(self, item: Mapping[str, Any]) -> Any:
         """The operands of an item, checked. Raises `InputError` with the key."""
 
+    def size(self, operands: Any) -> int:
+        """Bytes by which operands differ in what they cost; 0 where all cost the same."""
+        return 0
+
     @abstractmethod
     def compute(self, operands: Any) -> Any:
         """The result, by Python and the libraries that it has."""
@@ -58,6 +62,10 @@ class Digest(Operation):
     def read(self, item: Mapping[str, Any]) -> bytes:
         """The data."""
         return requests.data(item["data"], "data")
+
+    def size(self, operands: bytes) -> int:
+        """Of the data."""
+        return len(operands)
 
     def compute(self, operands: bytes) -> bytes:
         """The digest."""
@@ -149,6 +157,10 @@ class MerkleRoot(Operation):
         if isinstance(leaves, (str, bytes)) or not isinstance(leaves, Sequence):
             raise InputError(f"leaves: a list of bytes is needed, got {type(leaves).__name__}")
         return [requests.data(leaf, f"leaves[{index}]") for index, leaf in enumerate(leaves)]
+
+    def size(self, operands: Sequence[bytes]) -> int:
+        """Of all leaves."""
+        return sum(map(len, operands))
 
     def compute(self, operands: Sequence[bytes]) -> bytes:
         """The root."""

@@ -1,7 +1,7 @@
 """Where a batch of operations runs: on an accelerator or in Python, whichever should take least time for its rows.
 
-Accelerators tell their costs; those of Python, and of packing for an accelerator, are measured on the first rows that
-come. What fails on an accelerator runs in Python, and is counted.
+Accelerators tell their costs; those of Python, and of packing for an accelerator, are measured on the first batch that
+comes of rows of about such a size. What fails on an accelerator runs in Python, and is counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .operations import Operation
 PYTHON: Final = "python"
 """The path that is always there."""
 _SAMPLE: Final = 16
-"""Rows that are computed in Python to learn what a row costs there."""
+"""Rows that are computed in Python to learn what a row costs there; fewer are not worth asking where to run them."""
 _MANY: Final = 1024
 """Rows that are packed to learn what that costs."""
 
@@ -49,12 +49,12 @@ class Router:
     """Runs operations on the path of least cost. Safe to share by threads."""
 
     def __init__(self, accelerators: Sequence[Accelerator], metrics: Metrics | None) -> None:
-        self._accelerators = [one for one in accelerators if one.status().available]
         self._metrics = metrics
-        self._costs: dict[tuple[str, str], _Cost] = {}
+        self._costs: dict[tuple[str, str, int], _Cost | None] = {}
         self._lock = threading.Lock()
         self.failures: dict[str, str] = {}
         """Accelerators that failed, by name, with the last reason."""
+        self._accelerators = [one for one in accelerators if self._is_available(one)]
 
     def run(self, operation: Operation, rows: Sequence[Any]) -> Routed:
         """The results of `rows`, in their order. Raises what computing a row in Python raises."""
@@ -68,57 +68,97 @@ class Router:
             self._metrics.add_operation(operation.name, name, len(rows), time.perf_counter() - begun)
         return Routed(results, name)
 
-    def costs(self) -> dict[str, dict[str, dict[str, float]]]:
-        """What is known, by operation and path: `fixed` seconds for a batch and `per_row` for each of its rows."""
-        found: dict[str, dict[str, dict[str, float]]] = {}
-        for (operation, path), cost in sorted(self._costs.items()):
-            found.setdefault(operation, {})[path] = {"fixed": cost.fixed, "per_row": cost.per_row}
-        return found
+    def costs(self) -> list[dict[str, Any]]:
+        """What is known: `operation`, `path`, `fixed` seconds for a batch and `per_row` for each of its rows.
+
+        It holds for rows of up to `row_size` bytes, and more than half of that; 0 where their size makes no difference.
+        """
+        return [
+            {
+                "operation": operation,
+                "path": path,
+                "row_size": (1 << size) - 1,
+                "fixed": cost.fixed,
+                "per_row": cost.per_row,
+            }
+            for (operation, path, size), cost in sorted(self._costs.items(), key=lambda item: item[0])
+            if cost is not None
+        ]
 
     def _choose(self, operation: Operation, rows: Sequence[Any]) -> Accelerator | None:
         """The cheapest accelerator, None if Python is cheaper than any."""
-        if len(rows) < _SAMPLE:
+        if len(rows) < _SAMPLE or not self._accelerators:
             return None
-        best, least = None, self._python_cost(operation, rows).of(len(rows))
+        sample = rows[:: len(rows) // _SAMPLE][:_SAMPLE]
+        size = sum(map(operation.size, sample)) // _SAMPLE
+        best, least = None, self._python_cost(operation, sample, size).of(len(rows))
         for accelerator in self._accelerators:
-            cost = self._accelerator_cost(accelerator, operation, rows)
+            cost = self._accelerator_cost(accelerator, operation, rows, size)
             if cost is not None and cost.of(len(rows)) < least:
                 best, least = accelerator, cost.of(len(rows))
         return best
 
-    def _python_cost(self, operation: Operation, rows: Sequence[Any]) -> _Cost:
-        key = operation.name, PYTHON
+    def _python_cost(self, operation: Operation, sample: Sequence[Any], size: int) -> _Cost:
+        key = operation.name, PYTHON, size.bit_length()
         found = self._costs.get(key)
         if found is None:
             begun = time.perf_counter()
-            for row in rows[:_SAMPLE]:
+            for row in sample:
                 operation.compute(row)
-            found = self._keep(key, _Cost(0.0, (time.perf_counter() - begun) / _SAMPLE))
+            found = _Cost(0.0, (time.perf_counter() - begun) / len(sample))
+            self._keep(key, found)
         return found
 
-    def _accelerator_cost(self, accelerator: Accelerator, operation: Operation, rows: Sequence[Any]) -> _Cost | None:
-        """What the accelerator says, and what packing takes; None for an operation that it has not."""
-        key = operation.name, accelerator.name
-        found = self._costs.get(key)
-        if found is None:
+    def _accelerator_cost(
+        self, accelerator: Accelerator, operation: Operation, rows: Sequence[Any], size: int
+    ) -> _Cost | None:
+        """What the accelerator says, and what packing takes; None for an operation that it has not.
+
+        Of rows that are larger than those that it has measured, it is taken to cost as many times as much.
+        """
+        key = operation.name, accelerator.name, size.bit_length()
+        if key in self._costs:
+            return self._costs[key]
+        try:
             capability = accelerator.capabilities().get(operation.name)
-            if capability is None:
-                return None
-            packing = _packing(operation, rows)
-            found = self._keep(key, _Cost(capability.fixed + packing.fixed, capability.per_item + packing.per_row))
-        return found
+            cost = None
+            if capability is not None:
+                packing = _packing(operation, rows)
+                times = max(1.0, size / capability.item_size) if capability.item_size else 1.0
+                cost = _Cost(capability.fixed + packing.fixed, capability.per_item * times + packing.per_row)
+        except Exception as error:  # a driver may raise anything; it is asked again, since a device may come back
+            self._fail(accelerator, operation.name, error)
+            return None
+        self._keep(key, cost)
+        return cost
 
-    def _keep(self, key: tuple[str, str], cost: _Cost) -> _Cost:
+    def _keep(self, key: tuple[str, str, int], cost: _Cost | None) -> None:
         with self._lock:
-            return self._costs.setdefault(key, cost)
+            self._costs[key] = cost
 
     def _accelerate(self, accelerator: Accelerator, operation: Operation, rows: Sequence[Any]) -> list[Any] | None:
         """The results, None if the accelerator failed: it will be asked again, since a device may come back."""
         try:
-            return operation.unpack(accelerator.run(operation.name, operation.pack(rows)))
+            results = operation.unpack(accelerator.run(operation.name, operation.pack(rows)))
+            if len(results) != len(rows):
+                raise ValueError(f"{len(results)} results for {len(rows)} rows")
         except Exception as error:  # a driver may raise anything, and Python can do it as well
-            self.failures[accelerator.name] = f"{operation.name}: {type(error).__name__}: {error}"
+            self._fail(accelerator, operation.name, error)
             return None
+        return results
+
+    def _is_available(self, accelerator: Accelerator) -> bool:
+        try:
+            return accelerator.status().available
+        except Exception as error:  # it promised not to
+            self._fail(accelerator, "status", error)
+            return False
+
+    def _fail(self, accelerator: Accelerator, what: str, error: Exception) -> None:
+        with self._lock:
+            self.failures[accelerator.name] = f"{what}: {type(error).__name__}: {error}"
+        if self._metrics is not None:
+            self._metrics.add_accelerator_failure(accelerator.name, self.failures[accelerator.name])
 
 
 def _packing(operation: Operation, rows: Sequence[Any]) -> _Cost:
