@@ -20,6 +20,8 @@ class Piece(NamedTuple):
     instruction: Instruction
     origin: int | None
     """The index in the old code before which the same holds as before this one; None if there is none."""
+    place: int
+    """The index in the old code of the instruction that it is or stands for."""
 
 
 class Reduction(NamedTuple):
@@ -42,7 +44,8 @@ def rewrite(code: Code, rules: Sequence[Rule]) -> int:
     for block in code.graph.blocks:
         pieces, count = _reduce(code, block, rules)
         if count:
-            edits.append(Edit(block.start, block.stop, [piece.instruction for piece in pieces]))
+            places = [piece.place for piece in pieces]
+            edits.append(Edit(block.start, block.stop, [piece.instruction for piece in pieces], places))
             total += count
     code.apply(edits)
     return total
@@ -52,16 +55,24 @@ def _reduce(code: Code, block: Block, rules: Sequence[Rule]) -> tuple[list[Piece
     pieces: list[Piece] = []
     count = 0
     for index in range(block.start, block.stop):
-        pieces.append(Piece(code.instructions[index], index))
+        pieces.append(Piece(code.instructions[index], index, index))
         while pieces and (reduction := _match(code, pieces, rules)) is not None:
             taken, replacement, _ = reduction
-            origin = pieces[-taken].origin
-            # Before the first of the new ones all is as before the first of the old; of the others nothing is known.
-            pieces[-taken:] = [
-                Piece(instruction, None if place else origin) for place, instruction in enumerate(replacement)
-            ]
+            pieces[-taken:] = _replaced(pieces[-taken:], replacement)
             count += 1
     return pieces, count
+
+
+def _replaced(old: Sequence[Piece], new: Sequence[Instruction]) -> list[Piece]:
+    """Before the first of the new ones all is as before the first of the old; of the others nothing is known.
+
+    What a rule only moves stays what it was; all else stands for the last of the old ones, the operation.
+    """
+    places = {id(piece.instruction): piece.place for piece in old}
+    return [
+        Piece(instruction, None if number else old[0].origin, places.get(id(instruction), old[-1].place))
+        for number, instruction in enumerate(new)
+    ]
 
 
 def _match(code: Code, pieces: Sequence[Piece], rules: Sequence[Rule]) -> Reduction | None:
