@@ -1,13 +1,13 @@
 """What a program computes with: kinds of values, limits of their sizes, equality, and the canonical encoding.
 
-A value is None, a bool, an int, a str, bytes, a list, a dict, a `Function` or a `Task`; there are no floats. Lists and
-dicts are values, too: nothing ever changes one in place, so that no two names can share one and none can hold itself.
+A value is None, a bool, an int, a str, bytes, a list, a dict, a `Function`, a `Task` or a `Cell`; there are no floats.
+Lists and dicts are values, too: nothing ever changes one in place, so that none can hold itself. Only a cell changes.
 Used by everything that touches a value. Must never know what an instruction is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Key: TypeAlias = "str | int | bytes"
 """Keys of maps. Bools are none: to a dict, True and 1 would be one key, although they are not the same value."""
 
-Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[Key, Value] | Function | Task | None"
+Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[Key, Value] | Function | Task | Cell | None"
 
 _LIMB_BITS: Final = 64
 _CELL: Final = 8
@@ -31,13 +31,54 @@ _LONGEST_INTEGER: Final = 8192
 """Nor one of integers this: Python prints no int of much more than 14,000 bits."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Function:
-    """A function of a program. Two of them are the same value if they have the same name and parameters."""
+    """A function of a program. Two of them are the same value if name, parameters and bound values are the same."""
 
     name: str
     parameters: tuple[str, ...]
-    bytecode: Bytecode = field(compare=False, repr=False)
+    bytecode: Bytecode = field(repr=False)
+    bound: tuple[Value, ...] = ()
+    """Values of the first parameters, which callers do not give."""
+    tree: Any = field(default=None, repr=False)
+    """The body in the form of the language that it was written in, None for a function that came as bytecode."""
+    origin: Function | None = field(default=None, repr=False)
+    """The function without bound values that this one was made from by `bind`, None for one that was not."""
+
+    @property
+    def arity(self) -> int:
+        """How many arguments a call gives."""
+        return len(self.parameters) - len(self.bound)
+
+    def bind(self, values: Sequence[Value]) -> Function:
+        """The function with the next `len(values)` of its parameters, at most `arity`, bound."""
+        bound = (*self.bound, *values)
+        return Function(self.name, self.parameters, self.bytecode, bound, self.tree, self.origin or self)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Function:
+            return NotImplemented
+        return (
+            self.name == other.name
+            and self.parameters == other.parameters
+            and len(self.bound) == len(other.bound)
+            and all(map(same, self.bound, other.bound))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.parameters, len(self.bound)))
+
+
+class Cell:
+    """A variable that functions share: what NEW_CELL makes. It is equal to itself alone, and nothing can store it.
+
+    The only value that changes, so it may hold a function that holds it: nothing looks into one but CELL_READ.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
 
 
 @dataclass(frozen=True)
@@ -250,7 +291,7 @@ def _check_scalar(value: Any, limits: ValueLimits) -> None:
     elif kind is bytes:
         if len(value) > limits.bytes_size:
             raise ValueTooLarge(f"{len(value)} bytes; the limit is {limits.bytes_size}")
-    elif value is not None and kind not in (bool, Function, Task):
+    elif value is not None and kind not in (bool, Function, Task, Cell):
         raise TypeMismatch(f"{kind_of(value)} is not a kind of value")
 
 
@@ -280,12 +321,13 @@ _KINDS: Final = {
     dict: "map",
     Function: "function",
     Task: "task",
+    Cell: "cell",
 }
 
 
 def _refuse_unstorable(value: Any) -> None:
     kind = type(value)
-    if kind is Function or kind is Task:
+    if kind is Function or kind is Task or kind is Cell:
         raise NotStorable(f"a {kind_of(value)} has no encoding")
     if kind is list:
         for item in value:
