@@ -30,7 +30,7 @@ from .bytecode.program import Bytecode
 from .config import ProzVmConfig
 from .disassembly import disassemble
 from .errors import CallFailed, ProzError, UserRevert
-from .jit import Compiled, JITCompiler
+from .jit import Executable, JITCompiler
 from .optimizer import optimize_bytecode
 from .outside import Outside
 from .programs import ProgramCache
@@ -65,7 +65,7 @@ class Program:
     constructor: Loaded | None
     meets_others: bool
     executions: int = 0
-    compiled: Compiled | None = None
+    compiled: Executable | None = None
 
 
 class ProzVm(VirtualMachine):
@@ -207,7 +207,7 @@ class ProzVm(VirtualMachine):
             mark_warm(context, state)
 
     def _run(
-        self, code: Loaded | Compiled, price: int, context: ExecutionContext, state: StateAccess
+        self, code: Loaded | Executable, price: int, context: ExecutionContext, state: StateAccess
     ) -> ExecutionResult:
         """Run to the end, whichever it is, with what `price` leaves of the gas."""
         outside = Outside(context, state, self.host, self.config.call_prices)
@@ -215,7 +215,7 @@ class ProzVm(VirtualMachine):
         values, schedule = self._limits.values, self.config.gas_schedule
         try:
             try:
-                value = code.run(machine) if isinstance(code, Compiled) else machine.run(code)
+                value = machine.run(code) if isinstance(code, Loaded) else code.run(machine)
                 ending = ExecutionState.SUCCESS
             except UserRevert as revert:
                 ending, value = ExecutionState.REVERTED, revert.output  # type: ignore[assignment]  # a value
