@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from ..bytecode.opcodes import Opcode
@@ -114,10 +115,10 @@ class BytecodeOptimizer:
         """`done` has the new functions by the identity of the old: one function must not become two."""
         instructions, constants, origins = self._optimize(bytecode.instructions, bytecode.constants, parameters)
         for index, constant in enumerate(constants):
-            if isinstance(constant, Function) and depth:
+            if isinstance(constant, Function) and depth and not constant.bound:
                 if id(constant) not in done:
                     body = self._body(constant.bytecode, constant.parameters, done, depth - 1)
-                    done[id(constant)] = Function(constant.name, constant.parameters, body)
+                    done[id(constant)] = replace(constant, bytecode=body)
                 constants[index] = done[id(constant)]
         return Bytecode(constants, instructions, self._metadata(bytecode, origins))
 
