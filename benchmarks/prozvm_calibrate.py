@@ -106,9 +106,7 @@ def taken(group: Group, name: str, title: str, *operands: Any, operand: Any = No
     """An instruction on constants that leaves one value."""
     loads = tuple(map(load, operands))
     step = name if operand is None else (name, operand)
-    return Row(
-        group, f"{name}, {title}" if title else name, (*loads, step), loads, copies=copies
-    )
+    return Row(group, f"{name}, {title}" if title else name, (*loads, step), loads, copies=copies)
 
 
 def binary_rows() -> Iterator[Row]:
@@ -225,7 +223,7 @@ def call_rows() -> Iterator[Row]:
         "call",
         "CALL_FUNC_CONST, 16 arguments",
         (*many, ("CALL_FUNC_CONST", wide, 16)),
-        (*many),
+        many,
         copies=32,
     )
     before = (("STORE_CONST", "f", empty),)
@@ -233,7 +231,7 @@ def call_rows() -> Iterator[Row]:
     yield Row("call", "CALL_TOP, LOAD_CONST, RETURN", (load(empty), ("CALL_TOP", 0)), (load(empty),))
     yield Row("call", "SPAWN", (load(empty), ("SPAWN", 0)), (load(empty),))
     yield Row("call", "SPAWN, AWAIT, LOAD_CONST, RETURN", (load(empty), ("SPAWN", 0), "AWAIT"), (load(empty),))
-    yield Row("call", "CLOSURE, 16 values", (*many, ("CLOSURE", wide, 16)), (*many), copies=32)
+    yield Row("call", "CLOSURE, 16 values", (*many, ("CLOSURE", wide, 16)), many, copies=32)
     yield Row("simple", "NEW_CELL", (load(1), "NEW_CELL"), (load(1),))
     cell = (load(1), "NEW_CELL", ("STORE_NAME", "c"))
     yield Row("simple", "CELL_READ", (("LOAD_NAME", "c"), "CELL_READ"), (("LOAD_NAME", "c"),), before=cell)
@@ -288,9 +286,8 @@ def state_rows() -> Iterator[Row]:
     yield Row("state", "TX_BEGIN, TX_COMMIT", pair)
     yield Row("state", "TX_BEGIN, TX_REVERT", ("TX_BEGIN", "TX_REVERT"))
     yield Row("state", "LEDGER_APPEND, small", (load(1), "LEDGER_APPEND"), (load(1),))
-    yield Row(
-        "state", "LEDGER_APPEND, list of 2,000", (load(NUMBERS[:2_000]), "LEDGER_APPEND"), (load(NUMBERS[:2_000]),), copies=8
-    )
+    entry = load(NUMBERS[:2_000])
+    yield Row("state", "LEDGER_APPEND, list of 2,000", (entry, "LEDGER_APPEND"), (entry,), copies=8)
     emit = (load([1, 2]), load(b"d" * 32))
     yield Row("state", "EMIT, 2 topics, 32 bytes", (*emit, "EMIT"), emit)
     call = (load(OTHER), load(b""), load(0))
