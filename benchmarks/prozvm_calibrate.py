@@ -131,6 +131,8 @@ def binary_rows() -> Iterator[Row]:
     yield taken("sized", "EQ", "maps", TABLE, {**TABLE, "key 1999": 0})
     yield taken("sized", "EQ", "maps of keys that collide", COLLIDING, {**COLLIDING, 1_999 * PRIME: 0}, copies=2)
     yield taken("sized", "EQ", "nested", NESTED, [*NESTED[:-1], 0])
+    for name in ("NEQ", "GT", "LTE"):
+        yield taken("simple", name, "small", 5, 7)
     for name in ("AND", "OR"):
         yield taken("simple", name, "", 1, 0)
     yield taken("simple", "NEG", "small", 5)
