@@ -31,7 +31,8 @@ from vmloom_prozvm.errors import (
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.runtime.context import BLOCK_FIELDS, CallContext
 from vmloom_prozvm.runtime.hashes import hash_block, merkle_root
-from vmloom_prozvm.runtime.interpreter import Machine, static_price
+from vmloom_prozvm.runtime.instructions import static_price
+from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
 from vmloom_prozvm.runtime.world import DictWorld

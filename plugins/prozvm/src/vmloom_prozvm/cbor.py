@@ -6,7 +6,7 @@ walked before they are read, without recursion, so that no tag, float, indefinit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import cbor2
@@ -41,6 +41,11 @@ def decode(data: bytes, *, depth: int) -> Any:
     return tree
 
 
+def in_order(keys: Iterable[Any]) -> list[Any]:
+    """Keys of a map as its encoding has them: in bytewise order of their own encodings."""
+    return sorted(keys, key=cbor2.dumps)
+
+
 def offset_of(data: bytes, path: Sequence[int]) -> int:
     """Where an item begins: `path` has the index in each list from the outermost inwards. For well-formed data."""
     at = 0
@@ -59,7 +64,7 @@ def _sorted(tree: Any) -> Any:
     if kind is list:
         return [_sorted(item) for item in tree]
     if kind is dict:
-        return {key: _sorted(tree[key]) for key in sorted(tree, key=cbor2.dumps)}
+        return {key: _sorted(tree[key]) for key in in_order(tree)}
     return tree
 
 

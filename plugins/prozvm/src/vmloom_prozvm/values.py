@@ -101,7 +101,7 @@ class ValueLimits:
     items: int = 65_536
     """Items of one list, pairs of one map."""
     nesting: int = 32
-    """Lists and maps inside each other, 1 to 128: a list of numbers has 1."""
+    """Lists, maps and functions with bound values inside each other, 1 to 128: a list of numbers has 1."""
     cells: int = 1_048_576
 
     def __post_init__(self) -> None:
@@ -142,13 +142,14 @@ def same(one: Value, other: Value) -> bool:
 def cells(value: Value) -> int:
     """The size of a value in cells of 8 bytes, which gas is counted by.
 
-    An int has one per 64 bits, a string or byte string one and one per 8 bytes, a collection one and those in it; the
-    rest are one each. Parts that a value has many times are counted as often, but looked at once, so that counting
-    takes no longer than making the parts did. The value must be within some `ValueLimits`.
+    An int has one per 64 bits, a string or byte string one and one per 8 bytes, a collection one and those in it, a
+    function one and those of its bound values; the rest are one each, a `Cell` with what it holds. Parts that a value
+    has many times are counted as often, but looked at once, so that counting takes no longer than making them did. The
+    value must be within some `ValueLimits`.
     """
     kind = type(value)
-    if kind is list or kind is dict:
-        return _collection_cells(value, {})  # type: ignore[arg-type]
+    if kind is list or kind is dict or kind is Function:
+        return _collection_cells(value, {})
     return _scalar_cells(value)
 
 
@@ -228,12 +229,12 @@ def _scalar_cells(value: Any) -> int:
     return 1
 
 
-def _collection_cells(collection: list[Any] | dict[Any, Any], known: dict[int, int]) -> int:
+def _collection_cells(collection: Any, known: dict[int, int]) -> int:
     """Its cells; `known` are those of its parts by identity, which holds as long as the outermost is there."""
     total = 1
     for part in _parts(collection):
         kind = type(part)
-        if kind is list or kind is dict or kind is str:
+        if kind is list or kind is dict or kind is str or kind is Function:
             found = known.get(id(part))
             if found is None:
                 known[id(part)] = found = _scalar_cells(part) if kind is str else _collection_cells(part, known)
@@ -246,7 +247,7 @@ def _collection_cells(collection: list[Any] | dict[Any, Any], known: dict[int, i
 def _checked(item: Any, levels: int, limits: ValueLimits, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
     """(cells, levels that it has) of what is within the limits; `levels` more are allowed, `known` are looked at."""
     kind = type(item)
-    if kind is not list and kind is not dict:
+    if kind is not list and kind is not dict and not (kind is Function and item.bound):
         _check_scalar(item, limits)
         return _scalar_cells(item), 0
     _check_collection(item, levels, limits)
@@ -266,12 +267,14 @@ def _checked(item: Any, levels: int, limits: ValueLimits, known: dict[int, tuple
     return total, height + 1
 
 
-def _parts(collection: list[Any] | dict[Any, Any]) -> Iterable[Any]:
-    return collection if type(collection) is list else chain(collection, collection.values())  # type: ignore[union-attr]
+def _parts(whole: Any) -> Iterable[Any]:
+    """The values in a list or map, keys included, or bound by a function."""
+    kind = type(whole)
+    return whole if kind is list else chain(whole, whole.values()) if kind is dict else whole.bound
 
 
-def _check_collection(collection: list[Any] | dict[Any, Any], levels: int, limits: ValueLimits) -> None:
-    if len(collection) > limits.items:
+def _check_collection(collection: Any, levels: int, limits: ValueLimits) -> None:
+    if type(collection) is not Function and len(collection) > limits.items:
         raise ValueTooLarge(f"a collection of {len(collection)} items; the limit is {limits.items}")
     if levels < 1:
         raise _too_deep(limits)

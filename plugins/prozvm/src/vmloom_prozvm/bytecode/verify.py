@@ -18,6 +18,8 @@ from vmloom_prozvm.values import Function, ValueLimits, check, check_storable, k
 DEEPEST_FUNCTIONS: Final = 32
 """No limit of function nesting may exceed this: functions are packed and read by recursion."""
 _LARGEST_AMOUNT: Final = (1 << 63) - 1
+_PATHS: Final = frozenset((Opcode.STATE_READ_AT, Opcode.STATE_WRITE_AT))
+"""What takes keys, of which there is at least one."""
 
 Path: TypeAlias = tuple[int, ...]
 
@@ -158,6 +160,8 @@ class _Checker:
             raise self.fault(reason, constant=index)
         if len(set(function.parameters)) != len(function.parameters):
             raise self.fault("two parameters of one name", constant=index)
+        if function.bound:
+            raise self.fault("a function with bound values, which only CLOSURE makes", constant=index)
         if not isinstance(function.bytecode, Bytecode):
             raise self.fault("a function without a body", constant=index)
 
@@ -193,12 +197,12 @@ class _Checker:
             case Operand.TARGET:
                 _in_range(parts[0], len(self.code.instructions), "target")  # the end is a target, too
             case Operand.COUNT:
-                _in_range(parts[0], self.limits.stack, "count")
+                _in_range(parts[0], self.limits.stack, "count", least=1 if opcode in _PATHS else 0)
             case Operand.NAME_AND_COUNT:
                 self.string(parts[0])
                 _in_range(parts[1], self.limits.stack, "count")
             case Operand.CONSTANT_AND_COUNT:
-                self.callee(parts[0], parts[1])
+                self.callee(opcode, parts[0], parts[1])
             case Operand.AMOUNT:
                 _in_range(parts[0], _LARGEST_AMOUNT, "amount")
 
@@ -212,10 +216,12 @@ class _Checker:
         if type(constant) is not str:
             raise ValueError(f"constant {index} must be a string, which a name is; it is {kind_of(constant)}")
 
-    def callee(self, index: int, count: int) -> None:
+    def callee(self, opcode: Opcode, index: int, count: int) -> None:
         constant = self.constant(index)
         if not isinstance(constant, Function):
             raise ValueError(f"constant {index} must be a function; it is {kind_of(constant)}")
+        if opcode is Opcode.CLOSURE and 0 <= count <= len(constant.parameters):
+            return
         if count != len(constant.parameters):
             raise ValueError(f"`{constant.name}` has {len(constant.parameters)} parameters, not {count}")
 
@@ -268,6 +274,6 @@ class _Checker:
         return Unverifiable(reason, function=self.name, path=self.path, instruction=instruction, constant=constant)
 
 
-def _in_range(number: int, most: int, what: str) -> None:
-    if not 0 <= number <= most:
-        raise ValueError(f"{what} {number} is not in 0 to {most}")
+def _in_range(number: int, most: int, what: str, *, least: int = 0) -> None:
+    if not least <= number <= most:
+        raise ValueError(f"{what} {number} is not in {least} to {most}")

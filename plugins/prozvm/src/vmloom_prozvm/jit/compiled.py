@@ -14,8 +14,9 @@ from typing import Any, Final
 from ..bytecode.opcodes import Opcode
 from ..errors import OutOfGas, ProzError
 from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
-from ..runtime import interpreter, operations
+from ..runtime import operations
 from ..runtime.hashes import hash_block, merkle_root
+from ..runtime.instructions import INSTRUCTIONS
 from ..runtime.interpreter import Frame, Machine
 from ..runtime.loaded import UNSET, Loaded, LoadedFunction
 from ..runtime.signatures import verify_signature
@@ -65,11 +66,7 @@ class Compiled:
 
     def run(self, machine: Machine) -> Value:
         """What `machine.run(loaded)` does, compiled. The machine must have the program's limits and gas schedule."""
-        machine._run = partial(_run_main, self, machine)  # type: ignore[method-assign]
-        try:
-            return machine.run(self.loaded)
-        finally:
-            del machine._run  # or the machine would hold itself
+        return machine.run(self.loaded, partial(_run_main, self))
 
     def main(self, machine: Machine) -> Value:
         """What the main program returns; nothing if the interpreter has ended the run."""
@@ -77,12 +74,12 @@ class Compiled:
 
     def _call(self, machine: Machine, depth: int, callee: Value, *arguments: Value) -> Value:
         """Call a function that is known only now. Raises `Leave` for all that is not certain to begin well."""
-        if type(callee) is not Function or depth >= self._depth or len(callee.parameters) != len(arguments):
+        if type(callee) is not Function or depth >= self._depth or callee.arity != len(arguments):
             raise Leave
         function = self.loaded.function(callee)
         if function is None:
             raise Leave
-        return self._functions[self._numbers[id(function)]](machine, depth + 1, *arguments)
+        return self._functions[self._numbers[id(function)]](machine, depth + 1, *callee.bound, *arguments)
 
     def _resume(
         self, machine: Machine, depth: int, number: int, error: Exception, variables: Mapping[str, Any]
@@ -95,23 +92,25 @@ class Compiled:
         registers = [variables.get(f"n{register}", UNSET) for register in range(len(function.registers))]
         if number == 0:
             registers = [
-                value if f"n{register}" in variables else machine._globals[register]
+                value if f"n{register}" in variables else machine.globals[register]
                 for register, value in enumerate(registers)
             ]
-            machine._globals[:] = registers
+            machine.globals[: len(registers)] = registers
         if resume.failure is not Failure.REPEAT and not isinstance(error, Leave):
-            self._fail(machine, error, resume, variables)
+            self._fail(machine, function, error, resume, variables)
         if self.metered:
             machine.gas = variables["gas"] + resume.refund
         stack = [item.value if isinstance(item, Literal) else variables[item] for item in resume.stack]
-        return _go_on(machine, function, depth, resume.at, stack, registers)
+        return machine.go_on(function, depth, resume.at, stack, registers)
 
-    def _fail(self, machine: Machine, error: Exception, resume: Resume, variables: Mapping[str, Any]) -> None:
+    def _fail(
+        self, machine: Machine, function: LoadedFunction, error: Exception, resume: Resume, variables: Mapping[str, Any]
+    ) -> None:
         """End the run with `error`, which is the instruction's own."""
         if resume.failure is Failure.FINAL and self.metered:
             machine.gas = variables["gas"] + resume.refund
-        if isinstance(error, ProzError) and error.at is None:
-            error.at = resume.at
+        if isinstance(error, ProzError):
+            error.locate(function.name, resume.at)
         if isinstance(error, OutOfGas):
             machine.gas = 0
         raise error
@@ -137,7 +136,7 @@ class Compiled:
             namespace["x_STATE_READ"] = _charging_read(mode.schedule, limits)
             for opcode in (Opcode.STATE_WRITE, Opcode.LEDGER_APPEND):
                 namespace[f"x_{opcode.name}"] = _charging_write(opcode, mode.schedule)
-        for opcode, instruction in interpreter._INSTRUCTIONS.items():
+        for opcode, instruction in INSTRUCTIONS.items():
             namespace[f"i_{opcode.name}"] = instruction
         return namespace
 
@@ -148,37 +147,7 @@ def _run_main(compiled: Compiled, machine: Machine, _: Frame) -> None:
     if machine.frames:  # the interpreter has not ended the run
         following = machine.leave(result)
         if following is not None:
-            Machine._run(machine, following)
-
-
-def _go_on(
-    machine: Machine, function: LoadedFunction, depth: int, at: int, stack: list[Value], registers: list[Any]
-) -> Value:
-    """What a function returns that goes on in the interpreter from instruction `at`.
-
-    `depth` counts the frames with this one. The main program, 1, goes on to the end of the run, and its result is with
-    the tasks.
-    """
-    main = machine.frames[0]
-    if depth == 1:
-        main.next, main.stack = at, stack
-        Machine._run(machine, main)
-        return None
-    # The callers run compiled and have no frames: these are there to be counted, and the last one ends the loop.
-    waiting = Frame(main.function, _HALT, [], None)
-    machine.frames[:] = [waiting] * (depth - 1)
-    frame = machine.enter(function, registers)
-    frame.next, frame.stack = at, stack
-    Machine._run(machine, frame)
-    machine.frames[:] = [main]
-    return waiting.stack.pop()
-
-
-def _halt(machine: Machine, frame: Frame, operand: None) -> None:
-    """No frame runs next: the loop of the interpreter ends."""
-
-
-_HALT: Final[list[interpreter.Step]] = [(interpreter._TRANSFER, (_halt, None), 0)]
+            machine.loop(following)
 
 
 def _step(machine: Machine, instruction: Callable[..., None], operand: Any, stack: list[Value]) -> Value:

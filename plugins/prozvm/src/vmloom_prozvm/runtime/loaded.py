@@ -30,15 +30,18 @@ class Unset:
 UNSET: Final = Unset()
 """The content of a register whose name has no value yet. No program ever sees it."""
 
-REGISTERED: Final = frozenset((Opcode.LOAD_NAME, Opcode.STORE_NAME, Opcode.STORE_CONST, Opcode.CALL_NAME))
+REGISTERED: Final = frozenset(
+    (Opcode.LOAD_NAME, Opcode.STORE_NAME, Opcode.STORE_GLOBAL, Opcode.STORE_CONST, Opcode.CALL_NAME)
+)
 """The instructions whose name is a register; the names of the others are keys of the state or fields of the block."""
 
 
 class Instruction(NamedTuple):
     """An instruction with its operand decoded: constants, keys and fields stand there themselves.
 
-    LOAD_CONST value; LOAD_NAME and STORE_NAME register; STORE_CONST (register, value); CALL_NAME (register, count);
-    CALL_FUNC_CONST (function, count); STATE_READ, STATE_WRITE and BLOCK string; others as in the bytecode.
+    LOAD_CONST value; LOAD_NAME, STORE_NAME and STORE_GLOBAL register; STORE_CONST (register, value); CALL_NAME
+    (register, count); CALL_FUNC_CONST and CLOSURE (function, count); STATE_READ, STATE_WRITE and BLOCK string; others
+    as in the bytecode.
     """
 
     opcode: Opcode
@@ -87,8 +90,8 @@ class Loaded:
         _check_registers(self.main, limits)
 
     def function(self, function: Function) -> LoadedFunction | None:
-        """The loaded form of a constant of this program, None for a function from elsewhere."""
-        found = self._functions.get(id(function))
+        """The loaded form of a constant of this program, or of what `bind` made of one; None for one from elsewhere."""
+        found = self._functions.get(id(function.origin or function))
         return found[1] if found else None
 
     def functions(self) -> Iterator[LoadedFunction]:

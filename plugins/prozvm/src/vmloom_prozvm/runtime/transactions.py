@@ -13,7 +13,7 @@ from vmloom.journal import Journal
 
 from ..errors import NoTransaction, OpenTransaction, StateOutsideTransaction
 from ..values import Value
-from .world import World, stamped
+from .world import Path, World, stamped
 
 
 class TransactionStack:
@@ -33,7 +33,7 @@ class TransactionStack:
         self._world: Final = world
         self._strict: Final = strict
         self._journal = Journal()
-        self._overlay: dict[str, Value] = {}
+        self._overlay: dict[Path, Value] = {}
         self._effects: list[Callable[[], None]] = []
         self._checkpoints: list[int] = []
 
@@ -77,24 +77,24 @@ class TransactionStack:
         if still_open and self._strict:
             raise OpenTransaction(f"the program ended {still_open} deep in transactions: it must commit or revert them")
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """STATE_READ: what was last written, None if nothing."""
         try:
             return self._overlay[key]
         except KeyError:
             return self._world.read(key)
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes that `read` decodes, to be charged for before; 0 for what this run wrote, which was paid for then."""
         return 0 if key in self._overlay else self._world.size(key)
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """STATE_WRITE: set `key`; None removes it. Raises what `World.check` does."""
         self._world.check(value)
         if self._checkpoints:
             self._journal.set(self._overlay, key, value)
         elif self._strict:
-            raise StateOutsideTransaction(f"STATE_WRITE of {key[:64]!r} outside a transaction: TX_BEGIN comes first")
+            raise StateOutsideTransaction(f"STATE_WRITE of {_shown(key)} outside a transaction: TX_BEGIN comes first")
         else:
             self._world.write(key, value)
 
@@ -125,3 +125,11 @@ class TransactionStack:
     def _drop(self) -> None:
         self._overlay, self._effects = {}, []
         self._journal.clear()
+
+
+def _shown(key: Path) -> str:
+    """A name, or the first key of a path, in so few characters that a message can have it."""
+    first = key if type(key) is str else key[0]
+    if type(first) is int:
+        return "a number" if first.bit_length() > 64 else str(first)
+    return repr(first[:64])  # type: ignore[index]  # a string or bytes

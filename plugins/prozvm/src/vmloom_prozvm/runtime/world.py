@@ -6,16 +6,27 @@ reach either through a `TransactionStack`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from vmloom.context import BlockContext
 from vmloom.errors import StateError
 from vmloom.state import StateAccess
 
-from ..errors import NotCanonical, ProzError
-from ..values import DEFAULT_LIMITS, Key, Value, ValueLimits, canonical, check, check_storable, parse_canonical
+from ..errors import NotCanonical, ProzError, ReadOnlyState, TypeMismatch
+from ..values import (
+    DEFAULT_LIMITS,
+    Key,
+    Value,
+    ValueLimits,
+    canonical,
+    check,
+    check_storable,
+    is_key,
+    kind_of,
+    parse_canonical,
+)
 
 STATE_KEY: Final = "_blockchain_state"
 """Where `DictWorld` keeps values."""
@@ -26,15 +37,15 @@ TIME_KEY: Final = "_block_timestamp"
 TIMESTAMP: Final = "timestamp"
 """The key of the block's time in every entry of a ledger."""
 
+Path: TypeAlias = "str | tuple[Key, ...]"
+"""Where a value is: under a name, or under keys, one inside the other. One string is always a name, never a tuple."""
+
 _VALUE: Final = b"s"
+_AT_PATH: Final = b"k"
 _COUNT: Final = b"n"
 _ENTRY: Final = b"l"
 _COUNT_SIZE: Final = 8
 """bytes"""
-
-
-class ReadOnlyState(ProzError):
-    """STATE_WRITE or LEDGER_APPEND in a call that must not change anything."""
 
 
 class World(Protocol):
@@ -44,13 +55,13 @@ class World(Protocol):
     def timestamp(self) -> int:
         """The block's, in UNIX seconds."""
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none."""
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes of the canonical encoding of what `read` gives, known without decoding it; 0 if there is nothing."""
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
 
     def append(self, entry: Value) -> None:
@@ -78,7 +89,8 @@ class StateWorld:
 
     | Record | Value |
     |---|---|
-    | `s` and a key's UTF-8 | a value's canonical encoding; none for None |
+    | `s` and a name's UTF-8 | a value's canonical encoding; none for None |
+    | `k` and the canonical encoding of the list of a path's keys | the same |
     | `n` | how many entries the ledger has, 8 bytes, big-endian; none for 0 |
     | `l` and a position, 8 bytes, big-endian | an entry's canonical encoding |
 
@@ -105,19 +117,19 @@ class StateWorld:
         """The block's, in UNIX seconds."""
         return self._timestamp
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none. Raises `StateError` for a record that is no value."""
-        return self._parse(_VALUE + key.encode())
+        return self._parse(self._record(key))
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes of the record that `read` decodes; 0 if there is none."""
-        return len(self._state.get_record(self._address, _VALUE + key.encode()) or b"")
+        return len(self._state.get_record(self._address, self._record(key)) or b"")
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
         self._refuse_if_read_only()
         encoded = None if value is None else canonical(value, self._limits)
-        self._state.set_record(self._address, _VALUE + key.encode(), encoded)
+        self._state.set_record(self._address, self._record(key), encoded)
 
     def append(self, entry: Value) -> None:
         """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
@@ -144,6 +156,9 @@ class StateWorld:
         if not 0 <= position < self.ledger_size():
             raise IndexError(f"ledger entry {position}: there are {self.ledger_size()}")
         return self._parse(_entry_key(position))
+
+    def _record(self, key: Path) -> bytes:
+        return _VALUE + key.encode() if type(key) is str else _AT_PATH + canonical(list(key), self._limits)
 
     def _refuse_if_read_only(self) -> None:
         if self._read_only:
@@ -179,18 +194,18 @@ class DictWorld:
         timestamp: int = self._env.get(TIME_KEY, 0)
         return timestamp
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none. Raises `TypeMismatch` for what is no value, such as a float."""
         value: Value = self._env.get(STATE_KEY, {}).get(key)
         check(value, self._limits)
         return value
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes of the canonical encoding of what `read` gives; 0 if there is nothing."""
         value = self.read(key)
         return 0 if value is None else len(canonical(value, self._limits))
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
         self.check(value)
         values = self._env.setdefault(STATE_KEY, {})
@@ -208,6 +223,15 @@ class DictWorld:
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would: `NotStorable` or `ValueTooLarge`."""
         check_storable(value, self._limits)
+
+
+def path_of(keys: Sequence[Value]) -> Path:
+    """The path of these keys, at least one. Raises `TypeMismatch` for what can be no key."""
+    for key in keys:
+        if not is_key(key):
+            raise TypeMismatch(f"the state has strings, integers and bytes as keys, not {kind_of(key)}")
+    first = keys[0]
+    return first if len(keys) == 1 and type(first) is str else tuple(keys)  # type: ignore[arg-type]  # all are keys
 
 
 def _entry_key(position: int) -> bytes:
