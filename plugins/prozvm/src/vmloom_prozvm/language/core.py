@@ -11,14 +11,14 @@ plain names, and those are seen from every function; no other variable has a nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..bytecode.opcodes import Opcode
-from ..values import Value
+from ..values import Function, Value
 
 if TYPE_CHECKING:
-    from .tree import Span
+    from .tree import Source, Span
 
 OperandValue: TypeAlias = str | int | None
 """What an instruction has besides the stack: a key or a field's name, a count, an amount of gas."""
@@ -224,6 +224,8 @@ class CoreFunction:
     parameters: tuple[str, ...]
     body: Body
     span: Span
+    compiled: dict[bool, Function] = field(default_factory=dict, repr=False)
+    """Itself as a value, with and without a source map, once it was compiled: see `bytecode_compiler`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -237,5 +239,5 @@ class CoreProgram:
     """The registers of its outermost scope's variables, in the order of their declaration."""
     constants: frozenset[str]
     """Those of `globals` that must not be assigned again."""
-    source: str
+    source: Source
     span: Span

@@ -1,0 +1,158 @@
+"""From instructions back to the source: maps in the metadata of bytecode, and errors shown with source lines.
+
+A map is a list of integers, four for each run of instructions that stem from one place: how many they are, lines down
+from the place before (the first from line 1), column, length in characters. Columns count characters from 1. Indices
+are those of the bytecode as it was compiled: what the optimiser moved, it can trace back (`bytecode.origins`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from ..bytecode.program import Bytecode
+from ..errors import ProzError, UserRevert
+from ..values import Function, Value
+from .diagnostics import Diagnostic, render
+from .tree import Source, Span
+
+MAP_KEY: Final = "source_map"
+"""Where the metadata have the map."""
+_LONGEST_MAP: Final = 60_000
+"""Integers in a map; beyond, a body goes without one, since metadata are limited as values are."""
+_MOST_INSTRUCTIONS: Final = 1 << 16
+_INNERMOST: Final = 8
+_OUTERMOST: Final = 2
+"""Calls of a trace that are shown, from its two ends."""
+
+
+class Place(NamedTuple):
+    """Where something is in the source: `line` and `column` from 1, `length` in characters, lines' ends included."""
+
+    line: int
+    column: int
+    length: int
+
+
+def map_metadata(spans: Iterable[Span], source: Source) -> dict[str, Value]:
+    """The metadata of a body whose instructions stem from `spans`; none if the map would be too large."""
+    numbers: list[Value] = []
+    before = 1
+    for span, run in groupby(spans):
+        line, column = source.position(span.start)
+        numbers += [sum(1 for _ in run), line - before, column, span.end - span.start]
+        before = line
+    return {MAP_KEY: numbers} if 0 < len(numbers) <= _LONGEST_MAP else {}
+
+
+class SourceMap:
+    """The maps of a program and of its functions, read once. Functions are known by their names."""
+
+    def __init__(self, bytecode: Bytecode) -> None:
+        self._bodies: dict[str, Bytecode] = {"": bytecode}
+        for function in _functions(bytecode):
+            self._bodies.setdefault(function.name, function.bytecode)
+        self._places: dict[str, list[Place]] = {}
+
+    def place(self, function: str, index: int) -> Place | None:
+        """Where an instruction stems from; of the end, where the last one does. None if there is no map of it."""
+        places = self._places.get(function)
+        if places is None:
+            body = self._bodies.get(function)
+            places = self._places[function] = [] if body is None else _decode(body.metadata)
+        return places[min(index, len(places) - 1)] if places and index >= 0 else None
+
+    def line_of(self, function: str, index: int) -> int | None:
+        """The source line of an instruction, from 1; for profiles."""
+        place = self.place(function, index)
+        return place.line if place else None
+
+
+def locate(bytecode: Bytecode, function: str, index: int) -> Place | None:
+    """Where an instruction of a function, "" for the main program, stems from; None if there is no map of it.
+
+    For many of them make a `SourceMap` once.
+    """
+    return SourceMap(bytecode).place(function, index)
+
+
+def line_of(bytecode: Bytecode, function: str, index: int) -> int | None:
+    """The source line, from 1, of an instruction; None if there is no map of it."""
+    return SourceMap(bytecode).line_of(function, index)
+
+
+def describe_error(error: ProzError, bytecode: Bytecode, source: Source | str) -> str:
+    """The error with the line of the source that caused it, and the calls that led there, the innermost first.
+
+    `bytecode` is the program that failed, compiled with source maps; without them functions and indices are all that
+    can be shown.
+    """
+    text = source if isinstance(source, Source) else Source(source)
+    known = SourceMap(bytecode)
+    trace = list(error.trace) or [(error.function, error.at or 0)]
+    lines = _shown(error_message(error), known.place(*trace[0]), trace[0], text)
+    hidden = len(trace) - _INNERMOST - _OUTERMOST
+    for index, call in enumerate(trace[1:], 1):
+        if hidden > 0 and index == _INNERMOST:
+            lines.append(f"... and {hidden} more calls")
+        if hidden <= 0 or not _INNERMOST <= index < _INNERMOST + hidden:
+            lines += _called(known.place(*call), call, text)
+    return "\n".join(lines)
+
+
+def error_message(error: ProzError) -> str:
+    """What went wrong, without where."""
+    if isinstance(error, UserRevert):
+        return "reverted" if error.output is None else f"reverted: {error.output!r}"
+    return str(error.args[0]) if error.args and error.args[0] else type(error).__name__
+
+
+def _shown(message: str, place: Place | None, call: tuple[str, int], source: Source) -> list[str]:
+    if place is None:
+        return [f"{source.name}: error: {message}", f"  in {_who(call[0])}, instruction {call[1]}"]
+    return render(source, Diagnostic(_span(place, source), message)).splitlines()
+
+
+def _called(place: Place | None, call: tuple[str, int], source: Source) -> list[str]:
+    if place is None:
+        return [f"called in {_who(call[0])}, instruction {call[1]}"]
+    excerpt = render(source, Diagnostic(_span(place, source), "")).splitlines()[1:]
+    return [f"called in {_who(call[0])}, {source.name}:{place.line}:{place.column}:", *excerpt]
+
+
+def _who(function: str) -> str:
+    return f"`{function}`" if function else "the program"
+
+
+def _span(place: Place, source: Source) -> Span:
+    """The piece of source of a place, cut where the source is not the one that the place is of."""
+    begin = 0
+    for _ in range(min(place.line, source.lines) - 1):
+        begin = source.text.index("\n", begin) + 1
+    begin = min(begin + place.column - 1, len(source.text))
+    return Span(begin, min(begin + place.length, len(source.text)))
+
+
+def _decode(metadata: Mapping[str, Value]) -> list[Place]:
+    """The places of a body's instructions; none where the metadata have no map that could be one."""
+    numbers = metadata.get(MAP_KEY)
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers) or len(numbers) % 4:
+        return []
+    places: list[Place] = []
+    line = 1
+    runs: Iterator[int] = iter(numbers)  # type: ignore[arg-type]  # all are integers
+    for count, lines, column, length in zip(runs, runs, runs, runs, strict=True):
+        line += lines
+        places += [Place(line, column, length)] * min(count, _MOST_INSTRUCTIONS)
+    return places
+
+
+def _functions(bytecode: Bytecode) -> Iterator[Function]:
+    """The functions among the constants of a program, and those among theirs."""
+    pending = [bytecode]
+    while pending:
+        for constant in pending.pop().constants:
+            if isinstance(constant, Function):
+                yield constant
+                pending.append(constant.bytecode)
