@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import griffe
+import prozvm_tables
 from vmloom.cli.commands import root
 from vmloom.plugins import PluginRegistry
 from vmloom_evm.forks import FORKS, LATEST
@@ -228,6 +229,14 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else f"{value:,}"
 
 
+# ProzVM
+
+
+def prozvm() -> str:
+    """The page as it is, with its tables as the code has them."""
+    return prozvm_tables.filled((REFERENCE / "prozvm.md").read_text("utf-8"))
+
+
 # The API
 
 
@@ -328,6 +337,7 @@ PAGES = {
     "cli.md": command_line,
     "configuration.md": configuration,
     "evm-forks.md": forks,
+    "prozvm.md": prozvm,
     "api.md": api_index,
 }
 
