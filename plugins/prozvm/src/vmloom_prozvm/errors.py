@@ -6,7 +6,7 @@ refused is a `vmloom.errors.CodeError`. Knows nothing of the rest of the package
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from vmloom.errors import InputError, InvalidCode
 
@@ -17,8 +17,8 @@ _LONGEST_NAME: Final = 100
 class ProzError(Exception):
     """Base of what a program can cause. Who runs the program says by `locate` where that was.
 
-    `at` is the index of the instruction in its function, None until it is known; `function` is the name of that, "" for
-    the main program. `trace` has both for every call that had not ended, the innermost first.
+    `at` is the index of the instruction in its function, as it was before optimisation, None until it is known;
+    `function` is the name of that, "" for the main program. `trace` has both for every call that had not ended, the innermost first.
     """
 
     def __init__(self, message: str = "", *, at: int | None = None) -> None:
@@ -26,6 +26,8 @@ class ProzError(Exception):
         self.at = at
         self.function = ""
         self.trace: list[tuple[str, int]] = []
+        self.places: list[tuple[str, Any]] = []
+        """The trace in the source, function and `language.sourcemap.Place`, where the evaluator of the language ran."""
 
     def locate(self, function: str, at: int) -> None:
         """Add the next call outwards to the trace: its function, and the index of the instruction that it was at."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from ..bytecode.opcodes import ARITHMETIC, COMPARISON, Opcode
-from ..errors import CallDepthExceeded, OutOfGas, ProzError, UnknownName
+from ..errors import CallDepthExceeded, OutOfGas, ProzError
 from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
 from ..values import Function, Task, Value
 from . import operations
@@ -63,7 +63,10 @@ class Machine(Run):
         self.frames: Final[list[Frame]] = []
         self.globals: list[Any] = []
         """The main program's registers, and after them those of names that only functions from outside have."""
-        self._global_index: dict[str, int] = {}
+        self.global_index: dict[str, int] = {}
+        """Where in `globals` each name is."""
+        self._before: list[Any] = []
+        """What the host had for each of `globals`."""
         self._foreign: dict[int, tuple[Function, LoadedFunction]] = {}
 
     def run(self, loaded: Loaded, engine: Engine | None = None) -> Value:
@@ -76,14 +79,14 @@ class Machine(Run):
         """
         with self.running():
             self._loaded = loaded
-            self._global_index = {name: number for number, name in enumerate(loaded.main.registers)}
+            self.global_index = {name: number for number, name in enumerate(loaded.main.registers)}
             frame = self.enter(loaded.main, [self.read_host(name) for name in loaded.main.registers], MAIN)
             self.globals = frame.registers
-            before = list(self.globals)
+            self._before = list(self.globals)
             try:
                 (engine or Machine.loop)(self, frame)
             finally:
-                for name, old, new in zip(loaded.main.registers, before, self.globals, strict=False):
+                for name, old, new in zip(self.global_index, self._before, self.globals, strict=False):
                     if new is not old:
                         self.host[name] = new
         return self.tasks.result(MAIN)
@@ -107,6 +110,13 @@ class Machine(Run):
         self.loop(frame)
         self.frames[:] = [main]
         return waiting.stack.pop()
+
+    def run_part(self, frame: Frame, begin: int, end: int) -> None:
+        """Run the instructions of the main program's frame from `begin` to `end`, where no jump leads out of them."""
+        code = frame.code
+        frame.code, frame.next = [*code[:end], *_HALT], begin
+        self.loop(frame)
+        frame.code = code
 
     # Frames
 
@@ -154,10 +164,7 @@ class Machine(Run):
         """The main program's variable of the same name as a register of `frame`. Raises `UnknownName`."""
         value = self.globals[frame.function.globals[register]]
         if value is UNSET:
-            name = frame.function.registers[register]
-            if callable(self.host.get(name)):
-                raise UnknownName(f"{name!r} is a function of the host, which only CALL_NAME can use")
-            raise UnknownName(f"{name!r}: nothing was stored under this name")
+            raise self.unknown_variable(frame.function.registers[register])
         return value
 
     def find_callable(self, frame: Frame, register: int) -> Value | Builtin:
@@ -166,10 +173,7 @@ class Machine(Run):
         if value is UNSET:
             value = self.globals[frame.function.globals[register]]
         if value is UNSET:
-            name = frame.function.registers[register]
-            value = self.host.get(name)
-            if not callable(value):
-                raise UnknownName(f"{name!r}: there is no function of this name")
+            value = self.host_function(frame.function.registers[register])
         found: Value | Builtin = value
         return found
 
@@ -180,8 +184,10 @@ class Machine(Run):
             return found
         origin = function.origin or function
         if id(origin) not in self._foreign:
-            self._foreign.update(link(origin, self._global_index, self.limits, strict=self.strict))
-            self.globals += map(self.read_host, list(self._global_index)[len(self.globals) :])
+            self._foreign.update(link(origin, self.global_index, self.limits, strict=self.strict))
+            found_there = [self.read_host(name) for name in list(self.global_index)[len(self.globals) :]]
+            self.globals += found_there
+            self._before += found_there
         return self._foreign[id(origin)][1]
 
     # The loop
@@ -250,10 +256,10 @@ class Machine(Run):
             self.gas = max(0, min(self.gas, gas))
 
     def _locate(self, error: ProzError, frame: Frame, at: int) -> None:
-        error.locate(frame.function.name, at)
+        error.locate(frame.function.name, frame.function.original(at))
         for waiting in reversed(self.frames):
             if waiting is not frame and waiting.code is not _HALT:
-                error.locate(waiting.function.name, waiting.next - 1)
+                error.locate(waiting.function.name, waiting.function.original(waiting.next - 1))
 
 
 Engine = Callable[[Machine, Frame], None]

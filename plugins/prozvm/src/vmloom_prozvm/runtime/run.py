@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from ..bytecode.opcodes import Opcode
-from ..errors import CallFailed, OutOfGas, ProzError, TypeMismatch, WrongArity
+from ..errors import CallFailed, OutOfGas, ProzError, TypeMismatch, UnknownName, WrongArity
 from ..gas import GasSchedule
 from ..values import Function, Value, check, kind_of
 from .context import CallContext
@@ -120,6 +120,20 @@ class Run:
             return UNSET
         check(value, self.limits.values)
         return value
+
+    def unknown_variable(self, name: str) -> UnknownName:
+        """The error of reading a variable that nothing was stored in."""
+        if callable(self.host.get(name)):
+            return UnknownName(f"{name!r} is a function of the host, which only CALL_NAME can use")
+        return UnknownName(f"{name!r}: nothing was stored under this name")
+
+    def host_function(self, name: str) -> Builtin:
+        """The function of the host that CALL_NAME calls where no variable has the name. Raises `UnknownName`."""
+        function = self.host.get(name)
+        if not callable(function):
+            raise UnknownName(f"{name!r}: there is no function of this name")
+        found: Builtin = function
+        return found
 
     def call_host(self, name: str, function: Builtin, arguments: list[Value]) -> Value:
         """What a function of the host returns. Raises `CallFailed` from what that raises."""
