@@ -11,12 +11,12 @@ results, errors, gas and effects are its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..bytecode.opcodes import ARITHMETIC, OPERATIONS, Opcode, Operand
-from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
+from ..bytecode.opcodes import ARITHMETIC, OPERATIONS, Opcode
+from ..gas import SIZED_AFTER, SIZED_BEFORE
 from ..runtime.loaded import Loaded, LoadedFunction
 from ..values import Function
 from .kinds import (
@@ -28,6 +28,7 @@ from .kinds import (
     MAP,
     ONE_LIMB,
     OPPOSITE,
+    OTHER,
     STRING,
     TEXT,
     TRUTH,
@@ -36,9 +37,11 @@ from .kinds import (
     negated,
     result,
 )
-from .state import DepthMismatch, State, at_boundary
+from .sinking import StateWriter
+from .state import Conflict, DepthMismatch, State, at_boundary
 from .structure import Again, Block, Choice, Flow, Leave, Loop, Node, Straight, Unstructured, structured
 from .text import Constants, Entry, Failure, Resume, Text
+from .writing import Mode, in_limb, taken_by
 
 MAX_INSTRUCTIONS: Final = 20_000
 """of a program with its functions; a larger one is not compiled"""
@@ -50,21 +53,16 @@ _WIDEN_AFTER: Final = 3
 
 _TASKS: Final = frozenset((Opcode.SPAWN, Opcode.AWAIT))
 _CALLS: Final = frozenset((Opcode.CALL_NAME, Opcode.CALL_FUNC_CONST, Opcode.CALL_TOP))
-_STEPS: Final = frozenset(
-    (
-        Opcode.INPUT,
-        Opcode.CALLER,
-        Opcode.ADDRESS,
-        Opcode.VALUE,
-        Opcode.BLOCK,
-        Opcode.EMIT,
-        Opcode.CALL_CONTRACT,
-        Opcode.REVERT,
-    )
-)
-"""Done by the interpreter's own step."""
+_STEPS: Final = frozenset((Opcode.EMIT, Opcode.CALL_CONTRACT, Opcode.REVERT))
+"""Done by the interpreter's own instruction."""
 _SEES_GAS: Final = _CALLS | _STEPS
 """Gas must be exact when one of these runs, so nothing behind it is charged ahead."""
+_CONTEXT: Final[Mapping[Opcode, str]] = {
+    Opcode.INPUT: "input",
+    Opcode.CALLER: "caller",
+    Opcode.ADDRESS: "address",
+    Opcode.VALUE: "value",
+}
 _SIGNS: Final[Mapping[Opcode, str]] = {
     Opcode.ADD: "+",
     Opcode.SUB: "-",
@@ -88,22 +86,6 @@ class Uncompilable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
-    """What the text is made for. Without `metered` no gas is counted; without `schedule` only GAS_CHARGE costs any."""
-
-    metered: bool
-    schedule: GasSchedule | None
-    strict: bool
-    depth: int
-    """Calls within each other at which generated functions leave further ones to the interpreter."""
-
-    @property
-    def priced(self) -> bool:
-        """Whether sizes of values cost gas."""
-        return self.metered and self.schedule is not None
-
-
-@dataclass(frozen=True, slots=True)
 class Generated:
     """The text, the values that it has names for, and by number of line how the interpreter goes on."""
 
@@ -112,6 +94,10 @@ class Generated:
     resumes: Mapping[int, Resume]
     functions: Sequence[LoadedFunction]
     """`f0`, `f1` and so on."""
+    keys: Sequence[Sequence[str]]
+    """By function, the keys of the state that it keeps in variables."""
+    changed: Collection[int]
+    """Registers of the main program that functions may store to."""
 
 
 def generate(loaded: Loaded, mode: Mode) -> Generated:
@@ -125,7 +111,11 @@ def generate(loaded: Loaded, mode: Mode) -> Generated:
         writer.find_kinds()
     for writer in writers:
         writer.write()
-    return Generated(program.text.source(), program.constants.values, program.text.resumes(), functions)
+    keys = [writer.keys for writer in writers]
+    text = program.text
+    return Generated(
+        text.source(), program.constants.values, text.resumes(), functions, keys, frozenset(program.changed)
+    )
 
 
 class _Program:
@@ -143,8 +133,17 @@ class _Program:
             function.globals[register] for function in functions[1:] for register in range(len(function.registers))
         }
         """Registers of the main program that functions may read."""
+        self.changed = {
+            function.globals[operand]
+            for function in functions[1:]
+            for opcode, operand in function.instructions
+            if opcode is Opcode.STORE_GLOBAL
+        }
+        """Those that functions may change."""
         self.defined = set(_defined(functions))
         """Those of names that the program defines somewhere."""
+        self.likely = dict(_likely(functions[0]))
+        """The function that a name of the main program most likely has, by register."""
 
     def number(self, callee: Any) -> int | None:
         """Which of the functions CALL_FUNC_CONST means."""
@@ -153,12 +152,12 @@ class _Program:
         return self._numbers.get(id(callee))
 
 
-class _Writer:
+class _Writer(StateWriter):
     """Writes one function. Each block is gone through with what is known where it begins, first only to find kinds."""
 
     def __init__(self, program: _Program, number: int) -> None:
+        super().__init__(program.mode, program.constants)
         self._program = program
-        self._mode = program.mode
         self._number = number
         self._function = program.functions[number]
         self._instructions = self._function.instructions
@@ -169,17 +168,19 @@ class _Writer:
         self._prepaid = self._find_prepaid()
         self._plans = self._make_plans()
         self._states: dict[int, State] = {}
-        self._text = Text()
-        self._state = State([], {})
         self._conditions: dict[int, str] = {}
+        self._own = {
+            operand if opcode is Opcode.STORE_NAME else operand[0]
+            for opcode, operand in self._instructions
+            if opcode in (Opcode.STORE_NAME, Opcode.STORE_CONST)
+        }
+        """Registers that instructions of this function store to."""
         self._stored: set[int] = set()
         self._uncertain: set[int] = set()
 
     def _refuse_unknown(self) -> None:
         known = self._program.defined
         for opcode, operand in self._instructions:
-            if opcode not in _KNOWN | _TASKS:
-                raise Uncompilable(f"{opcode.name}: there is no way yet to write it")
             if opcode in _TASKS:
                 raise Uncompilable(f"{opcode.name}: tasks are the interpreter's")
             if opcode is Opcode.CALL_NAME and self._function.globals[operand[0]] not in known:
@@ -189,18 +190,30 @@ class _Writer:
 
     def find_kinds(self) -> None:
         """Go through the blocks until nothing new is learned. Raises `Uncompilable`."""
+        self._work = 0
+        while True:
+            try:
+                self._find_states()
+            except Conflict as conflict:
+                self._refuse(conflict)
+            else:
+                break
+        for state in self._states.values():
+            self._note_uncertain(state)
+
+    def _find_states(self) -> None:
+        """One attempt at it. Raises `Conflict`."""
         flow = self._flow
-        self._states[0] = State([], dict.fromkeys(range(len(self._function.parameters)), ANY))
+        self._states = {0: State([], dict.fromkeys(range(len(self._function.parameters)), ANY))}
         visits = dict.fromkeys(flow.order, 0)
         pending = {0}
-        work = 0
         while pending:
             start = min(pending, key=flow.rank.__getitem__)
             pending.discard(start)
             visits[start] += 1
             state, block = self._states[start], flow.blocks[start]
-            work += len(state.stack) + len(state.registers) + block.end - block.start
-            if work > _MAX_WORK:
+            self._work += state.size + block.end - block.start
+            if self._work > _MAX_WORK:
                 raise Uncompilable("too much to find out about its values")
             self._text = Text()
             for successor, state in self._block(start):
@@ -219,19 +232,25 @@ class _Writer:
 
     def write(self) -> None:
         """Append the function to the program's text."""
+        self._text = inner = Text()
+        self._body()
         self._text = text = self._program.text
         parameters = len(self._function.parameters)
         names = ["m", "d", *(f"n{slot}" for slot in range(parameters))]
         with text.suite(f"def f{self._number}({', '.join(names)}):"):
             if self._mode.metered:
                 text.line("gas = m.gas")
-            text.line("G = m._globals")
-            text.line("T = m.transactions")
-            for slot in sorted(self._stored | self._uncertain):
-                if slot >= parameters:
-                    text.line(f"n{slot} = G[{self._function.globals[slot]}]")
+            needed = inner.names()
+            slots = [slot for slot in sorted(self._stored | self._uncertain) if slot >= parameters]
+            for name, attribute in (("G", "globals"), ("T", "transactions"), ("X", "context")):
+                if name in needed or (name == "G" and slots):
+                    text.line(f"{name} = m.{attribute}")
+            for slot in slots:
+                own = self._number and self._function.globals[slot] in self._program.changed
+                text.line(f"n{slot} = {'UNSET' if own else f'G[{self._function.globals[slot]}]'}")
+            self._declare()
             with text.suite("try:"):
-                self._body()
+                text.append(inner)
             with text.suite("except Exception as error:"):
                 text.line("failed = error")
             text.line(f"return resume(m, d, {self._number}, failed, locals())")
@@ -307,10 +326,12 @@ class _Writer:
         for at in range(block.start, block.end):
             opcode, operand = self._instructions[at]
             self._at = at
-            self._here = Resume(at, self._charges[at], tuple(entry.item for entry in self._state.stack))
+            sunk = self._state.sunk
+            stack = tuple(entry.item for entry in self._state.stack)
+            self._here = Resume(at, self._charges[at], stack, writes=None if sunk is None else sunk.writes)
             if start not in self._prepaid if at == start else self._instructions[at - 1][0] in _SEES_GAS:
                 self._charge_ahead()
-            pops = _taken(opcode, operand)
+            pops = taken_by(opcode, operand)
             if len(self._state.stack) < pops or (opcode is Opcode.RETURN and not self._state.stack):
                 return self._short(opcode)
             if not self._instruction(opcode, operand):
@@ -381,14 +402,6 @@ class _Writer:
             clear |= passed
         return found
 
-    def _price(self, opcode: Opcode, operand: Any) -> int:
-        if not self._mode.metered:
-            return 0
-        if self._mode.schedule is None:
-            return int(operand) if opcode is Opcode.GAS_CHARGE else 0
-        known = operand[1] if opcode is Opcode.STORE_CONST else operand
-        return self._mode.schedule.before(opcode, known, (None,) * _taken(opcode, operand))
-
     def _charge_ahead(self) -> None:
         charge = self._charges[self._at]
         if charge:
@@ -441,21 +454,22 @@ class _Writer:
             self._arithmetic(opcode)
         elif opcode in _SIGNS:
             self._compare(opcode)
-        elif opcode in _EFFECTS:
-            self._effect(opcode, operand)
         elif opcode in _STEPS:
             self._step(opcode, operand)
             return opcode is not Opcode.REVERT
+        elif opcode in _CONTEXT:
+            self._surroundings(opcode)
         elif opcode in _CALLS:
             return self._call(opcode, operand)
         elif opcode is Opcode.RETURN:
             self._return(self._state.stack[-1].text)
             return False
         elif opcode not in (Opcode.JUMP, Opcode.JUMP_IF_FALSE):
-            self._operation(opcode, self._pop(_taken(opcode, operand)))
+            self._operation(opcode, self._pop(taken_by(opcode, operand)))
         return True
 
     def _return(self, value: str) -> None:
+        self._settle()
         if self._number == 0:
             self._flush(self._stored)
         if self._mode.metered:
@@ -469,37 +483,45 @@ class _Writer:
     def _leave(self) -> None:
         self._text.line("raise LEAVE", self._here)
 
-    def _pop(self, count: int) -> list[Entry]:
-        stack = self._state.stack
-        taken = stack[len(stack) - count :]
-        del stack[len(stack) - count :]
-        return taken
-
-    def _push(self, kind: Kind) -> str:
-        """A variable for the result of this instruction, which is now on the stack."""
-        name = f"t{self._at}"
-        self._state.stack.append(Entry(name, kind))
-        return name
-
     def _load_constant(self, value: Any) -> None:
-        self._state.stack.append(self._program.constants.entry(value))
+        self._state.stack.append(self._constants.entry(value))
 
     def _load(self, register: int) -> None:
-        self._need(register)
-        self._state.stack.append(Entry(f"n{register}", self._state.registers[register]))
+        value = self._variable(register)
+        self._state.stack.append(Entry(value, self._state.registers[register] if value[0] == "n" else ANY))
 
-    def _need(self, register: int) -> None:
-        """Leave if the register has no value, unless it is certain to have one."""
-        if register not in self._state.registers:
-            self._uncertain.add(register)
-            self._text.line(f"if n{register} is UNSET: raise LEAVE", self._here)
-            self._state.registers[register] = ANY
+    def _variable(self, register: int) -> str:
+        """Where the register's value is. Leave if it has none, unless it is certain to have one."""
+        name = f"n{register}"
+        if register in self._state.registers:
+            return name
+        number = self._function.globals[register]
+        if self._number and number in self._program.changed:
+            value = f"G[{number}]"
+            if register in self._own:
+                self._uncertain.add(register)
+                value = f"{name} if {name} is not UNSET else {value}"
+            name = f"g{self._at}"
+            self._text.line(f"{name} = {value}")
+            self._text.line(f"if {name} is UNSET: raise LEAVE", self._here)
+            return name
+        self._uncertain.add(register)
+        self._text.line(f"if {name} is UNSET: raise LEAVE", self._here)
+        self._state.registers[register] = ANY
+        return name
 
     def _store(self, register: int) -> None:
         self._assign(register, *self._pop(1))
 
+    def _store_global(self, register: int) -> None:
+        if not self._number:
+            self._store(register)
+        else:
+            (entry,) = self._pop(1)
+            self._text.line(f"G[{self._function.globals[register]}] = {entry.text}")
+
     def _store_constant(self, operand: tuple[int, Any]) -> None:
-        self._assign(operand[0], self._program.constants.entry(operand[1]))
+        self._assign(operand[0], self._constants.entry(operand[1]))
 
     def _assign(self, register: int, value: Entry) -> None:
         name = f"n{register}"
@@ -553,11 +575,11 @@ class _Writer:
         if not guards:
             self._text.line(f"{name} = {value}")
             if not bounds.is_limb:
-                with self._text.suite(f"if not {_in_limb(name, bounds)}:"):
+                with self._text.suite(f"if not {in_limb(name, bounds)}:"):
                     self._slow(opcode, taken, kind, push=False)
         else:
             if not bounds.is_limb:
-                guards = [*guards, _in_limb(f"({name} := {value})", bounds)]
+                guards = [*guards, in_limb(f"({name} := {value})", bounds)]
             with self._text.suite(f"if {' and '.join(guards)}:"):
                 if bounds.is_limb:
                     self._text.line(f"{name} = {value}")
@@ -591,7 +613,7 @@ class _Writer:
         """What must hold for an operation on integers to be done in place."""
         guards = [] if entry.kind.is_int else [f"type({entry.text}) is int"]
         if priced and self._mode.priced and not entry.kind.is_limb:
-            guards.append(_in_limb(entry.text, entry.kind))
+            guards.append(in_limb(entry.text, entry.kind))
         return guards
 
     def _guarded(self, entry: Entry, priced: bool) -> Kind:
@@ -646,62 +668,96 @@ class _Writer:
         if push:
             self._push(kind)
 
-    # The ledger and the surroundings
+    # Functions and cells
 
-    def _effect(self, opcode: Opcode, operand: Any) -> None:
-        """What changes the world: once it has begun it is not begun again."""
-        taken = self._pop(_taken(opcode, operand))
-        arguments = [entry.text for entry in taken]
-        if OPERATIONS[opcode].operand is Operand.NAME:
-            arguments.insert(0, self._program.constants.entry(operand).text)
-        if taken and self._mode.priced and not taken[0].kind.is_small:
-            self._text.line(f"gas = x_{opcode.name}({', '.join(('gas', *arguments))})", self._here)
-        own = self._price(opcode, operand)
-        failing = Resume(self._at, self._here.refund - own, (), Failure.FINAL)
-        self._text.line(f"T.{_EFFECTS[opcode]}({', '.join(arguments)})", failing)
+    def _closure(self, operand: tuple[Function, int]) -> None:
+        self._pure(Opcode.CLOSURE, operand, Kind(OTHER))
 
-    def _read_state(self, key: str) -> None:
-        name, known = self._push(ANY), self._program.constants.entry(key).text
-        if self._mode.priced:
-            self._text.line(f"{name}, gas = x_STATE_READ(gas, T, {known})", self._here)
-            return
-        self._text.line(f"{name} = T.read({known})", self._here)
-        with self._text.suite(f"if type({name}) is not int or not {_in_limb(name, INTEGER)}:"):
+    def _new_cell(self, _: None) -> None:
+        (entry,) = self._pop(1)
+        self._text.line(f"{self._push(Kind(OTHER))} = Cell({entry.text})")
+
+    def _read_cell(self, _: None) -> None:
+        (cell,) = self._pop(1)
+        self._text.line(f"if type({cell.text}) is not Cell: raise LEAVE", self._here)
+        self._text.line(f"{self._push(ANY)} = {cell.text}.value")
+
+    def _write_cell(self, _: None) -> None:
+        cell, value = self._pop(2)
+        self._text.line(f"if type({cell.text}) is not Cell: raise LEAVE", self._here)
+        self._text.line(f"{cell.text}.value = {value.text}")
+
+    # The surroundings and calls
+
+    def _surroundings(self, opcode: Opcode) -> None:
+        self._text.line("if X is None: raise LEAVE", self._here)
+        name = self._push(ANY)
+        self._text.line(f"{name} = X.{_CONTEXT[opcode]}")
+        if opcode is Opcode.INPUT:
             self._text.line(f"check({name})", self._here)
 
+    def _block_field(self, name: str) -> None:
+        self._text.line("if X is None: raise LEAVE", self._here)
+        self._text.line(f"{self._push(ANY)} = X.block_field({self._constants.entry(name).text})", self._here)
+
     def _step(self, opcode: Opcode, operand: Any) -> None:
-        """Let the interpreter's own step do it."""
-        taken = ", ".join(entry.text for entry in self._pop(_taken(opcode, operand)))
-        known = self._program.constants.entry(operand).text
+        """Let the interpreter's own instruction do it."""
+        taken = ", ".join(entry.text for entry in self._pop(taken_by(opcode, operand)))
+        self._settle()
         self._show_gas()
         pushes = OPERATIONS[opcode].pushes
-        text = f"step(m, i_{opcode.name}, {known}, [{taken}])"
-        self._text.line(f"{self._push(ANY)} = {text}" if pushes else text, self._here._replace(failure=Failure.CALL))
+        text = f"step(m, i_{opcode.name}, None, [{taken}])"
+        self._text.line(f"{self._push(ANY)} = {text}" if pushes else text, self._here._replace(failure=Failure.STEP))
         self._see_gas()
+        self._forget()
 
     def _call(self, opcode: Opcode, operand: Any) -> bool:
         callee, count = operand if isinstance(operand, tuple) else (None, operand)
+        value = ""
         if opcode is Opcode.CALL_NAME:
-            self._need(callee)
-        if opcode is Opcode.CALL_TOP:
-            (top,) = self._pop(1)
+            value = self._variable(callee)
+            callee = self._program.likely.get(self._function.globals[callee])
+        elif opcode is Opcode.CALL_TOP:
+            value = self._pop(1)[0].text
         arguments = [entry.text for entry in self._pop(count)]
+        number = self._program.number(callee)
+        fits = number is not None and len(self._program.functions[number].parameters) == count
+        direct = f"f{number}({', '.join(('m', 'd + 1', *arguments))})"
         if opcode is Opcode.CALL_FUNC_CONST:
-            number = self._program.number(callee)
-            if number is None or len(self._program.functions[number].parameters) != count:
+            if not fits:
                 self._leave()
                 return False
             self._text.line(f"if d >= {self._mode.depth}: raise LEAVE", self._here)
-            text = f"f{number}({', '.join(('m', 'd + 1', *arguments))})"
+            text = direct
         else:
-            value = f"n{callee}" if opcode is Opcode.CALL_NAME else top.text
             text = f"call({', '.join(('m', 'd', value, *arguments))})"
+            if fits:
+                test = f"{value} is {self._constants.entry(callee).text} and d < {self._mode.depth}"
+                text = f"{direct} if {test} else {text}"
+        self._settle()
         if self._number == 0:
             self._flush(self._stored & self._program.shared)
         self._show_gas()
         self._text.line(f"{self._push(ANY)} = {text}", self._here._replace(failure=Failure.CALL))
         self._see_gas()
+        self._read_again()
+        self._forget()
         return True
+
+    def _read_again(self) -> None:
+        """Behind a call: what functions may have stored in variables of the main program."""
+        if self._number:
+            return
+        stack, registers = self._state.stack, self._state.registers
+        for register in sorted(self._program.changed & (self._stored | self._uncertain)):
+            name = f"n{register}"
+            if any(entry.text == name for entry in stack):  # they mean the value that it had
+                old = f"r{self._at}_{register}"
+                self._text.line(f"{old} = {name}")
+                stack[:] = [entry._replace(text=old) if entry.text == name else entry for entry in stack]
+            self._text.line(f"{name} = G[{register}]")
+            if register in registers:
+                registers[register] = ANY
 
     def _show_gas(self) -> None:
         if self._mode.metered:
@@ -716,31 +772,21 @@ def _defined(functions: Sequence[LoadedFunction]) -> Iterator[int]:
     for function in functions:
         yield from function.globals[: len(function.parameters)]
         for opcode, operand in function.instructions:
-            if opcode is Opcode.STORE_NAME:
+            if opcode is Opcode.STORE_NAME or opcode is Opcode.STORE_GLOBAL:
                 yield function.globals[operand]
             elif opcode is Opcode.STORE_CONST:
                 yield function.globals[operand[0]]
 
 
-def _taken(opcode: Opcode, operand: Any) -> int:
-    """How many values an instruction, with its operand decoded, takes from the stack."""
-    form = OPERATIONS[opcode]
-    if opcode is Opcode.BUILD_MAP:
-        return 2 * int(operand)
-    if form.operand is Operand.COUNT:
-        return form.pops + int(operand)
-    if form.operand in (Operand.NAME_AND_COUNT, Operand.CONSTANT_AND_COUNT):
-        return form.pops + int(operand[1])
-    return form.pops
-
-
-def _in_limb(text: str, kind: Kind) -> str:
-    """The condition that an integer of this kind has one limb."""
-    if kind.above(-LIMB):
-        return f"{text} <= {LIMB}"
-    if kind.below(LIMB):
-        return f"{text} >= -{LIMB}"
-    return f"-{LIMB} <= {text} <= {LIMB}"
+def _likely(main: LoadedFunction) -> Iterator[tuple[int, Function]]:
+    """What the main program stores under names, as far as those are functions."""
+    before: Any = None
+    for opcode, operand in main.instructions:
+        if opcode is Opcode.STORE_NAME and type(before) is Function:
+            yield operand, before
+        elif opcode is Opcode.STORE_CONST and type(operand[1]) is Function:
+            yield operand
+        before = operand if opcode is Opcode.LOAD_CONST else None
 
 
 _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
@@ -748,6 +794,7 @@ _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
     Opcode.LOAD_NAME: _Writer._load,
     Opcode.STORE_NAME: _Writer._store,
     Opcode.STORE_CONST: _Writer._store_constant,
+    Opcode.STORE_GLOBAL: _Writer._store_global,
     Opcode.POP: _Writer._drop,
     Opcode.DUP: _Writer._duplicate,
     Opcode.NEG: _Writer._negate,
@@ -756,15 +803,20 @@ _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
     Opcode.NOT: _Writer._not,
     Opcode.LENGTH: _Writer._length,
     Opcode.INDEX: _Writer._index,
+    Opcode.CLOSURE: _Writer._closure,
+    Opcode.NEW_CELL: _Writer._new_cell,
+    Opcode.CELL_READ: _Writer._read_cell,
+    Opcode.CELL_WRITE: _Writer._write_cell,
+    Opcode.BLOCK: _Writer._block_field,
+    Opcode.STATE_READ_AT: _Writer._read_path,
+    Opcode.STATE_WRITE_AT: _Writer._write_path,
     Opcode.STATE_READ: _Writer._read_state,
+    Opcode.STATE_WRITE: _Writer._write_state,
+    Opcode.TX_BEGIN: _Writer._begin,
+    Opcode.TX_COMMIT: _Writer._commit,
+    Opcode.TX_REVERT: _Writer._revert,
+    Opcode.LEDGER_APPEND: _Writer._append_ledger,
     Opcode.GAS_CHARGE: _Writer._nothing,
-}
-_EFFECTS: Final[Mapping[Opcode, str]] = {
-    Opcode.STATE_WRITE: "write",
-    Opcode.TX_BEGIN: "begin",
-    Opcode.TX_COMMIT: "commit",
-    Opcode.TX_REVERT: "revert",
-    Opcode.LEDGER_APPEND: "append",
 }
 _RESULTS: Final[Mapping[Opcode, Kind]] = {
     Opcode.BUILD_LIST: Kind(LIST),
@@ -773,12 +825,16 @@ _RESULTS: Final[Mapping[Opcode, Kind]] = {
     Opcode.HASH_BLOCK: STRING,
     Opcode.MERKLE_ROOT: STRING,
     Opcode.VERIFY_SIGNATURE: TRUTH,
+    Opcode.ITEMS: Kind(LIST),
+    Opcode.SLICE: Kind(TEXT | BYTES | LIST),
+    Opcode.CONTAINS: TRUTH,
+    Opcode.RANGE: Kind(LIST),
+    Opcode.TO_STRING: STRING,
+    Opcode.TO_INTEGER: INTEGER,
+    Opcode.TO_BYTES: Kind(BYTES),
+    Opcode.KIND: STRING,
+    Opcode.ENCODE: Kind(BYTES),
+    Opcode.DECODE: ANY,
 }
-_KNOWN: Final = (
-    set(_SIMPLE)
-    | set(_EFFECTS)
-    | set(_SIGNS)
-    | set(_RESULTS)
-    | _SEES_GAS
-    | {Opcode.POW, Opcode.JUMP, Opcode.JUMP_IF_FALSE, Opcode.RETURN}
-)
+_OTHERS: Final = frozenset((Opcode.POW, Opcode.JUMP, Opcode.JUMP_IF_FALSE, Opcode.RETURN))
+assert set(_SIMPLE) | set(_SIGNS) | set(_RESULTS) | set(_CONTEXT) | _SEES_GAS | _TASKS | _OTHERS == set(Opcode)

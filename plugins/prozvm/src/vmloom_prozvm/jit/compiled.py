@@ -21,9 +21,12 @@ from ..runtime.interpreter import Frame, Machine
 from ..runtime.loaded import UNSET, Loaded, LoadedFunction
 from ..runtime.signatures import verify_signature
 from ..runtime.transactions import TransactionStack
-from ..values import DEFAULT_LIMITS, Function, Value, ValueLimits, check
-from .codegen import Generated, Mode, Uncompilable, generate
+from ..runtime.world import path_of
+from ..values import DEFAULT_LIMITS, Cell, Function, Value, ValueLimits, check
+from .codegen import Generated, Uncompilable, generate
+from .sinking import allowed, deliver, hand_over
 from .text import Failure, Literal, Resume
+from .writing import Mode
 
 FILE_NAME: Final = "<prozvm jit>"
 _MAX_DEPTH: Final = 60
@@ -89,13 +92,14 @@ class Compiled:
         if resume is None:
             raise error  # a fault of ours: no other line can raise anything
         function = self._generated.functions[number]
+        called = resume.failure is Failure.CALL and not isinstance(error, Leave)
         registers = [variables.get(f"n{register}", UNSET) for register in range(len(function.registers))]
         if number == 0:
-            registers = [
-                value if f"n{register}" in variables else machine.globals[register]
-                for register, value in enumerate(registers)
-            ]
-            machine.globals[: len(registers)] = registers
+            changed = self._generated.changed if called else ()  # what the call has stored there stays
+            for register, value in enumerate(registers):
+                if f"n{register}" in variables and register not in changed:
+                    machine.globals[register] = value
+        hand_over(machine.transactions, self._generated.keys[number], resume, variables)
         if resume.failure is not Failure.REPEAT and not isinstance(error, Leave):
             self._fail(machine, function, error, resume, variables)
         if self.metered:
@@ -110,7 +114,7 @@ class Compiled:
         if resume.failure is Failure.FINAL and self.metered:
             machine.gas = variables["gas"] + resume.refund
         if isinstance(error, ProzError):
-            error.locate(function.name, resume.at)
+            error.locate(function.name, function.original(resume.at))
         if isinstance(error, OutOfGas):
             machine.gas = 0
         raise error
@@ -125,7 +129,13 @@ class Compiled:
             "call": self._call,
             "resume": self._resume,
             "step": _step,
+            "pure": _pure,
             "check": lambda value: check(value, limits),
+            "read": lambda transactions, key: _read(transactions, key, limits),
+            "allowed": allowed,
+            "deliver": deliver,
+            "path_of": path_of,
+            "Cell": Cell,
             **self._generated.constants,
         }
         for opcode, operation in _operations(limits).items():
@@ -134,7 +144,7 @@ class Compiled:
                 namespace[f"x_{opcode.name}"] = _charging(opcode, operation, mode.schedule)
         if mode.priced and mode.schedule is not None:
             namespace["x_STATE_READ"] = _charging_read(mode.schedule, limits)
-            for opcode in (Opcode.STATE_WRITE, Opcode.LEDGER_APPEND):
+            for opcode in (Opcode.STATE_WRITE, Opcode.STATE_WRITE_AT, Opcode.LEDGER_APPEND):
                 namespace[f"x_{opcode.name}"] = _charging_write(opcode, mode.schedule)
         for opcode, instruction in INSTRUCTIONS.items():
             namespace[f"i_{opcode.name}"] = instruction
@@ -165,15 +175,12 @@ def _operations(limits: ValueLimits) -> Mapping[Opcode, Callable[..., Value]]:
     found: dict[Opcode, Callable[..., Value]] = {
         Opcode.BUILD_LIST: lambda *items: operations.build_list(items, limits),
         Opcode.BUILD_MAP: lambda *pairs: operations.build_map(pairs, limits),
-        Opcode.STORE_INDEX: _bound(operations.store_index, limits),
         Opcode.HASH_BLOCK: _bound(hash_block, limits),
         Opcode.MERKLE_ROOT: lambda *leaves: merkle_root(leaves, limits),
         Opcode.VERIFY_SIGNATURE: verify_signature,
     }
-    for opcode, binary in operations.BINARY.items():
-        found[opcode] = _bound(binary, limits)
-    for opcode, unary in operations.UNARY.items():
-        found[opcode] = _bound(unary, limits)
+    for table in (operations.UNARY, operations.BINARY, operations.TERNARY):
+        found.update((opcode, _bound(operation, limits)) for opcode, operation in table.items())
     return found
 
 
@@ -188,8 +195,8 @@ def _charging(
 ) -> Callable[..., tuple[Value, int]]:
     """The operation, taking the gas that is left before its operands and giving back what then is, for sizes alone."""
 
-    def charged(gas: int, *taken: Value) -> tuple[Value, int]:
-        gas -= schedule.before(opcode, None, taken) - schedule.before(opcode, None, (None,) * len(taken))
+    def both(gas: int, *taken: Value) -> tuple[Value, int]:
+        gas -= schedule.sizes(opcode, taken)
         if gas < 0:
             raise Leave
         result = operation(*taken)
@@ -198,7 +205,22 @@ def _charging(
             raise Leave
         return result, gas
 
-    return charged
+    def before(gas: int, *taken: Value) -> tuple[Value, int]:
+        gas -= schedule.sizes(opcode, taken)
+        if gas < 0:
+            raise Leave
+        return operation(*taken), gas
+
+    def after(gas: int, *taken: Value) -> tuple[Value, int]:
+        result = operation(*taken)
+        gas -= schedule.after(opcode, result)
+        if gas < 0:
+            raise Leave
+        return result, gas
+
+    if opcode not in SIZED_BEFORE:
+        return after
+    return both if opcode in SIZED_AFTER else before
 
 
 def _charging_read(
@@ -216,14 +238,27 @@ def _charging_read(
 
 
 def _charging_write(opcode: Opcode, schedule: GasSchedule) -> Callable[..., int]:
-    """For STATE_WRITE, of a key and a value, and LEDGER_APPEND, of an entry."""
+    """For what is written: of the values that the instruction takes."""
 
-    def charged(gas: int, *taken: Any) -> int:
-        *key, value = taken
-        operand = key[0] if key else None
-        gas -= schedule.before(opcode, operand, (value,)) - schedule.before(opcode, operand, (None,))
+    def charged(gas: int, *taken: Value) -> int:
+        gas -= schedule.sizes(opcode, taken)
         if gas < 0:
             raise Leave
         return gas
 
     return charged
+
+
+def _read(transactions: TransactionStack, key: str, limits: ValueLimits) -> Value:
+    value = transactions.read(key)
+    check(value, limits)  # the workbench's state is whatever its owner put there
+    return value
+
+
+def _pure(
+    machine: Machine, gas: int, instruction: Callable[..., None], operand: Any, stack: list[Value]
+) -> tuple[Value, int]:
+    """As `_step`, with the gas that is left before and after. When it fails, the interpreter does it again."""
+    machine.gas = gas
+    instruction(machine, stack, operand)
+    return stack.pop(), machine.gas

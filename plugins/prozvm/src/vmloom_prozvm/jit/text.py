@@ -6,13 +6,16 @@ program is ever part of one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..values import Value
 from .kinds import Kind, of
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
 class Failure(Enum):
@@ -24,6 +27,8 @@ class Failure(Enum):
     """It has failed as the interpreter would have."""
     CALL = auto()
     """A called function has failed and seen to everything, unless the call was not made."""
+    STEP = auto()
+    """The interpreter's own instruction has failed, and has charged what it charges."""
 
 
 class Literal(NamedTuple):
@@ -36,12 +41,14 @@ class Resume(NamedTuple):
     """The state of the interpreter before an instruction.
 
     `stack` has names of Python variables and literals, the deepest first. `refund` is gas that was charged in advance.
+    `writes` are those of the open transaction if it is in variables (see `sinking`), None if it is not.
     """
 
     at: int
     refund: int
     stack: tuple[str | Literal, ...]
     failure: Failure = Failure.REPEAT
+    writes: tuple[tuple[int, bool], ...] | None = None
 
 
 class Entry(NamedTuple):
@@ -86,6 +93,14 @@ class Text:
         if len(self.lines) == length:
             self.line("pass")
         self._indent -= 1
+
+    def append(self, other: Text) -> None:
+        """Append the lines of another text at this level."""
+        self.lines += [line._replace(indent=self._indent + line.indent) for line in other.lines]
+
+    def names(self) -> set[str]:
+        """All the names in it."""
+        return {name for line in self.lines for name in _NAME.findall(line.text)}
 
     def source(self) -> str:
         """All of it."""

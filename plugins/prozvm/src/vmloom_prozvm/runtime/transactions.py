@@ -98,13 +98,32 @@ class TransactionStack:
         else:
             self._world.write(key, value)
 
+    def check(self, value: Value) -> None:
+        """Raise now what writing `value` would raise for its own sake."""
+        self._world.check(value)
+
+    def put(self, key: Path, value: Value) -> None:
+        """What a transaction amounts to that writes this alone, after `check`."""
+        if self._checkpoints:
+            self._journal.set(self._overlay, key, value)
+        else:
+            self._world.write(key, value)
+
     def append(self, entry: Value) -> None:
         """LEDGER_APPEND: add `entry` to the ledger, once the open transactions commit; at once if there are none.
 
         Raises what `World.check` does.
         """
+        self.append_stamped(self.stamp(entry))
+
+    def stamp(self, entry: Value) -> Value:
+        """The entry as the ledger will have it. Raises what `World.check` does."""
         entry = stamped(entry, self._world.timestamp)
         self._world.check(entry)
+        return entry
+
+    def append_stamped(self, entry: Value) -> None:
+        """What `append` does with what `stamp` gave."""
         self.after(lambda: self._world.append(entry))
 
     def after(self, effect: Callable[[], None]) -> None:
