@@ -38,8 +38,8 @@ class Environment(MutableMapping[str, Any]):
         outer: Environment | None = None,
         limits: ValueLimits = DEFAULT_LIMITS,
     ) -> None:
-        self.outer: Final = outer
-        self.limits: Final = limits if outer is None else outer.limits
+        self.outer: Final[Environment | None] = outer
+        self.limits: Final[ValueLimits] = limits if outer is None else outer.limits
         self._names: dict[str, Any] = {} if outer is not None else {GAS_KEY: UNLIMITED}
         self._constants: set[str] = set()
         self.update(variables or {})

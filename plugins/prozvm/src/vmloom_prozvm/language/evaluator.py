@@ -21,7 +21,8 @@ from ..bytecode.opcodes import OPERATIONS, Opcode, Operand
 from ..errors import CallDepthExceeded, CallFailed, ProzError
 from ..gas import GasSchedule
 from ..runtime.instructions import INSTRUCTIONS, static_price
-from ..runtime.run import UNSET, Run, check_call
+from ..runtime.loaded import UNSET
+from ..runtime.run import Run, check_call
 from ..runtime.tasks import MAIN
 from ..values import Function, Task, Value, truth
 from . import core
@@ -202,9 +203,7 @@ class TreeEvaluator:
         if not node.captured:
             self._pay(node, Opcode.LOAD_CONST, function)
             return function
-        stack: list[Value] = []
-        for captured in node.captured:
-            stack.append(_EXPRESSIONS[type(captured)](self, frame, captured))
+        stack = [_EXPRESSIONS[type(captured)](self, frame, captured) for captured in node.captured]
         return self._instruction(node, Opcode.CLOSURE, stack, (function, len(stack)))
 
     def _variable(self, frame: Frame, node: core.Load) -> Value:
@@ -218,9 +217,7 @@ class TreeEvaluator:
         return found
 
     def _operate(self, frame: Frame, node: core.Operate) -> Value:
-        stack: list[Value] = []
-        for operand in node.operands:
-            stack.append(_EXPRESSIONS[type(operand)](self, frame, operand))
+        stack = [_EXPRESSIONS[type(operand)](self, frame, operand) for operand in node.operands]
         if node.opcode is Opcode.AWAIT:
             self._pay(node, Opcode.AWAIT)
             return self._await(stack.pop())
@@ -233,9 +230,7 @@ class TreeEvaluator:
         return stack.pop()
 
     def _call_name(self, frame: Frame, node: core.Call) -> Value:
-        arguments: list[Value] = []
-        for argument in node.arguments:
-            arguments.append(_EXPRESSIONS[type(argument)](self, frame, argument))
+        arguments = [_EXPRESSIONS[type(argument)](self, frame, argument) for argument in node.arguments]
         self._pay(node, Opcode.CALL_NAME, (node.register, len(arguments)))
         callee: Any = frame.registers.get(node.register, UNSET)
         if callee is UNSET:
@@ -245,9 +240,7 @@ class TreeEvaluator:
         return self._call(callee, arguments)
 
     def _call_value(self, frame: Frame, node: core.CallValue) -> Value:
-        arguments: list[Value] = []
-        for argument in node.arguments:
-            arguments.append(_EXPRESSIONS[type(argument)](self, frame, argument))
+        arguments = [_EXPRESSIONS[type(argument)](self, frame, argument) for argument in node.arguments]
         callee = _EXPRESSIONS[type(node.callee)](self, frame, node.callee)
         self._pay(node, Opcode.CALL_TOP, len(arguments))
         return self._call(callee, arguments)
@@ -312,9 +305,7 @@ class TreeEvaluator:
         self._pay(node, Opcode.POP)
 
     def _effect(self, frame: Frame, node: core.Effect) -> None:
-        stack: list[Value] = []
-        for operand in node.operands:
-            stack.append(_EXPRESSIONS[type(operand)](self, frame, operand))
+        stack = [_EXPRESSIONS[type(operand)](self, frame, operand) for operand in node.operands]
         self._pay(node, node.opcode, node.operand)
         INSTRUCTIONS[node.opcode](self.run, stack, node.operand)
 

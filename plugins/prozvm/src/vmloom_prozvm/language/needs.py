@@ -147,6 +147,6 @@ def _children(node: core.Node, stack: int, calls: int) -> Iterator[_Place]:
             single, bodies = (node.test,), node.body
         case core.Labelled():
             bodies = node.body
-    yield from (_Place(child, stack + position, calls + 1) for position, child in enumerate(pushed))
+    yield from (_Place(child, stack + position, calls + 2) for position, child in enumerate(pushed))
     yield from (_Place(child, stack, calls + 1) for child in single)
     yield from (_Place(child, stack, calls + 2) for child in bodies)
