@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..bytecode.opcodes import Opcode
 from ..errors import ProzError
 from ..runtime.context import BLOCK_FIELDS
-from ..values import check
+from ..values import Value, check, is_key
 from . import core, tree
 from .builtins import BUILTINS
 from .diagnostics import Diagnostic, LanguageError, closest
@@ -22,7 +22,7 @@ from .scopes import TEMPORARY, FunctionScope, Resolution, Variable, resolve
 MOST_GAS: Final = 2**63 - 1
 """Of one GAS or LIMIT."""
 LONGEST_LITERAL: Final = 256
-"""Values of a list or map that are on the stack at once; longer ones are put together from pieces."""
+"""Values of a list or map that are put on the stack."""
 
 _BINARY: Final[Mapping[str, Opcode]] = {
     "+": Opcode.ADD,
@@ -343,16 +343,14 @@ class _Body:
         return (*body, _state_write(node.span, keys, value))
 
     def branch(self, node: tree.If) -> core.Body:
-        """Chains of `else if` take no recursion."""
-        chain = [node]
-        while isinstance(chain[-1].otherwise, tree.If):
-            chain.append(chain[-1].otherwise)
-        last = chain[-1].otherwise
-        parts = [(self.expression(link.test), self.block(link.then)) for link in chain]
-        otherwise: core.Body = self.block(last) if isinstance(last, tree.Block) else ()
-        for link, (test, then) in zip(reversed(chain), reversed(parts), strict=True):
-            otherwise = (core.If(link.span, test, then, otherwise),)
-        return otherwise
+        match node.otherwise:
+            case tree.If() as following:
+                otherwise = self.branch(following)
+            case tree.Block() as block:
+                otherwise = self.block(block)
+            case _:
+                otherwise = ()
+        return (core.If(node.span, self.expression(node.test), self.block(node.then), otherwise),)
 
     def loop_body(self, node: tree.Block, around: _Around) -> core.Body:
         self.around.append(around)
@@ -465,34 +463,16 @@ class _Body:
         return core.Constant(span, value)
 
     def unary(self, node: tree.Unary) -> core.Expression:
-        """A minus before a number makes a constant of both. Chains take no recursion."""
-        operators = []
-        inner: tree.Expression = node
-        while isinstance(inner, tree.Unary):
-            operators.append(inner)
-            inner = inner.operand
-        value = self.expression(inner)
-        for outer in reversed(operators):
-            if outer.operator == "-" and isinstance(value, core.Constant) and type(value.value) is int:
-                value = core.Constant(outer.span, -value.value)
-            else:
-                value = core.Operate(outer.span, Opcode.NEG if outer.operator == "-" else Opcode.NOT, (value,))
-        return value
+        """A minus before a number makes a constant of both."""
+        value = self.expression(node.operand)
+        if node.operator == "!":
+            return core.Operate(node.span, Opcode.NOT, (value,))
+        if isinstance(value, core.Constant) and type(value.value) is int:
+            return core.Constant(node.span, -value.value)
+        return core.Operate(node.span, Opcode.NEG, (value,))
 
     def binary(self, node: tree.Binary) -> core.Expression:
-        """Chains to the left take no recursion."""
-        chain: list[tree.Binary] = []
-        inner: tree.Expression = node
-        while isinstance(inner, tree.Binary):
-            chain.append(inner)
-            inner = inner.left
-        left = self.expression(inner)
-        for outer in reversed(chain):
-            left = self.combine(outer, left)
-        return left
-
-    def combine(self, node: tree.Binary, left: core.Expression) -> core.Expression:
-        right = self.expression(node.right)
+        left, right = self.expression(node.left), self.expression(node.right)
         if node.operator == "??":
             return core.Coalesce(node.span, left, right)
         if node.operator in _SHORT_CIRCUIT:
@@ -504,34 +484,30 @@ class _Body:
 
     def list_literal(self, node: tree.ListLiteral) -> core.Expression:
         items = self.expressions(node.items)
-        whole: core.Expression | None = None
-        for begin in range(0, max(1, len(items)), LONGEST_LITERAL):
-            piece = items[begin : begin + LONGEST_LITERAL]
-            made = core.Operate(node.span, Opcode.BUILD_LIST, piece, len(piece))
-            whole = made if whole is None else core.Operate(node.span, Opcode.ADD, (whole, made))
-        assert whole is not None
-        return whole
+        made = core.Operate(node.span, Opcode.BUILD_LIST, items, len(items))
+        return made if len(items) <= LONGEST_LITERAL else self.long_literal(node, made)
 
     def map_literal(self, node: tree.MapLiteral) -> core.Expression:
-        pairs = [(self.expression(entry.key), self.expression(entry.value)) for entry in node.entries]
-        at_once = pairs[: LONGEST_LITERAL // 2]
-        operands = tuple(part for pair in at_once for part in pair)
-        whole = core.Operate(node.span, Opcode.BUILD_MAP, operands, len(at_once))
-        for key, value in pairs[len(at_once) :]:
-            whole = core.Operate(node.span, Opcode.STORE_INDEX, (whole, key, value))
-        return whole
+        operands = tuple(self.expression(part) for entry in node.entries for part in (entry.key, entry.value))
+        made = core.Operate(node.span, Opcode.BUILD_MAP, operands, len(node.entries))
+        return made if len(operands) <= LONGEST_LITERAL else self.long_literal(node, made)
+
+    def long_literal(self, node: tree.ListLiteral | tree.MapLiteral, made: core.Operate) -> core.Expression:
+        """A collection too long for the stack: one of the program's constants, if everything in it is constant."""
+        try:
+            value = _constant_value(made)
+            check(value)
+        except ProzError as error:
+            self.fault(node.span, str(error))
+        except ValueError:
+            message = f"a list or map of more than {LONGEST_LITERAL} values that are not all constants"
+            self.fault(node.span, message, "build it with a loop, or from pieces")
+        else:
+            return core.Constant(node.span, value)
+        return made
 
     def index(self, node: tree.Index) -> core.Expression:
-        """Chains take no recursion."""
-        chain: list[tree.Index] = []
-        inner: tree.Expression = node
-        while isinstance(inner, tree.Index):
-            chain.append(inner)
-            inner = inner.collection
-        value = self.expression(inner)
-        for outer in reversed(chain):
-            value = core.Operate(outer.span, Opcode.INDEX, (value, self.expression(outer.key)))
-        return value
+        return core.Operate(node.span, Opcode.INDEX, (self.expression(node.collection), self.expression(node.key)))
 
     def call(self, node: tree.Call) -> core.Expression:
         arguments = self.expressions(node.arguments)
@@ -608,6 +584,20 @@ def is_quiet(value: core.Expression) -> bool:
             case core.Both() | core.Either() | core.Coalesce():
                 pending += (node.left, node.right)
     return True
+
+
+def _constant_value(node: core.Expression) -> Value:
+    """The value of an expression that is one whatever happens. Raises `ValueError` for any other."""
+    if isinstance(node, core.Constant):
+        return node.value
+    if not isinstance(node, core.Operate) or node.opcode not in (Opcode.BUILD_LIST, Opcode.BUILD_MAP):
+        raise ValueError("not a constant")
+    parts = [_constant_value(operand) for operand in node.operands]
+    if node.opcode is Opcode.BUILD_LIST:
+        return parts
+    if not all(map(is_key, parts[::2])):
+        raise ValueError("a key that is none")  # the instruction says so when it runs
+    return dict(zip(parts[::2], parts[1::2], strict=True))  # type: ignore[arg-type]  # they are keys
 
 
 def _state_read(span: tree.Span, keys: Iterable[core.Expression]) -> core.Expression:

@@ -298,17 +298,6 @@ class _Resolver:
     def visit_block_field(self, node: tree.BlockField) -> None:
         """Its name is no variable's."""
 
-    def visit_binary(self, node: tree.Binary) -> None:
-        """Chains to the left are long, so they take no recursion."""
-        chain: list[tree.Expression] = []
-        left: tree.Expression = node
-        while isinstance(left, tree.Binary):
-            chain.append(left.right)
-            left = left.left
-        self.visit(left)
-        for right in reversed(chain):
-            self.visit(right)
-
     def visit_call(self, node: tree.Call) -> None:
         callee = node.callee
         if isinstance(callee, tree.Name):
@@ -448,7 +437,6 @@ TYPES: Final = ("int", "bool", "str", "bytes", "address", "list", "map", "any")
 _VISITORS: Final[dict[type, Callable[[_Resolver, Any], None]]] = {
     tree.Name: _Resolver.visit_name,
     tree.BlockField: _Resolver.visit_block_field,
-    tree.Binary: _Resolver.visit_binary,
     tree.Call: _Resolver.visit_call,
     tree.Spawn: _Resolver.visit_spawn,
     tree.Let: _Resolver.visit_declaration,
