@@ -1,1 +1,92 @@
-"""The contract language: from source text to values, by evaluation, by bytecode, or by both."""
+"""The contract language: from source text to values, by direct evaluation, by bytecode, or by both in turns.
+
+    source -> Lexer -> Parser -> tree -> lower -> core tree -> evaluator, or bytecode_compiler -> the machine
+
+`evaluate` runs a program among the names of an `Environment`, `ZexusCompiler` compiles and runs a source of its own,
+`compile_contract` makes what is deployed. The tree is what people wrote, the core tree what it means.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmloom.lazy import importer
+
+if TYPE_CHECKING:
+    from .abi import AbiError, decode_reason, decode_result, encode_call, encode_construction
+    from .bytecode_compiler import EvaluatorBytecodeCompiler
+    from .compiler import Compiler, ZexusCompiler
+    from .contract import Contract, compile_contract
+    from .diagnostics import Diagnostic, LanguageError, SyntaxErrors
+    from .environment import Environment
+    from .evaluator import Evaluator, evaluate
+    from .formatter import format_source
+    from .highlight import highlight
+    from .lexer import Lexer
+    from .lowering import lower
+    from .parser import Parser, UltimateParser, parse
+    from .sourcemap import SourceMap, describe_error, line_of, locate
+
+__all__ = [
+    "AbiError",
+    "Compiler",
+    "Contract",
+    "Diagnostic",
+    "Environment",
+    "Evaluator",
+    "EvaluatorBytecodeCompiler",
+    "LanguageError",
+    "Lexer",
+    "Parser",
+    "SourceMap",
+    "SyntaxErrors",
+    "UltimateParser",
+    "ZexusCompiler",
+    "compile_contract",
+    "decode_reason",
+    "decode_result",
+    "describe_error",
+    "encode_call",
+    "encode_construction",
+    "evaluate",
+    "format_source",
+    "highlight",
+    "line_of",
+    "locate",
+    "lower",
+    "parse",
+]
+
+# Listing plugins imports what is around this package, and must stay instant.
+__getattr__ = importer(
+    __name__,
+    {
+        "AbiError": "abi",
+        "Compiler": "compiler",
+        "Contract": "contract",
+        "Diagnostic": "diagnostics",
+        "Environment": "environment",
+        "Evaluator": "evaluator",
+        "EvaluatorBytecodeCompiler": "bytecode_compiler",
+        "LanguageError": "diagnostics",
+        "Lexer": "lexer",
+        "Parser": "parser",
+        "SourceMap": "sourcemap",
+        "SyntaxErrors": "diagnostics",
+        "UltimateParser": "parser",
+        "ZexusCompiler": "compiler",
+        "compile_contract": "contract",
+        "decode_reason": "abi",
+        "decode_result": "abi",
+        "describe_error": "sourcemap",
+        "encode_call": "abi",
+        "encode_construction": "abi",
+        "evaluate": "evaluator",
+        "format_source": "formatter",
+        "highlight": "highlight",
+        "line_of": "sourcemap",
+        "locate": "sourcemap",
+        "lower": "lowering",
+        "parse": "parser",
+    },
+)
