@@ -10,9 +10,9 @@ Who knows when to walk and when to compile is `hybrid`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from vmloom.nesting import in_a_thread
@@ -42,12 +42,22 @@ _FIXED: Final = frozenset((Operand.NONE, Operand.TARGET))
 """Operands that do not change an instruction's price."""
 
 
+class Variables(Protocol):
+    """Variables by name; those that have no value are not there."""
+
+    def get(self, name: str, default: Any, /) -> Any:
+        """The value of a variable."""
+
+    def __setitem__(self, name: str, value: Any, /) -> None:
+        """Set a variable."""
+
+
 class Frame:
     """A call: the variables, and what it returns."""
 
     __slots__ = ("name", "registers", "result")
 
-    def __init__(self, name: str, registers: MutableMapping[str, Any]) -> None:
+    def __init__(self, name: str, registers: Variables) -> None:
         self.name = name
         self.registers = registers
         self.result: Value = None
@@ -60,10 +70,11 @@ class TreeEvaluator:
     one more, that is done in a new thread while this one waits.
     """
 
-    def __init__(self, run: Run, variables: MutableMapping[str, Any] | None = None) -> None:
+    def __init__(self, run: Run, variables: Variables | None = None) -> None:
         self.run: Final = run
-        self.globals: Final[MutableMapping[str, Any]] = {} if variables is None else variables
-        """The main program's variables, those of them that have a value."""
+        self._own: Final[dict[str, Any]] = {}
+        self.globals: Final[Variables] = self._own if variables is None else variables
+        """The main program's variables."""
         self.depth = 0
         """Calls and begun tasks that have not ended, with the main program."""
         self._before: dict[str, Any] = {}
@@ -86,7 +97,6 @@ class TreeEvaluator:
             try:
                 return self.main(program)
             finally:
-                self.run.gas = max(0, self.run.gas)
                 self._write_back()
 
     def main(self, program: core.CoreProgram) -> Value:
@@ -101,14 +111,14 @@ class TreeEvaluator:
     def _fetch(self, body: core.CoreProgram | core.CoreFunction) -> None:
         """Read the variables of the host that a program, or a function from elsewhere, has names of."""
         for name in all_names(body):
-            if name not in self._before and name not in self.globals:
+            if name not in self._before and name not in self._own:
                 value = self._before[name] = self.run.read_host(name)
                 if value is not UNSET:
-                    self.globals[name] = value
+                    self._own[name] = value
 
     def _write_back(self) -> None:
         """Give the variables that have changed to the host."""
-        for name, value in self.globals.items():
+        for name, value in self._own.items():
             if value is not self._before.get(name, UNSET):
                 self.run.host[name] = value
 
@@ -173,10 +183,14 @@ class TreeEvaluator:
         return frame.result
 
     def statements(self, frame: Frame, body: core.CoreProgram | core.CoreFunction) -> None:
-        """Run the statements of a body, and say of an error that comes through where that was."""
+        """Run a body."""
+        self.run_statements(frame, body, body.body)
+
+    def run_statements(self, frame: Frame, body: core.CoreProgram | core.CoreFunction, statements: core.Body) -> None:
+        """Run statements of a body, and say of an error that comes through where that was."""
         caller = self._at
         try:
-            self._body(frame, body.body)
+            self._body(frame, statements)
         except ProzError as error:
             error.places.append((frame.name, _place(body, self._at)))
             self._at = caller
@@ -399,3 +413,12 @@ def _calls_here() -> int:
     while frame.f_back is not None:
         calls, frame = calls + 1, frame.f_back
     return calls
+
+
+def __getattr__(name: str) -> Any:
+    """`Evaluator` and `evaluate`, which are in `hybrid`, can be imported from here, too."""
+    if name in ("Evaluator", "evaluate"):
+        from . import hybrid
+
+        return getattr(hybrid, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

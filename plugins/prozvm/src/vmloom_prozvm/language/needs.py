@@ -16,7 +16,7 @@ from . import core
 
 MOST_CALLS: Final = 650
 """Calls of Python within each other that one body may take; no tree from a source is so deep."""
-_BEGIN: Final = 8
+_BEGIN: Final = 9
 """Calls of Python that beginning a call takes, and the first statement."""
 _COALESCE_STACK: Final = 3
 """The left side twice, and none."""
