@@ -151,6 +151,10 @@ class Machine(Run):
             return None
         return self.enter(self.find_function(spawned.function), spawned.arguments, spawned.task)
 
+    def prepared(self, function: LoadedFunction) -> list[Step]:
+        """What the loop runs for `function`: a step for each instruction, and the end."""
+        return _prepare(function, self.schedule)
+
     # Names and functions
 
     def call(self, callee: Value, arguments: list[Value]) -> Frame:
@@ -339,6 +343,11 @@ _END: Final[Step] = (_TRANSFER, (_return, None), 0)
 _HALT: Final[list[Step]] = [(_TRANSFER, (_halt, None), 0)]
 _MEASURED: Final = frozenset((*ARITHMETIC, *COMPARISON))
 """The operations that cost the base alone where all integers have one limb: the loop looks at that itself."""
+
+
+def transfer(function: Callable[[Machine, Frame, Any], Frame | None], operand: Any) -> Step:
+    """A step that costs nothing and calls `function`, which says what frame runs next; `Frame.next` is behind it."""
+    return _TRANSFER, (function, operand), 0
 
 
 def _prepare(function: LoadedFunction, schedule: GasSchedule | None) -> list[Step]:
