@@ -18,7 +18,8 @@ class ProzError(Exception):
     """Base of what a program can cause. Who runs the program says by `locate` where that was.
 
     `at` is the index of the instruction in its function, as it was before optimisation, None until it is known;
-    `function` is the name of that, "" for the main program. `trace` has both for every call that had not ended, the innermost first.
+    `function` is the name of that, "" for the main program. `trace` has both for every call that had not ended, the
+    innermost first.
     """
 
     def __init__(self, message: str = "", *, at: int | None = None) -> None:

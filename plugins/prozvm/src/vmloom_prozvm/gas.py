@@ -44,6 +44,8 @@ SIZED_BEFORE: Final = frozenset(
         Opcode.EMIT,
         Opcode.CALL_CONTRACT,
         Opcode.REVERT,
+        Opcode.INDEX,
+        Opcode.STORE_INDEX,
         Opcode.ITEMS,
         Opcode.CONTAINS,
         Opcode.RANGE,
@@ -89,6 +91,7 @@ _CONVERSIONS: Final = frozenset(
         Opcode.DECODE,
     )
 )
+_FINDING: Final = frozenset((Opcode.INDEX, Opcode.STORE_INDEX))
 LOOPING: Final = frozenset(
     (
         Opcode.JUMP,
@@ -172,6 +175,8 @@ class GasSchedule(BaseModel):
     """LOAD_CONST and STORE_CONST: each cell beyond the first. At most `per_cell`, or folding could cost gas."""
     limb_product: Price = 1
     """MUL, DIV, MOD, POW, TO_STRING and TO_INTEGER: each product of two limbs beyond the first."""
+    integer_keys: Price = 1
+    """INDEX, STORE_INDEX and CONTAINS: each 32 pairs of a map that an integer is looked for in."""
     argument: Price = 1
     """Each argument of a call or task."""
     hash_cell: Price = 6
@@ -254,6 +259,8 @@ class GasSchedule(BaseModel):
             return self._product(*taken)
         if opcode in COMPARISON:
             return self.per_cell * _extra(*taken)
+        if opcode in _FINDING:
+            return self._finding(*taken[:2])
         if opcode in _CONVERSIONS:
             return self._converted(opcode, taken)
         return self._sized(opcode, taken)
@@ -285,6 +292,10 @@ class GasSchedule(BaseModel):
             return 0
         return self.limb_product * (limbs(left) * limbs(right) - 1)
 
+    def _finding(self, collection: Value, key: Value) -> int:
+        """Integers as keys can be chosen so that Python passes all others before it finds one."""
+        return self.integer_keys * (len(collection) // 32) if type(collection) is dict and type(key) is int else 0
+
     def _sized(self, opcode: Opcode, taken: Sequence[Value]) -> int:
         """What the operands add, for the instructions that are neither arithmetic nor comparison."""
         match opcode:
@@ -313,7 +324,9 @@ class GasSchedule(BaseModel):
             case Opcode.ITEMS:
                 return self.per_cell * _items_cells(one)
             case Opcode.CONTAINS:
-                return self.per_cell * (_extra(other) if type(one) is dict else _extra(one, other))
+                if type(one) is dict:
+                    return self.per_cell * _extra(other) + self._finding(one, other)
+                return self.per_cell * _extra(one, other)
             case Opcode.RANGE:
                 return self.per_cell * _range_cells(one, other)
             case Opcode.TO_BYTES:

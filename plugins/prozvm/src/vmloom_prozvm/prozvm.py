@@ -80,7 +80,8 @@ class ProzVm(VirtualMachine):
         self.host = host or _installed()
         self._limits = self.config.limits
         self._programs = ProgramCache(self._prepare, self.config.cache_size)
-        self._jit = JITCompiler(hot_threshold=max(1, self.config.jit.threshold))
+        jit = self.config.jit
+        self._jit = JITCompiler(hot_threshold=max(1, jit.threshold), native=jit.native, disk_cache=jit.disk_cache)
         self._compiling = threading.Lock()
 
     @property

@@ -100,6 +100,8 @@ class ValueLimits:
     """Bytes of a byte string."""
     items: int = 65_536
     """Items of one list, pairs of one map."""
+    integer_keys: int = 512
+    """Integer keys of one map. They can be chosen so that Python finds each only after all others."""
     nesting: int = 32
     """Lists, maps and functions with bound values inside each other, 1 to 128: a list of numbers has 1."""
     cells: int = 1_048_576
@@ -209,6 +211,11 @@ def _text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def too_many_integers(limits: ValueLimits) -> ValueTooLarge:
+    """The error of a map with more integer keys than the limit."""
+    return ValueTooLarge(f"a map of more than {limits.integer_keys} integer keys; strings and bytes have no such limit")
+
+
 def _too_deep(limits: ValueLimits) -> ValueTooLarge:
     return ValueTooLarge(f"collections nested deeper than {limits.nesting}")
 
@@ -279,9 +286,19 @@ def _check_collection(collection: Any, levels: int, limits: ValueLimits) -> None
     if levels < 1:
         raise _too_deep(limits)
     if type(collection) is dict:
-        for key in collection:
-            if not is_key(key):
-                raise TypeMismatch(f"a key of kind {kind_of(key)}; keys are strings, integers and bytes")
+        _check_keys(collection, limits)
+
+
+def _check_keys(keys: Iterable[Any], limits: ValueLimits) -> None:
+    integers = 0
+    for key in keys:
+        kind = type(key)
+        if kind is int:
+            integers += 1
+        elif kind is not str and kind is not bytes:
+            raise TypeMismatch(f"a key of kind {kind_of(key)}; keys are strings, integers and bytes")
+    if integers > limits.integer_keys:
+        raise too_many_integers(limits)
 
 
 def _check_scalar(value: Any, limits: ValueLimits) -> None:

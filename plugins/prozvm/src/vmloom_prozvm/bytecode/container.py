@@ -38,7 +38,13 @@ _BODY_AT: Final = _HASH_AT + 32
 _LEVELS: Final = 3
 """Lists from a program to what is in its constants."""
 _ANY_SIZE: Final = ValueLimits(
-    integer_bits=8192, string_size=1 << 40, bytes_size=1 << 40, items=1 << 40, nesting=128, cells=1 << 40
+    integer_bits=8192,
+    string_size=1 << 40,
+    bytes_size=1 << 40,
+    items=1 << 40,
+    integer_keys=1 << 40,
+    nesting=128,
+    cells=1 << 40,
 )
 """What can be encoded at all; `verify` knows what may run."""
 

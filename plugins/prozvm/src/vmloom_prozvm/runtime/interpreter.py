@@ -229,6 +229,13 @@ class Machine(Run):
                 elif kind == _BINARY:
                     right = stack.pop()
                     stack[-1] = operand(stack[-1], right, limits)
+                elif kind == _SIZED_INDEX:
+                    key = stack.pop()
+                    if type(stack[-1]) is dict:
+                        self.gas = gas
+                        self.charge_operands(Opcode.INDEX, stack[-1], key)
+                        gas = self.gas
+                    stack[-1] = operand(stack[-1], key, limits)
                 elif kind == _STORE:
                     registers[operand] = stack.pop()
                 elif kind == _JUMP_IF_FALSE:
@@ -322,6 +329,7 @@ _PLAIN: Final = 7
 _STORE_CONSTANT: Final = 8
 _TRANSFER: Final = 9
 _STORE_GLOBAL: Final = 10
+_SIZED_INDEX: Final = 11
 
 _INLINE: Final[Mapping[Opcode, int]] = {
     Opcode.LOAD_CONST: _CONSTANT,
@@ -371,6 +379,8 @@ def _step(function: LoadedFunction, opcode: Opcode, operand: Any, schedule: GasS
         sized = schedule is not None and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER)
         if sized and opcode in _MEASURED:
             return _SIZED_BINARY, (operations.BINARY[opcode], opcode), price
+        if sized and opcode is Opcode.INDEX:
+            return _SIZED_INDEX, operations.BINARY[opcode], price
         if not sized:
             return _BINARY, operations.BINARY[opcode], price
     return _PLAIN, (INSTRUCTIONS[opcode], operand), price

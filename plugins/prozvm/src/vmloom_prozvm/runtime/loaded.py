@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..bytecode.opcodes import OPERATIONS, Opcode, Operand
+from ..bytecode.origins import original_index
 from ..bytecode.program import Bytecode
 from ..bytecode.verify import DEFAULT_CODE_LIMITS, verify
 from ..errors import Unverifiable
@@ -66,6 +67,10 @@ class LoadedFunction:
         self.instructions: tuple[Instruction, ...] = ()
         self.prepared: tuple[object, list[Any]] | None = None
         """(gas schedule, what the interpreter made for it): the last one, since there is hardly ever another."""
+
+    def original(self, index: int) -> int:
+        """The index that an instruction had before the program was optimised."""
+        return original_index(self.bytecode, index)
 
     def __repr__(self) -> str:
         return f"<{self.name or 'main program'}: {len(self.instructions)} instructions>"

@@ -31,6 +31,7 @@ from ..values import (
     kind_of,
     parse_canonical,
     same,
+    too_many_integers,
     truth,
 )
 
@@ -201,6 +202,8 @@ def build_map(pairs: Sequence[Value], limits: ValueLimits = DEFAULT_LIMITS, /) -
     A later pair of the same key replaces the earlier value in its place.
     """
     _bound("BUILD_MAP: items", len(pairs) // 2, limits.items)
+    if sum(type(key) is int for key in pairs[::2]) > limits.integer_keys:  # before they are put together
+        raise too_many_integers(limits)
     built: dict[Key, Value] = {}
     for position in range(0, len(pairs) - 1, 2):
         built[_key("BUILD_MAP", pairs[position])] = pairs[position + 1]
