@@ -91,24 +91,32 @@ def explain(place: Place) -> Diagnostic:
 
 
 def _unknown_word(place: Place) -> Diagnostic | None:
-    """`function f() {`, `var x`, `elif (c) {`, `a and b`: a word of another language, here or just before."""
-    for index in (place.at, place.at - 1):
-        token = place.tokens[index] if index >= 0 else None
-        if token is not None and token.type == "NAME" and token in _WORD_HINTS:
-            return Diagnostic(span_of(token), f"{quote(token)} is no word of the language", _WORD_HINTS[token])
-    if place.token.type == "BLOCK_OPEN" and place.before is not None and place.before.type == "RPAR":
-        token = _before_parentheses(place)
-        if token is not None and token.type == "NAME" and token in _WORD_HINTS:
-            return Diagnostic(span_of(token), f"{quote(token)} is no word of the language", _WORD_HINTS[token])
-    return None
+    """`function f() {`, `var x`, `elif (c) {`, `a and b`: a word of another language, here or where it began."""
+    at: int | None = None
+    if place.token in ("and", "or") and "STAR" in place.expected:
+        at = place.at
+    elif place.token.type == "BLOCK_OPEN" and place.before is not None and place.before.type == "RPAR":
+        at = _before_parentheses(place)
+    elif place.before is not None and place.before.type == "NAME":
+        at = place.at - 1
+    if at is None or place.tokens[at] not in _WORD_HINTS or not (at == place.at or _is_first(place, at)):
+        return None
+    word = place.tokens[at]
+    return Diagnostic(span_of(word), f"{quote(word)} is no word of the language", _WORD_HINTS[word])
 
 
-def _before_parentheses(place: Place) -> Token | None:
+def _is_first(place: Place, at: int) -> bool:
+    """Whether a statement begins with that token."""
+    return at == 0 or place.tokens[at - 1].type in ("SEMICOLON", "RBRACE", "BLOCK_OPEN")
+
+
+def _before_parentheses(place: Place) -> int | None:
+    """What stands before the parentheses that end before the token."""
     depth = 0
-    for index in range(place.at - 1, -1, -1):
+    for index in range(place.at - 1, 0, -1):
         depth += (place.tokens[index].type == "RPAR") - (place.tokens[index].type == "LPAR")
         if depth == 0:
-            return place.tokens[index - 1] if index else None
+            return index - 1
     return None
 
 

@@ -84,8 +84,10 @@ class Parser:
 
     def _report(self, found: Diagnostic) -> None:
         # One mistake can make the parser stumble twice: over what the lexer replaced, or over the rest of a statement.
-        lines = {self.lexer.source.position(known.span.start).line for known in self.errors}
-        if self.lexer.source.position(found.span.start).line not in lines:
+        source = self.lexer.source
+        lines = {source.position(known.span.start).line for known in self.errors}
+        before = self._tokens[self._at - 1].line if self._at else None
+        if source.position(found.span.start).line not in lines and before not in lines:
             self.errors.append(found)
 
     def _unexpected(self, machine: _Machine, token: Token) -> Diagnostic:
