@@ -1,0 +1,296 @@
+"""A program in machine code, and its runs: into native code, out of it into the interpreter, and back at loops."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from vmloom.object_cache import ObjectCache
+from vmloom.object_keys import key_of
+
+from ...gas import GasSchedule
+from ...runtime.interpreter import Frame, Machine, Step, transfer
+from ...runtime.loaded import Loaded
+from ...values import Value
+from . import layout as at
+from . import state
+from .emit import Module, Uncompilable
+from .facts import Facts, TooMuch
+from .hashing import address as sha256_address
+from .layout import CELL
+from .memory import Memory
+
+MAX_TEXT: Final = 1_500_000
+"""Characters of LLVM's text of a program that is compiled."""
+MOST_GAS: Final = 1 << 62
+"""What native code is given at once."""
+MAX_FRAMES: Final = 256
+"""Calls within each other on the native stack."""
+MAX_SPILL: Final = 1 << 17
+"""words"""
+MAX_MEMORIES: Final = 4
+"""Memories that are kept for the next run."""
+TRIALS: Final = 8
+"""Entries into native code after which it must show that it pays."""
+LEAST_TURNS: Final = 16
+"""Loop turns and calls for each entry, or the run stays with the interpreter."""
+CACHE_LIMIT: Final = 64 << 20
+"""Bytes of machine code of programs that are kept on disk."""
+
+
+class Program:
+    """A loaded program in machine code, for one gas schedule or none. Any number of runs may share it."""
+
+    def __init__(self, loaded: Loaded, schedule: GasSchedule | None, *, metered: bool) -> None:
+        """Raises `Uncompilable`, `TooMuch`, and what compiling raises."""
+        self.loaded: Final = loaded
+        facts = Facts(loaded, schedule, metered=metered)
+        module = Module(facts)
+        if len(module.text) > MAX_TEXT:
+            raise Uncompilable("too much code")
+        self.entries: Final = module.entries
+        self.shared: Final = sorted(facts.shared)
+        self.keys: Final = list(facts.slots)
+        self.functions: Final = [it.function for it in facts.functions]
+        self._by_identity: Final = {id(function): number for number, function in enumerate(self.functions)}
+        self._places: Final = {(entry.function, entry.at): number for number, entry in enumerate(self.entries)}
+        self._objects: Final = facts.objects
+        self._spilled: Final = module.spilled
+        largest = at.FRAME_HEAD + CELL * max(module.spilled.values())
+        self.frames: Final = min(MAX_FRAMES, loaded.limits.frames, MAX_SPILL // largest)
+        if self.frames < 1:
+            raise Uncompilable("frames that are too large")
+        self._sizes: Final = {
+            "registers": len(loaded.main.registers),
+            "incoming": max(len(entry.state.registers) + len(entry.state.stack) for entry in self.entries),
+            "slots": len(self.keys),
+            "spill": (self.frames + 1) * largest,
+        }
+        self._library: Final = _linked(module.text)
+        import ctypes
+
+        self.enter: Final = self._library.function("enter", ctypes.c_int64, ctypes.c_void_p)
+        self._sha256: Final = sha256_address() if module.wide else 0
+        self._memories: list[Memory] = []
+
+    def run(self, machine: Machine) -> Value:
+        """What `machine.run(loaded)` does. The machine must have the program's limits and gas schedule."""
+        return machine.run(self.loaded, _Run(self).begin)
+
+    def number(self, frame: Frame) -> int | None:
+        """The number of a frame's function; None for one from outside."""
+        return self._by_identity.get(id(frame.function))
+
+    def entry(self, function: int, place: int) -> int | None:
+        """The number of the entry at an instruction, if there is one."""
+        return self._places.get((function, place))
+
+    def headers(self, function: int) -> list[int]:
+        """Where a function can be entered."""
+        return [entry.at for entry in self.entries if entry.function == function]
+
+    def spilled(self, function: int) -> int:
+        """Cells of a frame of the function in memory."""
+        return self._spilled[function]
+
+    def take_memory(self) -> Memory:
+        """Memory for a run."""
+        try:
+            memory = self._memories.pop()
+        except IndexError:
+            memory = Memory(self._objects, **self._sizes, sha256=self._sha256, ask=_answer)
+        memory.reset()
+        return memory
+
+    def give_back(self, memory: Memory) -> None:
+        """Keep the memory for the next run."""
+        memory.machine = None
+        memory.objects = []
+        if len(self._memories) < MAX_MEMORIES:
+            self._memories.append(memory)
+
+
+def _linked(text: str) -> Any:
+    """The library of a module's text, from the object cache if it is there."""
+    from vmloom_native.build import host
+    from vmloom_native.library import Library
+
+    key = key_of("vmloom-prozvm", host(), text)
+    cache = ObjectCache(limit_bytes=CACHE_LIMIT, kind="prozvm")
+    content = cache.get(key)
+    if content is None:
+        from vmloom_native.codegen import emit_object, host_header
+
+        content = emit_object(f"{host_header()}\n{text}\n", level=2)
+        cache.put(key, content, "a ProzVM program")
+    return Library(content)
+
+
+def _answer(memory: Memory, what: int, which: int) -> bool:
+    """What native code needs; False if it is to leave. Nothing is raised into native code: it is kept for later."""
+    run: _Run = memory.machine
+    try:
+        return run.answer(what, which)
+    except BaseException as error:
+        memory.raised = error
+        return False
+
+
+class _Run:
+    """One run of a program: where native code and the interpreter take turns."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.memory = program.take_memory()
+        self.entered = 0
+        self.turns = 0
+        self._codes: dict[int, list[Step]] = {}
+
+    def begin(self, machine: Machine, frame: Frame) -> None:
+        """The engine of `Machine.run`."""
+        self.machine = machine
+        self.memory.machine = self
+        try:
+            following: Frame | None = frame
+            if self._can_enter(frame, 0):
+                following = self._enter(frame, 0)
+            else:
+                frame.code = self._code(0, frame)
+            if following is not None:
+                machine.loop(following)
+        finally:
+            self.program.give_back(self.memory)
+
+    def answer(self, what: int, which: int) -> bool:
+        """What native code needs."""
+        transactions = self.machine.transactions
+        if what == at.READ:
+            return state.load(self.memory, transactions, self.program.keys, which)
+        if what == at.WRITE:
+            return state.may_write(self.memory, transactions, which)
+        if what == at.APPEND:
+            return state.may_append(self.memory, transactions, which)
+        self.turns += at.TURNS
+        self.memory.words[at.FUEL] = at.TURNS  # and Python has looked for signals
+        return True
+
+    # Into native code
+
+    def _can_enter(self, frame: Frame, number: int) -> bool:
+        """Put the frame into memory; whether it is what the entry relies on."""
+        memory, entry = self.memory, self.program.entries[number]
+        if entry.at != frame.next or len(frame.stack) != len(entry.state.stack):
+            return False
+        del memory.objects[memory.constants :]
+        place = memory.begin[at.INCOMING]
+        main = entry.function == 0
+        for register, kind in enumerate(entry.state.registers):
+            memory.put(place, frame.registers[register])
+            if not memory.fits(place, kind):
+                return False
+            place += CELL
+        for value, kind in zip(frame.stack, entry.state.stack, strict=True):
+            memory.put(place, value)
+            if not memory.fits(place, kind):
+                return False
+            place += CELL
+        variables = frame.registers if main else self.machine.globals
+        first = memory.begin[at.GLOBALS]
+        for register in self.program.shared:
+            memory.put(first + CELL * register, variables[register])
+        return True
+
+    def _enter(self, frame: Frame, number: int) -> Frame | None:
+        """Run native code from the frame, which is in memory; the frame that runs next, None if the run has ended."""
+        machine, memory = self.machine, self.memory
+        words = memory.words
+        state.prepare(memory, machine.transactions, strict=machine.strict)
+        words[at.ENTRY] = number
+        words[at.GAS] = given = min(machine.gas, MOST_GAS)
+        words[at.DEPTH] = min(machine.limits.frames - len(machine.frames), self.program.frames - 1)
+        words[at.SPILL] = memory.address + 8 * memory.begin[at.SPILL]
+        words[at.FUEL] = at.TURNS
+        self.entered += 1
+        left = self.program.enter(memory.address)
+        self.turns += at.TURNS - words[at.FUEL]
+        machine.gas -= given - words[at.GAS]
+        state.write_through(memory, machine.transactions, self.program.keys)
+        if not left:
+            self._store_globals()
+            return machine.leave(self._result())
+        following = self._restore(frame)
+        if memory.raised is not None:
+            raise memory.raised
+        return following
+
+    def _result(self) -> Value:
+        memory = self.memory
+        words = memory.words
+        if words[at.RESULT] == at.DIGEST:
+            words[at.DIGEST_WORDS] = words[at.RESULT + 1]
+            for number in range(4):
+                words[at.RESULT + 1 + number] = words[at.DIGEST_WORDS + number]
+        return memory.get(at.RESULT)
+
+    # Out of it
+
+    def _restore(self, frame: Frame) -> Frame:
+        """Make the frames that native code has left; the innermost one, which runs next."""
+        machine, words = self.machine, self.memory.words
+        place, end = self.memory.begin[at.SPILL], (words[at.SPILL] - self.memory.address) // 8
+        spilled = []
+        while place < end:
+            spilled.append(place)
+            place += at.FRAME_HEAD + CELL * self.program.spilled(words[place])
+        self._store_globals()
+        self._fill(frame, spilled[-1])
+        for place in reversed(spilled[:-1]):
+            function = self.program.functions[words[place]]
+            self._fill(machine.enter(function, []), place)
+        return machine.frames[-1]
+
+    def _fill(self, frame: Frame, place: int) -> None:
+        memory = self.memory
+        number, frame.next, count = memory.words[place : place + at.FRAME_HEAD]
+        place += at.FRAME_HEAD
+        registers = len(frame.function.registers)
+        main = number == 0
+        for register in range(registers):
+            if not main or register not in self.program.shared:
+                frame.registers[register] = memory.get(place + CELL * register)
+        frame.stack[:] = memory.get_stack(place + CELL * registers, count)
+        frame.code = self._code(number, frame)
+
+    def _store_globals(self) -> None:
+        first = self.memory.begin[at.GLOBALS]
+        for register in self.program.shared:
+            self.machine.globals[register] = self.memory.get(first + CELL * register)
+
+    # And back
+
+    def _code(self, number: int, frame: Frame) -> list[Step]:
+        """What the interpreter runs of a function from now on: where loops begin it tries to come back."""
+        if self.entered >= TRIALS and self.turns < self.entered * LEAST_TURNS:
+            return self.machine.prepared(frame.function)
+        if self.program.entry(number, frame.next) is not None:
+            return self.machine.prepared(frame.function)  # this is where it left, and would leave again
+        code = self._codes.get(number)
+        if code is None:
+            code = list(self.machine.prepared(frame.function))
+            for header in self.program.headers(number):
+                if header:
+                    code[header] = transfer(self._come_back, header)
+            self._codes[number] = code
+        return code
+
+    def _come_back(self, machine: Machine, frame: Frame, header: int) -> Frame | None:
+        """A step of the interpreter: go on in native code, or go on without it."""
+        frame.next = header
+        number = self.program.number(frame)
+        entry = None if number is None else self.program.entry(number, header)
+        if entry is not None and self._can_enter(frame, entry):
+            return self._enter(frame, entry)
+        frame.code = machine.prepared(frame.function)
+        return frame
+
+
+__all__ = ["Program", "TooMuch", "Uncompilable"]
