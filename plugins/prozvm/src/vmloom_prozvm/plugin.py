@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmloom.hookspecs import VmSpec, hookimpl
+from vmloom.hookspecs import CommandSpec, VmSpec, hookimpl
 
 
 @hookimpl
@@ -19,3 +19,9 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
             magic=b"\0proz",
         )
     ]
+
+
+@hookimpl
+def vmloom_commands() -> Iterable[CommandSpec]:
+    """`vmloom proz ...`."""
+    return [CommandSpec("proz", "vmloom_prozvm.cli:proz", summary="Contract language: run, compile, disasm, fmt, repl")]

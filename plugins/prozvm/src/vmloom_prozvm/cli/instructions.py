@@ -72,11 +72,15 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
         Opcode.BUILD_LIST: Words("...", "list", "of the values, the first pushed first", "ValueTooLarge"),
         Opcode.BUILD_MAP: Words("...", "map", "of pairs key, value; the count is of pairs", _SIZE),
         Opcode.INDEX: Words(
-            "collection key", "value", "an item, character or byte; none for a key that a map lacks",
+            "collection key",
+            "value",
+            "an item, character or byte; none for a key that a map lacks",
             "TypeMismatch, IndexOutOfRange",
         ),
         Opcode.STORE_INDEX: Words(
-            "collection key value", "collection'", "a list or map with the value under the key",
+            "collection key value",
+            "collection'",
+            "a list or map with the value under the key",
             "TypeMismatch, IndexOutOfRange, ValueTooLarge",
         ),
         Opcode.LENGTH: Words("collection", "int", "items, pairs, characters or bytes", _TYPE),
@@ -84,10 +88,14 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
             "collection", "list", "a list itself, a map's keys in canonical order, characters, bytes as integers", _SIZE
         ),
         Opcode.SLICE: Words(
-            "v begin end", "v'", "part of a list, string or byte string; 0 <= begin <= end <= length",
+            "v begin end",
+            "v'",
+            "part of a list, string or byte string; 0 <= begin <= end <= length",
             "TypeMismatch, IndexOutOfRange",
         ),
-        Opcode.CONTAINS: Words("collection item", "bool", "an item, a key, or a part of a string or byte string", _TYPE),
+        Opcode.CONTAINS: Words(
+            "collection item", "bool", "an item, a key, or a part of a string or byte string", _TYPE
+        ),
         Opcode.RANGE: Words("begin end", "list", "the integers from begin, below end", _SIZE),
         Opcode.JUMP: Words("", "", "goes on at the target"),
         Opcode.JUMP_IF_FALSE: Words("value", "", "goes on at the target if it is false"),
@@ -100,7 +108,9 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
         Opcode.CELL_READ: Words("cell", "value", "what it holds", _TYPE),
         Opcode.CELL_WRITE: Words("cell value", "", "replaces what it holds", _TYPE),
         Opcode.SPAWN: Words(
-            "... function", "task", "a task that runs when it is awaited, or when the program ends, in order",
+            "... function",
+            "task",
+            "a task that runs when it is awaited, or when the program ends, in order",
             "TypeMismatch, WrongArity, TaskLimitExceeded",
         ),
         Opcode.AWAIT: Words("task", "value", "runs tasks until it is done", "TypeMismatch, TaskCycle"),
@@ -111,7 +121,10 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
             "v", "int", "the integer itself, 0 or 1 of a bool, exact decimal or 0x hex, bytes big-endian", _SIZE
         ),
         Opcode.TO_BYTES: Words(
-            "v size", "bytes", "an integer from 0 in `size` bytes; UTF-8 of a string, bytes themselves: size none", _SIZE
+            "v size",
+            "bytes",
+            "an integer from 0 in `size` bytes; UTF-8 of a string, bytes themselves: size none",
+            _SIZE,
         ),
         Opcode.KIND: Words("v", "str", "none, bool, integer, string, bytes, list, map, function, task or cell"),
         Opcode.ENCODE: Words("v", "bytes", "its canonical encoding", "NotStorable, ValueTooLarge"),
@@ -129,23 +142,35 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
         Opcode.TX_COMMIT: Words("", "", "closes the innermost one, which keeps what it wrote", "NoTransaction"),
         Opcode.TX_REVERT: Words("", "", "closes the innermost one and undoes it", "NoTransaction"),
         Opcode.GAS_CHARGE: Words("", "", "costs so much gas more"),
-        Opcode.LEDGER_APPEND: Words("entry", "", "adds to the ledger, with the block's time", "NotStorable, ReadOnlyState"),
+        Opcode.LEDGER_APPEND: Words(
+            "entry", "", "adds to the ledger, with the block's time", "NotStorable, ReadOnlyState"
+        ),
         Opcode.STATE_READ_AT: Words("...", "value", "the value under keys, one inside the other", _SIZE),
         Opcode.STATE_WRITE_AT: Words(
-            "... value", "", "sets it; none removes it", "TypeMismatch, StateOutsideTransaction, NotStorable, ReadOnlyState"
+            "... value",
+            "",
+            "sets it; none removes it",
+            "TypeMismatch, StateOutsideTransaction, NotStorable, ReadOnlyState",
         ),
         Opcode.INPUT: Words("", "bytes", "the input of the call", "CallFailed, ValueTooLarge"),
         Opcode.CALLER: Words("", "bytes", "who calls: 20 bytes", "CallFailed"),
         Opcode.ADDRESS: Words("", "bytes", "the contract's own address", "CallFailed"),
         Opcode.VALUE: Words("", "int", "wei that came with the call", "CallFailed"),
-        Opcode.BLOCK: Words("", "value", "a field of the block, such as number or timestamp", "UnknownName, CallFailed"),
+        Opcode.BLOCK: Words(
+            "", "value", "a field of the block, such as number or timestamp", "UnknownName, CallFailed"
+        ),
         Opcode.EMIT: Words(
-            "topics data", "", "an event: up to 4 integers below 2^256, and bytes", "TypeMismatch, CallFailed, ReadOnlyState"
+            "topics data",
+            "",
+            "an event: up to 4 integers below 2^256, and bytes",
+            "TypeMismatch, CallFailed, ReadOnlyState",
         ),
         Opcode.CALL_CONTRACT: Words(
-            "address input value", "map", 'calls a contract: {"status": 1 or 0, "output": bytes}',
+            "address input value",
+            "map",
+            'calls a contract: {"status": 1 or 0, "output": bytes}',
             "TypeMismatch, CallFailed",
         ),
         Opcode.REVERT: Words("value", "", "ends the call, undoes it, and gives the value as its reason", "NotStorable"),
     }
-)  # fmt: skip
+)
