@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 from time import process_time
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vmloom.object_cache import ObjectCache
 from vmloom_prozvm.bytecode.container import pack
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
@@ -21,6 +23,7 @@ from vmloom_prozvm.errors import CallDepthExceeded, DivisionByZero, OutOfGas, Pr
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.jit import Compiled, JITCompiler, Uncompilable
 from vmloom_prozvm.jit.kinds import ANY, INTEGER, OPPOSITE, Kind, after_comparison, negated, of, result
+from vmloom_prozvm.jit.stored import StoredTexts
 from vmloom_prozvm.jit.structure import (
     Again,
     Choice,
@@ -33,6 +36,7 @@ from vmloom_prozvm.jit.structure import (
     Unstructured,
     structured,
 )
+from vmloom_prozvm.jit.writing import Mode
 from vmloom_prozvm.runtime import operations
 from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
@@ -626,3 +630,280 @@ def test_a_run_that_failed_leaves_the_machine_as_the_interpreter_does() -> None:
     assert variables == {"x": 5}
     assert env.get("_blockchain_state", {}) == {}
     assert "_run" not in vars(machine)
+
+
+# Text on the disk
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "objects"
+
+
+def stored(folder: Path) -> StoredTexts:
+    return StoredTexts(ObjectCache(folder, kind="proztext"))
+
+
+def run_stored(program: Bytecode, texts: StoredTexts, **settings: Any) -> Outcome:
+    loaded = load(program, SMALL_LIMITS, strict=True)
+    compiled = Compiled(loaded, schedule=SCHEDULE, metered=True, texts=texts)
+    return observe(
+        lambda env, context, variables: Machine(
+            DictWorld(env), schedule=SCHEDULE, gas=20_000, context=context, globals=variables, limits=SMALL_LIMITS
+        ),
+        compiled.run,
+    )
+
+
+def test_text_from_the_disk_does_what_it_did(folder: Path) -> None:
+    for seed in range(30):
+        program = generate(Random(seed), SHAPE)
+        texts = stored(folder)
+        outcomes = [repr(run_stored(program, texts)) for _ in range(2)]
+        again = stored(folder)
+        outcomes.append(repr(run_stored(program, again)))
+        assert (texts.hits, again.hits) == (1, 1)
+        expected = repr(interpret(program, schedule=SCHEDULE, gas=20_000, limits=SMALL_LIMITS))
+        assert outcomes == [expected] * 3 or "OutOfGas" in expected
+
+
+def test_text_is_of_one_program_schedule_and_mode(folder: Path) -> None:
+    texts = stored(folder)
+    program = counting()
+    other = GasSchedule(base={"ADD": 4})
+    for loaded in (load(program), load(counting(times=6)), load(program, SMALL_LIMITS), load(program, strict=False)):
+        for schedule, metered in ((SCHEDULE, True), (other, True), (None, True), (None, False)):
+            Compiled(loaded, schedule=schedule, metered=metered, texts=texts)
+    assert texts.hits == 0
+
+
+def test_text_that_others_wrote_is_never_executed(folder: Path) -> None:
+    program = counting()
+    Compiled(load(program), schedule=SCHEDULE, metered=True, texts=stored(folder))
+    (file,) = folder.glob("*.proztext")
+    file.write_bytes(file.read_bytes().replace(b"return resume", b"return locals"))
+    texts = stored(folder)
+    compiled = Compiled(load(program), schedule=SCHEDULE, metered=True, texts=texts)
+    assert texts.hits == 0
+    assert "return locals" not in compiled.source
+
+
+def test_what_is_no_text_is_rejected(folder: Path) -> None:
+    program = load(counting())
+    disk = ObjectCache(folder, kind="proztext")
+    texts = StoredTexts(disk)
+    key = texts.key(program, Mode(True, SCHEDULE, True, 60))
+    for content in (b"", b"[]", b'{"source": 1}', b"\xff"):
+        disk.put(key, content)
+        assert texts.get(key, program) is None
+    assert disk.rejected == 4
+
+
+def test_the_workbench_counts_what_the_disk_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMLOOM_CACHE_DIR", str(folder))
+    for hits in (0, 1):
+        jit = JITCompiler(disk_cache=True)
+        assert jit.compile_hot_path(counting()) is not None
+        assert jit.get_stats()["disk_hits"] == hits
+    assert JITCompiler().get_stats()["disk_hits"] == 0
+
+
+# The state in variables
+
+
+def balances(*steps: tuple[Any, ...], times: int = 20) -> Bytecode:
+    return counting(("TX_BEGIN",), *steps, ("TX_COMMIT",), times=times)
+
+
+ADD_ONE = (("STATE_READ", "x"), ("LOAD_CONST", 1), ("ADD",), ("STATE_WRITE", "x"))
+SET_X = (("TX_BEGIN",), ("LOAD_CONST", 5), ("STATE_WRITE", "x"), ("TX_COMMIT",))
+
+
+def test_a_loop_of_transactions_works_on_variables() -> None:
+    program = balances(*ADD_ONE)
+    text = text_of(program)
+    assert "T.begin()" not in text
+    assert "T.write" not in text
+    assert assert_same(body_steps(program), schedule=SCHEDULE, gas=100_000).state == {"x": 25}
+
+
+def test_states_that_paths_write_in_different_orders_are_written_in_that_order() -> None:
+    for condition in (True, False):
+        program = body(
+            ("TX_BEGIN",),
+            *(("LOAD_CONST", condition), ("JUMP_IF_FALSE", "other"), ("LOAD_CONST", 1), ("STATE_WRITE", "a")),
+            *(("LOAD_CONST", 2), ("STATE_WRITE", "b"), ("JUMP", "end"), ("label", "other")),
+            *(("LOAD_CONST", 2), ("STATE_WRITE", "b"), ("LOAD_CONST", 1), ("STATE_WRITE", "a"), ("label", "end")),
+            ("TX_COMMIT",),
+        )
+        assert list(assert_same(program).state) == (["a", "b"] if condition else ["b", "a"])
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ADD_ONE,
+        (*ADD_ONE, ("LOAD_CONST", "entry"), ("LEDGER_APPEND",)),
+        (*ADD_ONE, ("TX_BEGIN",), *ADD_ONE, ("TX_REVERT",)),
+        (*ADD_ONE, ("LOAD_NAME", "i"), ("JUMP_IF_FALSE", "zero"), *ADD_ONE, ("label", "zero")),
+        (("LOAD_NAME", "i"), ("JUMP_IF_FALSE", "zero"), *ADD_ONE, ("label", "zero"), *ADD_ONE),
+        (("LOAD_CONST", "text"), ("STATE_WRITE", "y"), *ADD_ONE, ("LOAD_CONST", None), ("STATE_WRITE", "y")),
+        (("LOAD_CONST", "z"), ("LOAD_CONST", 1), ("STATE_WRITE_AT", 1), *ADD_ONE, ("STATE_READ", "z"), ("POP",)),
+        (*ADD_ONE, ("LOAD_CONST", "x"), ("STATE_READ_AT", 1), ("STORE_NAME", "s")),
+        (*ADD_ONE, ("LOAD_CONST", [1]), ("LOAD_CONST", b""), ("EMIT",), *ADD_ONE),
+        (("LOAD_CONST", 1), ("STATE_WRITE", "b"), *ADD_ONE, ("TX_REVERT",), ("TX_BEGIN",), *ADD_ONE),
+        (("LOAD_CONST", 1 << 70), ("STATE_WRITE", "x"), ("STATE_READ", "x"), ("STORE_NAME", "s")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("strict", [True, False])
+def test_gas_that_ends_anywhere_in_transactions_leaves_the_same_state(
+    steps: tuple[tuple[Any, ...], ...], strict: bool
+) -> None:
+    start = body_steps(balances(*steps, times=3))
+    used = 100_000 - (interpret(start, schedule=SCHEDULE, gas=100_000, strict=strict).gas_left or 0)
+    for gas in range(0, used + 50, 29):
+        assert_same(start, schedule=SCHEDULE, gas=gas, strict=strict)
+    assert assert_same(start, schedule=SCHEDULE, gas=used, strict=strict).error is None
+
+
+def body_steps(loop: Bytecode) -> Bytecode:
+    """The loop behind a transaction that sets x to 5."""
+    first = body(*SET_X)
+    count, shift = len(first.instructions), len(first.constants)
+    moved: list[tuple[str, Any]] = []
+    for name, operand in loop.instructions:
+        if name in ("JUMP", "JUMP_IF_FALSE"):
+            operand = operand + count  # type: ignore[operator]
+        elif name == "STORE_CONST":
+            operand = operand[0] + shift, operand[1] + shift  # type: ignore[index]
+        elif name in ("LOAD_CONST", "LOAD_NAME", "STORE_NAME", "STATE_READ", "STATE_WRITE"):
+            operand = operand + shift  # type: ignore[operator]
+        moved.append((name, operand))
+    return Bytecode([*first.constants, *loop.constants], [*first.instructions, *moved])
+
+
+def test_functions_within_transactions_see_what_was_written() -> None:
+    read = Function("read", (), body(("STATE_READ", "x"), ("LOAD_CONST", 1), ("ADD",), ("STATE_WRITE", "x")))
+    undo = Function(
+        "undo",
+        (),
+        body(
+            ("TX_REVERT",),
+        ),
+    )
+    for callee in (read, undo):
+        program = body(
+            *SET_X,
+            ("TX_BEGIN",),
+            *ADD_ONE,
+            ("CALL_FUNC_CONST", callee, 0),
+            ("POP",),
+            *([] if callee is undo else [*ADD_ONE, ("TX_COMMIT",)]),
+            ("STATE_READ", "x"),
+        )
+        assert assert_same(program, schedule=SCHEDULE, gas=100_000).result == (5 if callee is undo else 8)
+        assert_same(program, schedule=SCHEDULE, gas=100_000, limits=Limits(frames=1))
+
+
+def test_a_transaction_that_stays_open_is_an_error() -> None:
+    outcome = assert_same(body(*SET_X, ("TX_BEGIN",), *ADD_ONE), schedule=SCHEDULE, gas=10_000)
+    assert outcome.error is not None
+    assert outcome.state == {"x": 5}
+
+
+# Variables that functions store to, closures and cells
+
+
+def test_variables_of_the_main_program_change_under_it_during_calls() -> None:
+    change = Function("change", (), body(("LOAD_NAME", "x"), ("LOAD_CONST", 1), ("ADD",), ("STORE_GLOBAL", "x")))
+    fail = Function("fail", (), body(("LOAD_CONST", 9), ("STORE_GLOBAL", "x"), ("LOAD_CONST", "no"), ("NEG",)))
+    program = body(
+        ("STORE_CONST", "x", 1),
+        ("LOAD_NAME", "x"),
+        ("CALL_FUNC_CONST", change, 0),
+        ("POP",),
+        ("LOAD_NAME", "x"),
+        ("CALL_FUNC_CONST", change, 0),
+        ("POP",),
+        ("LOAD_NAME", "x"),
+        ("BUILD_LIST", 3),
+        ("CALL_FUNC_CONST", fail, 0),
+    )
+    outcome = assert_same(program, schedule=SCHEDULE, gas=10_000)
+    assert outcome.variables["x"] == 9
+    for gas in range(0, 300, 7):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+
+
+def test_functions_see_what_other_functions_store() -> None:
+    inner = Function("inner", (), body(("LOAD_CONST", 7), ("STORE_GLOBAL", "x")))
+    outer = Function(
+        "outer",
+        (),
+        body(
+            ("LOAD_NAME", "x"),
+            ("CALL_NAME", "inner", 0),
+            ("POP",),
+            ("LOAD_NAME", "x"),
+            ("STORE_CONST", "x", 3),
+            ("CALL_NAME", "inner", 0),
+            ("POP",),
+            ("LOAD_NAME", "x"),
+            ("BUILD_LIST", 3),
+        ),
+    )
+    program = body(("STORE_CONST", "inner", inner), ("STORE_CONST", "x", 1), ("CALL_FUNC_CONST", outer, 0))
+    for gas in (None, *range(0, 250, 5)):
+        outcome = assert_same(program, schedule=SCHEDULE, gas=gas)
+    assert outcome.result == [1, 7, 3]
+    assert outcome.variables["x"] == 7
+
+
+def test_closures_share_cells() -> None:
+    count = Function(
+        "count",
+        ("cell", "by"),
+        body(
+            ("LOAD_NAME", "cell"),
+            ("LOAD_NAME", "cell"),
+            ("CELL_READ",),
+            ("LOAD_NAME", "by"),
+            ("ADD",),
+            ("CELL_WRITE",),
+            ("LOAD_NAME", "cell"),
+            ("CELL_READ",),
+        ),
+    )
+    program = body(
+        ("LOAD_CONST", 0),
+        ("NEW_CELL",),
+        ("CLOSURE", count, 1),
+        ("STORE_NAME", "count"),
+        *(("LOAD_CONST", 2), ("CALL_NAME", "count", 1), ("POP",), ("LOAD_CONST", 3), ("LOAD_NAME", "count")),
+        ("CALL_TOP", 1),
+    )
+    for gas in (None, *range(0, 250, 5)):
+        outcome = assert_same(program, schedule=SCHEDULE, gas=gas)
+    assert outcome.result == 5
+
+
+def test_what_is_no_cell_fails_as_interpreted() -> None:
+    assert assert_same(body(("LOAD_CONST", 1), ("CELL_READ",)), schedule=SCHEDULE, gas=99).error is TypeMismatch
+
+
+def test_errors_say_which_calls_had_not_ended() -> None:
+    inner = Function("inner", (), body(("LOAD_CONST", "x"), ("NEG",)))
+    outer = Function(
+        "outer",
+        (),
+        body(
+            ("CALL_FUNC_CONST", inner, 0),
+        ),
+    )
+    program = load(body(("STORE_CONST", "a", 1), ("CALL_FUNC_CONST", outer, 0)))
+    traces = []
+    for run in (Machine.run, lambda machine, loaded: Compiled(loaded, schedule=None, metered=False).run(machine)):
+        with pytest.raises(TypeMismatch) as raised:
+            run(Machine(DictWorld({})), program)
+        traces.append((raised.value.at, raised.value.function, raised.value.trace))
+    assert traces[0] == traces[1] == (1, "inner", [("inner", 1), ("outer", 0), ("", 1)])

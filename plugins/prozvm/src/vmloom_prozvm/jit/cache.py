@@ -17,6 +17,8 @@ from hashlib import sha256
 from importlib import import_module
 from typing import Any, Final, Protocol
 
+from vmloom.object_cache import ObjectCache
+
 from ..bytecode.container import pack
 from ..bytecode.program import Bytecode
 from ..gas import GasSchedule
@@ -26,6 +28,7 @@ from ..runtime.loaded import Loaded, load
 from ..values import Value
 from .codegen import Uncompilable
 from .compiled import Compiled
+from .stored import OBJECT_KIND, StoredTexts
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +116,8 @@ class JITCompiler:
 
     `optimize` is called with a program before it is compiled for the workbench, and gives the one to compile; what it
     does is what `optimization_level` says. With `debug`, what is compiled is logged. With `native`, machine code is
-    tried first, where the package that makes it is installed. Raises `ValueError` for a bound below 1.
+    tried first, where the package that makes it is installed. With `disk_cache`, text is kept in the user's cache of
+    objects (see `stored`). Raises `ValueError` for a bound below 1.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class JITCompiler:
         max_cache: int = 1024,
         debug: bool = False,
         native: bool = False,
+        disk_cache: bool = False,
     ) -> None:
         if hot_threshold < 1 or max_cache < 1:
             raise ValueError(f"hot_threshold and max_cache: must be at least 1, got {hot_threshold} and {max_cache}")
@@ -132,7 +137,8 @@ class JITCompiler:
         self.optimization_level: Final = optimization_level
         self.debug: Final = debug
         self._optimize = optimize
-        self._native = native_compiler() if native else None
+        self._native = native
+        self._texts = StoredTexts(ObjectCache(kind=OBJECT_KIND)) if disk_cache else None
         self._max_cache = max_cache
         self._stats = JITStats()
         self._paths: OrderedDict[str, HotPathInfo] = OrderedDict()
@@ -225,13 +231,14 @@ class JITCompiler:
 
     def _made(self, loaded: Loaded, schedule: GasSchedule | None, metered: bool) -> Executable:
         """Machine code if that is wanted and possible, otherwise Python functions. Raises `Uncompilable`."""
-        if self._native is not None:
-            found = self._native(loaded, schedule, metered, loaded.limits)
+        compile_native = native_compiler() if self._native else None
+        if compile_native is not None:
+            found = compile_native(loaded, schedule, metered, loaded.limits)
             if found is not None:
                 self._stats.native_compilations += 1
                 return _Counted(found, self._stats)
             self._stats.native_fallbacks += 1
-        return Compiled(loaded, schedule=schedule, metered=metered)
+        return Compiled(loaded, schedule=schedule, metered=metered, texts=self._texts)
 
     def get_stats(self) -> dict[str, Any]:
         """Counts by name, times in seconds.
@@ -253,6 +260,7 @@ class JITCompiler:
             "native_compilations": stats.native_compilations,
             "native_fallbacks": stats.native_fallbacks,
             "native_executions": stats.native_executions,
+            "disk_hits": 0 if self._texts is None else self._texts.hits,
             "speedup_factor": self._speedup(),
         }
 

@@ -679,13 +679,22 @@ class _Writer(StateWriter):
 
     def _read_cell(self, _: None) -> None:
         (cell,) = self._pop(1)
-        self._text.line(f"if type({cell.text}) is not Cell: raise LEAVE", self._here)
-        self._text.line(f"{self._push(ANY)} = {cell.text}.value")
+        name = self._push(ANY)
+        if self._may_be_cell(cell):
+            self._text.line(f"{name} = {cell.text}.value")
 
     def _write_cell(self, _: None) -> None:
         cell, value = self._pop(2)
-        self._text.line(f"if type({cell.text}) is not Cell: raise LEAVE", self._here)
-        self._text.line(f"{cell.text}.value = {value.text}")
+        if self._may_be_cell(cell):
+            self._text.line(f"{cell.text}.value = {value.text}")
+
+    def _may_be_cell(self, entry: Entry) -> bool:
+        """Leave if it is none; whether it may be one."""
+        if not entry.kind.mask & OTHER:
+            self._leave()
+            return False
+        self._text.line(f"if type({entry.text}) is not Cell: raise LEAVE", self._here)
+        return True
 
     # The surroundings and calls
 

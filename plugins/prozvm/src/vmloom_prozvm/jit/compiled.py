@@ -25,6 +25,7 @@ from ..runtime.world import path_of
 from ..values import DEFAULT_LIMITS, Cell, Function, Value, ValueLimits, check
 from .codegen import Generated, Uncompilable, generate
 from .sinking import allowed, deliver, hand_over
+from .stored import StoredTexts
 from .text import Failure, Literal, Resume
 from .writing import Mode
 
@@ -42,15 +43,17 @@ class Leave(Exception):
 class Compiled:
     """A program compiled: for one gas schedule or none, metered or not. Any number of runs may share it."""
 
-    def __init__(self, loaded: Loaded, *, schedule: GasSchedule | None, metered: bool) -> None:
-        """Raises `Uncompilable`."""
+    def __init__(
+        self, loaded: Loaded, *, schedule: GasSchedule | None, metered: bool, texts: StoredTexts | None = None
+    ) -> None:
+        """Take the text from `texts` if it is there. Raises `Uncompilable`."""
         self.loaded: Final = loaded
         self.schedule: Final = schedule
         self.metered: Final = metered
         depth = min(_MAX_DEPTH, loaded.limits.frames)
         mode = Mode(metered, schedule if metered else None, loaded.strict, depth)
         try:
-            self._generated: Final[Generated] = generate(loaded, mode)
+            self._generated: Final[Generated] = _generated(loaded, mode, texts)
             code = compile(self._generated.source, FILE_NAME, "exec")
         except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise Uncompilable(f"too large or too deeply nested for Python: {error}") from None
@@ -149,6 +152,17 @@ class Compiled:
         for opcode, instruction in INSTRUCTIONS.items():
             namespace[f"i_{opcode.name}"] = instruction
         return namespace
+
+
+def _generated(loaded: Loaded, mode: Mode, texts: StoredTexts | None) -> Generated:
+    if texts is None:
+        return generate(loaded, mode)
+    key = texts.key(loaded, mode)
+    found = texts.get(key, loaded)
+    if found is None:
+        found = generate(loaded, mode)
+        texts.put(key, found)
+    return found
 
 
 def _run_main(compiled: Compiled, machine: Machine, _: Frame) -> None:
