@@ -19,8 +19,6 @@ from .builtins import BUILTINS
 from .diagnostics import Diagnostic, LanguageError, closest
 from .scopes import TEMPORARY, FunctionScope, Resolution, Variable, resolve
 
-MOST_GAS: Final = 2**63 - 1
-"""Of one GAS or LIMIT."""
 LONGEST_LITERAL: Final = 256
 """Values of a list or map that are put on the stack."""
 
@@ -429,9 +427,6 @@ class _Body:
         return (core.If(node.span, self.expression(node.condition), (), (refusal,)),)
 
     def gas(self, node: tree.Gas | tree.Limit) -> core.Body:
-        if node.amount > MOST_GAS:
-            what = "GAS" if isinstance(node, tree.Gas) else "LIMIT"
-            self.fault(node.span, f"{what} takes an amount of gas from 0 to 2^63 - 1")
         return (core.Effect(node.span, Opcode.GAS_CHARGE, (), node.amount),)
 
     def limit(self, node: tree.Limit) -> core.Body:
@@ -453,14 +448,7 @@ class _Body:
         return tuple(map(self.expression, nodes))
 
     def literal(self, node: tree.Literal) -> core.Expression:
-        return self.constant(node.span, node.value)
-
-    def constant(self, span: tree.Span, value: int | str | bytes | bool | None) -> core.Constant:
-        try:
-            check(value)
-        except ProzError as error:
-            self.fault(span, str(error))
-        return core.Constant(span, value)
+        return core.Constant(node.span, node.value)
 
     def unary(self, node: tree.Unary) -> core.Expression:
         """A minus before a number makes a constant of both."""
