@@ -22,7 +22,7 @@ from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
 from vmloom_prozvm.runtime.world import DictWorld
-from vmloom_prozvm.values import Function, Value, ValueLimits
+from vmloom_prozvm.values import Cell, Function, Value, ValueLimits
 
 INTEGERS: Final = (
     0,
@@ -44,6 +44,8 @@ INTEGERS: Final = (
 )
 TEXTS: Final = ("", "a", "zoë", "abcdefgh", "0123456789")
 BYTES: Final = (b"", b"\0", b"abcdefghi")
+KEY: Final = b"\x58" + 31 * b"\x66"
+"""A point of ed25519: the base point."""
 NAMES: Final = {int: ("a", "b", "c"), str: ("s", "t"), bytes: ("d",), list: ("l", "k"), dict: ("m",), bool: ("p",)}
 """Names of variables by the kind of value that they always have."""
 CELL: Final = "cell"
@@ -99,9 +101,9 @@ GAS: Final = st.one_of(st.none(), st.integers(0, 30_000))
 """Gas for a run: often too little."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Outcome:
-    """All that can be seen of a run, to compare with another's."""
+    """All that can be seen of a run. Compare what `repr` gives: to Python, True is 1, and maps have no order."""
 
     result: Any = None
     error: type[ProzError] | None = None
@@ -114,6 +116,33 @@ class Outcome:
     ledger: list[Any] = field(default_factory=list)
     events: list[tuple[list[int], bytes]] = field(default_factory=list)
     variables: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        error = self.error.__name__ if self.error else None
+        seen = {**vars(self), "error": error}
+        for name in ("state", "variables"):
+            seen[name] = dict(sorted(seen[name].items(), key=repr))
+        cells: dict[int, int] = {}
+        return "\n".join(f"{name}: {_picture(value, cells)}" for name, value in seen.items())
+
+
+def _picture(value: Any, cells: dict[int, int]) -> str:
+    """`value` as text that is the same in each run; `cells` has a number for each cell seen."""
+    kind = type(value)
+    if kind is Cell:
+        if id(value) in cells:
+            return f"cell {cells[id(value)]}"
+        cells[id(value)] = len(cells)
+        return f"cell {cells[id(value)]} of {_picture(value.value, cells)}"
+    if kind is Function:
+        bound = _picture(list(value.bound), cells)
+        return f"function {value.name!r} {value.parameters} {bound}"
+    if kind in (list, tuple):
+        return f"[{', '.join(_picture(item, cells) for item in value)}]"
+    if kind is dict:
+        pairs = (f"{_picture(key, cells)}: {_picture(item, cells)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return repr(value)
 
 
 def interpret(

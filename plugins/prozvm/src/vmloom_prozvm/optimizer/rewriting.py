@@ -7,9 +7,10 @@ instructions, which is why rules need not think of jumps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from ..bytecode.opcodes import Opcode
 from .code import Code, Edit
 from .graph import Block, Instruction
 
@@ -35,9 +36,11 @@ class Reduction(NamedTuple):
 
 Rule: TypeAlias = Callable[[Code, Sequence[Piece]], Reduction | None]
 """Given the block so far, never empty. `Code.facts` may be asked about the origin of a piece."""
+Rules: TypeAlias = Mapping[Opcode, Sequence[Rule]]
+"""The rules to try, by the opcode of the last instruction."""
 
 
-def rewrite(code: Code, rules: Sequence[Rule]) -> int:
+def rewrite(code: Code, rules: Rules) -> int:
     """Apply `rules` to every block. Returns how many times one did; none ever makes code dearer."""
     edits = []
     total = 0
@@ -51,7 +54,7 @@ def rewrite(code: Code, rules: Sequence[Rule]) -> int:
     return total
 
 
-def _reduce(code: Code, block: Block, rules: Sequence[Rule]) -> tuple[list[Piece], int]:
+def _reduce(code: Code, block: Block, rules: Rules) -> tuple[list[Piece], int]:
     pieces: list[Piece] = []
     count = 0
     for index in range(block.start, block.stop):
@@ -75,8 +78,8 @@ def _replaced(old: Sequence[Piece], new: Sequence[Instruction]) -> list[Piece]:
     ]
 
 
-def _match(code: Code, pieces: Sequence[Piece], rules: Sequence[Rule]) -> Reduction | None:
-    for rule in rules:
+def _match(code: Code, pieces: Sequence[Piece], rules: Rules) -> Reduction | None:
+    for rule in rules.get(pieces[-1].instruction.opcode, ()):
         reduction = rule(code, pieces)
         if reduction is not None:
             old = [piece.instruction for piece in pieces[-reduction.taken :]]
