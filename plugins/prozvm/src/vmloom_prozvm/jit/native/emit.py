@@ -65,8 +65,8 @@ class Module:
         )
         """Whether words of digests must be kept."""
         self.entries: Final[list[EntryPoint]] = []
-        self.spilled: Final[dict[int, int]] = {}
-        """Cells of a spill, by function."""
+        self.spilled = 0
+        """The most cells that a frame has which is spilled."""
         self._constants: Final[dict[bytes, str]] = {}
         self._wanted: list[int] = []
         self._made: set[int] = set()
@@ -287,8 +287,7 @@ class Function:
     def _spill(self) -> list[str]:
         """Where all exits end: the frame goes to memory."""
         cells = self.registers + self.depth
-        known = self.module.spilled.get(self.it.number, 0)
-        self.module.spilled[self.it.number] = max(known, cells)
+        self.module.spilled = max(self.module.spilled, cells)
         lines = [
             "leave:",
             f"  %x.gas.at = getelementptr i64, ptr %m, i64 {at_.GAS}",
@@ -305,20 +304,46 @@ class Function:
             "  %x.high = load i64, ptr %high",
             "  %x.2 = getelementptr i64, ptr %x, i64 2",
             "  store i64 %x.high, ptr %x.2",
+            "  %x.3 = getelementptr i64, ptr %x, i64 3",
+            f"  store i64 {at_.FRAME_HEAD + CELL * cells}, ptr %x.3",
         ]
-        names = [f"r{register}" for register in range(self.registers)] + [f"s{slot}" for slot in range(self.depth)]
-        for cell, name in enumerate(names):
-            for word in range(self.width):
-                place = f"%x.{name}.{word}"
-                offset = at_.FRAME_HEAD + CELL * cell + word
-                lines.append(f"  {place} = load i64, ptr %{name}.{word}")
-                lines.append(f"  {place}.p = getelementptr i64, ptr %x, i64 {offset}")
-                lines.append(f"  store i64 {place}, ptr {place}.p")
+        lines += self._cells_to("x", self.depth)
         lines += [
             f"  %x.next = getelementptr i64, ptr %x, i64 {at_.FRAME_HEAD + CELL * cells}",
             "  store ptr %x.next, ptr %x.at",
             f"  ret {RETURNED} {{i64 {at_.LEFT}, i64 0, i64 0}}",
         ]
+        return lines + (self._finish() if self.it.number == 0 else [])
+
+    def _finish(self) -> list[str]:
+        """The end of the main program, whose variables outlive it: they go where a spill has them."""
+        return [
+            "finish:",
+            f"  %y.at = getelementptr i64, ptr %m, i64 {at_.SPILL}",
+            "  %y = load ptr, ptr %y.at",
+            *self._cells_to("y", 0),
+            "  %y.kind = load i64, ptr %pc",
+            "  %y.word = load i64, ptr %high",
+            "  %y.gas = load i64, ptr %gas",
+            f"  %y.r1 = insertvalue {RETURNED} poison, i64 %y.kind, 0",
+            f"  %y.r2 = insertvalue {RETURNED} %y.r1, i64 %y.word, 1",
+            f"  %y.r3 = insertvalue {RETURNED} %y.r2, i64 %y.gas, 2",
+            f"  ret {RETURNED} %y.r3",
+        ]
+
+    def _cells_to(self, base: str, depth: int) -> list[str]:
+        """Registers, and `depth` cells of the stack, to a frame in memory."""
+        lines = []
+        names = [f"r{register}" for register in range(self.registers)] + [f"s{slot}" for slot in range(depth)]
+        for cell, name in enumerate(names):
+            if name[0] == "r" and self.it.number == 0 and cell in self.facts.shared:
+                continue  # it is in memory already
+            for word in range(self.width):
+                place = f"%{base}.{name}.{word}"
+                offset = at_.FRAME_HEAD + CELL * cell + word
+                lines.append(f"  {place} = load i64, ptr %{name}.{word}")
+                lines.append(f"  {place}.p = getelementptr i64, ptr %{base}, i64 {offset}")
+                lines.append(f"  store i64 {place}, ptr {place}.p")
         return lines
 
     # Leaving
@@ -505,6 +530,11 @@ class Function:
         for number, word in enumerate(value.words[1:], 1):
             place = self.op(f"getelementptr i64, ptr %m, i64 {at_.DIGEST_WORDS + number}")
             self.do(f"store i64 {word}, ptr {place}")
+        if self.it.number == 0:
+            self.do(f"store i64 {value.kind}, ptr %pc")
+            self.do(f"store i64 {value.words[0]}, ptr %high")
+            self.do("br label %finish")
+            return
         first = self.op(f"insertvalue {RETURNED} poison, i64 {value.kind}, 0")
         second = self.op(f"insertvalue {RETURNED} {first}, i64 {value.words[0]}, 1")
         third = self.op(f"insertvalue {RETURNED} {second}, i64 {self.op('load i64, ptr %gas')}, 2")

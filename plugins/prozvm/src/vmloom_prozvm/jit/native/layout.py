@@ -111,5 +111,5 @@ MAX_PRICE: Final = 1 << 61
 """Gas of the instructions of one block; beyond it the interpreter counts."""
 TURNS: Final = 1 << 20
 """Loop turns and calls between two polls."""
-FRAME_HEAD: Final = 3
-"""Words of a frame that is left, before its registers: function, instruction, cells on the stack."""
+FRAME_HEAD: Final = 4
+"""Words of a frame that is left, before its registers: function, instruction, values on the stack, words of it all."""

@@ -54,8 +54,7 @@ class Program:
         self._by_identity: Final = {id(function): number for number, function in enumerate(self.functions)}
         self._places: Final = {(entry.function, entry.at): number for number, entry in enumerate(self.entries)}
         self._objects: Final = facts.objects
-        self._spilled: Final = module.spilled
-        largest = at.FRAME_HEAD + CELL * max(module.spilled.values())
+        largest = at.FRAME_HEAD + CELL * module.spilled
         self.frames: Final = min(MAX_FRAMES, loaded.limits.frames, MAX_SPILL // largest)
         if self.frames < 1:
             raise Uncompilable("frames that are too large")
@@ -87,10 +86,6 @@ class Program:
     def headers(self, function: int) -> list[int]:
         """Where a function can be entered."""
         return [entry.at for entry in self.entries if entry.function == function]
-
-    def spilled(self, function: int) -> int:
-        """Cells of a frame of the function in memory."""
-        return self._spilled[function]
 
     def take_memory(self) -> Memory:
         """Memory for a run."""
@@ -216,6 +211,8 @@ class _Run:
         state.write_through(memory, machine.transactions, self.program.keys)
         if not left:
             self._store_globals()
+            if self.program.entries[number].function == 0:
+                self._fill_registers(frame, 0, memory.begin[at.SPILL] + at.FRAME_HEAD)
             return machine.leave(self._result())
         following = self._restore(frame)
         if memory.raised is not None:
@@ -240,7 +237,7 @@ class _Run:
         spilled = []
         while place < end:
             spilled.append(place)
-            place += at.FRAME_HEAD + CELL * self.program.spilled(words[place])
+            place += words[place + at.FRAME_HEAD - 1]
         self._store_globals()
         self._fill(frame, spilled[-1])
         for place in reversed(spilled[:-1]):
@@ -250,15 +247,17 @@ class _Run:
 
     def _fill(self, frame: Frame, place: int) -> None:
         memory = self.memory
-        number, frame.next, count = memory.words[place : place + at.FRAME_HEAD]
+        number, frame.next, count, _ = memory.words[place : place + at.FRAME_HEAD]
         place += at.FRAME_HEAD
+        self._fill_registers(frame, number, place)
         registers = len(frame.function.registers)
-        main = number == 0
-        for register in range(registers):
-            if not main or register not in self.program.shared:
-                frame.registers[register] = memory.get(place + CELL * register)
         frame.stack[:] = memory.get_stack(place + CELL * registers, count)
         frame.code = self._code(number, frame)
+
+    def _fill_registers(self, frame: Frame, number: int, place: int) -> None:
+        for register in range(len(frame.function.registers)):
+            if number or register not in self.program.shared:
+                frame.registers[register] = self.memory.get(place + CELL * register)
 
     def _store_globals(self) -> None:
         first = self.memory.begin[at.GLOBALS]
