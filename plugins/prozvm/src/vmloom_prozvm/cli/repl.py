@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,10 +44,10 @@ HISTORY: Final = 1_000
 """Lines that are kept for the next time."""
 _OPENING: Final = frozenset(("LPAR", "LSQB", "BLOCK_OPEN", "MAP_OPEN"))
 _CLOSING: Final = frozenset(("RPAR", "RSQB", "RBRACE"))
-_WORDS: Final = (
-    "let const action export payable if else while for each in return break continue spawn await true false none "
-    "STATE TX REVERT GAS LIMIT LEDGER EMIT HASH VERIFY_SIG MERKLE CALL CALLER ADDRESS VALUE INPUT BLOCK require"
-).split()
+_WORDS: Final = """
+let const action export payable if else while for each in return break continue spawn await true false none
+STATE TX REVERT GAS LIMIT LEDGER EMIT HASH VERIFY_SIG MERKLE CALL CALLER ADDRESS VALUE INPUT BLOCK require
+""".split()
 _HELP: Final = """\
 A program, in one line or more, is run at once; what it gives is shown. Open brackets go on in the next line, and an
 empty line ends them.
@@ -181,8 +181,8 @@ class Session:
             opcode = Opcode[about.upper()]
             words, price = WORDS[opcode], GasSchedule().base[opcode]
             operand = OPERATIONS[opcode].operand.name.lower().replace("_", " ")
-            text = f"{opcode.name} ({int(opcode)}), operand {operand}, {price:,} gas: {words.takes} → {words.gives}; {words.does}"
-            self.console.print(text, markup=False, soft_wrap=True)
+            about = f"{opcode.name} ({int(opcode)}), operand {operand}, {price:,} gas"
+            self.console.print(f"{about}: {words.takes} → {words.gives}; {words.does}", markup=False, soft_wrap=True)
         else:
             self._complain(f"{about}: neither a builtin nor an instruction")
 
@@ -327,21 +327,17 @@ def _line_editing(session: Session) -> Iterator[None]:
         yield
         return
     path = _history_file()
-    try:
+    with suppress(OSError):  # there is none yet, or it cannot be read
         readline.read_history_file(path)
-    except OSError:  # there is none yet, or it cannot be read
-        pass
     readline.set_history_length(HISTORY)
     readline.set_completer(_completer(session))
     readline.parse_and_bind("tab: complete")
     try:
         yield
     finally:
-        try:
+        with suppress(OSError):  # the next session has no history then, which is all
             path.parent.mkdir(parents=True, exist_ok=True)
             readline.write_history_file(path)
-        except OSError:  # the next session has no history, which is all
-            pass
 
 
 def _history_file() -> Path:
