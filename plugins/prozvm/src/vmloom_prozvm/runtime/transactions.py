@@ -6,7 +6,7 @@ there is one overlay and one undo log, not a copy for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vmloom.journal import Journal
@@ -125,6 +125,10 @@ class TransactionStack:
     def append_stamped(self, entry: Value) -> None:
         """What `append` does with what `stamp` gave."""
         self.after(lambda: self._world.append(entry))
+
+    def append_all(self, entries: Sequence[Value]) -> None:
+        """What `append` does with each of several; `stamp` must have taken them all before. They must not change."""
+        self.after(lambda: self._world.append_all(entries))
 
     def after(self, effect: Callable[[], None]) -> None:
         """Do what cannot be undone, and cannot fail, once the open transactions commit; at once if there are none."""

@@ -144,7 +144,7 @@ class Facts:
         self._by_identity: Final = {id(it.function): it.number for it in self.functions}
         self.slots: Final[dict[str, int]] = {}
         """Keys of the state, by number."""
-        self.shared: Final = self._shared_registers()
+        self.shared: Final = self._shared_registers() | self._stored_registers()
         """The main program's registers that functions can see; they are in memory."""
         self.stored: Final = self._stored_registers()
         """Those of them that functions change."""

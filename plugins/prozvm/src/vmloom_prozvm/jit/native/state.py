@@ -125,5 +125,6 @@ def _replay(
     for slot in sorted(written, key=lambda slot: words[first + slot * at.SLOT + at.SLOT_ORDER]):
         kind, word = written[slot]
         transactions.write(keys[slot], bool(word) if kind == BOOL else word)
-    for entry in entries:
-        transactions.append(memory.get(memory.begin[at.LEDGER] + entry * CELL))
+    if entries:
+        ledger = memory.begin[at.LEDGER]
+        transactions.append_all([memory.get(ledger + entry * CELL) for entry in entries])
