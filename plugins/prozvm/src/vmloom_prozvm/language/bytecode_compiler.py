@@ -13,14 +13,19 @@ from ..bytecode.opcodes import Opcode
 from ..bytecode.program import Bytecode, BytecodeBuilder
 from ..bytecode.verify import DEFAULT_CODE_LIMITS, CodeLimits, verify
 from ..errors import Unverifiable
+from ..runtime.limits import Limits
 from ..values import Function
 from . import core
 from .diagnostics import Diagnostic, LanguageError
 from .lowering import lower
+from .needs import all_names
 from .sourcemap import map_metadata
 
 if TYPE_CHECKING:
     from .tree import Program, Source, Span
+
+DEFAULT_REGISTERS: Final = Limits().registers
+"""Names of a program and its functions that a machine has room for unless it is configured otherwise."""
 
 
 class EvaluatorBytecodeCompiler:
@@ -50,12 +55,19 @@ class EvaluatorBytecodeCompiler:
 
     def compile_core(self, program: core.CoreProgram) -> Bytecode:
         """A lowered program as bytecode, verified. Raises `LanguageError` for what is too large."""
-        bytecode = compile_program(program, source_map=self.source_map)
-        try:
-            verify(bytecode, self.limits)
-        except Unverifiable as error:
-            raise LanguageError(program.source, [_too_large(error, program)]) from None
-        return bytecode
+        return verified(compile_program(program, source_map=self.source_map), program, self.limits)
+
+
+def verified(bytecode: Bytecode, program: core.CoreProgram, limits: CodeLimits = DEFAULT_CODE_LIMITS) -> Bytecode:
+    """`bytecode`, which `program` became. Raises `LanguageError` if it is too large to run."""
+    try:
+        verify(bytecode, limits)
+        names = len(set(all_names(program)))
+        if names > DEFAULT_REGISTERS:
+            raise Unverifiable(f"{names} names; at most {DEFAULT_REGISTERS} are allowed")
+    except Unverifiable as error:
+        raise LanguageError(program.source, [_too_large(error, program)]) from None
+    return bytecode
 
 
 def compile_program(program: core.CoreProgram, *, source_map: bool = False) -> Bytecode:

@@ -7,7 +7,9 @@ are those of the bytecode as it was compiled: what the optimiser moved, it can t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -21,7 +23,6 @@ MAP_KEY: Final = "source_map"
 """Where the metadata have the map."""
 _LONGEST_MAP: Final = 60_000
 """Integers in a map; beyond, a body goes without one, since metadata are limited as values are."""
-_MOST_INSTRUCTIONS: Final = 1 << 16
 _INNERMOST: Final = 8
 _OUTERMOST: Final = 2
 """Calls of a trace that are shown, from its two ends."""
@@ -33,6 +34,13 @@ class Place(NamedTuple):
     line: int
     column: int
     length: int
+
+
+class _Runs(NamedTuple):
+    """The runs of a map: for each the index after its last instruction, and its place."""
+
+    ends: list[int]
+    places: list[Place]
 
 
 def map_metadata(spans: Iterable[Span], source: Source) -> dict[str, Value]:
@@ -53,15 +61,17 @@ class SourceMap:
         self._bodies: dict[str, Bytecode] = {"": bytecode}
         for function in _functions(bytecode):
             self._bodies.setdefault(function.name, function.bytecode)
-        self._places: dict[str, list[Place]] = {}
+        self._runs: dict[str, _Runs] = {}
 
     def place(self, function: str, index: int) -> Place | None:
         """Where an instruction stems from; of the end, where the last one does. None if there is no map of it."""
-        places = self._places.get(function)
-        if places is None:
+        runs = self._runs.get(function)
+        if runs is None:
             body = self._bodies.get(function)
-            places = self._places[function] = [] if body is None else _decode(body.metadata)
-        return places[min(index, len(places) - 1)] if places and index >= 0 else None
+            runs = self._runs[function] = _Runs([], []) if body is None else _decode(body.metadata)
+        if not runs.places or index < 0:
+            return None
+        return runs.places[min(bisect_right(runs.ends, index), len(runs.places) - 1)]
 
     def line_of(self, function: str, index: int) -> int | None:
         """The source line of an instruction, from 1; for profiles."""
@@ -80,6 +90,16 @@ def locate(bytecode: Bytecode, function: str, index: int) -> Place | None:
 def line_of(bytecode: Bytecode, function: str, index: int) -> int | None:
     """The source line, from 1, of an instruction; None if there is no map of it."""
     return SourceMap(bytecode).line_of(function, index)
+
+
+def without_maps(bytecode: Bytecode) -> Bytecode:
+    """A program without the maps that it and its functions have."""
+    constants = [
+        replace(constant, bytecode=without_maps(constant.bytecode)) if isinstance(constant, Function) else constant
+        for constant in bytecode.constants
+    ]
+    metadata = {key: value for key, value in bytecode.metadata.items() if key != MAP_KEY}
+    return Bytecode(constants, list(bytecode.instructions), metadata)
 
 
 def describe_error(error: ProzError, bytecode: Bytecode, source: Source | str) -> str:
@@ -134,18 +154,21 @@ def _span(place: Place, source: Source) -> Span:
     return Span(begin, min(begin + place.length, len(source.text)))
 
 
-def _decode(metadata: Mapping[str, Value]) -> list[Place]:
-    """The places of a body's instructions; none where the metadata have no map that could be one."""
+def _decode(metadata: Mapping[str, Value]) -> _Runs:
+    """The runs of a body's instructions; none where the metadata have no map that could be one."""
     numbers = metadata.get(MAP_KEY)
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers) or len(numbers) % 4:
-        return []
-    places: list[Place] = []
-    line = 1
-    runs: Iterator[int] = iter(numbers)  # type: ignore[arg-type]  # all are integers
-    for count, lines, column, length in zip(runs, runs, runs, runs, strict=True):
-        line += lines
-        places += [Place(line, column, length)] * min(count, _MOST_INSTRUCTIONS)
-    return places
+        return _Runs([], [])
+    runs = _Runs([], [])
+    end, line = 0, 1
+    rest: Iterator[int] = iter(numbers)  # type: ignore[arg-type]  # all are integers
+    for count, lines, column, length in zip(rest, rest, rest, rest, strict=True):
+        end, line = end + count, line + lines
+        if count < 1 or line < 1 or column < 1 or length < 0:
+            return _Runs([], [])
+        runs.ends.append(end)
+        runs.places.append(Place(line, column, length))
+    return runs
 
 
 def _functions(bytecode: Bytecode) -> Iterator[Function]:
