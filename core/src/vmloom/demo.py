@@ -154,7 +154,7 @@ class _Teller:
         return Chapter(vm, token, address, len(self.state.get_code(address)), (created, *called), balances, seconds)
 
     def finale(self, relaying: Chapter, chapters: Sequence[Chapter]) -> Finale:
-        """A contract with 10 LOOM on each machine gives Carol 5 on each, and then tries to once more, with 500."""
+        """A contract with 10 LOOM on each machine gives Carol 5 on each; the next wants to, and 500 on the last."""
         assert relaying.token.relay is not None
         results, balances, wants = [], [], []
         for amount, last in ((5, 5), (5, 500)):
@@ -168,7 +168,7 @@ class _Teller:
                 self.call(PEOPLE["alice"], one.address, one.token.encode("transfer", (relay, 10 * LOOM)))
             results.append(self.call(PEOPLE["alice"], relay, b""))
             balances.append({one.vm: self.balance(one.token, one.address, "carol") for one in chapters})
-            wants.append(f"send carol {amount} LOOM on each" + (f", {last} on the last" if last != amount else ""))
+            wants.append(f"{amount} LOOM on each" + (f", {last} on the last" if last != amount else ""))
         return Finale(relaying.vm, tuple(wants), tuple(results), tuple(balances))
 
     def create(self, who: str, code: bytes) -> tuple[ExecutionResult, bytes]:

@@ -115,7 +115,7 @@ def _show(console: Console, story: Story, with_source: bool) -> None:
     console.print(Text.assemble((f"{REFUSED + 1} reverted: {_refusals(story)}", "yellow"), ". Nothing changed."))
     _section(console, "In the end", _balances(story))
     if story.finale is not None:
-        title = f"One transaction through {'both' if len(names) == 2 else f'all {len(names)}'}"
+        title = f"One transaction through {'both' if len(names) == 2 else f'all {len(names)}'}, and what carol has then"
         _section(console, title, _finale(story, story.finale))
         console.print(Text("The second was refused by its last contract, which took back what the others did.", "dim"))
     if with_source:
@@ -174,8 +174,8 @@ def _balances(story: Story) -> Table:
 
 
 def _finale(story: Story, finale: Finale) -> Table:
-    columns = (f">carol on {chapter.vm}" for chapter in story.chapters)
-    table = _table(f"a contract of {finale.vm} wants to", ">gas", *columns)
+    columns = (f">{chapter.vm}" for chapter in story.chapters)
+    table = _table(f"a contract of {finale.vm} sends carol", ">gas", *columns)
     for wants, result, balances in zip(finale.wants, finale.results, finale.balances, strict=True):
         table.add_row(wants, _gas(result), *(_loom(balances[chapter.vm]) for chapter in story.chapters))
     return table

@@ -17,6 +17,7 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
             config="vmloom_prozvm.config:ProzVmConfig",
             summary="a stack machine for ledgers: transactions, state by name, tiered compilation",
             magic=b"\0proz",
+            demo="vmloom_prozvm.demo:TOKEN",
         )
     ]
 

@@ -22,7 +22,7 @@ from ..language.bytecode_compiler import EvaluatorBytecodeCompiler
 from ..language.diagnostics import LanguageError
 from ..language.environment import Environment
 from ..language.evaluator import Evaluator
-from ..language.lexer import Lexer
+from ..language.lexer import WORDS, Lexer
 from ..language.lowering import lower
 from ..language.parser import parse
 from ..language.tree import Action, Program, Source, walk
@@ -31,7 +31,7 @@ from ..values import Function
 from ..vm import GAS_KEY
 from .execution import TIERS
 from .failures import shown, trace_of
-from .instructions import WORDS
+from .instructions import WORDS as INSTRUCTIONS
 from .listing import shown as listing
 from .literals import literal, path_text
 
@@ -44,10 +44,6 @@ HISTORY: Final = 1_000
 """Lines that are kept for the next time."""
 _OPENING: Final = frozenset(("LPAR", "LSQB", "BLOCK_OPEN", "MAP_OPEN"))
 _CLOSING: Final = frozenset(("RPAR", "RSQB", "RBRACE"))
-_WORDS: Final = """
-let const action export payable if else while for each in return break continue spawn await true false none
-STATE TX REVERT GAS LIMIT LEDGER EMIT HASH VERIFY_SIG MERKLE CALL CALLER ADDRESS VALUE INPUT BLOCK require
-""".split()
 _HELP: Final = """\
 A program, in one line or more, is run at once; what it gives is shown. Open brackets go on in the next line, and an
 empty line ends them.
@@ -179,7 +175,7 @@ class Session:
             self.console.print(f"{found.signature}: {found.about}", markup=False, soft_wrap=True)
         elif about.upper() in Opcode.__members__:
             opcode = Opcode[about.upper()]
-            words, price = WORDS[opcode], GasSchedule().base[opcode]
+            words, price = INSTRUCTIONS[opcode], GasSchedule().base[opcode]
             operand = OPERATIONS[opcode].operand.name.lower().replace("_", " ")
             about = f"{opcode.name} ({int(opcode)}), operand {operand}, {price:,} gas"
             self.console.print(f"{about}: {words.takes} → {words.gives}; {words.does}", markup=False, soft_wrap=True)
@@ -349,7 +345,7 @@ def _history_file() -> Path:
 
 def _completer(session: Session) -> Callable[[str, int], str | None]:
     def complete(text: str, number: int) -> str | None:
-        known = [*_COMMANDS, ":quit"] if text.startswith(":") else [*_WORDS, *BUILTINS, *session.env]
+        known = [*_COMMANDS, ":quit"] if text.startswith(":") else [*WORDS, *BUILTINS, *session.env]
         found = sorted({name for name in known if name.startswith(text) and not name.startswith("_")})
         return found[number] if number < len(found) else None
 
