@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..bytecode.opcodes import ARITHMETIC, OPERATIONS, Opcode
-from ..gas import SIZED_AFTER, SIZED_BEFORE
 from ..runtime.loaded import Loaded, LoadedFunction
 from ..values import Function
+from .hashing import HashWriter
 from .kinds import (
     ANY,
     BYTES,
@@ -37,7 +37,6 @@ from .kinds import (
     negated,
     result,
 )
-from .sinking import StateWriter
 from .state import Conflict, DepthMismatch, State, at_boundary
 from .structure import Again, Block, Choice, Flow, Leave, Loop, Node, Straight, Unstructured, structured
 from .text import Constants, Entry, Failure, Resume, Text
@@ -152,11 +151,11 @@ class _Program:
         return self._numbers.get(id(callee))
 
 
-class _Writer(StateWriter):
+class _Writer(HashWriter):
     """Writes one function. Each block is gone through with what is known where it begins, first only to find kinds."""
 
     def __init__(self, program: _Program, number: int) -> None:
-        super().__init__(program.mode, program.constants)
+        super().__init__(program.mode, program.constants, program.limits)
         self._program = program
         self._number = number
         self._function = program.functions[number]
@@ -654,19 +653,16 @@ class _Writer(StateWriter):
         else:
             self._slow(Opcode.INDEX, (collection, key), ANY)
 
+    def _build_list(self, count: int) -> None:
+        following = self._at + 1
+        hashed = following not in self._flow.blocks and self._instructions[following : following + 1]
+        if hashed and hashed[0][0] is Opcode.HASH_BLOCK and self._delay_list(count):
+            self._push(Kind(LIST))
+        else:
+            self._operation(Opcode.BUILD_LIST, self._pop(count))
+
     def _operation(self, opcode: Opcode, taken: Sequence[Entry]) -> None:
         self._slow(opcode, taken, _RESULTS.get(opcode, ANY))
-
-    def _slow(self, opcode: Opcode, taken: Sequence[Entry], kind: Kind, *, push: bool = True) -> None:
-        """Call the operation, which charges for sizes."""
-        arguments = ", ".join(entry.text for entry in taken)
-        name = f"t{self._at}"
-        if self._mode.priced and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER):
-            self._text.line(f"{name}, gas = x_{opcode.name}({', '.join(('gas', arguments))})", self._here)
-        else:
-            self._text.line(f"{name} = o_{opcode.name}({arguments})", self._here)
-        if push:
-            self._push(kind)
 
     # Functions and cells
 
@@ -810,6 +806,8 @@ _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
     Opcode.AND: lambda writer, _: writer._logic("and"),
     Opcode.OR: lambda writer, _: writer._logic("or"),
     Opcode.NOT: _Writer._not,
+    Opcode.BUILD_LIST: _Writer._build_list,
+    Opcode.HASH_BLOCK: lambda writer, _: writer._hash(),
     Opcode.LENGTH: _Writer._length,
     Opcode.INDEX: _Writer._index,
     Opcode.CLOSURE: _Writer._closure,
@@ -831,7 +829,6 @@ _RESULTS: Final[Mapping[Opcode, Kind]] = {
     Opcode.BUILD_LIST: Kind(LIST),
     Opcode.BUILD_MAP: Kind(MAP),
     Opcode.STORE_INDEX: Kind(LIST | MAP),
-    Opcode.HASH_BLOCK: STRING,
     Opcode.MERKLE_ROOT: STRING,
     Opcode.VERIFY_SIGNATURE: TRUTH,
     Opcode.ITEMS: Kind(LIST),

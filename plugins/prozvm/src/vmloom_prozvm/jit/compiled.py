@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Final
 
 from ..bytecode.opcodes import Opcode
@@ -22,8 +22,9 @@ from ..runtime.loaded import UNSET, Loaded, LoadedFunction
 from ..runtime.signatures import verify_signature
 from ..runtime.transactions import TransactionStack
 from ..runtime.world import path_of
-from ..values import DEFAULT_LIMITS, Cell, Function, Value, ValueLimits, check
+from ..values import DEFAULT_LIMITS, Cell, Function, Value, ValueLimits, canonical, check
 from .codegen import Generated, Uncompilable, generate
+from .hashing import digest, encodings, head, integer, remembering
 from .sinking import allowed, deliver, hand_over
 from .stored import StoredTexts
 from .text import Failure, Literal, Resume
@@ -57,7 +58,7 @@ class Compiled:
             code = compile(self._generated.source, FILE_NAME, "exec")
         except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise Uncompilable(f"too large or too deeply nested for Python: {error}") from None
-        namespace = self._namespace(mode)
+        namespace = self._namespace(mode, code)
         exec(code, namespace)
         self._functions: Final[Sequence[_Compiled]] = [
             namespace[f"f{number}"] for number in range(len(self._generated.functions))
@@ -122,7 +123,7 @@ class Compiled:
             machine.gas = 0
         raise error
 
-    def _namespace(self, mode: Mode) -> dict[str, Any]:
+    def _namespace(self, mode: Mode, code: CodeType) -> dict[str, Any]:
         """All the names that the text has beside its own."""
         limits = self.loaded.limits.values
         namespace: dict[str, Any] = {
@@ -139,6 +140,12 @@ class Compiled:
             "deliver": deliver,
             "path_of": path_of,
             "Cell": Cell,
+            "head": head,
+            "integer": integer,
+            "digest": digest,
+            "encoded": lambda value: canonical(value, limits),
+            "hashed": remembering(limits),
+            **encodings(_names(code), self._generated.constants, limits),
             **self._generated.constants,
         }
         for opcode, operation in _operations(limits).items():
@@ -172,6 +179,11 @@ def _run_main(compiled: Compiled, machine: Machine, _: Frame) -> None:
         following = machine.leave(result)
         if following is not None:
             machine.loop(following)
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that functions of the text do not set themselves."""
+    return {name for part in code.co_consts if isinstance(part, CodeType) for name in part.co_names}
 
 
 def _step(machine: Machine, instruction: Callable[..., None], operand: Any, stack: list[Value]) -> Value:

@@ -44,6 +44,8 @@ class StateWriter(Emitter):
         self._waiting: Final[set[int]] = set()
         """Keys whose values may be due."""
         self._has_ledger = self._has_writes = False
+        self._stamps: Final[set[int]] = set()
+        """LEDGER_APPEND of constants: their entries are in `y` and the number of the instruction."""
         self._refused: Final[set[int]] = set()
         """TX_BEGIN that are done on `T`."""
         self._conflicts = 0
@@ -66,7 +68,7 @@ class StateWriter(Emitter):
 
     def _declare(self) -> None:
         """Give the variables their first values."""
-        values = [f"v{key}" for key in self._keys.values()]
+        values = self._unknown()
         if values:
             self._text.line(" = ".join((*values, "UNSET")))
         flags = [f"{letter}{key}" for key in sorted(self._waiting) for letter in "de"]
@@ -165,7 +167,13 @@ class StateWriter(Emitter):
             self._text.line(f"T.append({entry.text})", final)
         else:
             self._has_ledger = True
-            self._text.line(f"l.append(T.stamp({entry.text}))", final)
+            if entry.literal is None:
+                self._text.line(f"l.append(T.stamp({entry.text}))", final)
+            else:  # it comes to the same each time
+                self._stamps.add(self._at)
+                with self._text.suite(f"if y{self._at} is UNSET:"):
+                    self._text.line(f"y{self._at} = T.stamp({entry.text})", final)
+                self._text.line(f"l.append(y{self._at})")
 
     def _charge_size(self, opcode: Opcode, entry: Entry) -> None:
         if self._mode.priced and not entry.kind.is_small:
@@ -174,8 +182,10 @@ class StateWriter(Emitter):
     # Transactions
 
     def _begin(self, _: None) -> None:
-        self._settle()
-        if self._at in self._refused or self._conflicts > _ATTEMPTS:
+        refused = self._at in self._refused or self._conflicts > _ATTEMPTS
+        if refused or self._state.sunk is not None:
+            self._settle()
+        if refused:
             self._text.line("T.begin()")
             return
         for number in sorted(self._maybe):
@@ -254,13 +264,16 @@ class StateWriter(Emitter):
 
     def _forget(self) -> None:
         """Something else may have written: nothing is known of the state. What is due must have been handed over."""
-        names = [f"v{number}" for number in self._keys.values()]
+        names = self._unknown()
         if names:
             self._text.line(" = ".join((*names, "UNSET")))
         flags = [f"e{number}" for number in sorted(self._waiting)]
         if flags:
             self._text.line(" = ".join((*flags, "False")))
         self._state.keys.clear()
+
+    def _unknown(self) -> list[str]:
+        return [*(f"v{number}" for number in self._keys.values()), *(f"y{at}" for at in sorted(self._stamps))]
 
     # Keys
 
