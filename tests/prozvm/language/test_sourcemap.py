@@ -136,6 +136,20 @@ def test_error_without_a_map_shows_functions_and_indices() -> None:
     ]
 
 
+def test_error_of_the_evaluator_knows_its_places() -> None:
+    error = OutOfGas("out of gas")
+    error.places = [("f", Place(2, 3, 1)), ("g", None), ("", Place(1, 1, 4))]
+    assert describe_error(error, None, "f();\n  x").splitlines() == [
+        "<source>:2:3: error: out of gas",
+        "  2 |   x",
+        "    |   ^",
+        "called in `g`",
+        "called in the program, <source>:1:1:",
+        "  1 | f();",
+        "    | ^^^^",
+    ]
+
+
 def test_long_traces_are_cut() -> None:
     code = "action down(n) { return down(n + 1); }\ndown(0)"
     bytecode = compiled(code, source_map=True)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from .contract import Contract, compile_contract
     from .diagnostics import Diagnostic, LanguageError, SyntaxErrors
     from .environment import Environment
-    from .evaluator import Evaluator, evaluate
     from .formatter import format_source
-    from .highlight import highlight
+    from .hybrid import Evaluator, evaluate, should_use_vm_for_node
     from .lexer import Lexer
     from .lowering import lower
     from .parser import Parser, UltimateParser, parse
@@ -50,11 +49,11 @@ __all__ = [
     "encode_construction",
     "evaluate",
     "format_source",
-    "highlight",
     "line_of",
     "locate",
     "lower",
     "parse",
+    "should_use_vm_for_node",
 ]
 
 # Listing plugins imports what is around this package, and must stay instant.
@@ -66,7 +65,7 @@ __getattr__ = importer(
         "Contract": "contract",
         "Diagnostic": "diagnostics",
         "Environment": "environment",
-        "Evaluator": "evaluator",
+        "Evaluator": "hybrid",
         "EvaluatorBytecodeCompiler": "bytecode_compiler",
         "LanguageError": "diagnostics",
         "Lexer": "lexer",
@@ -81,12 +80,12 @@ __getattr__ = importer(
         "describe_error": "sourcemap",
         "encode_call": "abi",
         "encode_construction": "abi",
-        "evaluate": "evaluator",
+        "evaluate": "hybrid",
         "format_source": "formatter",
-        "highlight": "highlight",
         "line_of": "sourcemap",
         "locate": "sourcemap",
         "lower": "lowering",
         "parse": "parser",
+        "should_use_vm_for_node": "hybrid",
     },
 )

@@ -35,6 +35,14 @@ class Place(NamedTuple):
     column: int
     length: int
 
+    def span(self, source: Source) -> Span:
+        """The piece of `source`, cut where it is not the source that the place is of."""
+        begin = 0
+        for _ in range(min(self.line, source.lines) - 1):
+            begin = source.text.index("\n", begin) + 1
+        begin = min(begin + self.column - 1, len(source.text))
+        return Span(begin, min(begin + self.length, len(source.text)))
+
 
 class _Runs(NamedTuple):
     """The runs of a map: for each the index after its last instruction, and its place."""
@@ -102,22 +110,21 @@ def without_maps(bytecode: Bytecode) -> Bytecode:
     return Bytecode(constants, list(bytecode.instructions), metadata)
 
 
-def describe_error(error: ProzError, bytecode: Bytecode, source: Source | str) -> str:
+def describe_error(error: ProzError, bytecode: Bytecode | None, source: Source | str) -> str:
     """The error with the line of the source that caused it, and the calls that led there, the innermost first.
 
     `bytecode` is the program that failed, compiled with source maps; without them functions and indices are all that
-    can be shown.
+    can be shown. It is not needed where the evaluator ran, which knows places itself.
     """
     text = source if isinstance(source, Source) else Source(source)
-    known = SourceMap(bytecode)
-    trace = list(error.trace) or [(error.function, error.at or 0)]
-    lines = _shown(error_message(error), known.place(*trace[0]), trace[0], text)
+    trace = _trace(error, bytecode)
+    lines = _shown(error_message(error), trace[0], text)
     hidden = len(trace) - _INNERMOST - _OUTERMOST
     for index, call in enumerate(trace[1:], 1):
         if hidden > 0 and index == _INNERMOST:
             lines.append(f"... and {hidden} more calls")
         if hidden <= 0 or not _INNERMOST <= index < _INNERMOST + hidden:
-            lines += _called(known.place(*call), call, text)
+            lines += _called(call, text)
     return "\n".join(lines)
 
 
@@ -128,30 +135,40 @@ def error_message(error: ProzError) -> str:
     return str(error.args[0]) if error.args and error.args[0] else type(error).__name__
 
 
-def _shown(message: str, place: Place | None, call: tuple[str, int], source: Source) -> list[str]:
-    if place is None:
-        return [f"{source.name}: error: {message}", f"  in {_who(call[0])}, instruction {call[1]}"]
-    return render(source, Diagnostic(_span(place, source), message)).splitlines()
+class _Call(NamedTuple):
+    """A call that had not ended: where it was, as far as that is known."""
+
+    function: str
+    place: Place | None
+    index: int | None
+
+    @property
+    def who(self) -> str:
+        return f"`{self.function}`" if self.function else "the program"
+
+    def where(self) -> str:
+        return self.who if self.index is None else f"{self.who}, instruction {self.index}"
 
 
-def _called(place: Place | None, call: tuple[str, int], source: Source) -> list[str]:
-    if place is None:
-        return [f"called in {_who(call[0])}, instruction {call[1]}"]
-    excerpt = render(source, Diagnostic(_span(place, source), "")).splitlines()[1:]
-    return [f"called in {_who(call[0])}, {source.name}:{place.line}:{place.column}:", *excerpt]
+def _trace(error: ProzError, bytecode: Bytecode | None) -> list[_Call]:
+    if error.places:
+        return [_Call(function, place, None) for function, place in error.places]
+    known = None if bytecode is None else SourceMap(bytecode)
+    calls = error.trace or [(error.function, error.at or 0)]
+    return [_Call(function, known.place(function, index) if known else None, index) for function, index in calls]
 
 
-def _who(function: str) -> str:
-    return f"`{function}`" if function else "the program"
+def _shown(message: str, call: _Call, source: Source) -> list[str]:
+    if call.place is None:
+        return [f"{source.name}: error: {message}", f"  in {call.where()}"]
+    return render(source, Diagnostic(call.place.span(source), message)).splitlines()
 
 
-def _span(place: Place, source: Source) -> Span:
-    """The piece of source of a place, cut where the source is not the one that the place is of."""
-    begin = 0
-    for _ in range(min(place.line, source.lines) - 1):
-        begin = source.text.index("\n", begin) + 1
-    begin = min(begin + place.column - 1, len(source.text))
-    return Span(begin, min(begin + place.length, len(source.text)))
+def _called(call: _Call, source: Source) -> list[str]:
+    if call.place is None:
+        return [f"called in {call.where()}"]
+    excerpt = render(source, Diagnostic(call.place.span(source), "")).splitlines()[1:]
+    return [f"called in {call.who}, {source.name}:{call.place.line}:{call.place.column}:", *excerpt]
 
 
 def _decode(metadata: Mapping[str, Value]) -> _Runs:
