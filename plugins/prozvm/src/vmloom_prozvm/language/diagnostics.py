@@ -94,6 +94,13 @@ def quote(text: str) -> str:
     return f"`{shown}`" if len(text) <= _SHORT else f"`{shown[:_SHORT]}...`"
 
 
+def visible(text: str) -> str:
+    """The text with every character that a terminal would act on, or not show, written out; lines stay lines."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if letter in "\n\t" else _visible(letter) for letter in text)
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """What of `known` was probably meant by `word`; empty if nothing is like it."""
     import difflib
