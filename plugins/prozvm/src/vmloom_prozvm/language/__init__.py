@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vmloom.lazy import importer
 
 if TYPE_CHECKING:
-    from .abi import AbiError, decode_reason, decode_result, encode_call, encode_construction
+    from .abi import AbiError, decode_reason, decode_result, encode_call, encode_construction, load_abi
     from .bytecode_compiler import EvaluatorBytecodeCompiler
     from .compiler import Compiler, ZexusCompiler
     from .contract import Contract, compile_contract
@@ -50,6 +50,7 @@ __all__ = [
     "evaluate",
     "format_source",
     "line_of",
+    "load_abi",
     "locate",
     "lower",
     "parse",
@@ -83,6 +84,7 @@ __getattr__ = importer(
         "evaluate": "hybrid",
         "format_source": "formatter",
         "line_of": "sourcemap",
+        "load_abi": "abi",
         "locate": "sourcemap",
         "lower": "lowering",
         "parse": "parser",
