@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vmloom_prozvm import cbor
-from vmloom_prozvm.errors import NotStorable, TypeMismatch, ValueTooLarge
+from . import cbor
+from .errors import NotStorable, TypeMismatch, ValueTooLarge
 
 if TYPE_CHECKING:
-    from vmloom_prozvm.bytecode.program import Bytecode
+    from .bytecode.program import Bytecode
 
 Key: TypeAlias = "str | int | bytes"
 """Keys of maps. Bools are none: to a dict, True and 1 would be one key, although they are not the same value."""
@@ -25,6 +25,8 @@ Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[Key, Value] | 
 
 _LIMB_BITS: Final = 64
 _CELL: Final = 8
+_SMALL: Final = 1 << _LIMB_BITS
+"""Integers between this and its negative have one cell, and are within every limit."""
 _DEEPEST: Final = 128
 """No limit of nesting may exceed this: values are walked by recursion."""
 _LONGEST_INTEGER: Final = 8192
@@ -173,21 +175,23 @@ def check_storable(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
     """As `check`, and refuse what has no encoding.
 
     Raises:
-        NotStorable: For a function or a task, also inside a collection.
+        NotStorable: For a function, a task or a cell, also inside a collection.
         ValueTooLarge, TypeMismatch: As `check`.
     """
     check(value, limits)
-    _refuse_unstorable(value)
+    kind = type(value)
+    if kind is list or kind is dict or kind in _UNSTORABLE:
+        _refuse_unstorable(value, set())
 
 
 def canonical(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> bytes:
     """The one encoding of a value: deterministic CBOR (RFC 8949, 4.2.1), integers beyond 64 bits as bignums.
 
     Raises:
-        NotStorable: For a function or a task, also inside a collection.
+        NotStorable: For a function, a task or a cell, also inside a collection.
         ValueTooLarge, TypeMismatch: As `check`.
     """
-    check_storable(value, limits)
+    check(value, limits)
     return cbor.encode(value)
 
 
@@ -198,7 +202,7 @@ def parse_canonical(data: bytes, limits: ValueLimits = DEFAULT_LIMITS) -> Value:
         NotCanonical: For anything that `canonical` does not write: floats, tags, other orders or lengths, ...
         ValueTooLarge, TypeMismatch: As `check`.
     """
-    value: Value = cbor.decode(data, depth=limits.nesting)
+    value: Value = cbor.decode(data, depth=limits.nesting, integer_keys=limits.integer_keys)
     check(value, limits)
     return value
 
@@ -227,8 +231,7 @@ def _too_many_cells(limits: ValueLimits) -> ValueTooLarge:
 def _scalar_cells(value: Any) -> int:
     kind = type(value)
     if kind is int:
-        bits: int = value.bit_length()
-        return max(1, -(-bits // _LIMB_BITS))
+        return (value.bit_length() + 63) >> 6 or 1
     if kind is str:
         return 1 - (-_text_size(value) // _CELL)
     if kind is bytes:
@@ -241,7 +244,11 @@ def _collection_cells(collection: Any, known: dict[int, int]) -> int:
     total = 1
     for part in _parts(collection):
         kind = type(part)
-        if kind is list or kind is dict or kind is str or kind is Function:
+        if kind is int:
+            total += (part.bit_length() + 63) >> 6 or 1
+        elif kind is str and part.isascii():
+            total += 1 - (-len(part) // _CELL)
+        elif kind is list or kind is dict or kind is str or kind is Function:
             found = known.get(id(part))
             if found is None:
                 known[id(part)] = found = _scalar_cells(part) if kind is str else _collection_cells(part, known)
@@ -260,15 +267,24 @@ def _checked(item: Any, levels: int, limits: ValueLimits, known: dict[int, tuple
     _check_collection(item, levels, limits)
     total, height = 1, 0
     for part in _parts(item):
-        found = known.get(id(part))
-        if found is None:
-            found = _checked(part, levels - 1, limits, known)
-            if found[0] > 1:  # the others take no longer to look at again
-                known[id(part)] = found
-        elif found[1] >= levels:
-            raise _too_deep(limits)
-        total += found[0]
-        height = max(height, found[1])
+        kind = type(part)
+        if kind is int and -_SMALL < part < _SMALL:
+            total += 1
+        elif kind is str and part.isascii():
+            if len(part) > limits.string_size:
+                _check_text(part, limits)
+            total += 1 - (-len(part) // _CELL)
+        else:
+            found = known.get(id(part))
+            if found is None:
+                found = _checked(part, levels - 1, limits, known)
+                if found[0] > 1:  # the others take no longer to look at again
+                    known[id(part)] = found
+            elif found[1] >= levels:
+                raise _too_deep(limits)
+            total += found[0]
+            if found[1] > height:
+                height = found[1]
         if total > limits.cells:
             raise _too_many_cells(limits)
     return total, height + 1
@@ -345,13 +361,17 @@ _KINDS: Final = {
 }
 
 
-def _refuse_unstorable(value: Any) -> None:
+_UNSTORABLE: Final = frozenset((Function, Task, Cell))
+
+
+def _refuse_unstorable(value: Any, seen: set[int]) -> None:
+    """By identity each collection is looked at once; those in `seen` have been."""
     kind = type(value)
-    if kind is Function or kind is Task or kind is Cell:
+    if kind in _UNSTORABLE:
         raise NotStorable(f"a {kind_of(value)} has no encoding")
-    if kind is list:
-        for item in value:
-            _refuse_unstorable(item)
-    elif kind is dict:
-        for item in value.values():
-            _refuse_unstorable(item)
+    if (kind is list or kind is dict) and id(value) not in seen:
+        seen.add(id(value))
+        for part in value if kind is list else value.values():
+            kind = type(part)
+            if kind is list or kind is dict or kind in _UNSTORABLE:
+                _refuse_unstorable(part, seen)

@@ -15,10 +15,12 @@ from typing import Any, Final, TypeAlias
 
 from vmloom.errors import CodeTooLarge, InvalidCode
 
-from vmloom_prozvm import cbor
-from vmloom_prozvm.bytecode.opcodes import Opcode
-from vmloom_prozvm.bytecode.program import Bytecode, Instruction, operand_parts
-from vmloom_prozvm.bytecode.verify import (
+from .. import cbor
+from ..errors import NotCanonical, ProzError, Unverifiable, ValueTooLarge
+from ..values import Function, Value, ValueLimits, check_storable
+from .opcodes import Opcode
+from .program import Bytecode, Instruction, operand_parts
+from .verify import (
     DEEPEST_FUNCTIONS,
     DEFAULT_CODE_LIMITS,
     CodeLimits,
@@ -26,8 +28,6 @@ from vmloom_prozvm.bytecode.verify import (
     parse_instruction,
     verify,
 )
-from vmloom_prozvm.errors import NotCanonical, ProzError, Unverifiable
-from vmloom_prozvm.values import Function, Value, ValueLimits, check_storable
 
 MAGIC: Final = b"\0proz"
 VERSION: Final = 1
@@ -81,11 +81,13 @@ def unpack(data: bytes, limits: CodeLimits = DEFAULT_CODE_LIMITS) -> Bytecode:
     body = _body(data)
     depth = _LEVELS * (limits.function_nesting + 1) + limits.values.nesting
     try:
-        tree = cbor.decode(body, depth=depth)
+        tree = cbor.decode(body, depth=depth, integer_keys=limits.values.integer_keys)
         program = _program(tree, ())
         verify(program, limits)
     except NotCanonical as error:
         raise InvalidCode(error.reason, offset=_BODY_AT + error.offset) from None
+    except ValueTooLarge as error:
+        raise InvalidCode(str(error)) from None
     except _Misshapen as error:
         raise InvalidCode(str(error), offset=_BODY_AT + cbor.offset_of(body, error.place)) from None
     except Unverifiable as error:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, Self, TypeAlias
 
-from vmloom_prozvm.bytecode.opcodes import OPERATIONS, Opcode, Operand
-from vmloom_prozvm.values import Function, Value, same
+from ..values import Function, Value, same
+from .opcodes import OPERATIONS, Opcode, Operand
 
 OperandValue: TypeAlias = int | tuple[int, int] | None
 Instruction: TypeAlias = tuple[str, OperandValue]

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, TypeAlias
 
-from vmloom_prozvm.bytecode.opcodes import ENDING, OPERATIONS, Opcode, Operand
-from vmloom_prozvm.bytecode.program import Bytecode, OperandValue, opcode_of, operand_parts, stack_effect
-from vmloom_prozvm.errors import ProzError, Unverifiable
-from vmloom_prozvm.values import Function, ValueLimits, check, check_storable, kind_of
+from ..errors import ProzError, Unverifiable
+from ..values import Function, ValueLimits, check, check_storable, kind_of
+from .opcodes import ENDING, OPERATIONS, Opcode, Operand
+from .program import Bytecode, OperandValue, opcode_of, operand_parts, stack_effect
 
 DEEPEST_FUNCTIONS: Final = 32
 """No limit of function nesting may exceed this: functions are packed and read by recursion."""

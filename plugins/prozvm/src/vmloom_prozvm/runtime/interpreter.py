@@ -77,9 +77,10 @@ class Machine(Run):
         Raises `ProzError`, located, once what open transactions wrote is forgotten, and `RuntimeError` the second time.
         A host function that fails otherwise is a `CallFailed` with its exception as the cause.
         """
-        with self.running():
-            self._loaded = loaded
-            self.global_index = {name: number for number, name in enumerate(loaded.main.registers)}
+        self.begin()
+        self._loaded = loaded
+        self.global_index = {name: number for number, name in enumerate(loaded.main.registers)}
+        try:  # as `running` does, which takes longer than many a program
             frame = self.enter(loaded.main, [self.read_host(name) for name in loaded.main.registers], MAIN)
             self.globals = frame.registers
             self._before = list(self.globals)
@@ -89,6 +90,10 @@ class Machine(Run):
                 for name, old, new in zip(self.global_index, self._before, self.globals, strict=False):
                     if new is not old:
                         self.host[name] = new
+            self.transactions.finish()
+        except BaseException as error:
+            self.fail(error)
+            raise
         return self.tasks.result(MAIN)
 
     def go_on(self, function: LoadedFunction, depth: int, at: int, stack: list[Value], registers: list[Any]) -> Value:

@@ -68,21 +68,26 @@ class Run:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around all of a run: what open transactions wrote is forgotten after an error, and gas that ran out is gone.
-
-        Raises `RuntimeError` the second time, and `OpenTransaction` as `TransactionStack.finish` does.
-        """
-        if self._begun:
-            raise RuntimeError("a machine runs one program once, and this one has: make another for the next run")
-        self._begun = True
+        """Around all of a run: `begin`, and in the end `TransactionStack.finish` or `fail`."""
+        self.begin()
         try:
             yield
             self.transactions.finish()
         except BaseException as error:
-            if isinstance(error, OutOfGas):
-                self.gas = 0
-            self.transactions.revert_all()
+            self.fail(error)
             raise
+
+    def begin(self) -> None:
+        """Before anything else. Raises `RuntimeError` the second time."""
+        if self._begun:
+            raise RuntimeError("a machine runs one program once, and this one has: make another for the next run")
+        self._begun = True
+
+    def fail(self, error: BaseException) -> None:
+        """After an error: what open transactions wrote is forgotten, and gas that ran out is gone."""
+        if isinstance(error, OutOfGas):
+            self.gas = 0
+        self.transactions.revert_all()
 
     # Gas
 

@@ -73,16 +73,17 @@ class TransactionStack:
     def finish(self) -> None:
         """The program has ended: drop what is open. Raises `OpenTransaction`, if strict, where something is."""
         still_open = self.depth
+        if not still_open and not self._overlay and not self._effects:  # as after most runs
+            return
         self.revert_all()
         if still_open and self._strict:
             raise OpenTransaction(f"the program ended {still_open} deep in transactions: it must commit or revert them")
 
     def read(self, key: Path) -> Value:
         """STATE_READ: what was last written, None if nothing."""
-        try:
+        if key in self._overlay:
             return self._overlay[key]
-        except KeyError:
-            return self._world.read(key)
+        return self._world.read(key)
 
     def size(self, key: Path) -> int:
         """Bytes that `read` decodes, to be charged for before; 0 for what this run wrote, which was paid for then."""

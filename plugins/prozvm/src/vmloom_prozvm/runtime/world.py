@@ -14,6 +14,7 @@ from vmloom.context import BlockContext
 from vmloom.errors import StateError
 from vmloom.state import StateAccess
 
+from .. import cbor
 from ..errors import NotCanonical, ProzError, ReadOnlyState, TypeMismatch
 from ..values import (
     DEFAULT_LIMITS,
@@ -211,18 +212,19 @@ class DictWorld:
 
     def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none. Raises `TypeMismatch` for what is no value, such as a float."""
-        value: Value = self._env.get(STATE_KEY, {}).get(key)
+        values = self._env.get(STATE_KEY)
+        value: Value = None if values is None else values.get(key)
         check(value, self._limits)
         return value
 
     def size(self, key: Path) -> int:
         """Bytes of the canonical encoding of what `read` gives; 0 if there is nothing."""
         value = self.read(key)
-        return 0 if value is None else len(canonical(value, self._limits))
+        return 0 if value is None else cbor.size(value)
 
     def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
-        self.check(value)
+        check_storable(value, self._limits)
         values = self._env.setdefault(STATE_KEY, {})
         if value is None:
             values.pop(key, None)
