@@ -7,7 +7,7 @@ on in frames of that machine, so that a run ends as it would have without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from hashlib import sha256
 from types import CodeType, TracebackType
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from ..runtime.transactions import TransactionStack
 from ..runtime.world import path_of
 from ..values import DEFAULT_LIMITS, Cell, Function, Value, ValueLimits, canonical, check
 from .codegen import Generated, Uncompilable, generate
-from .hashing import digest, encodings, head, integer, remembering
+from .hashing import encodings, integer, remembering
+from .outsiders import brings_functions, calls_unknown
 from .sinking import allowed, deliver, hand_over
 from .stored import StoredTexts
 from .text import Failure, Literal, Resume
@@ -65,6 +66,7 @@ class Compiled:
         ]
         self._numbers: Final = {id(function): number for number, function in enumerate(self._generated.functions)}
         self._depth: Final = depth
+        self._calls_unknown: Final = calls_unknown(loaded)
 
     @property
     def source(self) -> str:
@@ -73,11 +75,18 @@ class Compiled:
 
     def run(self, machine: Machine) -> Value:
         """What `machine.run(loaded)` does, compiled. The machine must have the program's limits and gas schedule."""
-        return machine.run(self.loaded, partial(_run_main, self))
+        return machine.run(self.loaded, self._engine)
 
-    def main(self, machine: Machine) -> Value:
-        """What the main program returns; nothing if the interpreter has ended the run."""
-        return self._functions[0](machine, 1)
+    def _engine(self, machine: Machine, frame: Frame) -> None:
+        """Do what the interpreter's loop does, from the beginning of the main program to the end of the run."""
+        if self._calls_unknown and machine.host and brings_functions(self.loaded, machine.globals):
+            machine.loop(frame)
+            return
+        result = self._functions[0](machine, 1)
+        if machine.frames:  # the interpreter has not ended the run
+            following = machine.leave(result)
+            if following is not None:
+                machine.loop(following)
 
     def _call(self, machine: Machine, depth: int, callee: Value, *arguments: Value) -> Value:
         """Call a function that is known only now. Raises `Leave` for all that is not certain to begin well."""
@@ -140,9 +149,8 @@ class Compiled:
             "deliver": deliver,
             "path_of": path_of,
             "Cell": Cell,
-            "head": head,
             "integer": integer,
-            "digest": digest,
+            "sha256": sha256,
             "encoded": lambda value: canonical(value, limits),
             "hashed": remembering(limits),
             **encodings(_names(code), self._generated.constants, limits),
@@ -170,15 +178,6 @@ def _generated(loaded: Loaded, mode: Mode, texts: StoredTexts | None) -> Generat
         found = generate(loaded, mode)
         texts.put(key, found)
     return found
-
-
-def _run_main(compiled: Compiled, machine: Machine, _: Frame) -> None:
-    """Do what the interpreter's loop does, from the beginning of the main program to the end of the run."""
-    result = compiled.main(machine)
-    if machine.frames:  # the interpreter has not ended the run
-        following = machine.leave(result)
-        if following is not None:
-            machine.loop(following)
 
 
 def _names(code: CodeType) -> set[str]:

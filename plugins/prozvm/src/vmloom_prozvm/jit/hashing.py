@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from hashlib import sha256
 from typing import Final
 
 from ..bytecode.opcodes import Opcode
@@ -66,7 +65,7 @@ class HashWriter(StateWriter):
         elif literal is None and mask & INT:
             guards = list(is_limb(entry))
             with self._if(guards):
-                self._text.line(f"t{self._at} = digest(integer({entry.text}))")
+                self._text.line(f"t{self._at} = sha256(integer({entry.text})).hexdigest()")
             if guards:
                 with self._text.suite("else:"):
                     self._slow(Opcode.HASH_BLOCK, (entry,), STRING, push=False)
@@ -74,12 +73,12 @@ class HashWriter(StateWriter):
             self._slow(Opcode.HASH_BLOCK, (entry,), STRING, push=False)
 
     def _hash_list(self, entry: Entry, items: Sequence[Entry], made: Resume) -> None:
-        parts = [f"head({len(items)})", *map(_part, items)]
+        parts = [f"c_{len(items)}", *map(_part, items)]
         sample: list[Value] = [0 if item.literal is None else item.literal.value for item in items]
         guards = [guard for item in items if item.literal is None for guard in is_limb(item)]
         with self._if(guards):
             self._charge((Opcode.BUILD_LIST, sample), made, (Opcode.HASH_BLOCK, sample))
-            self._text.line(f"t{self._at} = digest({' + '.join(parts)})")
+            self._text.line(f"t{self._at} = sha256({' + '.join(parts)}).hexdigest()")
         if guards:
             with self._text.suite("else:"):
                 here, at = self._here, self._at
@@ -139,11 +138,6 @@ def _cells(item: Entry) -> int:
 # For the namespace of the text
 
 
-def head(items: int) -> bytes:
-    """What the encoding of a list begins with, of at most 23 items. RFC 8949, section 3."""
-    return bytes((_LIST + items,))
-
-
 def integer(number: int) -> bytes:
     """The encoding of an integer of one limb. RFC 8949, section 3.1."""
     major = 0
@@ -160,11 +154,6 @@ def integer(number: int) -> bytes:
     return (((major + 27) << 64) + number).to_bytes(9, "big")
 
 
-def digest(encoded: bytes) -> str:
-    """The hash of a value that is encoded, as `hash_block` has it."""
-    return sha256(encoded).hexdigest()
-
-
 def remembering(limits: ValueLimits) -> Callable[[Value], str]:
     """`hash_block` for constants of one text, which does each once."""
     known: dict[int, str] = {}
@@ -179,5 +168,12 @@ def remembering(limits: ValueLimits) -> Callable[[Value], str]:
 
 
 def encodings(names: Iterable[str], constants: Mapping[str, Value], limits: ValueLimits) -> dict[str, bytes]:
-    """For each name of a constant's encoding that a text has, the encoding."""
-    return {name: canonical(constants[name[2:]], limits) for name in names if name.startswith("c_")}
+    """What the names in a text that begin with `c_` mean: a constant's encoding, or the beginning of a list's.
+
+    A list of at most 23 items begins with one byte. RFC 8949, section 3.
+    """
+    parts = {name: name[2:] for name in names if name.startswith("c_")}
+    return {
+        name: bytes((_LIST + int(part),)) if part.isdecimal() else canonical(constants[part], limits)
+        for name, part in parts.items()
+    }
