@@ -140,14 +140,14 @@ class _Call(NamedTuple):
 
     function: str
     place: Place | None
-    index: int | None
+    at: int | None
 
     @property
     def who(self) -> str:
         return f"`{self.function}`" if self.function else "the program"
 
     def where(self) -> str:
-        return self.who if self.index is None else f"{self.who}, instruction {self.index}"
+        return self.who if self.at is None else f"{self.who}, instruction {self.at}"
 
 
 def _trace(error: ProzError, bytecode: Bytecode | None) -> list[_Call]:
