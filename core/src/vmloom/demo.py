@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .calls import create_contract
 from .context import BlockContext, ExecutionContext
@@ -49,8 +49,8 @@ class DemoToken:
     """Why a call reverted, by its output; empty if that does not say."""
     source: str
     """The lines of the source that move an amount."""
-    lexer: str
-    """Pygments' name of their language, `text` if it has none."""
+    lexer: Any
+    """A lexer of Pygments for them, or its name; `text` if there is none."""
     relay: Callable[[Sequence[tuple[bytes, bytes]]], bytes] | None = None
     """Code to deploy of a contract that, when called, calls each (address, input), and reverts if one of them does."""
 

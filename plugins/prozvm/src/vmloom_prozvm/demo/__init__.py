@@ -10,6 +10,7 @@ from vmloom.demo import DemoToken, Value
 
 from ..bytecode import BytecodeBuilder, pack
 from ..language.abi import decode_reason, decode_result, encode_call, load_abi
+from ..language.highlight import ProzLexer
 
 _FOLDER: Final = files(__package__)
 _ABI: Final = load_abi(_FOLDER.joinpath("token.json").read_text("utf-8"))
@@ -58,7 +59,7 @@ TOKEN: Final = DemoToken(
     decode=_decode,
     reason=_reason,
     source=_source(),
-    lexer="text",
+    lexer=ProzLexer(),
     relay=relay,
 )
 """Loom in the contract language of ProzVM."""
