@@ -89,11 +89,11 @@ def _scalar(value: Any) -> bytes:
     if kind is int:
         return _integer(value)
     if kind is str:
-        text = value.encode()
+        text: bytes = value.encode()
         count = len(text)
         return (_TEXT_HEADS[count] if count < 64 else _head(_TEXT, count)) + text
     if kind is bytes:
-        return _head(_BYTES, len(value)) + value
+        return b"".join((_head(_BYTES, len(value)), value))
     if value is None:
         return b"\xf6"
     if kind is bool:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from .bytecode.verify import CodeLimits
 from .gas import GasSchedule
 from .runtime.limits import Limits
 from .values import ValueLimits
@@ -137,18 +136,11 @@ class ProzVmConfig(BaseModel):
         return ValueLimits(**self.memory.model_dump())
 
     @property
-    def code_limits(self) -> CodeLimits:
-        """What verification allows."""
-        return CodeLimits(**self.code.model_dump(), stack=self.stack_limit, values=self.values)
-
-    @property
     def limits(self) -> Limits:
-        """What the loader, the interpreter and compiled code keep to."""
-        registers = self.register_config
+        """What verification, the loader, the interpreter and compiled code keep to."""
         return Limits(
-            values=self.values,
+            **self.code.model_dump(),
+            **self.register_config.model_dump(),
             stack=self.stack_limit,
-            frames=registers.frames,
-            tasks=registers.tasks,
-            registers=registers.registers,
+            values=self.values,
         )

@@ -48,6 +48,10 @@ FEATURES: Final = ("transactions", "ledger", "functions", "tasks", "constructors
 RUNS_PER_THREAD: Final = 4
 """Nested runs on one thread. Each takes some dozen of the thousand calls that Python allows a thread to nest, and up to
 120 more for functions of compiled code; the rest is for the caller's own calls, for other VMs and for deep values."""
+_SHOWN: Final = 100
+"""Characters of a function's name in the description of an error."""
+_LONGEST_ERROR: Final = 1000
+"""Characters of an error, which may quote the program."""
 _OUT_OF_GAS: Final = "out of gas"
 _NO_CONSTRUCTOR: Final = (
     "the program has no constructor (a function `construct` among its constants), so it takes no input"
@@ -102,12 +106,13 @@ class ProzVm(VirtualMachine):
 
     def disassemble(self, code: bytes) -> Iterator[Instruction]:
         """The instructions of the program and its functions, each function's name as the remark of its first one."""
-        return disassemble(bytes(code), self.config.code_limits)
+        return disassemble(bytes(code), self._limits)
 
     def _prepare(self, code: bytes) -> Program:
-        limits = self.config.code_limits
+        limits = self._limits
         bytecode = unpack(code, limits)
-        if self.config.optimization_level:
+        optimized = self.config.optimization_level > 0
+        if optimized:
             bytecode = optimize_bytecode(
                 bytecode,
                 self.config.optimization_level,
@@ -116,7 +121,7 @@ class ProzVm(VirtualMachine):
                 stack_limit=limits.stack,
                 constant_limit=limits.constants,
             )
-        main = load(bytecode, self._limits)
+        main = load(bytecode, limits, verified=not optimized)
         return Program(main, self._constructor(bytecode), _uses(bytecode, Opcode.CALL_CONTRACT))
 
     def _constructor(self, bytecode: Bytecode) -> Loaded | None:
@@ -124,7 +129,7 @@ class ProzVm(VirtualMachine):
         for index, constant in enumerate(bytecode.constants):
             if isinstance(constant, Function) and constant.name == CONSTRUCTOR and not constant.parameters:
                 caller = Bytecode(bytecode.constants, [("CALL_FUNC_CONST", (index, 0)), ("RETURN", None)])
-                return load(caller, self._limits)
+                return load(caller, self._limits, verified=True)  # with the program whose constants it has
         return None
 
     # Compilation, which changes no result and no gas
@@ -223,7 +228,7 @@ class ProzVm(VirtualMachine):
             machine.charge(schedule.output(value))  # before it is encoded
             output = encode_output(value, values)
         except ProzError as error:
-            return _failed(context, str(error), _described(error))
+            return _failed(context, str(error)[:_LONGEST_ERROR], _described(error))
         succeeded = ending is ExecutionState.SUCCESS
         return ExecutionResult(
             ending,
@@ -285,8 +290,15 @@ def _failed(context: ExecutionContext, error: str, metadata: dict[str, Any] | No
 
 
 def _described(error: ProzError) -> dict[str, Any]:
-    """The error for `metadata`: its kind, and the index of the instruction in its function."""
-    return {"fault": {"kind": type(error).__name__, "instruction": error.at}}
+    """The error for `metadata`: its kind, the function and the index of the instruction in it, and the calls around."""
+    return {
+        "fault": {
+            "kind": type(error).__name__,
+            "instruction": error.at,
+            "function": error.function[:_SHOWN],
+            "trace": [[function[:_SHOWN], at] for function, at in error.trace],
+        }
+    }
 
 
 @cache

@@ -48,7 +48,7 @@ class CodeLimits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             if limit.name != "values" and getattr(self, limit.name) < 1:
-                raise ValueError(f"{limit.name} must be at least 1")
+                raise ValueError(f"{limit.name}: must be at least 1, got {getattr(self, limit.name)}")
         if self.function_nesting > DEEPEST_FUNCTIONS:
             raise ValueError(f"function_nesting must be at most {DEEPEST_FUNCTIONS}")
 

@@ -7,13 +7,12 @@ can share it. Here is nothing of what instructions do.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..bytecode.opcodes import OPERATIONS, Opcode, Operand
 from ..bytecode.origins import original_index
 from ..bytecode.program import Bytecode
-from ..bytecode.verify import DEFAULT_CODE_LIMITS, verify
+from ..bytecode.verify import verify
 from ..errors import Unverifiable
 from ..values import Function
 from .limits import Limits
@@ -83,13 +82,13 @@ Functions = dict[int, tuple[Function, LoadedFunction]]
 class Loaded:
     """A program ready to run, within `limits` and with `strict` as it was verified."""
 
-    def __init__(self, bytecode: Bytecode, limits: Limits, *, strict: bool) -> None:
+    def __init__(self, bytecode: Bytecode, limits: Limits, *, strict: bool, verified: bool = False) -> None:
         self.bytecode = bytecode
         self.limits = limits
         self.strict = strict
         program = Function("", (), bytecode)
         names: dict[str, int] = {}
-        self._functions = link(program, names, limits, strict=strict)
+        self._functions = link(program, names, limits, strict=strict, verified=verified)
         self.main = self._functions.pop(id(program))[1]
         self.main.registers = tuple(names)  # its own come first; the others are read by functions only
         _check_registers(self.main, limits)
@@ -106,20 +105,23 @@ class Loaded:
             yield loaded
 
 
-def load(bytecode: Bytecode, limits: Limits | None = None, *, strict: bool = True) -> Loaded:
-    """Verify `bytecode` and make it ready to run. Raises `CodeError`.
+def load(bytecode: Bytecode, limits: Limits | None = None, *, strict: bool = True, verified: bool = False) -> Loaded:
+    """Verify `bytecode`, unless it is `verified` for these limits already, and make it ready to run.
 
-    In what is not `strict` RETURN may find the stack empty; it gives None then.
+    In what is not `strict` RETURN may find the stack empty; it gives None then. Raises `CodeError`.
     """
-    return Loaded(bytecode, limits or Limits(), strict=strict)
+    return Loaded(bytecode, limits or Limits(), strict=strict, verified=verified)
 
 
-def link(function: Function, names: dict[str, int], limits: Limits, *, strict: bool) -> Functions:
+def link(
+    function: Function, names: dict[str, int], limits: Limits, *, strict: bool, verified: bool = False
+) -> Functions:
     """Verify and decode `function` and those within it.
 
     `names` has the registers of the main program; names that are not among them get the next ones. Raises `CodeError`.
     """
-    verify(function.bytecode, replace(DEFAULT_CODE_LIMITS, stack=limits.stack, values=limits.values), strict=strict)
+    if not verified:
+        verify(function.bytecode, limits, strict=strict)
     functions: Functions = {}
     for found in _functions(function):
         loaded = LoadedFunction(found.name, found.parameters, found.bytecode)
