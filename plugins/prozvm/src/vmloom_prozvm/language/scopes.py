@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain, islice
 from typing import Any, Final
 
 from . import tree
 from .builtins import BUILTINS
-from .diagnostics import Diagnostic, Note, closest
+from .diagnostics import MOST, Diagnostic, Note, closest
 
 TEMPORARY: Final = "~"
 """In every register that is no variable's plain name; no name of a source has it."""
+
+_NAMELESS: Final = "action"
+_MOST_COMPARED: Final = 1000
+"""Names that are looked at for what was probably meant."""
 
 
 class Kind(Enum):
@@ -156,9 +161,10 @@ class _Resolver:
         """The scopes inside it, the innermost last."""
         self.loops = 0
         """Loops around, within the function."""
-        self.names = set(reserved)
+        self.names = _Names(reserved)
         """Of functions."""
         self.calls: list[tuple[tree.Call, Variable]] = []
+        self.unknown = 0
 
     def fault(self, node: tree.Node, message: str, hint: str = "", note: Note | None = None) -> None:
         self.report(Diagnostic(node.span, message, hint, note))
@@ -271,13 +277,14 @@ class _Resolver:
         elif self.strict and later is not None:
             self.fault(name, f"`{identifier}` is used before its declaration", "", Note(later.span, "it is declared"))
         elif self.strict:
-            near = closest(identifier, self.visible())
+            self.unknown += 1
+            near = closest(identifier, self.visible()) if self.unknown <= MOST else ""  # others are not shown
             self.fault(name, f"nothing is called `{identifier}`", f"did you mean `{near}`?" if near else "")
 
-    def visible(self) -> set[str]:
-        """Every name that could stand here."""
-        inner = (name for scope in self.blocks for name in scope)
-        return {*inner, *self.outermost, *self.known, *BUILTINS}
+    def visible(self) -> list[str]:
+        """Names that could stand here, the nearest first; all of them, unless there are very many."""
+        inner = (name for scope in reversed(self.blocks) for name in scope)
+        return list(islice(chain(inner, BUILTINS, self.outermost, self.known), _MOST_COMPARED))
 
     # Nodes
 
@@ -394,7 +401,7 @@ class _Resolver:
         variable.is_captured_early = variable.is_captured
 
     def visit_lambda(self, node: tree.Lambda) -> None:
-        self.visit_function(node, "action")
+        self.visit_function(node, _NAMELESS)
 
     def visit_function(self, node: tree.Action | tree.Lambda, name: str) -> None:
         outer, loops = self.function, self.loops
@@ -426,9 +433,7 @@ class _Resolver:
 
     def unique(self, name: str) -> str:
         """A name for a function that no other has; actions without one are `action~1` and so on."""
-        found = _free_name(name, self.names, 1 if name == "action" else 2, plain=name != "action")
-        self.names.add(found)
-        return found
+        return self.names.numbered(name, 1) if name == _NAMELESS else self.names.take(name)
 
 
 TYPES: Final = ("int", "bool", "str", "bytes", "address", "list", "map", "any")
@@ -467,32 +472,32 @@ def _with_article(kind: Kind) -> str:
 
 def _name_registers(main: FunctionScope, functions: Iterable[FunctionScope]) -> None:
     """Give every variable a register, unique in its function, that no global has which that function uses."""
+    names = _Names(())  # with a number they are no globals
     for variable in main.variables:
-        if variable.is_global:
-            variable.register = variable.name
-    taken = {variable.name for variable in main.variables} | main.free
-    for variable in main.variables:
-        if not variable.is_global:  # a plain name would be a global
-            variable.register = _take(variable.name, taken, plain=False)
+        variable.register = variable.name if variable.is_global else names.numbered(variable.name, 2)
     for function in functions:
-        taken = set(function.free)
+        names = _Names(function.free)
         for captured in function.captured:
-            function.captured[captured] = _take(captured.name, taken)
+            function.captured[captured] = names.take(captured.name)
         for variable in function.variables:
-            variable.register = _take(variable.name, taken)
+            variable.register = names.take(variable.name)
 
 
-def _take(name: str, taken: set[str], *, plain: bool = True) -> str:
-    found = _free_name(name, taken, 2, plain=plain)
-    taken.add(found)
-    return found
+class _Names:
+    """Names that are taken. A plain name that is, is followed by `~` and a number."""
 
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._numbers: dict[str, int] = {}
 
-def _free_name(name: str, taken: set[str], first: int, *, plain: bool) -> str:
-    """`name` itself, if that may be and is free, or the first of `name~n` that is, from n = `first`."""
-    if plain and name not in taken:
+    def take(self, name: str) -> str:
+        """The name itself if it is free, else `name~2` and so on."""
+        if name in self._taken:
+            return self.numbered(name, 2)
+        self._taken.add(name)
         return name
-    number = first
-    while f"{name}{TEMPORARY}{number}" in taken:
-        number += 1
-    return f"{name}{TEMPORARY}{number}"
+
+    def numbered(self, name: str, first: int) -> str:
+        """`name~first` the first time, then what follows."""
+        number = self._numbers[name] = self._numbers.get(name, first - 1) + 1
+        return f"{name}{TEMPORARY}{number}"
