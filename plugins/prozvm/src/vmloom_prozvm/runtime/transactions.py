@@ -55,7 +55,7 @@ class TransactionStack:
             overlay, effects = self._overlay, self._effects
             self._drop()
             for key, value in overlay.items():
-                self._world.write(key, value)
+                self._world.put(key, value)
             for effect in effects:
                 effect()
 
@@ -97,7 +97,7 @@ class TransactionStack:
         elif self._strict:
             raise StateOutsideTransaction(f"STATE_WRITE of {_shown(key)} outside a transaction: TX_BEGIN comes first")
         else:
-            self._world.write(key, value)
+            self._world.put(key, value)
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would raise for its own sake."""
@@ -108,7 +108,7 @@ class TransactionStack:
         if self._checkpoints:
             self._journal.set(self._overlay, key, value)
         else:
-            self._world.write(key, value)
+            self._world.put(key, value)
 
     def append(self, entry: Value) -> None:
         """LEDGER_APPEND: add `entry` to the ledger, once the open transactions commit; at once if there are none.
@@ -125,11 +125,11 @@ class TransactionStack:
 
     def append_stamped(self, entry: Value) -> None:
         """What `append` does with what `stamp` gave."""
-        self.after(lambda: self._world.append(entry))
+        self.after(lambda: self._world.add((entry,)))
 
     def append_all(self, entries: Sequence[Value]) -> None:
         """What `append` does with each of several; `stamp` must have taken them all before. They must not change."""
-        self.after(lambda: self._world.append_all(entries))
+        self.after(lambda: self._world.add(entries))
 
     def after(self, effect: Callable[[], None]) -> None:
         """Do what cannot be undone, and cannot fail, once the open transactions commit; at once if there are none."""

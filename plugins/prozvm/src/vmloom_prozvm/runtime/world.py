@@ -6,7 +6,7 @@ reach either through a `TransactionStack`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -68,8 +68,14 @@ class World(Protocol):
     def append(self, entry: Value) -> None:
         """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
 
-    def append_all(self, entries: Sequence[Value]) -> None:
-        """Do `append` with each; one that is there many times takes hardly longer than once."""
+    def put(self, key: Path, value: Value) -> None:
+        """As `write`, of what `check` has passed."""
+
+    def add(self, entries: Sequence[Value]) -> None:
+        """As `append` of each, of entries that are stamped and that `check` has passed.
+
+        One that is there many times takes hardly longer than once.
+        """
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would.
@@ -131,26 +137,26 @@ class StateWorld:
 
     def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
-        self._refuse_if_read_only()
-        encoded = None if value is None else canonical(value, self._limits)
-        self._state.set_record(self._address, self._record(key), encoded)
+        self.check(value)
+        self.put(key, value)
 
     def append(self, entry: Value) -> None:
         """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
-        self._refuse_if_read_only()
-        encoded = canonical(stamped(entry, self._timestamp), self._limits)
-        position = self.ledger_size()
-        self._state.set_record(self._address, _entry_key(position), encoded)
-        self._state.set_record(self._address, _COUNT, (position + 1).to_bytes(_COUNT_SIZE, "big"))
+        made = stamped(entry, self._timestamp)
+        self.check(made)
+        self.add((made,))
 
-    def append_all(self, entries: Sequence[Value]) -> None:
-        """Do `append` with each; one that is there many times is encoded once."""
-        self._refuse_if_read_only()
+    def put(self, key: Path, value: Value) -> None:
+        """As `write`, of what `check` has passed."""
+        self._state.set_record(self._address, self._record(key), None if value is None else cbor.encode(value))
+
+    def add(self, entries: Sequence[Value]) -> None:
+        """As `append` of each, of entries that are stamped and that `check` has passed."""
         encoded: dict[int, bytes] = {}  # by identity: `entries` holds them all
         position = self.ledger_size()
         for entry in entries:
             if id(entry) not in encoded:
-                encoded[id(entry)] = canonical(stamped(entry, self._timestamp), self._limits)
+                encoded[id(entry)] = cbor.encode(entry)
             self._state.set_record(self._address, _entry_key(position), encoded[id(entry)])
             position += 1
         self._state.set_record(self._address, _COUNT, position.to_bytes(_COUNT_SIZE, "big"))
@@ -224,28 +230,31 @@ class DictWorld:
 
     def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
-        check_storable(value, self._limits)
+        self.check(value)
+        self.put(key, value)
+
+    def append(self, entry: Value) -> None:
+        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
+        made = stamped(entry, self.timestamp)
+        self.check(made)
+        self.add((made,))
+
+    def put(self, key: Path, value: Value) -> None:
+        """As `write`, of what `check` has passed."""
         values = self._env.setdefault(STATE_KEY, {})
         if value is None:
             values.pop(key, None)
         else:
             values[key] = value
 
-    def append(self, entry: Value) -> None:
-        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
-        made = stamped(entry, self.timestamp)
-        self.check(made)
-        self._env.setdefault(LEDGER_KEY, []).append(_frozen(made))
-
-    def append_all(self, entries: Sequence[Value]) -> None:
-        """Do `append` with each; one that is there many times is copied once, for no copy can be changed."""
-        frozen: dict[int, Any] = {}  # by identity: `entries` holds them all
+    def add(self, entries: Sequence[Value]) -> None:
+        """As `append` of each, of entries that are stamped and that `check` has passed."""
+        ledger = self._env.setdefault(LEDGER_KEY, [])
+        frozen: dict[int, Any] = {}  # by identity: `entries` holds them all, and no copy can be changed
         for entry in entries:
             if id(entry) not in frozen:
-                made = stamped(entry, self.timestamp)
-                self.check(made)
-                frozen[id(entry)] = _frozen(made)
-        self._env.setdefault(LEDGER_KEY, []).extend(frozen[id(entry)] for entry in entries)
+                frozen[id(entry)] = _frozen(entry)
+            ledger.append(frozen[id(entry)])
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would: `NotStorable` or `ValueTooLarge`."""
@@ -265,10 +274,11 @@ def _entry_key(position: int) -> bytes:
     return _ENTRY + position.to_bytes(8, "big")
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Value) -> Any:
     """A copy that cannot be changed: maps are read-only, lists are tuples."""
-    if isinstance(value, Mapping):
-        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
+    kind = type(value)
+    if kind is dict:
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})  # type: ignore[union-attr]
+    if kind is list:
+        return tuple(map(_frozen, value))  # type: ignore[arg-type]
     return value
