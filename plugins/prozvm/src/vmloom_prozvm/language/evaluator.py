@@ -133,11 +133,11 @@ class TreeEvaluator:
     # Calls
 
     def _call(self, callee: Value, arguments: list[Value]) -> Value:
-        return self._begin(check_call(callee, len(arguments)), arguments)
+        function = check_call(callee, len(arguments))
+        return self._begin(function, [*function.bound, *arguments])
 
     def _begin(self, function: Function, arguments: list[Value], task: Task | None = None) -> Value:
-        """Begin a call or task, and run it to its end."""
-        arguments = [*function.bound, *arguments]
+        """Begin a call or task, and run it to its end. `arguments` are all of them, the bound ones first."""
         if function.tree is None or self.prefers_bytecode(function):
             result = self.run_bytecode(function, arguments)
             if task is not None:
@@ -155,7 +155,7 @@ class TreeEvaluator:
         return False
 
     def run_bytecode(self, function: Function, arguments: list[Value]) -> Value:
-        """What a function returns that runs as bytecode. `arguments` are all of them, the bound ones first."""
+        """What a function returns that runs as bytecode. `arguments` are as in `_begin`."""
         raise CallFailed(f"function {function.name!r} came as bytecode, which direct evaluation alone cannot run")
 
     def link(self, function: Function) -> None:
