@@ -7,9 +7,9 @@ processor registers; where native code leaves, one block for each function write
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ... import cbor
 from ...bytecode.opcodes import ENDING, Opcode
@@ -182,6 +182,7 @@ class Function:
         return "\n".join((*self._head(entries), *self.lines, *self.late, *self._spill(), "}"))
 
     def name(self) -> str:
+        """A new name."""
         self.count += 1
         return f"%v{self.count}"
 
@@ -192,13 +193,16 @@ class Function:
         return name
 
     def do(self, text: str) -> None:
+        """An instruction without a result."""
         self.lines.append(f"  {text}")
 
     def label(self) -> str:
+        """A new label."""
         self.count += 1
         return f"l{self.count}"
 
     def begin(self, label: str) -> None:
+        """Begin LLVM's block of this label."""
         self.lines.append(f"{label}:")
 
     def field(self, number: int, type_: str = "i64") -> str:
@@ -251,8 +255,8 @@ class Function:
             return [*lines, "  br label %begin", *self._poll_at_call()]
         lines += ["  switch i64 %entry, label %bad [", *(f"    i64 {n}, label %in{n}" for n, _ in entries), "  ]"]
         lines += ["bad:", "  unreachable"]
-        for number, place in entries:
-            lines += [f"in{number}:", *self._incoming(number, place), f"  br label %b{place}"]
+        for number, start in entries:
+            lines += [f"in{number}:", *self._incoming(number, start), f"  br label %b{start}"]
         return lines
 
     def _poll_at_call(self) -> list[str]:
@@ -397,12 +401,15 @@ class Function:
     # Values
 
     def integer(self, word: str) -> Val:
+        """An integer."""
         return Val(INT, str(INT), (word,))
 
     def truth(self, bit: str) -> Val:
+        """A bool of an i1."""
         return Val(BOOL, str(BOOL), (self.op(f"zext i1 {bit} to i64"),))
 
     def constant(self, kind: Kind) -> Val:
+        """A value that is known."""
         number = kind.constant
         return Val(kind.tag, str(kind.tag), (str(number),), number if kind.tag == OBJECT else None)
 
@@ -541,6 +548,7 @@ class Function:
         self.do(f"ret {RETURNED} {third}")
 
     def pop(self) -> Val:
+        """The value on top of the stack."""
         return self.stack.pop()
 
 
@@ -553,10 +561,8 @@ def _load_constant(f: Function, _: Opcode, operand: object) -> None:
 
 def _load_name(f: Function, _: Opcode, register: int) -> None:
     kind = f.state.registers[register]
-    if kind.tag == UNSET:
-        value = f.global_value(f.it.function.globals[register])
-    else:
-        value = f.loaded(f"r{register}", kind)
+    outer = f.it.function.globals[register]
+    value = f.global_value(outer) if kind.tag == UNSET else f.loaded(f"r{register}", kind)
     if value.tag == ANY:
         f.guard(f.op(f"icmp ne i64 {value.kind}, {UNSET}"), f.leave())
     f.stack.append(value)
@@ -885,7 +891,7 @@ def _append_ledger(f: Function, _: Opcode, _operand: object) -> None:
     f.pop()
 
 
-_WRITERS: Final = {
+_WRITERS: Final[Mapping[Opcode, Callable[[Function, Opcode, Any], None]]] = {
     Opcode.LOAD_CONST: _load_constant,
     Opcode.LOAD_NAME: _load_name,
     Opcode.STORE_NAME: _store_name,

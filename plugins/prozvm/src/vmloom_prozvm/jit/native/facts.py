@@ -93,9 +93,11 @@ class State:
     stack: list[Kind]
 
     def copy(self) -> State:
+        """Another one, that can be changed by itself."""
         return State(list(self.registers), list(self.stack))
 
     def loosen(self) -> None:
+        """Forget of the stack what does not outlive a block."""
         self.stack = [kind.loose() for kind in self.stack]
 
 
@@ -117,6 +119,7 @@ class FunctionFacts:
 
     @property
     def size(self) -> int:
+        """How many instructions it has."""
         return len(self.function.instructions)
 
     def end_of(self, start: int) -> int:
@@ -201,7 +204,8 @@ class Facts:
             registers = [ANYTHING] * len(function.registers)
         else:
             registers[: len(function.parameters)] = [INTEGER] * len(function.parameters)
-        self._reach(facts, 0, State(registers, []), pending := [])
+        pending: list[int] = []
+        self._reach(facts, 0, State(registers, []), pending)
         pending[:] = list(facts.entry)
         while pending:
             start = pending.pop()
@@ -272,7 +276,8 @@ class Facts:
 
     def global_register(self, facts: FunctionFacts, at: int) -> int:
         """The main program's register that the STORE_GLOBAL at `at` stores in."""
-        return facts.function.globals[facts.function.instructions[at].operand]
+        register: int = facts.function.instructions[at].operand
+        return facts.function.globals[register]
 
     def _shared_registers(self) -> frozenset[int]:
         found = set()
@@ -348,7 +353,7 @@ def _load_constant(facts: Facts, _f: FunctionFacts, operand: Any, state: State, 
     return True
 
 
-def _load_name(facts: Facts, function: FunctionFacts, operand: int, state: State, _s: Step, _o: Opcode) -> bool:
+def _load_name(_: Facts, function: FunctionFacts, operand: int, state: State, _s: Step, _o: Opcode) -> bool:
     kind = state.registers[operand]
     if function.number == 0:
         state.stack.append(kind)
@@ -508,7 +513,7 @@ def _storable(facts: Facts, value: Value) -> bool:
     return type(value) in (int, str, bytes)
 
 
-def _build(facts: Facts, state: State, step: Step, opcode: Opcode, made: Kind, taken: int) -> bool:
+def _build(facts: Facts, state: State, step: Step, made: Kind, taken: int) -> bool:
     del state.stack[len(state.stack) - taken :]
     state.stack.append(made)
     limits = facts.loaded.limits.values
@@ -523,9 +528,9 @@ def _build(facts: Facts, state: State, step: Step, opcode: Opcode, made: Kind, t
     return True
 
 
-def _build_list(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step, opcode: Opcode) -> bool:
+def _build_list(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step, _o: Opcode) -> bool:
     items = tuple(state.stack[len(state.stack) - count :]) if count else ()
-    return _build(facts, state, step, opcode, Kind(LIST, items=items), count)
+    return _build(facts, state, step, Kind(LIST, items=items), count)
 
 
 def map_order(facts: Facts, kinds: Sequence[Kind]) -> list[int] | None:
@@ -543,12 +548,14 @@ def map_order(facts: Facts, kinds: Sequence[Kind]) -> list[int] | None:
     return sorted(range(len(keys)), key=lambda position: cbor2.dumps(keys[position]))
 
 
-def _build_map(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step, opcode: Opcode) -> bool:
+def _build_map(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step, _o: Opcode) -> bool:
     kinds = state.stack[len(state.stack) - 2 * count :] if count else []
     if map_order(facts, kinds) is None:
         return False
+    if sum(kind.tag == INT for kind in kinds[::2]) > facts.loaded.limits.values.integer_keys:
+        return False
     # The interpreter's map has them as they were pushed, so they are kept in that order, and sorted to be hashed.
-    return _build(facts, state, step, opcode, Kind(MAP, items=tuple(kinds)), 2 * count)
+    return _build(facts, state, step, Kind(MAP, items=tuple(kinds)), 2 * count)
 
 
 def _hash_block(facts: Facts, _f: FunctionFacts, _operand: Any, state: State, step: Step, _o: Opcode) -> bool:

@@ -41,7 +41,7 @@ ENTRY: Final = 1
 DEPTH: Final = 2
 """How many more frames may begin."""
 NEED: Final = 3
-"""Address of the C function that asks Python: (what, which) -> 1 to go on, 0 to leave."""
+"""Address of the C function that asks Python: (what, and which above `WHAT_BITS`) -> 1 to go on, 0 to leave."""
 SHA256: Final = 4
 """Address of the C function (data, size, digest)."""
 SPILL: Final = 5
@@ -102,6 +102,7 @@ SCRATCH_ROOM: Final = 4096
 
 # What is asked of Python
 
+WHAT_BITS: Final = 2
 POLL: Final = 0
 READ: Final = 1
 WRITE: Final = 2

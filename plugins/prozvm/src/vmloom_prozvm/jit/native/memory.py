@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from ...runtime.loaded import UNSET as UNSET_VALUE
@@ -13,13 +13,19 @@ from . import layout as at
 from .facts import INT_MAX, INT_MIN, Kind
 from .layout import ANY, BOOL, CELL, DIGEST, INT, LIST, MAP, NONE, OBJECT, UNSET
 
-Need = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+Need = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+Answer = Callable[[int, int], bool]
+"""What a run does for native code: (what, which), and whether that is to go on."""
+
+
+def _leave(_what: int, _which: int) -> bool:
+    return False
 
 
 class Memory:
     """Words of 64 bits in the layout of `layout`, for a program of these sizes, and the objects of a run.
 
-    `ask` is called with what native code needs. Belongs to one run at a time.
+    Belongs to one run at a time.
     """
 
     def __init__(
@@ -31,7 +37,6 @@ class Memory:
         slots: int,
         spill: int,
         sha256: int,
-        ask: Callable[[Memory, int, int], bool],
     ) -> None:
         """`registers` of the main program, `incoming` cells, `slots`, words of `spill`; `sha256` is an address."""
         sizes = {
@@ -61,17 +66,23 @@ class Memory:
         self._known: Final = {id(value): number for number, value in enumerate(objects)}
         self.objects: list[Any] = list(objects)
         self.slots: Final = slots
-        self.machine: Any = None
+        self.answer: Answer = _leave
+        """Set by whoever runs."""
         self.raised: BaseException | None = None
-        self._callback = Need(lambda what, which: ask(self, what, which))
-        self.words[at.NEED] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        """What was raised while native code waited: it is to be raised again."""
         self.words[at.SHA256] = sha256
+        self._answers: Generator[int, int, None] | None = None
 
     def reset(self) -> None:
         """Forget the run before."""
         words = self.words
         self.objects = list(self._base)
-        self.raised = None
+        self.answer, self.raised = _leave, None
+        if self._answers is None or self._answers.gi_frame is None:
+            self._answers = self._answering()
+            next(self._answers)
+            self._callback = Need(self._answers.send)
+            words[at.NEED] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         first = self.begin[at.CHECKED]
         for number in range(self.constants + 2):
             words[first + number] = 0
@@ -79,6 +90,26 @@ class Memory:
         for place in range(first, first + self.slots * at.SLOT):
             words[place] = 0
         words[at.STAMPS] = 0
+
+    def forget(self) -> None:
+        """Hold nothing of the run that has ended."""
+        self.objects, self.answer, self.raised = [], _leave, None
+
+    def _answering(self) -> Generator[int, int, None]:
+        """Answers native code's questions, one after the other, and keeps what is raised.
+
+        A generator, for it is within its `try` when it goes on: there, before its next instruction, Python handles
+        signals, and a function would be left before it had begun.
+        """
+        answer = 0
+        while True:
+            try:
+                need = yield answer
+                answer = self.answer(need & ((1 << at.WHAT_BITS) - 1), need >> at.WHAT_BITS)
+            except GeneratorExit:
+                return
+            except BaseException as error:
+                self.raised, answer = error, 0
 
     # Cells
 

@@ -14,7 +14,9 @@ _NEED: Final = f"""
 define internal i64 @need(ptr %m, i64 %what, i64 %which) noinline {{
   %place = getelementptr i64, ptr %m, i64 {at.NEED}
   %ask = load ptr, ptr %place
-  %answer = call i64 %ask(i64 %what, i64 %which)
+  %high = shl i64 %which, {at.WHAT_BITS}
+  %need = or i64 %high, %what
+  %answer = call i64 %ask(i64 %need)
   ret i64 %answer
 }}
 

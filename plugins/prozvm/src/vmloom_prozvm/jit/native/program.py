@@ -92,14 +92,13 @@ class Program:
         try:
             memory = self._memories.pop()
         except IndexError:
-            memory = Memory(self._objects, **self._sizes, sha256=self._sha256, ask=_answer)
+            memory = Memory(self._objects, **self._sizes, sha256=self._sha256)
         memory.reset()
         return memory
 
     def give_back(self, memory: Memory) -> None:
         """Keep the memory for the next run."""
-        memory.machine = None
-        memory.objects = []
+        memory.forget()
         if len(self._memories) < MAX_MEMORIES:
             self._memories.append(memory)
 
@@ -120,16 +119,6 @@ def _linked(text: str) -> Any:
     return Library(content)
 
 
-def _answer(memory: Memory, what: int, which: int) -> bool:
-    """What native code needs; False if it is to leave. Nothing is raised into native code: it is kept for later."""
-    run: _Run = memory.machine
-    try:
-        return run.answer(what, which)
-    except BaseException as error:
-        memory.raised = error
-        return False
-
-
 class _Run:
     """One run of a program: where native code and the interpreter take turns."""
 
@@ -143,7 +132,7 @@ class _Run:
     def begin(self, machine: Machine, frame: Frame) -> None:
         """The engine of `Machine.run`."""
         self.machine = machine
-        self.memory.machine = self
+        self.memory.answer = self.answer
         try:
             following: Frame | None = frame
             if self._can_enter(frame, 0):
@@ -226,7 +215,8 @@ class _Run:
             words[at.DIGEST_WORDS] = words[at.RESULT + 1]
             for number in range(4):
                 words[at.RESULT + 1 + number] = words[at.DIGEST_WORDS + number]
-        return memory.get(at.RESULT)
+        result: Value = memory.get(at.RESULT)
+        return result
 
     # Out of it
 

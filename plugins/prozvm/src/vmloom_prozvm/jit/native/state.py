@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ...errors import ProzError
 from ...runtime.transactions import TransactionStack
+from ...values import Value
 from . import layout as at
 from .facts import INT_MAX, INT_MIN
 from .layout import BOOL, CELL, FOREIGN, INT, NONE, UNSET
@@ -25,10 +26,9 @@ def load(memory: Memory, transactions: TransactionStack, keys: Sequence[str], sl
     except ProzError:
         words[place] = FOREIGN
         return False
-    kind = type(value)
-    if kind is int and INT_MIN <= value <= INT_MAX:  # type: ignore[operator]  # it is an int
+    if type(value) is int and INT_MIN <= value <= INT_MAX:
         words[place], words[place + at.SLOT_WORD] = INT, value
-    elif kind is bool:
+    elif type(value) is bool:
         words[place], words[place + at.SLOT_WORD] = BOOL, value
     elif value is None:
         words[place], words[place + at.SLOT_WORD] = NONE, 0
@@ -50,7 +50,7 @@ def may_write(memory: Memory, transactions: TransactionStack, slot: int) -> bool
 
 def may_append(memory: Memory, transactions: TransactionStack, which: int) -> bool:
     """Whether the ledger takes a constant, any small integer or any digest."""
-    scalars = {memory.constants: 0, memory.constants + 1: "0" * 64}
+    scalars: dict[int, Value] = {memory.constants: 0, memory.constants + 1: "0" * 64}
     try:
         transactions.stamp(scalars[which] if which in scalars else memory.objects[which])
     except ProzError:
