@@ -609,7 +609,7 @@ class _Writer:
     def contains(self, depth: int) -> None:
         """Whether something is in a collection, or once in a while whether a signature is one."""
         if self.random.random() < 0.1:
-            size = self.random.choice((64, 64, 65))
+            size = self.random.choice((64, 64, 63))
             self.out.emit("LOAD_CONST", bytes(size)).emit("LOAD_CONST", "message").emit(
                 "LOAD_CONST", b"\x01" + bytes(31)
             )

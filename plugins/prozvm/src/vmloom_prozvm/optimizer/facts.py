@@ -153,12 +153,12 @@ def _arrivals(
     visits: dict[int, int] = {}
     waiting = deque(arrivals)
     queued = set(waiting)
-    budget = 16 * len(by_start) + 64
+    budget = 16 * len(instructions) + 64  # steps, for a long block may be the one that is visited often
     while waiting:
-        budget -= 1
+        start = waiting.popleft()
+        budget -= by_start[start].stop - start
         if budget < 0:
             return {}
-        start = waiting.popleft()
         queued.discard(start)
         visits[start] = visits.get(start, 0) + 1
         state = arrivals[start]
