@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from vmloom_prozvm.bytecode import assemble, pack, unpack
+from hypothesis import given, settings
+from vmloom_prozvm.bytecode import Bytecode, assemble, pack, unpack
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.errors import DivisionByZero
 from vmloom_prozvm.language import core
@@ -17,11 +20,13 @@ from vmloom_prozvm.language.compiler import Compiler, ZexusCompiler
 from vmloom_prozvm.language.diagnostics import LanguageError
 from vmloom_prozvm.language.lowering import lower
 from vmloom_prozvm.language.parser import parse
+from vmloom_prozvm.language.sourcemap import SourceMap
 from vmloom_prozvm.language.tree import Source, Span
 from vmloom_prozvm.values import Function
 from vmloom_prozvm.vm import VM
 
 from .compiling import compiled, instructions, run
+from .sources import sources
 
 HERE = Span(0, 0)
 A, B, C = (core.Load(HERE, name) for name in "abc")
@@ -197,6 +202,27 @@ def test_deepest_tree_compiles() -> None:
         "[" * 98 + "]" * 98,
     ):
         assert compiled(code)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sources())
+def test_programs_at_random_compile_to_the_same_containers_with_a_place_for_everything(code: str) -> None:
+    bytecode = compiled(code, source_map=True)
+    assert bytecode == compiled(code, source_map=True)
+    assert unpack(pack(bytecode)) == bytecode
+    known = SourceMap(bytecode)
+    lines = code.count("\n") + 1
+    for name, body in bodies(bytecode):
+        assert all(1 <= (known.line_of(name, index) or 0) <= lines for index in range(len(body)))
+
+
+def bodies(bytecode: Bytecode, name: str = "") -> Iterator[tuple[str, Bytecode]]:
+    """The program and its functions that have instructions."""
+    if len(bytecode):
+        yield name, bytecode
+    for constant in bytecode.constants:
+        if isinstance(constant, Function):
+            yield from bodies(constant.bytecode, constant.name)
 
 
 # ZexusCompiler

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from vmloom import Account, BlockContext, ExecutionContext, ExecutionResult, ExecutionState, MemoryState
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
-from vmloom_prozvm.bytecode import CodeLimits, unpack
+from vmloom_prozvm.bytecode import unpack
 from vmloom_prozvm.config import JitConfig, ProzVmConfig
 from vmloom_prozvm.language.abi import decode_reason, decode_result, encode_call, encode_construction
 from vmloom_prozvm.language.contract import Contract, compile_contract
 from vmloom_prozvm.language.diagnostics import LanguageError
 from vmloom_prozvm.language.sourcemap import locate
 from vmloom_prozvm.prozvm import ProzVm
+from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.values import canonical
 
 OWNER = b"\x0a" * 20
@@ -398,6 +399,33 @@ def test_source_map_finds_the_line_of_a_fault(vm: ProzVm) -> None:
     assert COUNTER.splitlines()[line - 1].strip() == "return a / b;"
 
 
+def test_explanation_of_a_failed_call_shows_the_calls_in_the_source(vm: ProzVm) -> None:
+    source = "action half(n) {\n    return 1 / n;\n}\nexport action f(n: int) -> int {\n    return half(n);\n}"
+    deployed = one(vm, source)
+    result = deployed.send(encode_call(deployed.contract.abi, "f", 0))
+    assert deployed.contract.explain(result, source).splitlines() == [
+        "contract:2:12: error: DIV: the divisor is 0",
+        "  2 |     return 1 / n;",
+        "    |            ^^^^^",
+        "called in `f`, contract:5:12:",
+        "  5 |     return half(n);",
+        "    |            ^^^^^^^",
+        "called in the program, contract:4:15:",
+        "  4 | export action f(n: int) -> int {",
+        "    |               ^",
+    ]
+
+
+def test_explanation_of_other_results() -> None:
+    counter = deploy(ProzVm(), COUNTER, 5, OWNER)
+    reverted = counter.send(encode_call(counter.contract.abi, "increment", 0))
+    assert counter.contract.explain(reverted, COUNTER) == "contract: reverted: 'by must be positive'"
+    poor = counter.vm.execute(counter.contract.code, replace(context(b""), gas_limit=10), counter.state)
+    assert counter.contract.explain(poor, COUNTER) == "contract: out of gas"
+    bare = one(ProzVm(), "export action f() { REVERT; }")
+    assert bare.contract.explain(bare.send(encode_call(bare.contract.abi, "f")), "") == "contract: reverted"
+
+
 def test_contract_too_large_is_an_error() -> None:
     with pytest.raises(LanguageError, match="too large: the code has"):
-        compile_contract(COUNTER, limits=CodeLimits(size=1000))
+        compile_contract(COUNTER, limits=Limits(size=1000))

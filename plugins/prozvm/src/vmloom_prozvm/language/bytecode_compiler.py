@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..bytecode.opcodes import Opcode
 from ..bytecode.program import Bytecode, BytecodeBuilder
-from ..bytecode.verify import DEFAULT_CODE_LIMITS, CodeLimits, verify
 from ..errors import Unverifiable
 from ..runtime.limits import Limits
+from ..runtime.loaded import load
 from ..values import Function
 from . import core
 from .diagnostics import Diagnostic, LanguageError
 from .lowering import lower
-from .needs import all_names
 from .sourcemap import map_metadata
 
 if TYPE_CHECKING:
     from .tree import Program, Source, Span
 
-DEFAULT_REGISTERS: Final = Limits().registers
-"""Names of a program and its functions that a machine has room for unless it is configured otherwise."""
+DEFAULT_LIMITS: Final = Limits()
+"""What a machine has room for unless it is configured otherwise."""
 
 
 class EvaluatorBytecodeCompiler:
@@ -36,7 +35,7 @@ class EvaluatorBytecodeCompiler:
     """
 
     def __init__(
-        self, *, strict_names: bool = False, source_map: bool = False, limits: CodeLimits = DEFAULT_CODE_LIMITS
+        self, *, strict_names: bool = False, source_map: bool = False, limits: Limits = DEFAULT_LIMITS
     ) -> None:
         self.strict_names: Final = strict_names
         self.source_map: Final = source_map
@@ -58,13 +57,10 @@ class EvaluatorBytecodeCompiler:
         return verified(compile_program(program, source_map=self.source_map), program, self.limits)
 
 
-def verified(bytecode: Bytecode, program: core.CoreProgram, limits: CodeLimits = DEFAULT_CODE_LIMITS) -> Bytecode:
+def verified(bytecode: Bytecode, program: core.CoreProgram, limits: Limits = DEFAULT_LIMITS) -> Bytecode:
     """`bytecode`, which `program` became. Raises `LanguageError` if it is too large to run."""
     try:
-        verify(bytecode, limits)
-        names = len(set(all_names(program)))
-        if names > DEFAULT_REGISTERS:
-            raise Unverifiable(f"{names} names; at most {DEFAULT_REGISTERS} are allowed")
+        load(bytecode, limits)
     except Unverifiable as error:
         raise LanguageError(program.source, [_too_large(error, program)]) from None
     return bytecode
@@ -307,6 +303,6 @@ def _operands(operand: core.OperandValue) -> tuple[Any, ...]:
 def _too_large(error: Unverifiable, program: core.CoreProgram) -> Diagnostic:
     """What the verifier found, at the function that it is about: only sizes are left to be wrong."""
     found = next(
-        (function.span for function in program.functions if error.path and function.name == error.function), None
+        (function.span for function in program.functions if error.function and function.name == error.function), None
     )
     return Diagnostic(found or program.span, f"too large to compile: {error.reason}")

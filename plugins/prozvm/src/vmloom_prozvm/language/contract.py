@@ -7,25 +7,28 @@ does the same with its arguments. All of it is core tree, so that it compiles an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from vmloom import ExecutionResult, ExecutionState
 from vmloom.context import ADDRESS_SIZE
 
 from ..bytecode.container import pack
 from ..bytecode.opcodes import Opcode
 from ..bytecode.program import Bytecode
-from ..bytecode.verify import DEFAULT_CODE_LIMITS, CodeLimits
+from ..errors import ProzError
 from ..prozvm import CONSTRUCTOR as CONSTRUCT
+from ..runtime.limits import Limits
 from ..values import Value
 from . import core, tree
-from .abi import ACTION, CONSTRUCTOR, KINDS
-from .bytecode_compiler import compile_function, compile_program, verified
+from .abi import ACTION, CONSTRUCTOR, KINDS, decode_reason
+from .bytecode_compiler import DEFAULT_LIMITS, compile_function, compile_program, verified
 from .diagnostics import Diagnostic, LanguageError
 from .lowering import Lowering
 from .parser import parse
-from .sourcemap import SourceMap, without_maps
+from .sourcemap import SourceMap, describe_error, without_maps
 
 RECEIVE: Final = "receive"
 """The action that runs when the input is empty, if it is exported."""
@@ -33,7 +36,8 @@ _INPUT: Final = "~input"
 _CALL: Final = "~call"
 _NAME: Final = "~name"
 _ANY: Final = "any"
-_RAW: Final = ("bytes", "address")
+_PLACE: Final = re.compile(r"^(?:function `.*?`, )?instruction \d+: ", re.DOTALL)
+"""How the errors of results begin that have a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,24 @@ class Contract:
     bytecode: Bytecode
     """The program with its source maps, for `describe_error`."""
 
+    def explain(self, result: ExecutionResult, source: str) -> str:
+        """What went wrong in a call or deployment that did not succeed, with lines of `source` where they are known.
+
+        The result must be that of this contract itself, not of one that called it.
+        """
+        if result.state is ExecutionState.REVERTED:
+            reason = decode_reason(result.return_data)
+            return f"{self.name}: reverted" if reason is None else f"{self.name}: reverted: {reason!r}"
+        fault = result.metadata.get("fault")
+        if fault is None:
+            return f"{self.name}: {result.error}"
+        error = ProzError(_PLACE.sub("", result.error))
+        error.trace = [(function, index) for function, index in fault["trace"]]
+        return describe_error(error, self.bytecode, tree.Source(source, self.name))
+
 
 def compile_contract(
-    source: str, name: str = "contract", *, debug: bool = False, limits: CodeLimits = DEFAULT_CODE_LIMITS
+    source: str, name: str = "contract", *, debug: bool = False, limits: Limits = DEFAULT_LIMITS
 ) -> Contract:
     """Compile a contract, which messages call `name`. With `debug` its code has source maps.
 
