@@ -27,6 +27,8 @@ _ENDS_VALUE: Final = frozenset((
     "ADDRESS", "VALUE", "INPUT",
 ))  # fmt: skip
 """Tokens after which a parenthesis calls, a bracket looks into something, and a minus subtracts."""
+_TIGHT: Final = frozenset(("LPAR", "LSQB", "MAP_OPEN"))
+"""Brackets that no blank follows."""
 _BEFORE_PARENTHESES: Final = frozenset(
     ("HASH", "VERIFY_SIG", "MERKLE", "CALL", "LEDGER", "EMIT", "REQUIRE", "ACTION")
 )  # fmt: skip
@@ -288,10 +290,10 @@ class _Formatter:
         is_alone = not text[text.rfind("\n", 0, start) + 1 : start].strip()
         following = _BLANKS.match(text, end)
         is_last = following is not None and text[following.end() : following.end() + 1] in ("", "\n")
-        if is_alone:
+        if is_alone or self.must_break:
             if self.after_comment or self.before is not None:
                 self.here.add(Break(self.blank_lines(start) if self.may_have_blank_line else 0))
-        elif is_last or self.before is None or self.before.type not in ("LPAR", "LSQB", "MAP_OPEN"):
+        elif not (comment.startswith("/*") and self.before is not None and self.before.type in _TIGHT):
             self.here.add(" ")
         self.here.add(comment.replace("\r\n", "\n").rstrip())
         self.after_comment = True
