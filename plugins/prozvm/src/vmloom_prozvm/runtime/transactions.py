@@ -129,7 +129,9 @@ class TransactionStack:
 
     def append_all(self, entries: Sequence[Value]) -> None:
         """What `append` does with each of several; `stamp` must have taken them all before. They must not change."""
-        self.after(lambda: self._world.add(entries))
+        time = self._world.timestamp
+        made = {id(entry): stamped(entry, time) for entry in entries}  # what is there many times stays one
+        self.after(lambda: self._world.add([made[id(entry)] for entry in entries]))
 
     def after(self, effect: Callable[[], None]) -> None:
         """Do what cannot be undone, and cannot fail, once the open transactions commit; at once if there are none."""
