@@ -359,7 +359,12 @@ def test_no_string_of_a_program_gets_into_the_text() -> None:
         ),
         *(
             "pure",
-            "path_of",
+            "path",
+            "p",
+            "get",
+            "dict",
+            "list",
+            "str",
             "Cell",
             "integer",
             "sha256",

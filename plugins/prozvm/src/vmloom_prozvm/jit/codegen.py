@@ -12,6 +12,7 @@ results, errors, gas and effects are its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from .hashing import HashWriter
 from .kinds import (
     ANY,
     BYTES,
+    INT,
     INTEGER,
     LIMB,
     LIST,
@@ -590,7 +592,9 @@ class _Writer(HashWriter):
         left, right = self._pop(2)
         guards = [*self._int_guards(left, priced=True), *self._int_guards(right, priced=True)]
         value = f"{left.text} {_SIGNS[opcode]} {right.text}"
-        if guards:
+        if opcode in (Opcode.EQ, Opcode.NEQ) and right.literal is not None and right.literal.value is None:
+            self._is_none(opcode, left, right)
+        elif guards:
             with self._text.suite(f"if {' and '.join(guards)}:"):
                 self._text.line(f"t{self._at} = {value}")
             with self._text.suite("else:"):
@@ -607,6 +611,15 @@ class _Writer(HashWriter):
             self._state.stack.append(Entry(value, TRUTH))
         else:
             self._text.line(f"{self._push(TRUTH)} = {value}")
+
+    def _is_none(self, opcode: Opcode, left: Entry, right: Entry) -> None:
+        """Compare with None, which costs more only for what is large."""
+        guards = self._int_guards(left, priced=True)
+        with self._text.suite(f"if {left.text} is None or {' and '.join(guards) or 'True'}:"):
+            self._text.line(f"t{self._at} = {left.text} is {'' if opcode is Opcode.EQ else 'not '}None")
+        with self._text.suite("else:"):
+            self._slow(opcode, (left, right), TRUTH, push=False)
+        self._push(TRUTH)
 
     def _int_guards(self, entry: Entry, *, priced: bool) -> list[str]:
         """What must hold for an operation on integers to be done in place."""
@@ -640,18 +653,39 @@ class _Writer(HashWriter):
 
     def _length(self, _: None) -> None:
         (entry,) = self._pop(1)
-        if entry.kind.mask & ~_MEASURED:
-            self._slow(Opcode.LENGTH, (entry,), ONE_LIMB.within(0, None))
+        name, kind = f"t{self._at}", ONE_LIMB.within(0, None)
+        if not entry.kind.mask & ~_MEASURED:
+            self._text.line(f"{name} = len({entry.text})")
         else:
-            self._text.line(f"{self._push(ONE_LIMB.within(0, None))} = len({entry.text})")
+            with self._text.suite(f"if type({entry.text}) is list:"):
+                self._text.line(f"{name} = len({entry.text})")
+            with self._text.suite("else:"):
+                self._slow(Opcode.LENGTH, (entry,), kind, push=False)
+        self._push(kind)
 
     def _index(self, _: None) -> None:
         collection, key = self._pop(2)
-        if collection.kind.mask == LIST and key.kind.is_int:
-            self._text.line(f"if not 0 <= {key.text} < len({collection.text}): raise LEAVE", self._here)
-            self._text.line(f"{self._push(ANY)} = {collection.text}[{key.text}]")
-        else:
-            self._slow(Opcode.INDEX, (collection, key), ANY)
+        name = f"t{self._at}"
+        found = [*self._item_guards(collection, key)]
+        for number, (guard, value) in enumerate(found):
+            with self._text.suite(f"{'elif' if number else 'if'} {guard}:"):
+                self._text.line(f"{name} = {value}")
+        with self._text.suite("else:") if found else nullcontext():
+            self._slow(Opcode.INDEX, (collection, key), ANY, push=False)
+        self._push(ANY)
+
+    def _item_guards(self, collection: Entry, key: Entry) -> Iterator[tuple[str, str]]:
+        """Where INDEX needs nothing but Python's own: the condition, and the item."""
+        if collection.kind.mask & LIST and key.kind.mask & INT:
+            guards = [] if collection.kind.mask == LIST else [f"type({collection.text}) is list"]
+            guards += [] if key.kind.is_int else [f"type({key.text}) is int"]
+            lower = "" if key.kind.above(0) else "0 <= "
+            guards.append(f"{lower}{key.text} < len({collection.text})")
+            yield " and ".join(guards), f"{collection.text}[{key.text}]"
+        if collection.kind.mask & MAP and key.kind.mask & TEXT:
+            guards = [f"type({collection.text}) is dict"]
+            guards += [] if key.kind.mask == TEXT else [f"type({key.text}) is str"]
+            yield " and ".join(guards), f"{collection.text}.get({key.text})"
 
     def _build_list(self, count: int) -> None:
         following = self._at + 1

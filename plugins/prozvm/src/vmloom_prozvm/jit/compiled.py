@@ -11,18 +11,13 @@ from hashlib import sha256
 from types import CodeType, TracebackType
 from typing import Any, Final
 
-from ..bytecode.opcodes import Opcode
 from ..errors import OutOfGas, ProzError
-from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
-from ..runtime import operations
-from ..runtime.hashes import hash_block, merkle_root
+from ..gas import GasSchedule
 from ..runtime.instructions import INSTRUCTIONS
 from ..runtime.interpreter import Frame, Machine
 from ..runtime.loaded import UNSET, Loaded, LoadedFunction
-from ..runtime.signatures import verify_signature
-from ..runtime.transactions import TransactionStack
-from ..runtime.world import path_of
-from ..values import DEFAULT_LIMITS, Cell, Function, Value, ValueLimits, canonical, check
+from ..values import Cell, Function, Value, canonical, check
+from .charging import Leave, charged, path, reading, uncharged
 from .codegen import Generated, Uncompilable, generate
 from .hashing import encodings, integer, remembering
 from .outsiders import brings_functions, calls_unknown
@@ -35,11 +30,10 @@ FILE_NAME: Final = "<prozvm jit>"
 _MAX_DEPTH: Final = 60
 """Calls within each other that take a frame of Python each; Python allows 1000, and the host has its own."""
 
+_BUILTINS: Final = {function.__name__: function for function in (type, int, str, list, dict, len, locals, Exception)}
+"""What the text uses of Python's own."""
+
 _Compiled = Callable[..., Value]
-
-
-class Leave(Exception):
-    """Raised by generated code: the interpreter is to go on."""
 
 
 class Compiled:
@@ -136,7 +130,7 @@ class Compiled:
         """All the names that the text has beside its own."""
         limits = self.loaded.limits.values
         namespace: dict[str, Any] = {
-            "__builtins__": {"type": type, "int": int, "len": len, "locals": locals, "Exception": Exception},
+            "__builtins__": _BUILTINS,
             "UNSET": UNSET,
             "LEAVE": Leave,
             "call": self._call,
@@ -144,10 +138,10 @@ class Compiled:
             "step": _step,
             "pure": _pure,
             "check": lambda value: check(value, limits),
-            "read": lambda transactions, key: _read(transactions, key, limits),
+            "read": reading(limits),
             "allowed": allowed,
             "deliver": deliver,
-            "path_of": path_of,
+            "path": path,
             "Cell": Cell,
             "integer": integer,
             "sha256": sha256,
@@ -156,14 +150,10 @@ class Compiled:
             **encodings(_names(code), self._generated.constants, limits),
             **self._generated.constants,
         }
-        for opcode, operation in _operations(limits).items():
-            namespace[f"o_{opcode.name}"] = operation
-            if mode.priced and mode.schedule is not None and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER):
-                namespace[f"x_{opcode.name}"] = _charging(opcode, operation, mode.schedule)
-        if mode.priced and mode.schedule is not None:
-            namespace["x_STATE_READ"] = _charging_read(mode.schedule, limits)
-            for opcode in (Opcode.STATE_WRITE, Opcode.STATE_WRITE_AT, Opcode.LEDGER_APPEND):
-                namespace[f"x_{opcode.name}"] = _charging_write(opcode, mode.schedule)
+        namespace.update((f"o_{opcode.name}", operation) for opcode, operation in uncharged(limits).items())
+        if mode.metered and mode.schedule is not None:
+            priced = charged(mode.schedule, limits)
+            namespace.update((f"x_{opcode.name}", operation) for opcode, operation in priced.items())
         for opcode, instruction in INSTRUCTIONS.items():
             namespace[f"i_{opcode.name}"] = instruction
         return namespace
@@ -193,91 +183,6 @@ def _step(machine: Machine, instruction: Callable[..., None], operand: Any, stac
 
 def _line(traceback: TracebackType | None) -> int:
     return traceback.tb_lineno if traceback is not None else 0
-
-
-def _operations(limits: ValueLimits) -> Mapping[Opcode, Callable[..., Value]]:
-    """What computes from values alone, by opcode; takes the values that the instruction takes."""
-    found: dict[Opcode, Callable[..., Value]] = {
-        Opcode.BUILD_LIST: lambda *items: operations.build_list(items, limits),
-        Opcode.BUILD_MAP: lambda *pairs: operations.build_map(pairs, limits),
-        Opcode.HASH_BLOCK: _bound(hash_block, limits),
-        Opcode.MERKLE_ROOT: lambda *leaves: merkle_root(leaves, limits),
-        Opcode.VERIFY_SIGNATURE: verify_signature,
-    }
-    for table in (operations.UNARY, operations.BINARY, operations.TERNARY):
-        found.update((opcode, _bound(operation, limits)) for opcode, operation in table.items())
-    return found
-
-
-def _bound(operation: Callable[..., Value], limits: ValueLimits) -> Callable[..., Value]:
-    if limits == DEFAULT_LIMITS:
-        return operation
-    return lambda *taken: operation(*taken, limits)
-
-
-def _charging(
-    opcode: Opcode, operation: Callable[..., Value], schedule: GasSchedule
-) -> Callable[..., tuple[Value, int]]:
-    """The operation, taking the gas that is left before its operands and giving back what then is, for sizes alone."""
-
-    def both(gas: int, *taken: Value) -> tuple[Value, int]:
-        gas -= schedule.sizes(opcode, taken)
-        if gas < 0:
-            raise Leave
-        result = operation(*taken)
-        gas -= schedule.after(opcode, result)
-        if gas < 0:
-            raise Leave
-        return result, gas
-
-    def before(gas: int, *taken: Value) -> tuple[Value, int]:
-        gas -= schedule.sizes(opcode, taken)
-        if gas < 0:
-            raise Leave
-        return operation(*taken), gas
-
-    def after(gas: int, *taken: Value) -> tuple[Value, int]:
-        result = operation(*taken)
-        gas -= schedule.after(opcode, result)
-        if gas < 0:
-            raise Leave
-        return result, gas
-
-    if opcode not in SIZED_BEFORE:
-        return after
-    return both if opcode in SIZED_AFTER else before
-
-
-def _charging_read(
-    schedule: GasSchedule, limits: ValueLimits
-) -> Callable[[int, TransactionStack, str], tuple[Value, int]]:
-    def charged(gas: int, transactions: TransactionStack, key: str) -> tuple[Value, int]:
-        gas -= schedule.reading(transactions.size(key))
-        if gas < 0:
-            raise Leave
-        value = transactions.read(key)
-        check(value, limits)
-        return value, gas
-
-    return charged
-
-
-def _charging_write(opcode: Opcode, schedule: GasSchedule) -> Callable[..., int]:
-    """For what is written: of the values that the instruction takes."""
-
-    def charged(gas: int, *taken: Value) -> int:
-        gas -= schedule.sizes(opcode, taken)
-        if gas < 0:
-            raise Leave
-        return gas
-
-    return charged
-
-
-def _read(transactions: TransactionStack, key: str, limits: ValueLimits) -> Value:
-    value = transactions.read(key)
-    check(value, limits)  # the workbench's state is whatever its owner put there
-    return value
 
 
 def _pure(

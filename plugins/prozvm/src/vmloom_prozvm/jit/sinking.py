@@ -145,7 +145,11 @@ class StateWriter(Emitter):
     def _read_path(self, count: int) -> None:
         if count == 1:  # it may be one of the keys
             self._settle()
-        self._pure(Opcode.STATE_READ_AT, count, ANY)
+        keys = ", ".join(entry.text for entry in self._pop(count))
+        if self._mode.priced:
+            self._text.line(f"{self._push(ANY)}, gas = x_STATE_READ_AT(gas, T, {keys})", self._here)
+        else:
+            self._text.line(f"{self._push(ANY)} = read(T, path({keys}))", self._here)
 
     def _write_path(self, count: int) -> None:
         """The path is known only now, so it is written to `T`."""
@@ -153,9 +157,10 @@ class StateWriter(Emitter):
             self._settle()
         *keys, value = (entry.text for entry in self._pop(count + 1))
         if self._mode.priced:
-            self._text.line(f"gas = x_STATE_WRITE_AT({', '.join(('gas', *keys, value))})", self._here)
-        text = f"T.write(path_of([{', '.join(keys)}]), {value})"
-        self._text.line(text, self._final(Opcode.STATE_WRITE_AT, count))
+            self._text.line(f"p, gas = x_STATE_WRITE_AT(gas, {value}, {', '.join(keys)})", self._here)
+        else:
+            self._text.line(f"p = path({', '.join(keys)})", self._here)
+        self._text.line(f"T.write(p, {value})", self._final(Opcode.STATE_WRITE_AT, count))
         if count == 1:
             self._forget()
 

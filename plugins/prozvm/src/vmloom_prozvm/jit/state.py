@@ -106,5 +106,7 @@ def _joined(one: dict[int, Kind], other: dict[int, Kind], widen: bool) -> dict[i
 
 
 def _join(known: Kind, new: Kind, widen: bool) -> Kind:
+    if known is new:
+        return known
     joined = known.join(new)
     return joined.widen(known) if widen else joined
