@@ -24,7 +24,15 @@ BYTES: Final = ('hex""', 'hex"00"', 'hex"c0ffee"', 'hex"0102030405060708090a"')
 KINDS: Final = ("int", "bool", "str", "bytes", "list", "map")
 NAMES: Final = ("a", "b", "c", "d", "e")
 """Of variables: so few that inner ones often hide outer ones."""
-GLOBALS: Final = {"g": "int", "h": "int", "words": "str", "data": "bytes", "numbers": "list", "table": "map", "ok": "bool"}
+GLOBALS: Final = {
+    "g": "int",
+    "h": "int",
+    "words": "str",
+    "data": "bytes",
+    "numbers": "list",
+    "table": "map",
+    "ok": "bool",
+}
 """The variables that every program begins with, by their kinds."""
 HOST: Final = "note"
 """A function of the host, which gives back its argument and should remember the order of its calls."""
@@ -107,7 +115,7 @@ class _Writer:
         for _ in range(self.random.randint(0, 3)):
             self.action(self.fresh("f"))
         if self.chance(0.9):
-            self.emit("TX { STATE.count = 1; STATE.total = 0; STATE.balances[\"zoë\"] = 10; }")
+            self.emit('TX { STATE.count = 1; STATE.total = 0; STATE.balances["zoë"] = 10; }')
         for _ in range(self.random.randint(1, self.shape.statements)):
             self.statement(0)
         if self.chance(0.9):
@@ -120,7 +128,8 @@ class _Writer:
     def statement(self, depth: int) -> None:
         self.steps += self.times
         choices: list[Callable[[int], None]] = [self.declare] * 3 + [self.assign] * 4 + [self.index_assign] * 2
-        choices += [self.evaluate, self.evaluate, self.gas, self.closure, self.closure, self.ledger, self.require]
+        choices += [self.evaluate, self.evaluate, self.gas, self.ledger, self.require]
+        choices += [self.closure, self.closure, self.shared]
         if depth < 3:
             choices += [self.branch] * 3 + [self.transaction] * 3 + [self.block, self.limit]
         if depth < 3 and self.loops < 2:
@@ -294,6 +303,21 @@ class _Writer:
         cost = self.function_body(parameters)
         self.emit("};")
         self.scopes[-1].variables[name] = Variable(name, "function", True, len(parameters), cost)
+
+    def shared(self, depth: int) -> None:
+        """Two lambdas in a list that share a variable nobody else has, one of which may be made in a function."""
+        name, hidden = self.fresh("pair"), self.random.choice(NAMES)
+        inner = [
+            f"action() {{ {hidden} += {self.literal('int')}; return {hidden}; }}",
+            f"action(q) {{ if (q > {self.integer(0)}) {{ {hidden} = q; }} return {hidden} * {self.integer(0)}; }}",
+        ]
+        maker = f"action({hidden}) {{ return [{', '.join(inner)}]; }}"
+        if self.chance(0.5):
+            maker = f"action(start) {{ let {hidden} = start; return [{', '.join(inner)}]; }}"
+        self.emit(f"let {name} = ({maker})({self.literal('int')});")
+        for index in (0, 1):
+            callee = f"{name}[{index}]"
+            self.scopes[-1].variables[callee] = Variable(callee, "function", True, index, 4)
 
     def function_body(self, parameters: list[str]) -> int:
         """Write a body that gives an integer; its cost."""

@@ -103,10 +103,7 @@ def test_program_does_what_it_says_in_an_environment(case: Case, use_vm: bool) -
 @pytest.mark.parametrize("case", REFUSED, ids=_name)
 def test_program_is_refused_for_what_it_says(case: Case) -> None:
     with pytest.raises(SyntaxErrors if case.is_syntax else LanguageError) as raised:
-        if case.is_syntax:
-            parse(case.source)
-        else:
-            lowered(case.source)
+        (parse if case.is_syntax else lowered)(case.source)
     found = list(zip(raised.value.positions, raised.value.diagnostics, strict=True))
     assert [position for position, _ in found] == [refusal.position for refusal in case.refusals]
     for (_, diagnostic), refusal in zip(found, case.refusals, strict=True):

@@ -45,6 +45,8 @@ class Settings:
     """UNIX seconds"""
     contract: bool = True
     """Whether there is a call around the program."""
+    places: bool = True
+    """Whether errors have places; source maps may be beyond small limits."""
 
 
 @dataclass
@@ -59,7 +61,9 @@ class Seen:
     def without_gas(self) -> str:
         """Everything but the gas that is left, as text: `Outcome` says why."""
         outcome = vars(self.outcome) | {"at": None, "function": "", "trace": [], "gas_left": None}
-        outcome["variables"] = {name: value for name, value in sorted(self.outcome.variables.items()) if name not in HOST}
+        outcome["variables"] = {
+            name: value for name, value in sorted(self.outcome.variables.items()) if name not in HOST
+        }
         return f"{Outcome(**outcome)!r}\nnotes: {self.notes!r}\nplaces: {self.places!r}"
 
     def __str__(self) -> str:
@@ -87,7 +91,7 @@ def lowered(source: str) -> CoreProgram:
 
 def run(tier: str, program: CoreProgram, settings: Settings) -> Seen | None:
     """What can be seen of a run of `program` on a tier of `TIERS`; None if that cannot run it."""
-    bytecode = compile_program(program, source_map=True)
+    bytecode = compile_program(program, source_map=settings.places)
     known = SourceMap(bytecode)
     runner = TIERS[tier](program, settings)
     if runner is None:
@@ -113,7 +117,8 @@ def run(tier: str, program: CoreProgram, settings: Settings) -> Seen | None:
         try:
             return runner(machine)
         except ProzError as error:
-            seen.places = error.places or [(name, known.place(name, index)) for name, index in error.trace]
+            if settings.places:
+                seen.places = error.places or [(name, known.place(name, index)) for name, index in error.trace]
             raise
 
     seen.outcome = observe(make, work)
@@ -125,7 +130,7 @@ def _evaluator(program: CoreProgram, _: Settings) -> Runner:
 
 
 def _interpreter(program: CoreProgram, settings: Settings, level: int = 0) -> Runner:
-    bytecode = compile_program(program, source_map=True)
+    bytecode = compile_program(program, source_map=settings.places)
     if level:
         bytecode = optimize_bytecode(
             bytecode,
@@ -139,7 +144,7 @@ def _interpreter(program: CoreProgram, settings: Settings, level: int = 0) -> Ru
 
 
 def _compiled(program: CoreProgram, settings: Settings) -> Runner | None:
-    loaded = load(compile_program(program, source_map=True), settings.limits, strict=settings.strict)
+    loaded = load(compile_program(program, source_map=settings.places), settings.limits, strict=settings.strict)
     try:
         return Compiled(loaded, schedule=settings.schedule, metered=True).run
     except Uncompilable:
@@ -147,7 +152,7 @@ def _compiled(program: CoreProgram, settings: Settings) -> Runner | None:
 
 
 def _native(program: CoreProgram, settings: Settings) -> Runner | None:
-    loaded = load(compile_program(program, source_map=True), settings.limits, strict=settings.strict)
+    loaded = load(compile_program(program, source_map=settings.places), settings.limits, strict=settings.strict)
     compile_native = native_compiler()
     made = compile_native(loaded, settings.schedule, True, settings.limits) if compile_native is not None else None
     return None if made is None else made.run
