@@ -287,7 +287,7 @@ class _Formatter:
         """Put a comment behind what it stood behind, or on lines of its own."""
         start, end = span_of(comment)
         text = self.source.text
-        is_alone = not text[text.rfind("\n", 0, start) + 1 : start].strip()
+        is_alone = self.before is None or not text[text.rfind("\n", 0, start) + 1 : start].strip()
         following = _BLANKS.match(text, end)
         is_last = following is not None and text[following.end() : following.end() + 1] in ("", "\n")
         if is_alone or self.must_break:
