@@ -483,7 +483,7 @@ class Function:
                 self.do(f"br label %{self.leave()}")
                 return []
             opcode, _ = it.function.instructions[at]
-            _WRITERS[opcode](self, *it.function.instructions[at])
+            WRITERS[opcode](self, *it.function.instructions[at])
             self.facts.step(it, at, self.state)
             if step.callee is not None:
                 self._pay(at + 1, end)
@@ -891,7 +891,7 @@ def _append_ledger(f: Function, _: Opcode, _operand: object) -> None:
     f.pop()
 
 
-_WRITERS: Final[Mapping[Opcode, Callable[[Function, Opcode, Any], None]]] = {
+WRITERS: Final[Mapping[Opcode, Callable[[Function, Opcode, Any], None]]] = {
     Opcode.LOAD_CONST: _load_constant,
     Opcode.LOAD_NAME: _load_name,
     Opcode.STORE_NAME: _store_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import struct
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
@@ -78,7 +79,7 @@ class Memory:
         words = self.words
         self.objects = list(self._base)
         self.answer, self.raised = _leave, None
-        if self._answers is None or self._answers.gi_frame is None:
+        if self._answers is None or inspect.getgeneratorstate(self._answers) == inspect.GEN_CLOSED:
             self._answers = self._answering()
             next(self._answers)
             self._callback = Need(self._answers.send)

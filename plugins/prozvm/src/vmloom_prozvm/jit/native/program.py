@@ -73,7 +73,7 @@ class Program:
 
     def run(self, machine: Machine) -> Value:
         """What `machine.run(loaded)` does. The machine must have the program's limits and gas schedule."""
-        return machine.run(self.loaded, _Run(self).begin)
+        return machine.run(self.loaded, NativeRun(self).begin)
 
     def number(self, frame: Frame) -> int | None:
         """The number of a frame's function; None for one from outside."""
@@ -119,7 +119,7 @@ def _linked(text: str) -> Any:
     return Library(content)
 
 
-class _Run:
+class NativeRun:
     """One run of a program: where native code and the interpreter take turns."""
 
     def __init__(self, program: Program) -> None:
