@@ -93,7 +93,7 @@ WIDE: Final = [0] * 4096
 TEXT: Final = "x" * 60_000
 DATA: Final = b"\xab" * 60_000
 TABLE: Final = {f"key {number}": number for number in range(2_000)}
-COLLIDING: Final = {number * PRIME: number for number in range(2_000)}
+COLLIDING: Final = {number * PRIME: number for number in range(511)}
 NESTED: Final = [[[[number] * 4] * 4] * 4 for number in range(32)]
 
 
@@ -129,7 +129,7 @@ def binary_rows() -> Iterator[Row]:
         yield taken("sized", name, "60,000 bytes", DATA, DATA[:-1] + b"\0")
     yield taken("sized", "EQ", "lists", NUMBERS, [*NUMBERS[:-1], -1])
     yield taken("sized", "EQ", "maps", TABLE, {**TABLE, "key 1999": 0})
-    yield taken("sized", "EQ", "maps of keys that collide", COLLIDING, {**COLLIDING, 1_999 * PRIME: 0}, copies=2)
+    yield taken("sized", "EQ", "maps of keys that collide", COLLIDING, {**COLLIDING, 510 * PRIME: 0}, copies=2)
     yield taken("sized", "EQ", "nested", NESTED, [*NESTED[:-1], 0])
     for name in ("NEQ", "GT", "LTE"):
         yield taken("simple", name, "small", 5, 7)
@@ -166,11 +166,11 @@ def collection_rows() -> Iterator[Row]:
     yield taken("simple", "INDEX", "list", NUMBERS, 7)
     yield taken("simple", "INDEX", "map", TABLE, "key 1999")
     yield taken("sized", "INDEX", "map, long key", {DATA: 1}, DATA[:-1] + b"\0")
-    yield taken("sized", "INDEX", "map of keys that collide", COLLIDING, 1_999 * PRIME)
+    yield taken("sized", "INDEX", "map of keys that collide", COLLIDING, 510 * PRIME)
     yield taken("simple", "STORE_INDEX", "list of 2", [1, 2], 1, 5)
     yield taken("sized", "STORE_INDEX", "list of 4,096", NUMBERS, 7, 5)
     yield taken("sized", "STORE_INDEX", "map of 2,000", TABLE, "new", 5)
-    yield taken("sized", "STORE_INDEX", "map of keys that collide", COLLIDING, 2_000 * PRIME, 5, copies=16)
+    yield taken("sized", "STORE_INDEX", "map of keys that collide", COLLIDING, 511 * PRIME, 5, copies=16)
     yield taken("simple", "LENGTH", "", NUMBERS)
     yield taken("simple", "ITEMS", "list of 2", [1, 2])
     yield taken("sized", "ITEMS", "list of 4,096", NUMBERS)
