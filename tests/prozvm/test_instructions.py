@@ -408,9 +408,10 @@ def test_what_is_no_key_is_no_path(key: Value) -> None:
 
 
 def test_paths_are_paid_for_by_their_cells() -> None:
-    assert extra(*const("a", b"x" * 20), ("STATE_READ_AT", 2)) == 6 * 5
-    assert extra(("TX_BEGIN",), *const("a", b"x" * 20, 1), ("STATE_WRITE_AT", 2), ("TX_COMMIT",)) == 50 * 5
-    assert extra(*const("a"), ("STATE_READ_AT", 1)) == 6
+    write = SCHEDULE.state_write_cell
+    assert extra(*const("a", b"x" * 20), ("STATE_READ_AT", 2)) == SCHEDULE.key_cell * 5
+    assert extra(("TX_BEGIN",), *const("a", b"x" * 20, 1), ("STATE_WRITE_AT", 2), ("TX_COMMIT",)) == write * 5
+    assert extra(*const("a"), ("STATE_READ_AT", 1)) == SCHEDULE.key_cell
 
 
 # Integers as keys, which can be made to collide
@@ -435,6 +436,16 @@ def test_looking_for_an_integer_costs_by_the_size_of_the_map() -> None:
     assert extra(*const(many, 5), ("CONTAINS",)) == 10
     assert extra(*const(texts, "5"), ("INDEX",)) == 0
     assert extra(*const({1: 2}, 1), ("INDEX",)) == 0
+
+
+def test_maps_of_integers_that_collide_are_compared_in_order() -> None:
+    collide = [number * (2**61 - 1) for number in range(500)]
+    one: Value = {number: [number] for number in collide}
+    other: Value = {number: [number] for number in reversed(collide)}
+    assert same(one, other)
+    assert not same(one, {**other, "a": 1})  # type: ignore[dict-item]
+    assert not same(one, {**other, 0: [1]})  # type: ignore[dict-item]
+    assert not same({1: 2, "a": 3}, {1: 2, "b": 3})
 
 
 # Errors

@@ -173,24 +173,41 @@ class _TooDeep(Exception):
 
 
 def _read(data: bytes, start: int, depth: int, integer_keys: int) -> tuple[Any, int]:
-    """The item that begins at `start`, and where the next one would begin."""
+    """The item that begins at `start`, and where the next one would begin. One frame of Python for each list."""
     if start >= len(data):
         raise NotCanonical("truncated", offset=start)
     first = data[start]
     if first < 24:
         return first, start + 1
-    major = first >> 5
-    if major == _SIMPLE:
-        if first not in _SIMPLE_VALUES:
-            raise NotCanonical("floats and simple values other than true, false and null are not allowed", offset=start)
-        return _SIMPLE_VALUES[first], start + 1
-    short = first & 0x1F
-    if short < 24:
-        count, at = short, start + 1
-    else:
+    major, count = first >> 5, first & 0x1F
+    at = start + 1
+    if count > 23 and major != _SIMPLE:
         _, count, at = _read_head(data, start)
         if at - start != _head_size(count):
             raise _not_canonical(start)
+    if major != _LIST and major != _MAP:
+        return _read_scalar(data, start, at, count)
+    if (count if major == _LIST else 2 * count) > len(data) - at:  # an item takes a byte at least
+        raise NotCanonical("truncated", offset=start)
+    if depth < 1:
+        raise _TooDeep(start)
+    if major == _MAP:
+        return _read_map(data, at, count, depth - 1, integer_keys)
+    items = []
+    for _ in range(count):
+        small = data[at] if at < len(data) else 0xFF
+        if small < 24:
+            items.append(small)
+            at += 1
+        else:
+            item, at = _read(data, at, depth - 1, integer_keys)
+            items.append(item)
+    return items, at
+
+
+def _read_scalar(data: bytes, start: int, at: int, count: int) -> tuple[Any, int]:
+    """What is neither list nor map; its head is from `start` to `at`."""
+    major = data[start] >> 5
     if major == _TEXT:
         end = _past(data, at, count, start)
         try:
@@ -206,26 +223,9 @@ def _read(data: bytes, start: int, depth: int, integer_keys: int) -> tuple[Any, 
         return -1 - count, at
     if major == _TAG:
         return _read_bignum(data, start, at, count)
-    if (count if major == _LIST else 2 * count) > len(data) - at:  # an item takes a byte at least
-        raise NotCanonical("truncated", offset=start)
-    if depth < 1:
-        raise _TooDeep(start)
-    if major == _LIST:
-        return _read_list(data, at, count, depth - 1, integer_keys)
-    return _read_map(data, at, count, depth - 1, integer_keys)
-
-
-def _read_list(data: bytes, at: int, count: int, depth: int, integer_keys: int) -> tuple[list[Any], int]:
-    items = []
-    for _ in range(count):
-        small = data[at] if at < len(data) else 0xFF
-        if small < 24:
-            items.append(small)
-            at += 1
-        else:
-            item, at = _read(data, at, depth, integer_keys)
-            items.append(item)
-    return items, at
+    if data[start] not in _SIMPLE_VALUES:
+        raise NotCanonical("floats and simple values other than true, false and null are not allowed", offset=start)
+    return _SIMPLE_VALUES[data[start]], at
 
 
 def _read_map(data: bytes, at: int, count: int, depth: int, integer_keys: int) -> tuple[dict[Any, Any], int]:

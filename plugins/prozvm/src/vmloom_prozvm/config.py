@@ -127,8 +127,8 @@ class ProzVmConfig(BaseModel):
     """0 runs programs as they are; 1 basic, 2 aggressive, 3 experimental passes."""
     jit: JitConfig = JitConfig()
     language: LanguageConfig = LanguageConfig()
-    cache_size: NonNegativeInt = 16_777_216
-    """Bytes of programs that are kept ready to run, counted as code."""
+    cache_size: NonNegativeInt = 4_194_304
+    """Bytes of programs that are kept ready to run, counted as code; they take up to some hundred times as much."""
 
     @property
     def values(self) -> ValueLimits:

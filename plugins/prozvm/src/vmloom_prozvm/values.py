@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import cbor
@@ -208,7 +209,22 @@ def parse_canonical(data: bytes, limits: ValueLimits = DEFAULT_LIMITS) -> Value:
 
 
 def _same_maps(one: dict[Key, Value], other: dict[Key, Value]) -> bool:
-    return len(one) == len(other) and all(key in other and same(item, other[key]) for key, item in one.items())
+    """Integers are sorted instead of looked up: Python may find each only after all others."""
+    if len(one) != len(other):
+        return False
+    numbered, other_numbered = _by_number(one), _by_number(other)
+    if [key for key, _ in numbered] != [key for key, _ in other_numbered]:
+        return False
+    if not all(same(item, other_item) for (_, item), (_, other_item) in zip(numbered, other_numbered, strict=True)):
+        return False
+    return all(key in other and same(item, other[key]) for key, item in one.items() if type(key) is not int)
+
+
+def _by_number(collection: dict[Key, Value]) -> list[tuple[int, Value]]:
+    """The pairs with an integer as key, in the order of these."""
+    pairs = [(key, item) for key, item in collection.items() if type(key) is int]
+    pairs.sort(key=itemgetter(0))
+    return pairs
 
 
 def _text_size(text: str) -> int:

@@ -132,6 +132,9 @@ def _program_tree(program: Bytecode, name: str, path: Path) -> list[Any]:
 
 def _constant_tree(value: Value, owner: str, path: Path) -> list[Any]:
     if isinstance(value, Function):
+        if value.bound:
+            reason = "a function with bound values, which only CLOSURE makes"
+            raise Unverifiable(reason, function=owner, path=path[:-1], constant=path[-1])
         return [value.name, list(value.parameters), _program_tree(value.bytecode, value.name, path)]
     try:
         check_storable(value, _ANY_SIZE)
@@ -175,6 +178,7 @@ def _instructions(code: Any, place: _Place) -> list[Instruction]:
     if type(code) is not list:
         raise _Misshapen("code must be a list", place)
     instructions: list[Instruction] = []
+    known: dict[Instruction, Instruction] = {}  # equal ones share their memory: programs can be long
     at = 0
     while at < len(code):
         opcode = _OPCODES.get(code[at]) if type(code[at]) is int else None
@@ -187,7 +191,8 @@ def _instructions(code: Any, place: _Place) -> list[Instruction]:
             if type(part) is not int:
                 reason = f"instruction {len(instructions)}: the operand of {opcode.name} must be of integers"
                 raise _Misshapen(reason, (*place, at + 1 + index))
-        instructions.append((opcode.name, tuple(parts) if len(parts) == 2 else parts[0] if parts else None))
+        entry = opcode.name, tuple(parts) if len(parts) == 2 else parts[0] if parts else None
+        instructions.append(known.setdefault(entry, entry))
         at += 1 + len(parts)
     return instructions
 

@@ -367,7 +367,11 @@ def _prepare(function: LoadedFunction, schedule: GasSchedule | None) -> list[Ste
     """What the loop runs for `function`; it is kept for the next time."""
     prepared = function.prepared
     if prepared is None or prepared[0] is not schedule:
-        steps = [_step(function, opcode, operand, schedule) for opcode, operand in function.instructions]
+        known: dict[int, Step] = {}  # by identity of the instruction, which equal ones share
+        for instruction in function.instructions:
+            if id(instruction) not in known:
+                known[id(instruction)] = _step(function, *instruction, schedule)
+        steps = [known[id(instruction)] for instruction in function.instructions]
         prepared = function.prepared = schedule, [*steps, _END]
     return prepared[1]
 

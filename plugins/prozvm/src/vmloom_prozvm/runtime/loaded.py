@@ -135,7 +135,11 @@ def link(
 def _decode(loaded: LoadedFunction) -> Iterator[Instruction]:
     constants: list[Any] = loaded.bytecode.constants
     registers = {name: number for number, name in enumerate(loaded.registers)}
+    known: dict[Any, Instruction] = {}  # equal ones share their memory: programs can be long
     for name, operand in loaded.bytecode.instructions:
+        if (name, operand) in known:
+            yield known[name, operand]
+            continue
         opcode = Opcode[name]
         decoded: Any = operand
         match OPERATIONS[opcode].operand, operand:
@@ -149,7 +153,8 @@ def _decode(loaded: LoadedFunction) -> Iterator[Instruction]:
                 decoded = registers[constants[index]], count
             case Operand.CONSTANT_AND_COUNT, (int(index), int(count)):
                 decoded = constants[index], count
-        yield Instruction(opcode, decoded)
+        known[name, operand] = instruction = Instruction(opcode, decoded)
+        yield instruction
 
 
 def _names(bytecode: Bytecode) -> Iterator[str]:
