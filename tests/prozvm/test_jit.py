@@ -41,7 +41,7 @@ from vmloom_prozvm.runtime import operations
 from vmloom_prozvm.runtime.hashes import hash_block
 from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
-from vmloom_prozvm.runtime.loaded import load
+from vmloom_prozvm.runtime.loaded import Loaded, load
 from vmloom_prozvm.runtime.world import DictWorld
 from vmloom_prozvm.values import Function, Value
 from vmloom_prozvm.vm import VM
@@ -556,6 +556,46 @@ def test_hostile_programs_are_compiled_or_refused_in_bounded_time(blocks: int) -
         assert process_time() - begun < 20
 
 
+def test_text_that_would_grow_with_the_square_of_a_program_is_refused() -> None:
+    names: list[Value] = [f"n{number}" for number in range(900)]
+    reads = Function("f", (), Bytecode(names, [("LOAD_NAME", number) for number in range(900)]))
+    calls = [("CALL_FUNC_CONST", (900, 0)), ("POP", None)] * 5_000
+    program = Bytecode([*names, reads], [("STORE_CONST", (number, number)) for number in range(900)] + calls)  # type: ignore[arg-type]
+    with pytest.raises(Uncompilable, match="200000 lines"):
+        Compiled(load(program), schedule=SCHEDULE, metered=True)
+
+
+@pytest.mark.parametrize("keys", [15, 40])
+def test_functions_that_use_many_keys_do_the_same(keys: int) -> None:
+    program = counting(
+        ("TX_BEGIN",),
+        *(step for key in range(keys) for step in (("LOAD_NAME", "i"), ("STATE_WRITE", f"k{key}"))),
+        *(step for key in range(keys) for step in (("STATE_READ", f"k{key}"), ("LEDGER_APPEND",))),
+        *(step for key in range(keys) for step in (("LOAD_CONST", key), ("LEDGER_APPEND",))),
+        ("TX_COMMIT",),
+    )
+    for gas in (0, 30_000, 100_000, 1_000_000):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+
+
+def test_machine_code_comes_first_where_it_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Made:
+        def run(self, machine: Machine) -> Value:
+            return "made"
+
+    def compile_native(loaded: Loaded, *_: Any) -> Made | None:
+        return Made() if len(loaded.main.instructions) == 2 else None
+
+    monkeypatch.setattr("vmloom_prozvm.jit.cache.native_compiler", lambda: compile_native)
+    vm = VM(jit_threshold=1, native=True)
+    program, other = body(("LOAD_CONST", 1), ("RETURN",)), counting()
+    assert [vm.execute(program) for _ in range(3)] == [1, "made", "made"]
+    assert [vm.execute(other) for _ in range(2)] == [0, 0]
+    stats = vm.get_jit_stats()
+    assert (stats["native_compilations"], stats["native_fallbacks"], stats["native_executions"]) == (1, 1, 2)
+    assert stats["compilations"] == 2
+
+
 def test_endless_loops_run_out_of_gas() -> None:
     for jumps in ([0], [1, 0], [2, 2, 1]):
         program = Bytecode([], [("JUMP", target) for target in jumps])
@@ -752,7 +792,7 @@ def test_a_loop_of_transactions_works_on_variables() -> None:
     text = text_of(program)
     assert "T.begin()" not in text
     assert "T.write" not in text
-    assert assert_same(body_steps(program), schedule=SCHEDULE, gas=100_000).state == {"x": 25}
+    assert assert_same(body_steps(program), schedule=SCHEDULE, gas=1_000_000).state == {"x": 25}
 
 
 def test_states_that_paths_write_in_different_orders_are_written_in_that_order() -> None:
@@ -788,8 +828,8 @@ def test_gas_that_ends_anywhere_in_transactions_leaves_the_same_state(
     steps: tuple[tuple[Any, ...], ...], strict: bool
 ) -> None:
     start = body_steps(balances(*steps, times=3))
-    used = 100_000 - (interpret(start, schedule=SCHEDULE, gas=100_000, strict=strict).gas_left or 0)
-    for gas in range(0, used + 50, 53):
+    used = 1_000_000 - (interpret(start, schedule=SCHEDULE, gas=1_000_000, strict=strict).gas_left or 0)
+    for gas in range(0, used + 50, max(53, used // 60)):
         assert_same(start, schedule=SCHEDULE, gas=gas, strict=strict)
     assert assert_same(start, schedule=SCHEDULE, gas=used, strict=strict).error is None
 
@@ -829,12 +869,12 @@ def test_functions_within_transactions_see_what_was_written() -> None:
             *([] if callee is undo else [*ADD_ONE, ("TX_COMMIT",)]),
             ("STATE_READ", "x"),
         )
-        assert assert_same(program, schedule=SCHEDULE, gas=100_000).result == (5 if callee is undo else 8)
-        assert_same(program, schedule=SCHEDULE, gas=100_000, limits=Limits(frames=1))
+        assert assert_same(program, schedule=SCHEDULE, gas=1_000_000).result == (5 if callee is undo else 8)
+        assert_same(program, schedule=SCHEDULE, gas=1_000_000, limits=Limits(frames=1))
 
 
 def test_a_transaction_that_stays_open_is_an_error() -> None:
-    outcome = assert_same(body(*SET_X, ("TX_BEGIN",), *ADD_ONE), schedule=SCHEDULE, gas=10_000)
+    outcome = assert_same(body(*SET_X, ("TX_BEGIN",), *ADD_ONE), schedule=SCHEDULE, gas=1_000_000)
     assert outcome.error is not None
     assert outcome.state == {"x": 5}
 
@@ -857,7 +897,7 @@ def test_variables_of_the_main_program_change_under_it_during_calls() -> None:
         ("BUILD_LIST", 3),
         ("CALL_FUNC_CONST", fail, 0),
     )
-    outcome = assert_same(program, schedule=SCHEDULE, gas=10_000)
+    outcome = assert_same(program, schedule=SCHEDULE, gas=1_000_000)
     assert outcome.variables["x"] == 9
     for gas in range(0, 300, 7):
         assert_same(program, schedule=SCHEDULE, gas=gas)
@@ -950,9 +990,10 @@ def test_hashes_of_small_lists_are_those_of_their_encoding(item: Value, other: V
         *(("LOAD_CONST", item), ("CALL_FUNC_CONST", parameter, 1)),
         *(("LOAD_CONST", other), ("LOAD_CONST", item), ("BUILD_LIST", 2), ("HASH_BLOCK",), ("BUILD_LIST", 2)),
     )
-    outcome = assert_same(program, schedule=SCHEDULE, gas=10_000)
+    outcome = assert_same(program, schedule=SCHEDULE, gas=1_000_000)
     assert outcome.result == [hash_block([other, item])] * 2
-    for gas in range(0, 10_000 - (outcome.gas_left or 0), 41):
+    used = 1_000_000 - (outcome.gas_left or 0)
+    for gas in range(0, used, max(41, used // 20)):
         assert_same(program, schedule=SCHEDULE, gas=gas)
 
 
@@ -962,7 +1003,7 @@ def test_hashes_of_constants_and_integers() -> None:
             *(("LOAD_CONST", value), ("HASH_BLOCK",), ("LOAD_NAME", "i"), ("HASH_BLOCK",), ("BUILD_LIST", 2)),
             ("STORE_NAME", "s"),
         )
-        assert assert_same(program, schedule=SCHEDULE, gas=10_000).result == [hash_block(value), hash_block(4)]
+        assert assert_same(program, schedule=SCHEDULE, gas=1_000_000).result == [hash_block(value), hash_block(4)]
         for gas in range(0, 1500, 61):
             assert_same(program, schedule=SCHEDULE, gas=gas)
 

@@ -41,7 +41,7 @@ from .kinds import (
 )
 from .state import Conflict, DepthMismatch, State, at_boundary
 from .structure import Again, Block, Choice, Flow, Leave, Loop, Node, Straight, Unstructured, structured
-from .text import Constants, Entry, Failure, Resume, Text
+from .text import MAX_LINES, Constants, Entry, Failure, Resume, Text, TooLong
 from .writing import Mode, in_limb, taken_by
 
 MAX_INSTRUCTIONS: Final = 20_000
@@ -50,6 +50,8 @@ MAX_BLOCKS: Final = 2_000
 """of a function; the time that jumps take to be made into statements grows with their square"""
 _MAX_WORK: Final = 500_000
 """Instructions and known values gone through while kinds are found out."""
+_LINES_EACH: Final = 4
+"""Lines of text that take as long as an instruction."""
 _WIDEN_AFTER: Final = 3
 
 _TASKS: Final = frozenset((Opcode.SPAWN, Opcode.AWAIT))
@@ -108,10 +110,13 @@ def generate(loaded: Loaded, mode: Mode) -> Generated:
         raise Uncompilable(f"more than {MAX_INSTRUCTIONS} instructions")
     program = _Program(loaded, functions, mode)
     writers = [_Writer(program, number) for number in range(len(functions))]
-    for writer in writers:
-        writer.find_kinds()
-    for writer in writers:
-        writer.write()
+    try:
+        for writer in writers:
+            writer.find_kinds()
+        for writer in writers:
+            writer.write()
+    except TooLong:
+        raise Uncompilable(f"its text has more than {MAX_LINES} lines") from None
     keys = [writer.keys for writer in writers]
     text = program.text
     return Generated(
@@ -163,6 +168,7 @@ class _Writer(HashWriter):
         self._function = program.functions[number]
         self._instructions = self._function.instructions
         self._refuse_unknown()
+        self._count_keys(self._instructions)
         self._flow = Flow(self._instructions)
         if len(self._flow.order) > MAX_BLOCKS:
             raise Uncompilable(f"more than {MAX_BLOCKS} blocks in a function")
@@ -228,6 +234,7 @@ class _Writer(HashWriter):
                 if joined != known:
                     self._states[successor] = joined
                     pending.add(successor)
+            self._work += len(self._text.lines) // _LINES_EACH
 
     # The function and its statements
 
@@ -327,9 +334,7 @@ class _Writer(HashWriter):
         for at in range(block.start, block.end):
             opcode, operand = self._instructions[at]
             self._at = at
-            sunk = self._state.sunk
-            stack = tuple(entry.item for entry in self._state.stack)
-            self._here = Resume(at, self._charges[at], stack, writes=None if sunk is None else sunk.writes)
+            self._arrive(self._charges[at])
             if start not in self._prepaid if at == start else self._instructions[at - 1][0] in _SEES_GAS:
                 self._charge_ahead()
             pops = taken_by(opcode, operand)

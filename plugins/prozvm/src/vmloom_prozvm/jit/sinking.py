@@ -17,11 +17,12 @@ value of it that stays. `ok` is whether this run was found to be allowed to writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from ..bytecode.opcodes import Opcode
+from ..runtime.loaded import Instruction
 from ..runtime.transactions import TransactionStack
 from ..values import Value
 from .kinds import ANY, NOTHING
@@ -31,6 +32,10 @@ from .writing import Emitter, Mode, is_limb
 
 _ATTEMPTS: Final = 8
 """How often some transactions are given up before all of a function are."""
+_MAX_KEYS: Final = 16
+"""of a function that keeps them in variables: at each call something is written for every one"""
+_MAX_STAMPS: Final = 16
+"""Entries of the ledger that are kept."""
 
 
 class StateWriter(Emitter):
@@ -49,6 +54,13 @@ class StateWriter(Emitter):
         self._refused: Final[set[int]] = set()
         """TX_BEGIN that are done on `T`."""
         self._conflicts = 0
+        self._direct = False
+        """Whether all is done on `T`."""
+
+    def _count_keys(self, instructions: Iterable[Instruction]) -> None:
+        """Keep none in variables where there are too many."""
+        keys = {operand for opcode, operand in instructions if opcode in (Opcode.STATE_READ, Opcode.STATE_WRITE)}
+        self._direct = len(keys) > _MAX_KEYS
 
     @property
     def keys(self) -> Sequence[str]:
@@ -80,6 +92,9 @@ class StateWriter(Emitter):
     # Reading and writing
 
     def _read_state(self, key: str) -> None:
+        if self._direct:
+            self._fetch(self._push(ANY), self._key(key))
+            return
         number, known = self._slot(key), self._key(key)
         kind = self._state.keys.get(number)
         written = False if self._state.sunk is None else self._state.sunk.has(number)
@@ -104,10 +119,14 @@ class StateWriter(Emitter):
 
     def _write_state(self, key: str) -> None:
         (entry,) = self._pop(1)
-        number, sunk = self._slot(key), self._state.sunk
+        sunk = self._state.sunk
         if sunk is None:
             self._charge_size(Opcode.STATE_WRITE, entry)
             self._text.line(f"T.write({self._key(key)}, {entry.text})", self._final(Opcode.STATE_WRITE, key))
+        if self._direct:
+            return
+        number = self._slot(key)
+        if sunk is None:
             if number in self._waiting:
                 self._text.line(f"d{number} = e{number} = False")
             self._state.due -= {number}
@@ -172,7 +191,8 @@ class StateWriter(Emitter):
             self._text.line(f"T.append({entry.text})", final)
         else:
             self._has_ledger = True
-            if entry.literal is None:
+            known = entry.literal is not None and (self._at in self._stamps or len(self._stamps) < _MAX_STAMPS)
+            if not known:
                 self._text.line(f"l.append(T.stamp({entry.text}))", final)
             else:  # it comes to the same each time
                 self._stamps.add(self._at)
@@ -187,7 +207,7 @@ class StateWriter(Emitter):
     # Transactions
 
     def _begin(self, _: None) -> None:
-        refused = self._at in self._refused or self._conflicts > _ATTEMPTS
+        refused = self._direct or self._at in self._refused or self._conflicts > _ATTEMPTS
         if refused or self._state.sunk is not None:
             self._settle()
         if refused:

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from ..values import Value
 from .kinds import Kind, of
 
+MAX_LINES: Final = 200_000
+"""of a text; what is written around calls can grow with the square of a program"""
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -72,8 +74,12 @@ class Line(NamedTuple):
     resume: Resume | None
 
 
+class TooLong(Exception):
+    """The text has more lines than it may."""
+
+
 class Text:
-    """Lines as they are written."""
+    """Lines as they are written, at most `MAX_LINES`. Raises `TooLong` for more."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -81,6 +87,8 @@ class Text:
 
     def line(self, text: str, resume: Resume | None = None) -> None:
         """Append a line; `resume` if it can raise an exception."""
+        if len(self.lines) == MAX_LINES:
+            raise TooLong
         self.lines.append(Line(self._indent, text, resume))
 
     @contextmanager
@@ -96,6 +104,8 @@ class Text:
 
     def append(self, other: Text) -> None:
         """Append the lines of another text at this level."""
+        if len(self.lines) + len(other.lines) > MAX_LINES:
+            raise TooLong
         self.lines += [line._replace(indent=self._indent + line.indent) for line in other.lines]
 
     def names(self) -> set[str]:

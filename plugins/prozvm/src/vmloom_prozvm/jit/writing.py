@@ -43,8 +43,29 @@ class Emitter:
         self._state = State([], {})
         self._at = 0
         """The instruction that is written."""
-        self._here = Resume(0, 0, ())
-        """How the interpreter goes on before it."""
+        self._refund = 0
+        self._before: list[Entry] = []
+        self._writes: tuple[tuple[int, bool], ...] | None = None
+        self._resume: Resume | None = None
+
+    def _arrive(self, refund: int) -> None:
+        """Remember what there is before the instruction, of which `refund` gas was charged in advance."""
+        self._refund = refund
+        self._before = list(self._state.stack)
+        self._writes = None if self._state.sunk is None else self._state.sunk.writes
+        self._resume = None
+
+    @property
+    def _here(self) -> Resume:
+        """How the interpreter goes on before the instruction."""
+        if self._resume is None:
+            stack = tuple([entry.item for entry in self._before])
+            self._resume = Resume(self._at, self._refund, stack, writes=self._writes)
+        return self._resume
+
+    @_here.setter
+    def _here(self, resume: Resume) -> None:
+        self._resume = resume
 
     def _price(self, opcode: Opcode, operand: Any) -> int:
         """Gas of an instruction that is known now."""
