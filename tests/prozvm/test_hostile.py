@@ -437,8 +437,8 @@ def nested_loops(size: int) -> Bytecode:
 
 def deep_expression(size: int) -> Bytecode:
     instructions: list[Any] = []
-    for _ in range(size // 2000):
-        instructions += [("LOAD_NAME", 0)] * 1000 + [("ADD", None)] * 999 + [("STORE_NAME", 0)]
+    for _ in range(size // 500):
+        instructions += [("LOAD_NAME", 0)] * 250 + [("ADD", None)] * 249 + [("STORE_NAME", 0)]
     return Bytecode(["a"], instructions)
 
 
@@ -477,7 +477,8 @@ def names(size: int) -> Bytecode:
 
 
 BOMBS: Final = (straight, dense_jumps, ladder, nested_loops, deep_expression, chained_expression, folding, names)
-SIZE: Final = 10_000
+SIZE: Final = 2400
+"""Instructions."""
 
 
 @pytest.mark.parametrize("level", [1, 3])
@@ -487,8 +488,7 @@ def test_optimizing_takes_work_in_proportion_to_the_code(bomb: Callable[[int], B
     verify(large)
     work = partial(BytecodeOptimizer(level).optimize_bytecode, small)
     most = 8 * calls_of(work) + 10_000
-    with bounded_memory():
-        assert calls_of(partial(BytecodeOptimizer(level).optimize_bytecode, large)) < most
+    assert calls_of(partial(BytecodeOptimizer(level).optimize_bytecode, large)) < most
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
@@ -498,8 +498,14 @@ def test_compiling_takes_work_in_proportion_to_the_code(bomb: Callable[[int], By
             Compiled(load(bomb(size)), schedule=SCHEDULE, metered=True)
 
     most = 8 * calls_of(partial(compiled, SIZE // 4)) + 200_000
-    with bounded_memory(4 * MOST_MEMORY):
-        assert calls_of(partial(compiled, SIZE)) < most
+    assert calls_of(partial(compiled, SIZE)) < most
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_code_is_prepared_in_bounded_memory(bomb: Callable[[int], Bytecode]) -> None:
+    program = bomb(4 * SIZE)
+    with bounded_memory(), suppress(Uncompilable):
+        Compiled(load(BytecodeOptimizer(2).optimize_bytecode(program)), schedule=SCHEDULE, metered=True)
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
