@@ -67,6 +67,8 @@ class Machine(Run):
         """Where in `globals` each name is."""
         self._before: list[Any] = []
         """What the host had for each of `globals`."""
+        self.steps: dict[LoadedFunction, list[Step]] = {}
+        """What an engine has the loop run in calls of these functions, in place of what is `prepared`."""
         self._foreign: dict[int, tuple[Function, LoadedFunction]] = {}
 
     def run(self, loaded: Loaded, engine: Engine | None = None) -> Value:
@@ -129,7 +131,8 @@ class Machine(Run):
         """Begin a call. Raises `CallDepthExceeded`."""
         if len(self.frames) >= self.limits.frames:
             raise CallDepthExceeded(f"{self.limits.frames} calls wait already; no more are allowed")
-        frame = Frame(function, _prepare(function, self.schedule), arguments, task)
+        steps = self.steps.get(function) or _prepare(function, self.schedule)
+        frame = Frame(function, steps, arguments, task)
         self.frames.append(frame)
         return frame
 
