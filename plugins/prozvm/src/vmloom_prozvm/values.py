@@ -59,14 +59,7 @@ class Function:
         return Function(self.name, self.parameters, self.bytecode, bound, self.tree, self.origin or self)
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not Function:
-            return NotImplemented
-        return (
-            self.name == other.name
-            and self.parameters == other.parameters
-            and len(self.bound) == len(other.bound)
-            and all(map(same, self.bound, other.bound))
-        )
+        return same(self, other) if type(other) is Function else NotImplemented
 
     def __hash__(self) -> int:
         return hash((self.name, self.parameters, len(self.bound)))
@@ -138,10 +131,25 @@ def same(one: Value, other: Value) -> bool:
     if kind is not type(other):
         return False
     if kind is list:
-        return len(one) == len(other) and all(map(same, one, other))  # type: ignore[arg-type]
-    if kind is dict:
-        return _same_maps(one, other)  # type: ignore[arg-type]
-    return one == other
+        pairs = _list_pairs(one, other)  # type: ignore[arg-type]
+    elif kind is dict:
+        pairs = _map_pairs(one, other)  # type: ignore[arg-type]
+    elif kind is Function:
+        pairs = _function_pairs(one, other)  # type: ignore[arg-type]
+    else:
+        return one == other
+    if pairs is None:
+        return False
+    for left, right in pairs:  # one frame of Python for each level
+        kind = type(left)
+        if kind is not type(right):
+            return False
+        if kind is list or kind is dict or kind is Function:
+            if not same(left, right):
+                return False
+        elif left != right:
+            return False
+    return True
 
 
 def cells(value: Value) -> int:
@@ -208,16 +216,36 @@ def parse_canonical(data: bytes, limits: ValueLimits = DEFAULT_LIMITS) -> Value:
     return value
 
 
-def _same_maps(one: dict[Key, Value], other: dict[Key, Value]) -> bool:
+_Pairs: TypeAlias = "Iterable[tuple[Value, Value]] | None"
+"""What must be the same for two values to be; None if they cannot be."""
+
+
+def _list_pairs(one: list[Value], other: list[Value]) -> _Pairs:
+    return zip(one, other, strict=True) if len(one) == len(other) else None
+
+
+def _function_pairs(one: Function, other: Function) -> _Pairs:
+    if one.name != other.name or one.parameters != other.parameters or len(one.bound) != len(other.bound):
+        return None
+    return zip(one.bound, other.bound, strict=True)
+
+
+def _map_pairs(one: dict[Key, Value], other: dict[Key, Value]) -> _Pairs:
     """Integers are sorted instead of looked up: Python may find each only after all others."""
     if len(one) != len(other):
-        return False
-    numbered, other_numbered = _by_number(one), _by_number(other)
-    if [key for key, _ in numbered] != [key for key, _ in other_numbered]:
-        return False
-    if not all(same(item, other_item) for (_, item), (_, other_item) in zip(numbered, other_numbered, strict=True)):
-        return False
-    return all(key in other and same(item, other[key]) for key, item in one.items() if type(key) is not int)
+        return None
+    pairs: list[tuple[Value, Value]] = []
+    for key, item in one.items():
+        if type(key) is not int:
+            if key not in other:
+                return None
+            pairs.append((item, other[key]))
+    if len(pairs) < len(one):
+        numbered, other_numbered = _by_number(one), _by_number(other)
+        if [key for key, _ in numbered] != [key for key, _ in other_numbered]:
+            return None
+        pairs += [(item, found) for (_, item), (_, found) in zip(numbered, other_numbered, strict=True)]
+    return pairs
 
 
 def _by_number(collection: dict[Key, Value]) -> list[tuple[int, Value]]:
