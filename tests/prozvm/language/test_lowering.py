@@ -303,6 +303,16 @@ def test_indexed_assignment_of_plain_parts_takes_no_temporaries() -> None:
     ]
 
 
+def test_assignment_with_many_keys_is_no_deep_tree() -> None:
+    program = lower(parse(f"let x = [1]; x{'[0]' * 90} = 1;"))
+
+    def depth(node: core.Node) -> int:
+        inner = (node.value,) if isinstance(node, core.Store) else getattr(node, "operands", ())
+        return 1 + max(map(depth, inner), default=0)
+
+    assert max(map(depth, program.body)) <= 4
+
+
 # Ledger statements
 
 

@@ -22,6 +22,8 @@ from .scopes import TEMPORARY, FunctionScope, Resolution, Variable, resolve
 LONGEST_LITERAL: Final = 256
 """Values of a list or map that are put on the stack."""
 
+_SHORT_PATH: Final = 2
+"""Keys of an indexed assignment that takes no temporaries for the collections on the way."""
 _BINARY: Final[Mapping[str, Opcode]] = {
     "+": Opcode.ADD,
     "-": Opcode.SUB,
@@ -307,6 +309,8 @@ class _Body:
             path = self.path(node, keys, body)
         for collection, key in zip(reversed(path), reversed(keys), strict=True):
             value = core.Operate(node.span, Opcode.STORE_INDEX, (collection, key, value))
+            if len(keys) > _SHORT_PATH and collection is not path[0]:  # or the tree would be as deep as there are keys
+                value = self.keep(value, body)
         return (*body, self.write(node.target, value, node.span))
 
     def path(
@@ -316,7 +320,7 @@ class _Body:
         path = [self.read(node.target)]
         for key in keys[:-1]:
             inner: core.Expression = core.Operate(node.span, Opcode.INDEX, (path[-1], key))
-            if len(keys) > 2 or node.operator:
+            if len(keys) > _SHORT_PATH or node.operator:
                 inner = self.keep(inner, body)
             path.append(inner)
         return path
