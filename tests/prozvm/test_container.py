@@ -304,6 +304,12 @@ def test_a_program_that_may_not_run_is_packed_and_not_unpacked() -> None:
     assert "RETURN on an empty stack" in str(refusal(pack(Bytecode([], [("RETURN", None)]))))
 
 
+def test_closures_have_no_container() -> None:
+    closure = function("f", ["a"], Bytecode()).bind([1])
+    with pytest.raises(Unverifiable, match="constant 0: a function with bound values"):
+        pack(Bytecode([closure]))
+
+
 def test_a_constant_with_too_many_integer_keys_is_refused_before_it_is_made() -> None:
     collide = {number * ((1 << 61) - 1): None for number in range(513)}
     assert "more than 512 integer keys" in str(refusal(container([[[collide]], [], {}])))

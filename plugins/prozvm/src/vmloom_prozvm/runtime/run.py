@@ -25,6 +25,8 @@ UNLIMITED: Final = 1 << 100
 """Gas of a run without a bound: more than any program can use, so that there is one way to count."""
 
 
+_DEFAULT_LIMITS: Final = Limits()
+
 Builtin = Callable[..., Any]
 """A function of the host that CALL_NAME can call. It must not change its arguments."""
 
@@ -51,7 +53,7 @@ class Run:
         self.schedule: Final = schedule
         self.strict: Final = strict
         self.context: Final = context
-        self.limits: Final = limits or Limits()
+        self.limits: Final = limits or _DEFAULT_LIMITS
         self.transactions: Final = TransactionStack(world, strict=strict)
         self.tasks: Final = Tasks(self.limits.tasks)
         self.host: Final[MutableMapping[str, Any]] = {} if globals is None else globals
