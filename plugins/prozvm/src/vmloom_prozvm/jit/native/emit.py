@@ -71,7 +71,7 @@ class Module:
         self._wanted: list[int] = []
         self._made: set[int] = set()
         texts = [self._entered(facts.functions[0])]
-        texts += [self._entered(it) for it in facts.functions[1:] if it.headers]
+        texts += [self._entered(it) for it in facts.functions[1:] if it.headers or it.calls]
         while self._wanted:
             texts.append(self._called(facts.functions[self._wanted.pop()]))
         self.text: Final = "\n".join((*self._tables(), *texts, self._enter(), PRELUDE))
@@ -221,7 +221,7 @@ class Function:
         """Blocks at which the function can begin; (number of the entry, block) for those of Python."""
         if not self.entered:
             return [0], []
-        places = [0] if self.it.number == 0 else []
+        places = [0]
         places += [start for start in self.it.headers[:MAX_ENTRIES] if start in self.it.entry and start not in places]
         entries = []
         for place in places:
@@ -231,7 +231,9 @@ class Function:
 
     def _head(self, entries: Sequence[tuple[int, int]]) -> list[str]:
         it, parameters = self.it, len(self.it.function.parameters)
-        given = "i64 %entry" if self.entered else ", ".join(f"i64 %p{number}" for number in range(parameters))
+        kinds = enumerate(it.parameters)
+        words = (f"i64 %p{n}" if kind.tag == INT else f"i64 %k{n}, i64 %p{n}" for n, kind in kinds)
+        given = "i64 %entry" if self.entered else ", ".join(words)
         name = f"@{'o' if self.entered else 'f'}{it.number}"
         given = f", {given}" if given else ""
         lines = [f"define internal {RETURNED} {name}(ptr %m, i64 %gas0, i64 %frames{given}) {{"]
@@ -249,7 +251,10 @@ class Function:
             lines += [f"  %s{slot}.{word} = alloca i64" for word in range(self.width)]
         if not self.entered:
             for register in range(self.registers):
-                lines.append(f"  store i64 {INT if register < parameters else UNSET}, ptr %r{register}.0")
+                tag = (
+                    UNSET if register >= parameters else INT if it.parameters[register].tag == INT else f"%k{register}"
+                )
+                lines.append(f"  store i64 {tag}, ptr %r{register}.0")
                 if register < parameters:
                     lines.append(f"  store i64 %p{register}, ptr %r{register}.1")
             return [*lines, "  br label %begin", *self._poll_at_call()]
@@ -722,7 +727,10 @@ def _call_known(f: Function, count: int, above: int) -> None:
     leave = f.leave()
     f.guard(f.op("icmp sgt i64 %frames, 0"), leave)
     values = f.stack[len(f.stack) - count - above : len(f.stack) - above]
-    given = "".join(f", i64 {f.word_of(value, leave)}" for value in values)
+    given = "".join(
+        _argument(f, value, kind, leave)
+        for value, kind in zip(values, f.facts.functions[callee].parameters, strict=True)
+    )
     del f.stack[len(f.stack) - count - above :]
     f.module.want(callee)
     gas, frames = f.op("load i64, ptr %gas"), f.op("sub i64 %frames, 1")
@@ -734,6 +742,15 @@ def _call_known(f: Function, count: int, above: int) -> None:
     word = f.op(f"extractvalue {RETURNED} {result}, 1")
     kind = f.facts.functions[callee].result
     f.stack.append(_result(f, kind, tag, word))
+
+
+def _argument(f: Function, value: Val, kind: Kind, leave: str) -> str:
+    """An argument, with its kind before it where the function takes any; digests have too many words."""
+    if kind.tag == INT:
+        return f", i64 {f.word_of(value, leave)}"
+    if value.tag == ANY and f.module.wide:
+        f.guard(f.op(f"icmp ne i64 {value.kind}, {DIGEST}"), leave)
+    return f", i64 {value.kind}, i64 {value.words[0]}"
 
 
 def _result(f: Function, kind: Kind | None, tag: str, word: str) -> Val:

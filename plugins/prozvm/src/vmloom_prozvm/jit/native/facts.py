@@ -116,6 +116,10 @@ class FunctionFacts:
     """Where blocks begin; the end is one, too."""
     headers: Sequence[int] = ()
     """Where loops begin."""
+    parameters: Sequence[Kind] = ()
+    """What native code calls it with."""
+    calls: bool = False
+    """Whether it calls others, or itself."""
 
     @property
     def size(self) -> int:
@@ -203,7 +207,7 @@ class Facts:
         if facts.number == 0:
             registers = [ANYTHING] * len(function.registers)
         else:
-            registers[: len(function.parameters)] = [INTEGER] * len(function.parameters)
+            registers[: len(function.parameters)] = facts.parameters
         pending: list[int] = []
         self._reach(facts, 0, State(registers, []), pending)
         pending[:] = list(facts.entry)
@@ -314,6 +318,10 @@ class Facts:
         return found
 
 
+CALLS: Final = frozenset((Opcode.CALL_NAME, Opcode.CALL_FUNC_CONST, Opcode.CALL_TOP))
+_ORDER: Final = (Opcode.LT, Opcode.GT, Opcode.LTE, Opcode.GTE)
+_TAKES_INTEGERS: Final = frozenset((*ARITHMETIC, Opcode.NEG, *_ORDER))
+"""More or less: strings are ordered and joined, too, which native code does not do."""
 _INTEGERS: Final = frozenset(ARITHMETIC) - {Opcode.ADD} | {Opcode.NEG, Opcode.LENGTH, Opcode.TO_INTEGER}
 
 
@@ -328,6 +336,28 @@ def _divide(facts: FunctionFacts) -> None:
         elif opcode in ENDING:
             starts.add(at + 1)
     facts.starts, facts.headers = sorted(starts), sorted(headers)
+    facts.calls = any(opcode in CALLS for opcode, _ in instructions)
+    count = len(facts.function.parameters)
+    integers = {operand for at, operand in _parameters(facts, count) if _used_as_integer(facts, at)}
+    facts.parameters = [INTEGER if number in integers else ANYTHING for number in range(count)]
+
+
+def _parameters(facts: FunctionFacts, count: int) -> Iterator[tuple[int, int]]:
+    """Where parameters are loaded, and which."""
+    for at, (opcode, operand) in enumerate(facts.function.instructions):
+        if opcode is Opcode.LOAD_NAME and operand < count:
+            yield at, operand
+
+
+def _used_as_integer(facts: FunctionFacts, at: int) -> bool:
+    """Whether an instruction of the same block takes what is loaded at `at`, and takes nothing but integers."""
+    above = 0
+    for opcode, operand in facts.function.instructions[at + 1 : facts.end_of(at)]:
+        taken, put = stack_effect(opcode, operand)
+        if taken > above:
+            return opcode in _TAKES_INTEGERS
+        above += put - taken
+    return False
 
 
 def successors(facts: FunctionFacts, start: int, end: int) -> Iterator[int]:
@@ -457,7 +487,12 @@ def _call(facts: Facts, state: State, step: Step, callee: int | None, count: int
         return False
     step.callee = callee
     state.stack.append(facts.functions[callee].result or INTEGER)
-    return all(map(_integer, arguments)) and all(kind.tag not in (LIST, MAP) for kind in state.stack)
+    wanted = facts.functions[callee].parameters
+    if any(kind.tag in (LIST, MAP) for kind in (*state.stack, *arguments)):
+        return False
+    return all(
+        _integer(kind) if want.tag == INT else kind.tag != DIGEST for kind, want in zip(arguments, wanted, strict=True)
+    )
 
 
 def _call_name(facts: Facts, function: FunctionFacts, operand: Any, state: State, step: Step, _o: Opcode) -> bool:
@@ -604,7 +639,7 @@ _HANDLERS: Final[Mapping[Opcode, _Handler]] = {
     Opcode.DUP: _duplicate,
     **dict.fromkeys(ARITHMETIC, _arithmetic),
     Opcode.NEG: _negate,
-    **dict.fromkeys((Opcode.LT, Opcode.GT, Opcode.LTE, Opcode.GTE), _order),
+    **dict.fromkeys(_ORDER, _order),
     **dict.fromkeys((Opcode.EQ, Opcode.NEQ), _equality),
     **dict.fromkeys(LOGIC, _logic),
     Opcode.NOT: _negation,

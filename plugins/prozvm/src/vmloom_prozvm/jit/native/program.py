@@ -31,6 +31,8 @@ MAX_MEMORIES: Final = 4
 """Memories that are kept for the next run."""
 TRIALS: Final = 8
 """Entries into native code after which it must show that it pays."""
+REFUSALS: Final = 8
+"""Times that a frame has other values than native code expects, after which the run stays with the interpreter."""
 LEAST_TURNS: Final = 16
 """Loop turns and calls for each entry, or the run stays with the interpreter."""
 CACHE_LIMIT: Final = 64 << 20
@@ -53,6 +55,11 @@ class Program:
         self.functions: Final = [it.function for it in facts.functions]
         self._by_identity: Final = {id(function): number for number, function in enumerate(self.functions)}
         self._places: Final = {(entry.function, entry.at): number for number, entry in enumerate(self.entries)}
+        self._headers: Final[dict[int, list[int]]] = {}
+        for entry in self.entries:
+            self._headers.setdefault(entry.function, []).append(entry.at)
+        self.entered: Final = [number for number in self._headers if number]
+        """Functions, without the main program, that Python can enter."""
         self._objects: Final = facts.objects
         largest = at.FRAME_HEAD + CELL * module.spilled
         self.frames: Final = min(MAX_FRAMES, loaded.limits.frames, MAX_SPILL // largest)
@@ -85,7 +92,7 @@ class Program:
 
     def headers(self, function: int) -> list[int]:
         """Where a function can be entered."""
-        return [entry.at for entry in self.entries if entry.function == function]
+        return self._headers.get(function, [])
 
     def take_memory(self) -> Memory:
         """Memory for a run."""
@@ -127,7 +134,8 @@ class NativeRun:
         self.memory = program.take_memory()
         self.entered = 0
         self.turns = 0
-        self._codes: dict[int, list[Step]] = {}
+        self.refused = 0
+        self._codes: dict[tuple[int, int], list[Step]] = {}
 
     def begin(self, machine: Machine, frame: Frame) -> None:
         """The engine of `Machine.run`."""
@@ -140,8 +148,11 @@ class NativeRun:
             else:
                 frame.code = self._code(0, frame)
             if following is not None:
+                for number in self.program.entered:
+                    machine.steps[self.program.functions[number]] = self._steps(number)
                 machine.loop(following)
         finally:
+            machine.steps.clear()
             self.program.give_back(self.memory)
 
     def answer(self, what: int, which: int) -> bool:
@@ -162,8 +173,6 @@ class NativeRun:
     def _can_enter(self, frame: Frame, number: int) -> bool:
         """Put the frame into memory; whether it is what the entry relies on."""
         memory, entry = self.memory, self.program.entries[number]
-        if entry.at != frame.next or len(frame.stack) != len(entry.state.stack):
-            return False
         del memory.objects[memory.constants :]
         place = memory.begin[at.INCOMING]
         main = entry.function == 0
@@ -257,28 +266,43 @@ class NativeRun:
     # And back
 
     def _code(self, number: int, frame: Frame) -> list[Step]:
-        """What the interpreter runs of a function from now on: where loops begin it tries to come back."""
-        if self.entered >= TRIALS and self.turns < self.entered * LEAST_TURNS:
+        """What the interpreter runs of a function that native code has left."""
+        if not self._pays():
             return self.machine.prepared(frame.function)
-        if self.program.entry(number, frame.next) is not None:
-            return self.machine.prepared(frame.function)  # this is where it left, and would leave again
-        code = self._codes.get(number)
-        if code is None:
-            code = list(self.machine.prepared(frame.function))
-            for header in self.program.headers(number):
-                if header:
-                    code[header] = transfer(self._come_back, header)
-            self._codes[number] = code
-        return code
+        return self._steps(number, frame.next)  # from where it left it would leave again at once
 
-    def _come_back(self, machine: Machine, frame: Frame, header: int) -> Frame | None:
+    def _pays(self) -> bool:
+        """Whether to come back into native code; if not, then never again in this run."""
+        if self.refused < REFUSALS and (self.entered < TRIALS or self.turns >= self.entered * LEAST_TURNS):
+            return True
+        self.machine.steps.clear()
+        return False
+
+    def _steps(self, number: int, but: int = -1) -> list[Step]:
+        """What the interpreter runs of a function: at all entries but one it tries to come back."""
+        if self.program.entry(number, but) is None:
+            but = -1
+        steps = self._codes.get((number, but))
+        if steps is None:
+            steps = list(self.machine.prepared(self.program.functions[number]))
+            for place in self.program.headers(number):
+                if place != but:
+                    steps[place] = transfer(self._come_back, place)
+            self._codes[number, but] = steps
+        return steps
+
+    def _come_back(self, machine: Machine, frame: Frame, place: int) -> Frame | None:
         """A step of the interpreter: go on in native code, or go on without it."""
-        frame.next = header
+        frame.next = place
         number = self.program.number(frame)
-        entry = None if number is None else self.program.entry(number, header)
-        if entry is not None and self._can_enter(frame, entry):
+        entry = None if number is None else self.program.entry(number, place)
+        if number is None or entry is None or not self._pays():
+            frame.code = machine.prepared(frame.function)
+        elif self._can_enter(frame, entry):
             return self._enter(frame, entry)
-        frame.code = machine.prepared(frame.function)
+        else:
+            self.refused += 1
+            frame.code = self._steps(number, place)
         return frame
 
 
