@@ -36,6 +36,9 @@ class Needs(NamedTuple):
 
 
 _known: Final[WeakKeyDictionary[core.CoreProgram | core.CoreFunction, Needs]] = WeakKeyDictionary()
+_names: Final[WeakKeyDictionary[core.CoreProgram | core.CoreFunction, tuple[str, ...]]] = WeakKeyDictionary()
+_checked: Final[WeakKeyDictionary[core.CoreProgram | core.CoreFunction, Limits]] = WeakKeyDictionary()
+"""The limits that a body was last found to keep to."""
 
 
 def needs(body: core.CoreProgram | core.CoreFunction) -> Needs:
@@ -46,10 +49,12 @@ def needs(body: core.CoreProgram | core.CoreFunction) -> Needs:
     return found
 
 
-def all_names(body: core.CoreProgram | core.CoreFunction) -> Iterator[str]:
-    """The registers of a body and of the functions in it, some of them several times."""
-    for one in _bodies(body):
-        yield from needs(one).names
+def all_names(body: core.CoreProgram | core.CoreFunction) -> tuple[str, ...]:
+    """The registers of a body and of the functions in it, each once."""
+    found = _names.get(body)
+    if found is None:
+        found = _names[body] = tuple(dict.fromkeys(name for one in _bodies(body) for name in needs(one).names))
+    return found
 
 
 def check(body: core.CoreProgram | core.CoreFunction, limits: Limits) -> None:
@@ -58,6 +63,8 @@ def check(body: core.CoreProgram | core.CoreFunction, limits: Limits) -> None:
     Raises:
         Unverifiable: With the function at fault.
     """
+    if _checked.get(body) is limits:  # a run after the other has them
+        return
     for one in _bodies(body):
         taken = needs(one)
         name, path = (one.name, (0,)) if isinstance(one, core.CoreFunction) else ("", ())
@@ -68,8 +75,9 @@ def check(body: core.CoreProgram | core.CoreFunction, limits: Limits) -> None:
         ):
             if have > most:
                 raise Unverifiable(f"{have} {what}; at most {most} are allowed", function=name, path=path)
-    if isinstance(body, core.CoreProgram) and (have := len(set(all_names(body)))) > limits.registers:
+    if isinstance(body, core.CoreProgram) and (have := len(all_names(body))) > limits.registers:
         raise Unverifiable(f"{have} names; at most {limits.registers} are allowed")
+    _checked[body] = limits
 
 
 def _bodies(body: core.CoreProgram | core.CoreFunction) -> Iterator[core.CoreProgram | core.CoreFunction]:
