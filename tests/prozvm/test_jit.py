@@ -19,7 +19,7 @@ from vmloom.object_cache import ObjectCache
 from vmloom_prozvm.bytecode.container import pack
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
-from vmloom_prozvm.errors import CallDepthExceeded, DivisionByZero, OutOfGas, ProzError, TypeMismatch
+from vmloom_prozvm.errors import CallDepthExceeded, DivisionByZero, OutOfGas, ProzError, TypeMismatch, UnknownName
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.jit import Compiled, JITCompiler, Uncompilable
 from vmloom_prozvm.jit.kinds import ANY, INTEGER, OPPOSITE, Kind, after_comparison, negated, of, result
@@ -369,6 +369,7 @@ def test_no_string_of_a_program_gets_into_the_text() -> None:
             "integer",
             "sha256",
             "hexdigest",
+            "host",
             "encoded",
             "hashed",
             "caller",
@@ -532,9 +533,49 @@ def test_programs_with_tasks_stay_interpreted() -> None:
         Compiled(load(spawning()), schedule=None, metered=False)
 
 
-def test_programs_that_call_unknown_names_stay_interpreted() -> None:
-    with pytest.raises(Uncompilable, match="CALL_NAME"):
-        Compiled(load(body(("CALL_NAME", "print", 0), ("RETURN",))), schedule=None, metered=False)
+def test_functions_of_the_host_are_called() -> None:
+    said: list[Value] = []
+
+    def say(*values: Value) -> Value:
+        said.append(list(values))
+        if values == (3,):
+            raise RuntimeError("no")
+        return len(said)
+
+    inner = Function("inner", ("x",), body(("LOAD_NAME", "x"), ("CALL_NAME", "say", 1), ("RETURN",)))
+    program = counting(
+        *(("TX_BEGIN",), ("LOAD_NAME", "i"), ("STATE_WRITE", "x"), ("LOAD_NAME", "i"), ("CALL_FUNC_CONST", inner, 1)),
+        *(("CALL_NAME", "say", 1), ("STORE_NAME", "s"), ("TX_COMMIT",)),
+    )
+    loaded = load(program, strict=False)
+    seen = []
+    for gas in (None, 1_000_000, 20_000):
+        compiled = Compiled(loaded, schedule=SCHEDULE, metered=gas is not None)
+        for run in (lambda machine: machine.run(loaded), compiled.run):
+            said.clear()
+            env: dict[str, Any] = {}
+            machine = Machine(DictWorld(env), schedule=SCHEDULE, gas=gas, strict=False, globals={"say": say})
+            with pytest.raises(ProzError) as raised:
+                run(machine)
+            seen.append((str(raised.value), raised.value.trace, machine.gas_left, list(said), env))
+    assert seen[::2] == seen[1::2]
+    assert "no" in seen[0][0]
+
+
+def test_names_that_nobody_defines_fail_as_interpreted() -> None:
+    program = load(body(("CALL_NAME", "nothing", 0), ("RETURN",)))
+    with pytest.raises(UnknownName, match="no function of this name"):
+        Compiled(program, schedule=None, metered=False).run(Machine(DictWorld({})))
+
+
+def test_functions_that_the_host_gives_may_change_everything() -> None:
+    stranger = Function("stranger", (), body(("LOAD_NAME", "x"), ("LOAD_CONST", 1), ("ADD",), ("STORE_GLOBAL", "x")))
+    inner = Function("inner", (), body(("CALL_NAME", "get", 0), ("CALL_TOP", 0)))
+    program = load(
+        body(("STORE_CONST", "x", 1), ("CALL_FUNC_CONST", inner, 0), ("POP",), ("LOAD_NAME", "x"), ("RETURN",))
+    )
+    for run in (lambda machine: machine.run(program), Compiled(program, schedule=None, metered=False).run):
+        assert run(Machine(DictWorld({}), globals={"get": lambda: stranger})) == 2
 
 
 def test_programs_that_are_too_long_stay_interpreted() -> None:

@@ -148,6 +148,12 @@ class _Program:
         """Those that functions may change."""
         self.defined = set(_defined(functions))
         """Those of names that the program defines somewhere."""
+        if any(
+            opcode is Opcode.CALL_NAME and function.globals[operand[0]] not in self.defined
+            for function in functions
+            for opcode, operand in function.instructions
+        ):  # the host's functions may give us functions of other programs, which know all names
+            self.changed = self.shared = set(range(len(functions[0].registers)))
         self.likely = dict(_likely(functions[0]))
         """The function that a name of the main program most likely has, by register."""
 
@@ -186,12 +192,9 @@ class _Writer(HashWriter):
         self._uncertain: set[int] = set()
 
     def _refuse_unknown(self) -> None:
-        known = self._program.defined
-        for opcode, operand in self._instructions:
+        for opcode, _ in self._instructions:
             if opcode in _TASKS:
                 raise Uncompilable(f"{opcode.name}: tasks are the interpreter's")
-            if opcode is Opcode.CALL_NAME and self._function.globals[operand[0]] not in known:
-                raise Uncompilable("CALL_NAME: the program defines nothing of this name, so it may be the host's")
 
     # Kinds
 
@@ -757,14 +760,17 @@ class _Writer(HashWriter):
 
     def _call(self, opcode: Opcode, operand: Any) -> bool:
         callee, count = operand if isinstance(operand, tuple) else (None, operand)
-        value = ""
-        if opcode is Opcode.CALL_NAME:
+        value = host = ""
+        if opcode is Opcode.CALL_NAME and self._function.globals[callee] not in self._program.defined:
+            host = f"host(m, {self._number}, {callee}, "
+            value = self._undefined(callee)
+        elif opcode is Opcode.CALL_NAME:
             value = self._variable(callee)
             callee = self._program.likely.get(self._function.globals[callee])
         elif opcode is Opcode.CALL_TOP:
             value = self._pop(1)[0].text
         arguments = [entry.text for entry in self._pop(count)]
-        number = self._program.number(callee)
+        number = None if host else self._program.number(callee)
         fits = number is not None and len(self._program.functions[number].parameters) == count
         direct = f"f{number}({', '.join(('m', 'd + 1', *arguments))})"
         if opcode is Opcode.CALL_FUNC_CONST:
@@ -775,7 +781,9 @@ class _Writer(HashWriter):
             text = direct
         else:
             text = f"call({', '.join(('m', 'd', value, *arguments))})"
-            if fits:
+            if host:
+                text = f"{text} if {value} is not UNSET else {host}[{', '.join(arguments)}])"
+            elif fits:
                 test = f"{value} is {self._constants.entry(callee).text} and d < {self._mode.depth}"
                 text = f"{direct} if {test} else {text}"
         self._settle()
@@ -787,6 +795,13 @@ class _Writer(HashWriter):
         self._read_again()
         self._forget()
         return True
+
+    def _undefined(self, register: int) -> str:
+        """Where the value of a name is that only the host may have given one."""
+        if self._number:
+            return f"G[{self._function.globals[register]}]"
+        self._uncertain.add(register)
+        return f"n{register}"
 
     def _read_again(self) -> None:
         """Behind a call: what functions may have stored in variables of the main program."""

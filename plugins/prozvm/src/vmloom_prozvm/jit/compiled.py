@@ -60,7 +60,8 @@ class Compiled:
         ]
         self._numbers: Final = {id(function): number for number, function in enumerate(self._generated.functions)}
         self._depth: Final = depth
-        self._calls_unknown: Final = calls_unknown(loaded)
+        all_change = len(self._generated.changed) == len(loaded.main.registers)
+        self._calls_unknown: Final = not all_change and calls_unknown(loaded)
 
     @property
     def source(self) -> str:
@@ -90,6 +91,11 @@ class Compiled:
         if function is None:
             raise Leave
         return self._functions[self._numbers[id(function)]](machine, depth + 1, *callee.bound, *arguments)
+
+    def _call_host(self, machine: Machine, number: int, register: int, arguments: list[Value]) -> Value:
+        """Call a function of the host by the name that a register of function `number` has."""
+        name = self._generated.functions[number].registers[register]
+        return machine.call_host(name, machine.host_function(name), arguments)
 
     def _resume(
         self, machine: Machine, depth: int, number: int, error: Exception, variables: Mapping[str, Any]
@@ -134,6 +140,7 @@ class Compiled:
             "UNSET": UNSET,
             "LEAVE": Leave,
             "call": self._call,
+            "host": self._call_host,
             "resume": self._resume,
             "step": _step,
             "pure": _pure,
