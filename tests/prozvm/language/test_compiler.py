@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -227,6 +229,17 @@ def bodies(bytecode: Bytecode, name: str = "") -> Iterator[tuple[str, Bytecode]]
     for constant in bytecode.constants:
         if isinstance(constant, Function):
             yield from bodies(constant.bytecode, constant.name)
+
+
+def test_deep_sources_leave_room_on_pythons_stack() -> None:
+    limit = sys.getrecursionlimit()
+    program = parse("for each i in [] { " * 96 + "}" * 96)
+    begun = len(inspect.stack(0))
+    sys.setrecursionlimit(begun + 450)
+    try:
+        assert EvaluatorBytecodeCompiler().compile(program)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 # ZexusCompiler

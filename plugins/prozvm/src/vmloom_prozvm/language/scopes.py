@@ -289,15 +289,11 @@ class _Resolver:
     # Nodes
 
     def visit(self, node: tree.Node) -> None:
-        handler = _VISITORS.get(type(node))
-        if handler is not None:
-            handler(self, node)
-        else:
-            self.visit_children(node)
+        _VISITORS.get(type(node), _Resolver.visit_children)(self, node)
 
     def visit_children(self, node: tree.Node) -> None:
-        for child in tree.children(node):
-            self.visit(child)
+        for child in tree.children(node):  # not by `visit`: sources are deep, and Python's calls are not many
+            _VISITORS.get(type(child), _Resolver.visit_children)(self, child)
 
     def visit_name(self, node: tree.Name) -> None:
         self.use(node)
