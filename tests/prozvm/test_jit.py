@@ -49,7 +49,7 @@ from vmloom_prozvm.vm import VM
 from .programs import GAS, SMALL_LIMITS, Outcome, Shape, generate, interpret, observe, programs
 
 SCHEDULE = GasSchedule()
-SHAPE = Shape(tasks=False, contract=True)
+SHAPE = Shape(contract=True)
 STEPS = 300
 """Blocks that a random walk takes at most."""
 
@@ -523,14 +523,21 @@ def test_constants_are_known_exactly() -> None:
 # What is compiled, and when
 
 
-def spawning() -> Bytecode:
-    function = Function("f", (), body(("LOAD_CONST", 1), ("RETURN",)))
-    return body(("LOAD_CONST", function), ("SPAWN", 0), ("AWAIT",), ("RETURN",))
-
-
-def test_programs_with_tasks_stay_interpreted() -> None:
-    with pytest.raises(Uncompilable, match="tasks"):
-        Compiled(load(spawning()), schedule=None, metered=False)
+def test_tasks_are_spawned_and_leave_the_rest_to_the_interpreter() -> None:
+    add = Function("add", ("x",), body(("LOAD_NAME", "s"), ("LOAD_NAME", "x"), ("ADD",), ("STORE_GLOBAL", "s")))
+    wait = Function("wait", (), body(("LOAD_CONST", add), ("LOAD_CONST", 5), ("SPAWN", 1), ("AWAIT",)))
+    program = counting(
+        *(("TX_BEGIN",), ("LOAD_NAME", "s"), ("STATE_WRITE", "x"), ("TX_COMMIT",)),
+        *(("LOAD_CONST", add), ("LOAD_NAME", "i"), ("SPAWN", 1), ("POP",), ("CALL_FUNC_CONST", wait, 0), ("POP",)),
+    )
+    outcome = assert_same(program, schedule=SCHEDULE, gas=1_000_000)
+    assert outcome.error is None
+    used = 1_000_000 - (outcome.gas_left or 0)
+    for gas in range(0, used, used // 50):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+    waiting = body(("LOAD_CONST", 3), ("LOAD_CONST", add), ("LOAD_CONST", "x"), ("SPAWN", 1), ("AWAIT",))
+    assert assert_same(waiting, schedule=SCHEDULE, gas=1_000_000).error is not None
+    assert assert_same(body(("LOAD_CONST", 1), ("SPAWN", 0)), schedule=SCHEDULE, gas=1_000).error is TypeMismatch
 
 
 def test_functions_of_the_host_are_called() -> None:
@@ -644,10 +651,9 @@ def test_endless_loops_run_out_of_gas() -> None:
 
 
 def test_what_cannot_be_compiled_is_counted_and_runs() -> None:
-    vm = VM(jit_threshold=2)
-    assert [vm.execute(spawning()) for _ in range(5)] == [1] * 5
-    program = spawning()
-    assert [vm.execute(program) for _ in range(5)] == [1] * 5
+    vm = VM(jit_threshold=2, optimization_level=0)
+    program = Bytecode([1], [("LOAD_CONST", 0), ("POP", None)] * 10_001)
+    assert [vm.execute(program) for _ in range(5)] == [None] * 5
     stats = vm.get_jit_stats()
     assert (stats["fallbacks"], stats["compilations"], stats["jit_executions"]) == (1, 0, 0)
 

@@ -54,7 +54,6 @@ _LINES_EACH: Final = 4
 """Lines of text that take as long as an instruction."""
 _WIDEN_AFTER: Final = 3
 
-_TASKS: Final = frozenset((Opcode.SPAWN, Opcode.AWAIT))
 _CALLS: Final = frozenset((Opcode.CALL_NAME, Opcode.CALL_FUNC_CONST, Opcode.CALL_TOP))
 _STEPS: Final = frozenset((Opcode.EMIT, Opcode.CALL_CONTRACT, Opcode.REVERT))
 """Done by the interpreter's own instruction."""
@@ -173,7 +172,6 @@ class _Writer(HashWriter):
         self._number = number
         self._function = program.functions[number]
         self._instructions = self._function.instructions
-        self._refuse_unknown()
         self._count_keys(self._instructions)
         self._flow = Flow(self._instructions)
         if len(self._flow.order) > MAX_BLOCKS:
@@ -190,11 +188,6 @@ class _Writer(HashWriter):
         """Registers that instructions of this function store to."""
         self._stored: set[int] = set()
         self._uncertain: set[int] = set()
-
-    def _refuse_unknown(self) -> None:
-        for opcode, _ in self._instructions:
-            if opcode in _TASKS:
-                raise Uncompilable(f"{opcode.name}: tasks are the interpreter's")
 
     # Kinds
 
@@ -470,6 +463,9 @@ class _Writer(HashWriter):
             self._surroundings(opcode)
         elif opcode in _CALLS:
             return self._call(opcode, operand)
+        elif opcode is Opcode.AWAIT:  # frames of other tasks come next
+            self._leave()
+            return False
         elif opcode is Opcode.RETURN:
             self._return(self._state.stack[-1].text)
             return False
@@ -706,7 +702,12 @@ class _Writer(HashWriter):
     def _operation(self, opcode: Opcode, taken: Sequence[Entry]) -> None:
         self._slow(opcode, taken, _RESULTS.get(opcode, ANY))
 
-    # Functions and cells
+    # Functions, tasks and cells
+
+    def _spawn(self, count: int) -> None:
+        taken = ", ".join(entry.text for entry in self._pop(count + 1))
+        final = self._final(Opcode.SPAWN, count)
+        self._text.line(f"{self._push(Kind(OTHER))} = step(m, i_SPAWN, {count}, [{taken}])", final)
 
     def _closure(self, operand: tuple[Function, int]) -> None:
         self._pure(Opcode.CLOSURE, operand, Kind(OTHER))
@@ -865,6 +866,7 @@ _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
     Opcode.LENGTH: _Writer._length,
     Opcode.INDEX: _Writer._index,
     Opcode.CLOSURE: _Writer._closure,
+    Opcode.SPAWN: _Writer._spawn,
     Opcode.NEW_CELL: _Writer._new_cell,
     Opcode.CELL_READ: _Writer._read_cell,
     Opcode.CELL_WRITE: _Writer._write_cell,
@@ -896,5 +898,5 @@ _RESULTS: Final[Mapping[Opcode, Kind]] = {
     Opcode.ENCODE: Kind(BYTES),
     Opcode.DECODE: ANY,
 }
-_OTHERS: Final = frozenset((Opcode.POW, Opcode.JUMP, Opcode.JUMP_IF_FALSE, Opcode.RETURN))
-assert set(_SIMPLE) | set(_SIGNS) | set(_RESULTS) | set(_CONTEXT) | _SEES_GAS | _TASKS | _OTHERS == set(Opcode)
+_OTHERS: Final = frozenset((Opcode.AWAIT, Opcode.POW, Opcode.JUMP, Opcode.JUMP_IF_FALSE, Opcode.RETURN))
+assert set(_SIMPLE) | set(_SIGNS) | set(_RESULTS) | set(_CONTEXT) | _SEES_GAS | _OTHERS == set(Opcode)
