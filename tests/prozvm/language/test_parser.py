@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vmloom_prozvm.language import tree
+from lark import Lark
+from vmloom_prozvm.language import lexer, tree
 from vmloom_prozvm.language.diagnostics import MOST, SyntaxErrors
 from vmloom_prozvm.language.lexer import MAX_SIZE, WORDS, Lexer, lark, span_of
 from vmloom_prozvm.language.parser import MAX_NESTING, Parser, UltimateParser, parse
@@ -176,6 +179,13 @@ def test_words_of_the_language_are_those_of_the_grammar() -> None:
     assert {text for text in written if text.isidentifier()} == WORDS
 
 
+def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
+    text = Path(str(lexer.__file__)).with_name("grammar.lark").read_text("utf-8")
+    with caplog.at_level(logging.DEBUG, logger="lark"):
+        Lark(text, parser="lalr", lexer="basic", start=["program", "outside"], debug=True)
+    assert [record.message for record in caplog.records if "onflict" in record.message] == []
+
+
 def test_spans_have_the_parentheses() -> None:
     (statement,) = parse("x = (a + b) * (c)").statements
     assert isinstance(statement, tree.Assign)
@@ -263,6 +273,8 @@ def test_brackets_nest_to_the_limit_and_no_further(brackets: str) -> None:
         "2" + " ** 2" * 20_000,
         "a" + "[0]" * 20_000,
         "f" + "()" * 20_000,
+        "a" + "[0]" * 100 + " = 1",
+        "STATE" + "[0]" * 101,
         "await " * 40_000 + "t",
         "if (a) { } " + "else if (a) { } " * 5_000,
         "[" * 40_000,

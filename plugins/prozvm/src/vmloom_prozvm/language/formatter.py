@@ -287,10 +287,11 @@ class _Formatter:
         """Put a comment behind what it stood behind, or on lines of its own."""
         start, end = span_of(comment)
         text = self.source.text
-        is_alone = self.before is None or not text[text.rfind("\n", 0, start) + 1 : start].strip()
+        is_first = self.before is None or text.find("\n", self.end, start) >= 0
+        is_alone = is_first or self.must_break
         following = _BLANKS.match(text, end)
         is_last = following is not None and text[following.end() : following.end() + 1] in ("", "\n")
-        if is_alone or self.must_break:
+        if is_alone:
             if self.after_comment or self.before is not None:
                 self.here.add(Break(self.blank_lines(start) if self.may_have_blank_line else 0))
         elif not (comment.startswith("/*") and self.before is not None and self.before.type in _TIGHT):

@@ -16,7 +16,7 @@ from . import hints
 from .builder import Rejected, TreeBuilder
 from .diagnostics import MOST, Diagnostic, Note, SyntaxErrors, quote
 from .lexer import Lexer, lark, span_of
-from .tree import Block, ExpressionStatement, MapEntry, Node, Program, Span, children
+from .tree import Block, ExpressionStatement, IndexAssign, MapEntry, Node, Program, Span, StateAccess, children
 
 MAX_NESTING: Final = 100
 """Levels of a source: of brackets, and of expressions and statements in each other."""
@@ -199,14 +199,26 @@ def _nested_too_deep(tokens: Sequence[Token]) -> Diagnostic | None:
 
 
 def _grown_too_deep(program: Program) -> list[Diagnostic]:
-    """An error if the tree has too many levels. Blocks and the like are no levels of their own."""
+    """An error if the tree has too many levels."""
     waiting: list[tuple[Node, int]] = [(program, -1)]
     while waiting:
         node, depth = waiting.pop()
-        if not isinstance(node, Block | MapEntry | ExpressionStatement):
-            depth += 1
+        depth += _levels(node)
         if depth > MAX_NESTING:
             hint = "name parts of it with `let`; collect many items with a loop"
             return [Diagnostic(node.span, f"expressions and statements nested deeper than {MAX_NESTING}", hint)]
         waiting.extend((child, depth) for child in children(node))
     return []
+
+
+def _levels(node: Node) -> int:
+    """How many levels a node makes: each key of a path is one, and what only holds others is none."""
+    match node:
+        case Block() | MapEntry() | ExpressionStatement():
+            return 0
+        case IndexAssign():
+            return 1 + len(node.keys)
+        case StateAccess():
+            return len(node.path)
+        case _:
+            return 1
