@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -23,11 +23,17 @@ ROOT: Final = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # the generator is the tests', which are not installed
 
+from tests.prozvm.language.sources import Shape as SourceShape  # noqa: E402
+from tests.prozvm.language.sources import generate_source  # noqa: E402
 from tests.prozvm.programs import SMALL_LIMITS, Outcome, Shape, generate, observe  # noqa: E402
 
 SCHEDULE: Final = GasSchedule()
-AMPLE: Final = 100_000
+AMPLE: Final = 2_000_000
 """Gas that most programs do not use up."""
+SOURCES: Final = 0.15
+"""How many of the programs are written in the language; 0 to 1."""
+NATIVES: Final = 0.02
+"""How many are also made machine code, which takes a hundred times as long as to run them; 0 to 1."""
 LEVELS: Final = (1, 2, 3)
 COMPILED: Final = "compiled"
 NATIVE: Final = "native"
@@ -49,6 +55,8 @@ class Setting:
     """Whether values have limits so small that programs reach them."""
     short: tuple[float, ...]
     """Parts of the gas that the program uses, with which it runs again."""
+    native: bool
+    """Whether machine code is made, too."""
 
     @property
     def limits(self) -> Limits:
@@ -67,6 +75,13 @@ class Case:
 
     program: Bytecode
     setting: Setting
+    source: str = ""
+    """The program in the language, which is run instead of `program`; empty if it is not written in it."""
+
+    @property
+    def text(self) -> str:
+        """The program for people: its source, or assembly that can be read back."""
+        return self.source or self.program.disassemble()
 
 
 def case(seed: int, number: int) -> Case:
@@ -88,7 +103,12 @@ def case(seed: int, number: int) -> Case:
         priced=random.random() < 0.8,
         small=random.random() < 0.25,
         short=(random.random(), random.random()),
+        native=random.random() < NATIVES,
     )
+    if random.random() < SOURCES:
+        wrong = random.choice((0, 0.002, 0.01, 0.03))
+        source = generate_source(random, SourceShape(wrong=wrong, statements=random.choice((3, 6, 12))))
+        return Case(Bytecode(), replace(setting, small=False, priced=True), source)
     return Case(generate(random, shape), setting)
 
 
@@ -104,7 +124,9 @@ class Ways:
     def compile(self) -> None:
         """Add the ways that take longer to prepare."""
         for name, make in ((COMPILED, _compiled), (NATIVE, _native())):
-            runner = None if make is None or name in WITHOUT else make(self.loaded, self.setting)
+            if name in WITHOUT or (name == NATIVE and not self.setting.native):
+                continue
+            runner = None if make is None else make(self.loaded, self.setting)
             if runner is None:
                 self.skipped.append(name)
             else:

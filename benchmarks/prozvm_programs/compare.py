@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from vmloom_prozvm.errors import OutOfGas
+from vmloom_prozvm.language.core import CoreProgram
 
-from .cases import AMPLE, INTERPRETED, LEVELS, Case, Outcome, Ways, bodies, optimised
+from .cases import AMPLE, INTERPRETED, LEVELS, NATIVE, WITHOUT, Case, Outcome, Ways, bodies, optimised
+
+from tests.prozvm.language.tiers import EXACT, TIERS, Seen, Settings, lowered, run  # isort: skip  # `cases` knows where
+
+INTERPRETER: Final = "interpreter"
+"""The tier of the language that others are compared with."""
 
 
 @dataclass
@@ -35,6 +42,8 @@ class Tally:
     """What has been done."""
 
     programs: int = 0
+    sources: int = 0
+    """Programs that were written in the language."""
     runs: int = 0
     instructions: int = 0
     """of all programs, as they are"""
@@ -46,6 +55,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Add up."""
         self.programs += other.programs
+        self.sources += other.sources
         self.runs += other.runs
         self.instructions += other.instructions
         self.skipped += other.skipped
@@ -55,6 +65,9 @@ class Tally:
 def compare(case: Case, tally: Tally) -> None:
     """Run the case in every way. Raises `Difference`."""
     tally.programs += 1
+    if case.source:
+        _compare_source(case, tally)
+        return
     tally.instructions += sum(map(len, bodies(case.program)))
     plain = Ways(case.program, case.setting)
     ample = plain.run(INTERPRETED, AMPLE)
@@ -114,3 +127,41 @@ def _compare_levels(case: Case, level: int, gas: int, expected: Outcome, found: 
 
 def _without(outcome: Outcome, names: tuple[str, ...]) -> str:
     return "\n".join(line for line in repr(outcome).split("\n") if line.partition(":")[0] not in names)
+
+
+def _compare_source(case: Case, tally: Tally) -> None:
+    """The tiers of the language: direct evaluation, bytecode and compiled code, and optimised bytecode."""
+    program = lowered(case.source)
+    ample = _run_source(INTERPRETER, case, program, AMPLE)
+    assert ample is not None
+    tally.sources += 1
+    tally.ends["result" if ample.outcome.error is None else ample.outcome.error.__name__] += 1
+    left_out = {*WITHOUT, *(() if case.setting.native else (NATIVE,))}
+    for gas in (AMPLE, *_amounts(case, ample.outcome)):
+        expected = ample if gas == AMPLE else _run_source(INTERPRETER, case, program, gas)
+        for tier in TIERS:
+            if tier in left_out or tier == INTERPRETER:
+                continue
+            found = _run_source(tier, case, program, gas)
+            tally.runs += 1
+            if found is None:
+                tally.skipped[tier] += 1
+            elif tier in EXACT:
+                if str(found) != str(expected):
+                    raise Difference(f"source, {tier}", gas, str(expected), str(found), case)
+            elif not _as_good(found, expected, ample, gas):
+                raise Difference(f"source, {tier}", gas, str(expected), str(found), case)
+
+
+def _as_good(found: Seen, expected: Seen, ample: Seen, gas: int) -> bool:
+    """Whether an optimised program did what it should. As `_compare_levels`."""
+    before, after = expected.outcome.gas_left or 0, found.outcome.gas_left or 0
+    if expected.outcome.error is OutOfGas:
+        if found.outcome.error is OutOfGas or ample.outcome.error is OutOfGas:
+            return True
+        expected, before = ample, gas - (AMPLE - (ample.outcome.gas_left or 0))
+    return found.without_gas() == expected.without_gas() and after >= before
+
+
+def _run_source(tier: str, case: Case, program: CoreProgram, gas: int) -> Seen | None:
+    return run(tier, program, Settings(gas=gas, strict=case.setting.strict))

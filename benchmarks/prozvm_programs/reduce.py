@@ -12,6 +12,7 @@ from vmloom.errors import CodeError
 from vmloom_prozvm.bytecode.opcodes import OPERATIONS, Opcode, Operand
 from vmloom_prozvm.bytecode.program import Bytecode
 from vmloom_prozvm.errors import OutOfGas
+from vmloom_prozvm.language.diagnostics import LanguageError
 from vmloom_prozvm.values import Function
 
 from .cases import AMPLE, INTERPRETED, Case, Ways, bodies
@@ -25,12 +26,12 @@ JUMPS: Final = ("JUMP", "JUMP_IF_FALSE")
 def replay(case: Case) -> Difference | None:
     """How the ways differ in this case; None if they do not, or if it is no program any more."""
     try:
-        if not case.setting.priced and not _ends(case):
+        if not case.source and not case.setting.priced and not _ends(case):
             return None
         compare(case, Tally())
     except Difference as difference:
         return difference
-    except CodeError:
+    except (CodeError, LanguageError):
         return None
     except Exception as error:  # a fault of ours, which is a difference, too
         return Difference(type(error).__name__, 0, "", str(error), case)
@@ -48,10 +49,10 @@ def reduced(difference: Difference, patience: float = PATIENCE) -> Difference:
     progress = True
     while progress and time.monotonic() < until:
         progress = False
-        for candidate in _smaller(difference.case.program):
+        for candidate in _smaller_cases(difference.case):
             if time.monotonic() > until:
                 break
-            found = replay(replace(difference.case, program=candidate))
+            found = replay(candidate)
             if found is not None and found.what == difference.what:
                 found.number = difference.number
                 difference, progress = found, True
@@ -67,12 +68,24 @@ def report(difference: Difference) -> str:
     return "\n".join(
         (
             f"difference: {difference.what}, with {difference.gas} gas; {difference.case.setting}",
-            difference.case.program.disassemble(),
+            difference.case.text,
             "outcomes (- as it must be, + as it was):",
             *changes,
             "again: uv run python benchmarks/differential_prozvm.py --only " + difference.number,
         )
     )
+
+
+def _smaller_cases(case: Case) -> Iterator[Case]:
+    if not case.source:
+        yield from (replace(case, program=program) for program in _smaller(case.program))
+        return
+    lines = case.source.split("\n")
+    size = len(lines) - 1
+    while size > 0:
+        for start in range(0, len(lines) - size + 1, max(1, size // 4)):
+            yield replace(case, source="\n".join([*lines[:start], *lines[start + size :]]) or "0")
+        size = size // 2 if size > 16 else size - 1
 
 
 def _smaller(program: Bytecode) -> Iterator[Bytecode]:
