@@ -10,7 +10,7 @@ from ..bytecode.program import Bytecode
 from ..errors import ProzError, UserRevert
 from ..language.diagnostics import Diagnostic, render_rich
 from ..language.sourcemap import Place, SourceMap, error_message
-from ..language.tree import Source, Span
+from ..language.tree import Source
 from ..values import Value
 from .literals import literal, to_json
 
@@ -61,7 +61,7 @@ def shown(
     if place is None:
         lines = [Text.assemble((f"{source.name}: ", "bold"), ("error: ", "bold red"), (message, "bold"))]
     else:
-        lines = [render_rich(source, Diagnostic(_span(place, source), message))]
+        lines = [render_rich(source, Diagnostic(place.span(source), message))]
     if function:
         lines.append(Text(f"  in {_who(function)}", "dim"))
     hidden = len(trace) - _INNERMOST - _OUTERMOST
@@ -97,12 +97,3 @@ def _caller(function: str, place: Place | None, source: Source) -> list[Text]:
 
 def _who(function: str) -> str:
     return f"`{function[:100]}`" if function else "the program"
-
-
-def _span(place: Place, source: Source) -> Span:
-    """The piece of the source, cut where it is not the one that the place is of."""
-    begin = 0
-    for _ in range(min(place.line, source.lines) - 1):
-        begin = source.text.index("\n", begin) + 1
-    begin = min(begin + place.column - 1, len(source.text))
-    return Span(begin, min(begin + place.length, len(source.text)))
