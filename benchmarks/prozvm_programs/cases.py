@@ -30,7 +30,7 @@ from tests.prozvm.programs import SMALL_LIMITS, Outcome, Shape, generate, observ
 SCHEDULE: Final = GasSchedule()
 AMPLE: Final = 2_000_000
 """Gas that most programs do not use up."""
-SOURCES: Final = 0.15
+SOURCES: Final = 0.1
 """How many of the programs are written in the language; 0 to 1."""
 NATIVES: Final = 0.02
 """How many are also made machine code, which takes a hundred times as long as to run them; 0 to 1."""
@@ -96,7 +96,7 @@ def case(seed: int, number: int) -> Case:
         paths=random.random() < 0.5,
         contract=random.random() < 0.4,
         wrong=random.choice((0, 0.002, 0.01, 0.03)),
-        statements=random.choice((3, 6, 12)),
+        statements=random.choice((2, 4, 8)),
     )
     setting = Setting(
         strict=random.random() < 0.7,
@@ -107,7 +107,7 @@ def case(seed: int, number: int) -> Case:
     )
     if random.random() < SOURCES:
         wrong = random.choice((0, 0.002, 0.01, 0.03))
-        source = generate_source(random, SourceShape(wrong=wrong, statements=random.choice((3, 6, 12))))
+        source = generate_source(random, SourceShape(wrong=wrong, statements=random.choice((2, 4, 8))))
         return Case(Bytecode(), replace(setting, small=False, priced=True), source)
     return Case(generate(random, shape), setting)
 

@@ -94,8 +94,8 @@ def _amounts(case: Case, ample: Outcome) -> Iterator[int]:
 
 
 def _compiled_level(case: Case) -> int:
-    """The level at which optimised code is compiled, too: making code takes longer than all else."""
-    return LEVELS[int(case.setting.short[0] * 1000) % len(LEVELS)]
+    """The level at which optimised code is compiled, too, often none: making code takes longer than all else."""
+    return int(case.setting.short[0] * 1000) % (2 * len(LEVELS))
 
 
 def _compare_ways(case: Case, ways: Ways, expected: dict[int, Outcome], tally: Tally, where: str) -> None:
@@ -137,7 +137,7 @@ def _compare_source(case: Case, tally: Tally) -> None:
     tally.sources += 1
     tally.ends["result" if ample.outcome.error is None else ample.outcome.error.__name__] += 1
     left_out = {*WITHOUT, *(() if case.setting.native else (NATIVE,))}
-    for gas in (AMPLE, *_amounts(case, ample.outcome)):
+    for gas in (AMPLE, *list(_amounts(case, ample.outcome))[:1]):
         expected = ample if gas == AMPLE else _run_source(INTERPRETER, case, program, gas)
         for tier in TIERS:
             if tier in left_out or tier == INTERPRETER:
