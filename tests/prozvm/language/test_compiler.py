@@ -177,14 +177,11 @@ def test_programs_survive_their_listing() -> None:
     assert assemble(bytecode.disassemble()) == bytecode
 
 
-def test_actions_nested_too_deep_are_an_error_with_a_place() -> None:
-    code = "let f = action() { return 1; };"
-    for _ in range(9):
-        code = f"let f = action() {{ {code} return f; }};"
+def test_too_many_parameters_are_an_error_with_a_place() -> None:
+    parameters = ", ".join(f"p{number}" for number in range(65))
     compiler = EvaluatorBytecodeCompiler()
-    assert compiler.compile(parse(code)) is None
-    assert compiler.errors[0].message == "too large to compile: nested deeper than 8"
-    assert compiler.errors[0].span.start > 0
+    assert compiler.compile(parse(f"action f() {{ return action({parameters}) {{ }}; }}")) is None
+    assert compiler.errors[0].message == "too large to compile: 65 parameters; the limit is 64"
 
 
 def test_too_many_names_are_an_error() -> None:

@@ -292,6 +292,16 @@ def test_errors_of_meaning_are_found_before_anything_runs(code: str, expected: l
     assert messages(code) == expected
 
 
+def test_actions_nested_too_deep_are_one_error() -> None:
+    def nested(levels: int) -> str:
+        return "let f = action() { " * levels + "let x = 1;" + " };" * levels
+
+    assert compiled(nested(8))
+    (error,) = errors(nested(10))
+    assert error.message == "actions nested deeper than 8"
+    assert nested(10)[: error.span.start].count("{") == 8
+
+
 def test_variable_that_is_assigned_later_has_no_known_parameters() -> None:
     assert run("let f = action() { return 1; }; f = action(a) { return a; }; f(2)") == 2
 

@@ -15,6 +15,7 @@ from enum import Enum
 from itertools import chain, islice
 from typing import Any, Final
 
+from ..bytecode.verify import CodeLimits
 from . import tree
 from .builtins import BUILTINS
 from .diagnostics import MOST, Diagnostic, Note, closest
@@ -22,6 +23,8 @@ from .diagnostics import MOST, Diagnostic, Note, closest
 TEMPORARY: Final = "~"
 """In every register that is no variable's plain name; no name of a source has it."""
 
+MOST_NESTED: Final = CodeLimits().function_nesting
+"""Actions inside each other: what bytecode has by default, so that no way of running takes more."""
 _NAMELESS: Final = "action"
 _MOST_COMPARED: Final = 1000
 """Names that are looked at for what was probably meant."""
@@ -72,6 +75,8 @@ class FunctionScope:
 
     name: str
     outer: FunctionScope | None
+    depth: int = 0
+    """Functions around it."""
     variables: list[Variable] = field(default_factory=list)
     captured: dict[Variable, str] = field(default_factory=dict)
     """Variables of functions around it that it uses, itself or for a function inside, and their registers here."""
@@ -401,7 +406,9 @@ class _Resolver:
 
     def visit_function(self, node: tree.Action | tree.Lambda, name: str) -> None:
         outer, loops = self.function, self.loops
-        self.function = self.scopes[id(node)] = FunctionScope(self.unique(name), outer)
+        self.function = self.scopes[id(node)] = FunctionScope(self.unique(name), outer, outer.depth + 1)
+        if self.function.depth == MOST_NESTED + 1:
+            self.fault(node, f"actions nested deeper than {MOST_NESTED}")
         self.loops = 0
         with self.block():
             for parameter in node.parameters:
