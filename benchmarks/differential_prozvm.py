@@ -1,6 +1,6 @@
 """ProzVM's interpreter against compiled code, machine code and every optimisation level, on generated programs.
 
-    uv run python benchmarks/differential_prozvm.py [--programs N] [--seed S] [--jobs J] [--json]
+    uv run python benchmarks/differential_prozvm.py [--programs N] [--seconds T] [--seed S] [--jobs J] [--json]
 
 Some of the programs are written in the contract language; those are evaluated directly, too. Machine code is made of
 one in fifty. Each program runs with ample gas, and with two amounts that may run out anywhere. Everything that can be
@@ -81,6 +81,7 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, default=10_000, help="how many to run (default 10000)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long, whatever is left")
     parser.add_argument("--seed", type=int, help="of everything; chosen and printed otherwise")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for making a difference smaller")
@@ -107,7 +108,7 @@ def main() -> int:
             for text in reports:
                 found.append(text)
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
-            if len(found) >= MOST:
+            if len(found) >= MOST or time.monotonic() - began > options.seconds:
                 break
     result = summary(seed, tally, found, time.monotonic() - began)
     if options.json:
