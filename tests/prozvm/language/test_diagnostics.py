@@ -51,6 +51,11 @@ def test_an_open_bracket_is_named() -> None:
     )
 
 
+def test_indentation_tells_which_brace_is_not_closed() -> None:
+    source = "action f(a) {\n    if (a) {\n        g({});\n\n    while (a) {\n    }\n}\nf(1);\n"
+    assert errors(source).endswith("= to go by the indentation, what is not closed is the `{` at 2:12")
+
+
 @pytest.mark.parametrize(
     ("source", "message", "hint"),
     [

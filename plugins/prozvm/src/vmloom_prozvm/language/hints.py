@@ -250,7 +250,27 @@ def _opened(place: Place, *, always: bool = False) -> Note | None:
     ended = place.token.type in _CLOSERS or place.token.type == "$END" or always
     if opened is None or not (ended or (opened.line != place.token.line and _CLOSERS & place.expected)):
         return None
+    suspect = _misindented(place.tokens[: place.at]) if place.token.type == "$END" else None
+    if suspect is not None:
+        return Note(span_of(suspect), f"to go by the indentation, what is not closed is the {quote(suspect)}")
     return Note(span_of(opened), f"{quote(opened)} was opened")
+
+
+def _misindented(tokens: Sequence[Token]) -> Token | None:
+    """The first brace whose end does not stand below the line that it is in: the one after it was meant to end it."""
+    opened: list[tuple[Token, int | None]] = []
+    line, indent = None, None
+    for token in tokens:
+        is_first = token.line != line
+        if is_first:
+            line, indent = token.line, token.column
+        if token.type == "BLOCK_OPEN":
+            opened.append((token, indent))
+        elif token.type == "RBRACE" and opened:
+            brace, expected = opened.pop()
+            if is_first and indent != expected:
+                return brace
+    return None
 
 
 def _expected(place: Place) -> str:
