@@ -301,6 +301,19 @@ def test_listings_as_json(write: Any) -> None:
     assert [row["line"] for row in rows] == [1, 1, 2, 2, 2] + [2] * (len(rows) - 5)
 
 
+def test_contracts_are_listed_with_their_dispatcher(write: Any) -> None:
+    output = run("disasm", write(CONTRACT)).stdout
+    assert "INPUT" in output
+    assert "DECODE" in output
+    assert "  ; 2 | return n * 2;" in output
+
+
+def test_running_a_contract_says_how_to_call_it(write: Any) -> None:
+    result = run("run", write(CONTRACT))
+    assert result.exit_code == 0
+    assert "note: a contract, of which no action was called" in result.stderr
+
+
 def test_optimized_listings_are_shorter(write: Any) -> None:
     path = write("let x = 1 + 2 * 3;\nx")
     plain, best = run("disasm", path).stdout, run("disasm", path, "--optimize", "2").stdout

@@ -13,9 +13,10 @@ from vmloom.errors import InputError
 from ..bytecode.container import MAGIC, unpack
 from ..bytecode.program import Bytecode
 from ..language.bytecode_compiler import EvaluatorBytecodeCompiler
+from ..language.contract import compile_contract
 from ..language.lowering import lower
 from ..language.parser import parse
-from ..language.tree import Source
+from ..language.tree import Action, Source
 from ..optimizer import optimize_bytecode
 from .listing import lines_of, shown
 from .sources import STDIN, explaining_errors, read_bytes, read_source, shown_name
@@ -31,7 +32,10 @@ from .sources import STDIN, explaining_errors, read_bytes, read_source, shown_na
 @pass_app
 @explaining_errors
 def disasm(app: App, file: str, source_file: str | None, optimize: int, as_json: bool) -> int:
-    """Show FILE, a source or a container (- for a source from stdin), as instructions, with lines of the source."""
+    """Show FILE, a source or a container (- for a source from stdin), as instructions, with lines of the source.
+
+    A source that exports actions is shown as the contract that it is, with what finds the action that a call names.
+    """
     program, source = _program(file, source_file)
     if optimize:
         program = optimize_bytecode(program, optimize)
@@ -52,6 +56,9 @@ def _program(file: str, source_file: str | None) -> tuple[Bytecode, Source | Non
         return unpack(data), source
     if source_file is not None:
         raise InputError(f"--source: {shown_name(file)} is a source itself")
-    program = parse(read_source(file), shown_name(file))
+    text = read_source(file)
+    program = parse(text, shown_name(file))
+    if any(isinstance(one, Action) and one.export is not None for one in program.statements):
+        return compile_contract(text, shown_name(file)).bytecode, program.source
     compiled = EvaluatorBytecodeCompiler(source_map=True).compile_core(lower(program))
     return compiled, program.source

@@ -19,7 +19,7 @@ from ..language.hybrid import Evaluator
 from ..language.lowering import lower
 from ..language.parser import parse
 from ..language.sourcemap import Place, SourceMap
-from ..language.tree import Source
+from ..language.tree import Action, Source
 from ..optimizer import BytecodeOptimizer
 from ..runtime.interpreter import Machine
 from ..runtime.loaded import load
@@ -65,6 +65,8 @@ class Outcome:
     seconds: float
     stats: Mapping[str, Mapping[str, Any]]
     profile: Mapping[int, tuple[int, int]] | None
+    exports: tuple[str, ...]
+    """The actions that callers of a contract could call; nothing here does."""
 
     @property
     def changes(self) -> list[tuple[Path, Value, Value]]:
@@ -170,4 +172,9 @@ def run_source(text: str, name: str, order: Order) -> Outcome:
         seconds=seconds,
         stats=engine.stats,
         profile=engine.lines(),
+        exports=tuple(
+            one.name.identifier
+            for one in engine.program.statements
+            if isinstance(one, Action) and one.export is not None
+        ),
     )

@@ -63,6 +63,11 @@ def run(
     if out_file is not None:
         after = {**state_to_json(outcome.state), "ledger": [to_json(one) for one in (*order.ledger, *outcome.entries)]}
         write_file(out_file, (json.dumps(after, indent=2) + "\n").encode())
+    if outcome.exports:
+        click.echo(
+            f"note: a contract, of which no action was called; to call it: vmloom proz compile {file}, then vmloom run",
+            err=True,
+        )
     if as_json:
         click.echo(json.dumps(_as_data(outcome, with_stats), indent=2))
     else:
