@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vmloom import BlockContext
 from vmloom.state import MemoryState
-from vmloom_prozvm.bytecode.opcodes import Opcode
-from vmloom_prozvm.bytecode.program import BytecodeBuilder
+from vmloom_prozvm.bytecode.opcodes import OPERATIONS, Opcode, Operand
+from vmloom_prozvm.bytecode.program import BytecodeBuilder, stack_effect
 from vmloom_prozvm.errors import (
     IndexOutOfRange,
     MalformedData,
@@ -25,10 +25,12 @@ from vmloom_prozvm.errors import (
     WrongArity,
 )
 from vmloom_prozvm.gas import GasSchedule
-from vmloom_prozvm.runtime.instructions import static_price
+from vmloom_prozvm.runtime.context import CallContext
+from vmloom_prozvm.runtime.instructions import INSTRUCTIONS, static_price
 from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
+from vmloom_prozvm.runtime.run import Run
 from vmloom_prozvm.runtime.world import DictWorld, StateWorld
 from vmloom_prozvm.values import Cell, Function, Value, ValueLimits, canonical, cells, check, same
 
@@ -471,3 +473,43 @@ def test_machine_runs_once() -> None:
 def test_every_new_instruction_has_a_price_of_its_own() -> None:
     assert all(SCHEDULE.base[opcode] > 0 for opcode in Opcode)
     assert type(ADD.bind([1])) is Function
+
+
+# Anything on the stack
+
+
+ANYTHING = st.one_of(
+    VALUES,
+    st.sampled_from(
+        [ADD, ADD.bind([1]), ADD.bind([ADD, Cell(ADD)]), Cell(None), 2**4095, -(2**63), "9" * 5000, "0x" + "0" * 2000]
+    ),
+)
+
+
+@pytest.mark.parametrize("opcode", [opcode for opcode in INSTRUCTIONS if OPERATIONS[opcode].operand is Operand.NONE])
+@given(taken=st.lists(ANYTHING, min_size=3, max_size=3))
+@settings(max_examples=60)
+def test_whatever_they_take_instructions_give_a_value_or_a_fault(opcode: Opcode, taken: list[Value]) -> None:
+    form = OPERATIONS[opcode]
+    stack = taken[: form.pops]
+    run = Run(DictWorld({}), schedule=SCHEDULE, gas=10**7, context=CallContext())
+    run.transactions.begin()
+    with suppress(ProzError):
+        INSTRUCTIONS[opcode](run, stack, None)
+        assert len(stack) == form.pushes
+        assert run.gas >= 0
+        for value in stack:
+            check(value)
+
+
+@pytest.mark.parametrize("name", ["STATE_READ_AT", "STATE_WRITE_AT", "MERKLE_ROOT", "BUILD_MAP", "BUILD_LIST"])
+@given(taken=st.lists(ANYTHING, min_size=5, max_size=5), count=st.integers(1, 2))
+@settings(max_examples=60)
+def test_whatever_they_count_instructions_give_a_value_or_a_fault(name: str, taken: list[Value], count: int) -> None:
+    opcode = Opcode[name]
+    stack = taken[: stack_effect(opcode, count)[0]]
+    run = Run(DictWorld({}), schedule=SCHEDULE, gas=10**7)
+    run.transactions.begin()
+    with suppress(ProzError):
+        INSTRUCTIONS[opcode](run, stack, count)
+        assert len(stack) == OPERATIONS[opcode].pushes
