@@ -70,6 +70,8 @@ def test_indentation_tells_which_brace_is_not_closed() -> None:
         ("let x = 1.5;", "the number `1.5` has a fraction", "smaller unit"),
         ("let x = 'a';", "strings are written in double quotes", ""),
         ("let x;", "expected `=`, found `;`", "let x = none;"),
+        ("let x: int = 1;", "expected `=`, found `:`", "only parameters"),
+        ("{ let x = 1, y = 2; }", "expected `;`, found `,`", "a `let` of its own"),
         ("let x = y = 2;", "expected `;`, found `=`", "an assignment is a statement"),
         ("while x { }", "expected `(`, found `x`", "while (...) { }"),
         ("if (a) return;", "expected `{`, found `return`", "in braces"),

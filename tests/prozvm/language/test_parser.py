@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lark import Lark
 from vmloom_prozvm.language import lexer, tree
 from vmloom_prozvm.language.diagnostics import MOST, SyntaxErrors
-from vmloom_prozvm.language.lexer import MAX_SIZE, WORDS, Lexer, lark, span_of
+from vmloom_prozvm.language.lexer import MAX_SIZE, WORDS, Lexer, grammar, span_of
 from vmloom_prozvm.language.parser import MAX_NESTING, Parser, UltimateParser, parse
 from vmloom_prozvm.language.tree import Position
 
@@ -175,7 +175,7 @@ def test_semicolons_may_be_left_out_after_blocks_and_at_the_end() -> None:
 
 
 def test_words_of_the_language_are_those_of_the_grammar() -> None:
-    written = {str(terminal.pattern.value) for terminal in lark().terminals}
+    written = {str(terminal.pattern.value) for terminal in grammar().terminals}
     assert {text for text in written if text.isidentifier()} == WORDS
 
 

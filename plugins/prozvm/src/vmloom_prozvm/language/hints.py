@@ -13,7 +13,7 @@ from typing import Final
 from lark import Token
 
 from .diagnostics import Diagnostic, Note, quote
-from .lexer import WORDS, lark, span_of
+from .lexer import WORDS, grammar, span_of
 from .tree import Source, Span
 
 STATEMENT_WORDS: Final = frozenset((
@@ -142,7 +142,7 @@ def _assignment_as_value(place: Place) -> Diagnostic | None:
 
 
 def _map_as_statement(place: Place) -> Diagnostic | None:
-    if place.token.type not in ("COLON", "COMMA") or place.opened is None or place.opened.type != "BLOCK_OPEN":
+    if place.token.type != "COLON" or place.opened is None or place.tokens[place.at - 2] is not place.opened:
         return None
     hint = "`{` at the beginning of a statement opens a block; put parentheses around a map: `({...})`"
     message = f"expected {_expected(place)}, found {place.found}"
@@ -155,6 +155,19 @@ def _no_value(place: Place) -> Diagnostic | None:
         return None
     hint = f"a variable has a value from the beginning: `let {before[:40]} = none;`"
     return Diagnostic(span_of(place.token), "expected `=`, found `;`", hint)
+
+
+def _typed_variable(place: Place) -> Diagnostic | None:
+    if place.token.type != "COLON" or place.expected != {"EQUAL"}:
+        return None
+    return Diagnostic(span_of(place.token), "expected `=`, found `:`", "only parameters and results have types")
+
+
+def _second_variable(place: Place) -> Diagnostic | None:
+    if place.token.type != "COMMA" or "SEMICOLON" not in place.expected:
+        return None
+    hint = "a statement ends with `;`, and each variable has a `let` of its own"
+    return Diagnostic(span_of(place.token), "expected `;`, found `,`", hint)
 
 
 def _missing_semicolon(place: Place) -> Diagnostic | None:
@@ -230,6 +243,8 @@ _RULES: Final[Sequence[Callable[[Place], Diagnostic | None]]] = (
     _counting_loop,
     _word_as_name,
     _no_value,
+    _typed_variable,
+    _second_variable,
     _assignment_as_value,
     _map_as_statement,
     _stray_else,
@@ -296,5 +311,5 @@ def _form_in_words(kind: str) -> str:
 
 def _form(kind: str) -> str:
     """How a kind of token is written."""
-    pattern = next((terminal.pattern for terminal in lark().terminals if terminal.name == kind), None)
+    pattern = next((terminal.pattern for terminal in grammar().terminals if terminal.name == kind), None)
     return str(pattern.value) if pattern is not None else kind.lower()

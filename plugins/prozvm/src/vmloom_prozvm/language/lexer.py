@@ -71,7 +71,7 @@ _OPERATORS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 @cache
-def lark(transformer: Transformer[Token, object] | None = None) -> Lark:
+def grammar(transformer: Transformer[Token, object] | None = None) -> Lark:
     """The grammar, read once for each way of making trees."""
     text = files(__package__).joinpath("grammar.lark").read_text("utf-8")
     return Lark(
@@ -121,7 +121,7 @@ class Lexer:
             self._fault(Span(*found.span()), f"the character {code} cannot be seen or misleads who reads it", hint)
 
     def _read(self) -> None:
-        for token in lark().lex(self.source.text):
+        for token in grammar().lex(self.source.text):
             kind = token.type
             if kind == "COMMENT":
                 self.comments.append(token)

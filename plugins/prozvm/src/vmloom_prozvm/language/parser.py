@@ -15,7 +15,7 @@ from lark.exceptions import UnexpectedToken
 from . import hints
 from .builder import Rejected, TreeBuilder
 from .diagnostics import MOST, Diagnostic, Note, SyntaxErrors, quote
-from .lexer import Lexer, lark, span_of
+from .lexer import Lexer, grammar, span_of
 from .tree import Block, ExpressionStatement, IndexAssign, MapEntry, Node, Program, Span, StateAccess, children
 
 MAX_NESTING: Final = 100
@@ -148,7 +148,7 @@ class _Machine:
     """Lark's parser for one source."""
 
     def __init__(self) -> None:
-        self._parser = lark(_BUILDER).parse_interactive("", start="program")
+        self._parser = grammar(_BUILDER).parse_interactive("", start="program")
         self._state = self._parser.parser_state
         self._table = self._state.parse_conf.states
 
