@@ -36,6 +36,8 @@ GLOBALS: Final = {
 """The variables that every program begins with, by their kinds."""
 HOST: Final = "note"
 """A function of the host, which gives back its argument and should remember the order of its calls."""
+DEEPEST_FUNCTIONS: Final = 3
+"""Functions inside each other."""
 MOST_STEPS: Final = 3_000
 """Statements and calls that a program runs, about."""
 
@@ -129,7 +131,8 @@ class _Writer:
         self.steps += self.times
         choices: list[Callable[[int], None]] = [self.declare] * 3 + [self.assign] * 4 + [self.index_assign] * 2
         choices += [self.evaluate, self.evaluate, self.gas, self.ledger, self.require]
-        choices += [self.closure, self.closure, self.shared]
+        if sum(scope.function for scope in self.scopes) < DEEPEST_FUNCTIONS:
+            choices += [self.closure, self.closure, self.shared, self.spawn, self.spawn]
         if depth < 3:
             choices += [self.branch] * 3 + [self.transaction] * 3 + [self.block, self.limit]
         if depth < 3 and self.loops < 2:
@@ -143,7 +146,9 @@ class _Writer:
         if self.shape.contract:
             choices += [self.emit_event]
         if self.chance(0.02):
-            choices = [self.revert, self.write_state, self.local_action]
+            choices = [self.revert, self.write_state]
+            if sum(scope.function for scope in self.scopes) < DEEPEST_FUNCTIONS:
+                choices += [self.local_action]
         self.random.choice(choices)(depth)
 
     def body(self, depth: int, fewest: int = 1, variables: dict[str, Variable] | None = None) -> None:
@@ -203,9 +208,11 @@ class _Writer:
     def branch(self, depth: int) -> None:
         self.emit(f"if ({self.boolean(2)}) {{")
         self.body(depth, 0)
+        self.leave()
         if self.chance(0.3):
             self.emit(f"}} else if ({self.boolean(1)}) {{")
             self.body(depth, 0)
+            self.leave()
         if self.chance(0.5):
             self.emit("} else {")
             self.body(depth, 0)
@@ -267,6 +274,14 @@ class _Writer:
         word = self.random.choice(("break", "continue"))
         self.emit(f"{word};" if self.chance(0.2) else f"if ({self.boolean(1)}) {{ {word}; }}")
 
+    def leave(self) -> None:
+        """Perhaps go out of what the present block is in."""
+        ways = ["break;", "continue;"] if self.loops else []
+        ways += ["return 1;"] if self.in_function else []
+        ways += ["REVERT;"] if self.transactions else []
+        if ways and self.chance(0.4):
+            self.emit(self.random.choice(ways))
+
     def give_back(self, depth: int) -> None:
         if self.chance(0.3):
             self.emit(f"return {self.integer(2)};")
@@ -318,6 +333,14 @@ class _Writer:
         for index in (0, 1):
             callee = f"{name}[{index}]"
             self.scopes[-1].variables[callee] = Variable(callee, "function", True, index, 4)
+
+    def spawn(self, depth: int) -> None:
+        """A task that something later may await, or nobody."""
+        spawned = self.call("spawn ")
+        if spawned is not None:
+            name = self.fresh("t")
+            self.emit(f"let {name} = {spawned};")
+            self.scopes[-1].variables[name] = Variable(name, "task", True)
 
     def function_body(self, parameters: list[str]) -> int:
         """Write a body that gives an integer; its cost."""
@@ -383,6 +406,8 @@ class _Writer:
                 return f"-{self.integer(0)}" if self.chance(0.5) else f"int({self.random.choice(TEXTS)})"
             case 4 | 5 | 6:
                 return self.call() or self.literal("int")
+            case 7 if (task := self.pick("task")) is not None and self.chance(0.7):
+                return f"(await {task.name})"
             case 7:
                 spawned = self.call("spawn ")
                 return f"(await {spawned})" if spawned else self.literal("int")

@@ -19,7 +19,8 @@ from ..programs import SMALL_LIMITS
 from .sources import Shape, generate_source, sources
 from .tiers import EXACT, TIERS, Seen, Settings, host_functions, lowered, run
 
-GAS = st.none() | st.integers(0, 100_000)
+PLENTY = 1 << 40
+GAS = st.sampled_from([None, PLENTY, PLENTY]) | st.integers(0, 100_000)
 """Gas for a run: often too little."""
 SCHEDULES = st.sampled_from([None, GasSchedule()])
 FEW_FRAMES = Limits(frames=4, tasks=2)
