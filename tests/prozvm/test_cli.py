@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from vmloom import ExecutionContext, MemoryState
 from vmloom.cli.commands import root
 from vmloom.errors import InputError
 from vmloom_prozvm.bytecode.container import unpack
@@ -21,6 +22,7 @@ from vmloom_prozvm.cli.repl import is_open
 from vmloom_prozvm.errors import OutOfGas, ProzError
 from vmloom_prozvm.language.abi import load_abi
 from vmloom_prozvm.language.contract import compile_contract
+from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.values import same
 
 COUNTING = """\
@@ -280,6 +282,20 @@ def test_contracts_must_declare_every_name(write: Any) -> None:
     result = run("compile", write("export action f() { return nowhere; }"))
     assert result.exit_code == 2
     assert "nowhere" in result.stderr
+
+
+def test_failures_of_contracts_with_a_source_map_name_lines(write: Any, tmp_path: Path) -> None:
+    text = "action g(n) {\n    return 10 / n;\n}\nexport action f(n: int) -> int {\n    return g(n - 1);\n}\n"
+    text += "action construct(n: int) {\n    g(n);\n}\n"
+    for extra, shown in ((["--debug"], ["g:2:12", "f:5:12", "4:15"]), ([], None)):
+        out = str(tmp_path / "out.prozc")
+        assert run("compile", write(text), "-o", out, *extra).exit_code == 0
+        called = CliRunner().invoke(root, ["run", out, "--input", "0x82616601", "--json"])
+        assert json.loads(called.stdout)["metadata"]["fault"].get("source") == shown
+    state = MemoryState()
+    context = ExecutionContext(input=b"\x81\x00", gas_limit=1_000_000)
+    deployed = ProzVm().deploy(compile_contract(text, debug=True).code, context, state)
+    assert deployed.metadata["fault"]["source"] == ["g:2:12", "construct:8:5", "construct:7:8"]
 
 
 # disasm

@@ -31,6 +31,7 @@ from .config import ProzVmConfig
 from .disassembly import disassemble
 from .errors import CallFailed, ProzError, UserRevert
 from .jit import Executable, JITCompiler
+from .language.sourcemap import MAP_KEY, SourceMap
 from .optimizer import optimize_bytecode
 from .outside import Outside
 from .programs import ProgramCache
@@ -195,6 +196,7 @@ class ProzVm(VirtualMachine):
             result = self._run(loaded if compiled is None else compiled, price, context, state)
             if not result.success:
                 state.revert(checkpoint)
+                _add_lines(result, program, loaded)
             elif context.depth == 0:
                 if program.meets_others:
                     end_transaction(self.host, context, state)
@@ -299,6 +301,18 @@ def _described(error: ProzError) -> dict[str, Any]:
             "trace": [[function[:_SHOWN], at] for function, at in error.trace],
         }
     }
+
+
+def _add_lines(result: ExecutionResult, program: Program, loaded: Loaded) -> None:
+    """Add the places in the source to a fault, if the program was compiled with its source map."""
+    fault, bytecode = result.metadata.get("fault"), program.main.bytecode
+    if fault is None or MAP_KEY not in bytecode.metadata:
+        return
+    places = SourceMap(bytecode)
+    # What calls the constructor is no part of the source; `~` and a number tell apart what has one name there.
+    calls = [call for call in fault["trace"] if call[0] or loaded is program.main]
+    found = [(function.partition("~")[0], places.place(function, at)) for function, at in calls]
+    fault["source"] = [f"{function}:{place.line}:{place.column}".lstrip(":") for function, place in found if place]
 
 
 @cache

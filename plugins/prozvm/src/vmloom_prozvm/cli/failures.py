@@ -96,4 +96,5 @@ def _caller(function: str, place: Place | None, source: Source) -> list[Text]:
 
 
 def _who(function: str) -> str:
-    return f"`{function[:100]}`" if function else "the program"
+    """A function by the name that it has in the source: `~` and a number tell apart what has one name there."""
+    return f"`{function.partition('~')[0][:100]}`" if function else "the program"
