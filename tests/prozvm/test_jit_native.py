@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from random import Random
+from time import process_time
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 SCHEDULE = GasSchedule()
+AS_IT_IS = 10
+"""Added to a level of LLVM's passes, it keeps the test from making it 0."""
 ENOUGH = 1_000_000
 BIG = (1 << 63) - 1
 
@@ -59,7 +62,9 @@ def _quick_compiler() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         emit = codegen.emit_object
-        patch.setattr(codegen, "emit_object", lambda text, level: emit(text, level=min(level, 0)))
+        patch.setattr(
+            codegen, "emit_object", lambda text, level: emit(text, level=0 if level < AS_IT_IS else level - AS_IT_IS)
+        )
         patch.setattr(program, "ObjectCache", Nothing)
         yield
 
@@ -173,6 +178,49 @@ def test_random_programs_of_all_instructions_do_the_same(seed: int) -> None:
     used = ENOUGH - (both.agree().gas_left or 0)
     for _ in range(8):
         both.agree(random.randint(0, used))
+
+
+@pytest.mark.parametrize("seed", range(100, 115))
+def test_programs_with_registers_in_memory_do_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmloom_prozvm.jit.native import emit
+
+    monkeypatch.setattr(emit, "LARGE", 0)
+    random = Random(seed)
+    both = Both(generate(random), strict=random.random() < 0.6, state={"x": 5})
+    used = ENOUGH - (both.agree().gas_left or 0)
+    for _ in range(8):
+        both.agree(random.randint(0, min(used, 100_000)))
+
+
+@pytest.mark.parametrize("seed", range(200, 204))
+def test_optimised_code_does_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmloom_prozvm.jit.native.emit import Module
+
+    monkeypatch.setattr(Module, "level", AS_IT_IS + 2)
+    random = Random(seed)
+    both = Both(generate(random), strict=random.random() < 0.6, state={"x": 5})
+    used = ENOUGH - (both.agree().gas_left or 0)
+    for _ in range(8):
+        both.agree(random.randint(0, min(used, 100_000)))
+
+
+@pytest.mark.parametrize("names", [3, 90])
+def test_a_large_program_is_compiled_in_a_moment(names: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmloom_prozvm.jit.native.emit import Module
+
+    level = Module.level.fget  # type: ignore[attr-defined]  # a property
+    monkeypatch.setattr(Module, "level", property(lambda module: AS_IT_IS + level(module)))
+    out, random = BytecodeBuilder(), Random(names)
+    for number in range(names):
+        out.emit("STORE_CONST", f"v{number}", number)
+    out.label("top")
+    for _ in range(900):
+        out.emit("LOAD_NAME", f"v{random.randrange(names)}").emit("LOAD_NAME", f"v{random.randrange(names)}")
+        out.emit("ADD").emit("STORE_NAME", f"v{random.randrange(names)}")
+    began = process_time()
+    both = Both(out.emit("JUMP", "top").build())
+    assert process_time() - began < 8  # a tenth of a second, on a computer with nothing else to do
+    both.agree(50_000)
 
 
 # Integers

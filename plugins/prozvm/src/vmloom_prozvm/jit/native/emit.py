@@ -22,6 +22,10 @@ MAX_REGISTERS: Final = 96
 """of one function that is compiled"""
 MAX_ENTRIES: Final = 16
 """loops of one function at which Python can enter"""
+LARGE: Final = 4_000
+"""Instructions times registers of small programs, at most."""
+LONG: Final = 250_000
+"""Characters of the text from which on LLVM runs no passes."""
 RETURNED: Final = "{i64, i64, i64}"
 """Kind or `LEFT`, word, gas."""
 
@@ -64,9 +68,15 @@ class Module:
             opcode is Opcode.HASH_BLOCK for it in facts.functions for opcode, _ in it.function.instructions
         )
         """Whether words of digests must be kept."""
+        self.large: Final = sum(len(it.steps) * len(it.function.registers) for it in facts.functions) > LARGE
+        """Whether registers stay in memory, so that LLVM takes no longer than in proportion to the code."""
         self.entries: Final[list[EntryPoint]] = []
         self.spilled = 0
         """The most cells that a frame has which is spilled."""
+        self.values = 0
+        """The most values and places that a function has, each of which is on the native stack without passes."""
+        self.places = 0
+        """The most words of registers and stack slots."""
         self._constants: Final[dict[bytes, str]] = {}
         self._wanted: list[int] = []
         self._made: set[int] = set()
@@ -75,6 +85,16 @@ class Module:
         while self._wanted:
             texts.append(self._called(facts.functions[self._wanted.pop()]))
         self.text: Final = "\n".join((*self._tables(), *texts, self._enter(), PRELUDE))
+
+    @property
+    def level(self) -> int:
+        """How much LLVM is to do, 0 to 2, so that it takes a second at most, mostly a tenth."""
+        return 2 if not self.large else 1 if len(self.text) < LONG else 0
+
+    @property
+    def frame_size(self) -> int:
+        """Bytes of the native stack that a call takes, with much to spare."""
+        return 8 * (self.values if self.level == 0 else min(self.values, 4 * self.places + 128)) + 64
 
     def want(self, function: int) -> None:
         """Native code calls the function."""
@@ -179,7 +199,12 @@ class Function:
         """The definition."""
         starts, entries = self._entry_blocks()
         self._blocks(starts)
-        return "\n".join((*self._head(entries), *self.lines, *self.late, *self._spill(), "}"))
+        text = "\n".join((*self._head(entries), *self.lines, *self.late, *self._spill(), "}"))
+        places = (self.registers + self.slots) * self.width
+        values = self.count + places
+        self.module.values = max(self.module.values, values)
+        self.module.places = max(self.module.places, places)
+        return text
 
     def name(self) -> str:
         """A new name."""
@@ -242,10 +267,16 @@ class Function:
             f"  %globals.at = getelementptr i64, ptr %m, i64 {at_.GLOBALS}",
             "  %globals = load ptr, ptr %globals.at",
         ]
+        if self.module.large:
+            lines.append(f"  %home = alloca i64, i64 {max(1, self.registers) * self.width}")
+            lines.append('  call void asm sideeffect "", "r,~{memory}"(ptr %home)')
         for register in range(self.registers):
             shared = it.number == 0 and register in self.facts.shared
             for word in range(self.width):
-                place = f"getelementptr i64, ptr %globals, i64 {CELL * register + word}" if shared else "alloca i64"
+                place = "alloca i64"
+                if shared or self.module.large:
+                    base, offset = ("globals", CELL) if shared else ("home", self.width)
+                    place = f"getelementptr i64, ptr %{base}, i64 {offset * register + word}"
                 lines.append(f"  %r{register}.{word} = {place}")
         for slot in range(self.slots):
             lines += [f"  %s{slot}.{word} = alloca i64" for word in range(self.width)]
@@ -522,7 +553,7 @@ class Function:
     def _poll(self, start: int) -> None:
         """Ask Python now and then whether to go on."""
         fuel_at = self.op(f"getelementptr i64, ptr %m, i64 {at_.FUEL}")
-        fuel = self.op(f"sub i64 {self.op(f'load i64, ptr {fuel_at}')}, 1")
+        fuel = self.op(f"sub i64 {self.op(f'load i64, ptr {fuel_at}')}, {self._weight(start)}")
         self.do(f"store i64 {fuel}, ptr {fuel_at}")
         ask, on = self.label(), self.label()
         self.do(f"br i1 {self.op(f'icmp sgt i64 {fuel}, 0')}, label %{on}, label %{ask}, !prof !0")
@@ -532,6 +563,17 @@ class Function:
         leave = self.leave_to(start, self.stack, 0)
         self.do(f"br i1 {self.op(f'icmp ne i64 {answer}, 0')}, label %{on}, label %{leave}")
         self.begin(on)
+
+    def _weight(self, start: int) -> int:
+        """What a turn of the loop at `start` counts for: more than 1 if it takes long."""
+        instructions = self.it.function.instructions
+        body = [
+            inner.opcode
+            for at, (opcode, operand) in enumerate(instructions)
+            if at >= start and opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE) and operand == start
+            for inner in instructions[start : at + 1]
+        ]
+        return 1 + len(body) // 32 + 32 * body.count(Opcode.HASH_BLOCK) // 8
 
     def _go_to(self, target: int) -> None:
         self._store_stack(self.stack)

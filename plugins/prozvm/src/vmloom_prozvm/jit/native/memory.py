@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import mmap
 import struct
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
@@ -52,9 +53,10 @@ class Memory:
             at.SPILL: spill,
         }
         total = at.HEAD + sum(sizes.values())
-        self._words = (ctypes.c_int64 * total)()
-        self.address: Final = ctypes.addressof(self._words)
-        self.words: Final = memoryview(self._words).cast("B").cast("q")
+        self._pages = mmap.mmap(-1, 8 * total)  # of which only what is used takes memory
+        self._first = ctypes.c_int64.from_buffer(self._pages)
+        self.address: Final = ctypes.addressof(self._first)
+        self.words: Final = memoryview(self._pages).cast("q")
         self.begin: Final[dict[int, int]] = {}
         """Where each area begins."""
         place = at.HEAD

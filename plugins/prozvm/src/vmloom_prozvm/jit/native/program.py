@@ -25,9 +25,11 @@ MOST_GAS: Final = 1 << 62
 """What native code is given at once."""
 MAX_FRAMES: Final = 256
 """Calls within each other on the native stack."""
+MAX_STACK: Final = 1 << 18
+"""Bytes of the native stack, which threads may have no more than half a megabyte of."""
 MAX_SPILL: Final = 1 << 17
 """words"""
-MAX_MEMORIES: Final = 4
+MAX_MEMORIES: Final = 2
 """Memories that are kept for the next run."""
 TRIALS: Final = 8
 """Entries into native code after which it must show that it pays."""
@@ -62,7 +64,7 @@ class Program:
         """Functions, without the main program, that Python can enter."""
         self._objects: Final = facts.objects
         largest = at.FRAME_HEAD + CELL * module.spilled
-        self.frames: Final = min(MAX_FRAMES, loaded.limits.frames, MAX_SPILL // largest)
+        self.frames: Final = min(MAX_FRAMES, loaded.limits.frames, MAX_SPILL // largest, MAX_STACK // module.frame_size)
         if self.frames < 1:
             raise Uncompilable("frames that are too large")
         self._sizes: Final = {
@@ -71,7 +73,7 @@ class Program:
             "slots": len(self.keys),
             "spill": (self.frames + 1) * largest,
         }
-        self._library: Final = _linked(module.text)
+        self._library: Final = _linked(module.text, module.level)
         import ctypes
 
         self.enter: Final = self._library.function("enter", ctypes.c_int64, ctypes.c_void_p)
@@ -110,18 +112,18 @@ class Program:
             self._memories.append(memory)
 
 
-def _linked(text: str) -> Any:
+def _linked(text: str, level: int) -> Any:
     """The library of a module's text, from the object cache if it is there."""
     from vmloom_native.build import host
     from vmloom_native.library import Library
 
-    key = key_of("vmloom-prozvm", host(), text)
+    key = key_of("vmloom-prozvm", host(), level, text)
     cache = ObjectCache(limit_bytes=CACHE_LIMIT, kind="prozvm")
     content = cache.get(key)
     if content is None:
         from vmloom_native.codegen import emit_object, host_header
 
-        content = emit_object(f"{host_header()}\n{text}\n", level=2)
+        content = emit_object(f"{host_header()}\n{text}\n", level=level)
         cache.put(key, content, "a ProzVM program")
     return Library(content)
 
