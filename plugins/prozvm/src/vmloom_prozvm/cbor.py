@@ -179,6 +179,10 @@ def _read(data: bytes, start: int, depth: int, integer_keys: int) -> tuple[Any, 
     first = data[start]
     if first < 24:
         return first, start + 1
+    if first == 0x18 and start + 1 < len(data) and data[start + 1] > 23:  # these two are most numbers in code
+        return data[start + 1], start + 2
+    if first == 0x19 and start + 2 < len(data) and data[start + 1]:
+        return data[start + 1] << 8 | data[start + 2], start + 3
     major, count = first >> 5, first & 0x1F
     at = start + 1
     if count > 23 and major != _SIMPLE:

@@ -181,23 +181,25 @@ def _instructions(code: Any, place: _Place) -> list[Instruction]:
     known: dict[Instruction, Instruction] = {}  # equal ones share their memory: programs can be long
     at = 0
     while at < len(code):
-        opcode = _OPCODES.get(code[at]) if type(code[at]) is int else None
-        if opcode is None:
+        form = _FORMS.get(code[at]) if type(code[at]) is int else None
+        if form is None:
             raise _Misshapen(f"instruction {len(instructions)}: no such opcode", (*place, at))
-        parts = code[at + 1 : at + 1 + operand_parts(opcode)]
-        if len(parts) < operand_parts(opcode):
-            raise _Misshapen(f"instruction {len(instructions)}: {opcode.name} without its operand", (*place, at))
+        name, count = form
+        parts = code[at + 1 : at + 1 + count]
+        if len(parts) < count:
+            raise _Misshapen(f"instruction {len(instructions)}: {name} without its operand", (*place, at))
         for index, part in enumerate(parts):
             if type(part) is not int:
-                reason = f"instruction {len(instructions)}: the operand of {opcode.name} must be of integers"
+                reason = f"instruction {len(instructions)}: the operand of {name} must be of integers"
                 raise _Misshapen(reason, (*place, at + 1 + index))
-        entry = opcode.name, tuple(parts) if len(parts) == 2 else parts[0] if parts else None
+        entry = name, tuple(parts) if count == 2 else parts[0] if parts else None
         instructions.append(known.setdefault(entry, entry))
         at += 1 + len(parts)
     return instructions
 
 
-_OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
+_FORMS: Final = {int(opcode): (opcode.name, operand_parts(opcode)) for opcode in Opcode}
+"""(name, how many integers follow) of each opcode."""
 
 
 def _is_list(tree: Any, length: int) -> bool:

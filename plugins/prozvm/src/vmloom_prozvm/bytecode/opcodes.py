@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 class Opcode(IntEnum):
     """Every instruction, by the number that containers have for it."""
 
+    __hash__ = int.__hash__  # enumerations have one in Python, which tables of instructions would spend their time in
+
     # Stack and names
     LOAD_CONST = 1
     LOAD_NAME = 2

@@ -17,6 +17,7 @@ from .program import Bytecode, OperandValue, opcode_of, operand_parts, stack_eff
 
 DEEPEST_FUNCTIONS: Final = 32
 """No limit of function nesting may exceed this: functions are packed and read by recursion."""
+_BY_NAME: Final = {opcode.name: opcode for opcode in Opcode}
 _LARGEST_AMOUNT: Final = (1 << 63) - 1
 _PATHS: Final = frozenset((Opcode.STATE_READ_AT, Opcode.STATE_WRITE_AT))
 """What takes keys, of which there is at least one."""
@@ -102,10 +103,14 @@ def parse_instruction(entry: object) -> tuple[Opcode, tuple[int, ...]]:
     """
     if not isinstance(entry, tuple) or len(entry) != 2 or not isinstance(entry[0], str):
         raise ValueError("an instruction is a pair of a name and an operand")
-    opcode = opcode_of(entry[0])
+    opcode = _BY_NAME.get(entry[0]) or opcode_of(entry[0])
     operand = entry[1]
-    parts = () if operand is None else operand if type(operand) is tuple else (operand,)
     wanted = operand_parts(opcode)
+    if wanted == 1 and type(operand) is int:  # most are one of these two
+        return opcode, (operand,)
+    if wanted == 0 and operand is None:
+        return opcode, ()
+    parts = () if operand is None else operand if type(operand) is tuple else (operand,)
     if (
         len(parts) != wanted
         or (type(operand) is tuple) != (wanted == 2)
@@ -176,13 +181,17 @@ class _Checker:
     def forms(self) -> list[tuple[Opcode, OperandValue]]:
         """Every instruction, with its operand in range."""
         forms: list[tuple[Opcode, OperandValue]] = []
+        known: dict[int, tuple[Opcode, OperandValue]] = {}  # by identity, which equal ones of a container share
         for index, entry in enumerate(self.code.instructions):
-            try:
-                opcode, parts = parse_instruction(entry)
-                self.operand(opcode, parts)
-            except ValueError as error:
-                raise self.fault(str(error), instruction=index) from None
-            forms.append((opcode, entry[1]))
+            form = known.get(id(entry))
+            if form is None:
+                try:
+                    opcode, parts = parse_instruction(entry)
+                    self.operand(opcode, parts)
+                except ValueError as error:
+                    raise self.fault(str(error), instruction=index) from None
+                known[id(entry)] = form = opcode, entry[1]
+            forms.append(form)
         return forms
 
     def operand(self, opcode: Opcode, parts: Sequence[int]) -> None:
