@@ -298,6 +298,36 @@ def test_failures_of_contracts_with_a_source_map_name_lines(write: Any, tmp_path
     assert deployed.metadata["fault"]["source"] == ["g:2:12", "construct:8:5", "construct:7:8"]
 
 
+# profile
+
+
+def test_calls_of_contracts_are_profiled_by_line(write: Any, tmp_path: Path) -> None:
+    source, out = write(CONTRACT), str(tmp_path / "out.prozc")
+    run("compile", source, "-o", out, "--debug")
+    call = ["--input", "0x8266646f75626c6515"]  # ["double", 21]
+    result = run("profile", out, "--source", source, *call, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    plain = json.loads(CliRunner().invoke(root, ["run", out, *call, "--json"]).stdout)
+    assert found["return_data"] == plain["return_data"] == "0x182a"
+    assert found["gas_used"] == plain["gas_used"]
+    lines = {row["line"]: row for row in found["lines"]}
+    assert lines[2]["instructions"] == 4
+    load = Path(out).stat().st_size
+    assert sum(row["gas"] for row in lines.values()) == found["gas_used"] - load
+    assert "return n * 2;" in run("profile", out, "--source", source, *call).stdout
+    failed = run("profile", out, "--source", source, "--input", "0x8164")
+    assert failed.exit_code == 1
+
+
+def test_a_profile_needs_a_source_map(write: Any, tmp_path: Path) -> None:
+    run("compile", write(CONTRACT), "-o", str(tmp_path / "out.prozc"))
+    result = run("profile", str(tmp_path / "out.prozc"), "--source", write(CONTRACT))
+    assert result.exit_code == 2
+    assert "no source map" in result.stderr
+    assert "--debug" in result.stderr
+
+
 # disasm
 
 

@@ -25,4 +25,8 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
 @hookimpl
 def vmloom_commands() -> Iterable[CommandSpec]:
     """`vmloom proz ...`."""
-    return [CommandSpec("proz", "vmloom_prozvm.cli:proz", summary="Contract language: run, compile, disasm, fmt, repl")]
+    return [
+        CommandSpec(
+            "proz", "vmloom_prozvm.cli:proz", summary="Contract language: compile, disasm, fmt, profile, repl, run"
+        )
+    ]

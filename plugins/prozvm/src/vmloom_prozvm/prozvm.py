@@ -36,7 +36,7 @@ from .optimizer import optimize_bytecode
 from .outside import Outside
 from .programs import ProgramCache
 from .runtime.context import CallContext
-from .runtime.interpreter import Machine
+from .runtime.interpreter import Engine, Machine
 from .runtime.loaded import Loaded, load
 from .runtime.world import StateWorld
 from .values import Function, Value, ValueLimits, canonical
@@ -71,6 +71,17 @@ class Program:
     meets_others: bool
     executions: int = 0
     compiled: Executable | None = None
+
+
+class _ByEngine:
+    """A program that is run by an engine."""
+
+    def __init__(self, loaded: Loaded, engine: Engine) -> None:
+        self._loaded = loaded
+        self._engine = engine
+
+    def run(self, machine: Machine) -> Value:
+        return machine.run(self._loaded, self._engine)
 
 
 class ProzVm(VirtualMachine):
@@ -164,6 +175,15 @@ class ProzVm(VirtualMachine):
             self._count(program, bytes(code))
         return _with_room(lambda: self._execute(program, program.main, len(code), context, state))
 
+    def execute_by(self, engine: Engine, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """`execute`, with `engine` in place of the interpreter's loop, such as one that measures.
+
+        Contracts that this one calls, itself included, run as always.
+        """
+        program = self._programs.get(bytes(code))
+        measured = replace(program, compiled=_ByEngine(program.main, engine))
+        return _with_room(lambda: self._execute(measured, measured.main, len(code), context, state))
+
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Validate and pay for the program, then call its constructor, if it has one, which finds the input by INPUT.
 
@@ -196,7 +216,8 @@ class ProzVm(VirtualMachine):
             result = self._run(loaded if compiled is None else compiled, price, context, state)
             if not result.success:
                 state.revert(checkpoint)
-                _add_lines(result, program, loaded)
+                if context.depth == 0:  # nobody sees why a call within it failed
+                    _add_lines(result, program, loaded)
             elif context.depth == 0:
                 if program.meets_others:
                     end_transaction(self.host, context, state)

@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "compile": ("vmloom_prozvm.cli.compile:compile_", "Compile a contract to a container, with its ABI."),
     "disasm": ("vmloom_prozvm.cli.disasm:disasm", "Show a program as instructions, beside its source."),
     "fmt": ("vmloom_prozvm.cli.fmt:fmt", "Format sources."),
+    "profile": ("vmloom_prozvm.cli.profile:profile", "Call a contract, and show the gas of each line of its source."),
     "repl": ("vmloom_prozvm.cli.repl:repl", "Type programs and see what they give."),
     "run": ("vmloom_prozvm.cli.run:run", "Run a program, and show what it gives, changes and costs."),
 }
