@@ -107,6 +107,12 @@ def test_all_errors_are_in_one_exception() -> None:
     ]
 
 
+def test_reading_goes_on_after_the_semicolon_of_a_statement_at_fault() -> None:
+    with pytest.raises(SyntaxErrors) as caught:
+        parse("a = ;\nb = 1;\nc = 2 +;\nd[) = 3;\ne(;\nf = 4;")
+    assert [place.line for place in caught.value.positions] == [1, 3, 4, 5]
+
+
 def test_no_more_than_twenty_are_reported() -> None:
     assert errors("let = 1;\n" * 100).count("error: ") == 20
     assert errors("1.5;\n" * 100).count("error: ") == 20

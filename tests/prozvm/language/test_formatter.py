@@ -89,6 +89,13 @@ def test_what_does_not_fit_on_a_line_is_broken_at_its_brackets() -> None:
     )
 
 
+@pytest.mark.parametrize("short", [True, False])
+def test_a_line_has_a_hundred_columns(short: bool) -> None:
+    line = f"f({'a' * 40}, {'b' * 40}, {'c' * (13 - short)});"
+    assert len(line) == 101 - short
+    assert (check(line) == f"{line}\n") is short
+
+
 def test_only_the_brackets_that_must_are_broken() -> None:
     long = "a" * 45
     assert check(f"f({long}, {long}, g(1, [2]))") == f"f(\n    {long},\n    {long},\n    g(1, [2])\n);\n"
