@@ -23,6 +23,8 @@ MAP_KEY: Final = "source_map"
 """Where the metadata have the map."""
 _LONGEST_MAP: Final = 60_000
 """Integers in a map; beyond, a body goes without one, since metadata are limited as values are."""
+_MOST: Final = 1 << 62
+"""Nothing in a map may be this: a map can be anything, since containers may come from anybody."""
 _INNERMOST: Final = 8
 _OUTERMOST: Final = 2
 """Calls of a trace that are shown, from its two ends."""
@@ -181,7 +183,7 @@ def _decode(metadata: Mapping[str, Value]) -> _Runs:
     rest: Iterator[int] = iter(numbers)  # type: ignore[arg-type]  # all are integers
     for count, lines, column, length in zip(rest, rest, rest, rest, strict=True):
         end, line = end + count, line + lines
-        if count < 1 or line < 1 or column < 1 or length < 0:
+        if not (1 <= count < _MOST and 1 <= line < _MOST and 1 <= column < _MOST and 0 <= length < _MOST):
             return _Runs([], [])
         runs.ends.append(end)
         runs.places.append(Place(line, column, length))
