@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 MAX_INSTRUCTIONS: Final = 4_000
 """of a program with its functions; a larger one is not compiled"""
+MAX_NAMES: Final = 2_000
+"""of all functions together"""
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ def worth_it(loaded: Loaded) -> bool:
 
     functions = list(loaded.functions())
     if sum(len(function.instructions) for function in functions) > MAX_INSTRUCTIONS:
+        return False
+    if sum(len(function.registers) for function in functions) > MAX_NAMES:
         return False
     return any(_has_loop(function, NATIVE) for function in functions) or any(
         _calls(function) and all(opcode in NATIVE for opcode, _ in function.instructions) for function in functions[1:]

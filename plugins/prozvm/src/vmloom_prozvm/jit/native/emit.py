@@ -553,7 +553,7 @@ class Function:
     def _poll(self, start: int) -> None:
         """Ask Python now and then whether to go on."""
         fuel_at = self.op(f"getelementptr i64, ptr %m, i64 {at_.FUEL}")
-        fuel = self.op(f"sub i64 {self.op(f'load i64, ptr {fuel_at}')}, {self._weight(start)}")
+        fuel = self.op(f"sub i64 {self.op(f'load i64, ptr {fuel_at}')}, {self.it.weights.get(start, 1)}")
         self.do(f"store i64 {fuel}, ptr {fuel_at}")
         ask, on = self.label(), self.label()
         self.do(f"br i1 {self.op(f'icmp sgt i64 {fuel}, 0')}, label %{on}, label %{ask}, !prof !0")
@@ -563,17 +563,6 @@ class Function:
         leave = self.leave_to(start, self.stack, 0)
         self.do(f"br i1 {self.op(f'icmp ne i64 {answer}, 0')}, label %{on}, label %{leave}")
         self.begin(on)
-
-    def _weight(self, start: int) -> int:
-        """What a turn of the loop at `start` counts for: more than 1 if it takes long."""
-        instructions = self.it.function.instructions
-        body = [
-            inner.opcode
-            for at, (opcode, operand) in enumerate(instructions)
-            if at >= start and opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE) and operand == start
-            for inner in instructions[start : at + 1]
-        ]
-        return 1 + len(body) // 32 + 32 * body.count(Opcode.HASH_BLOCK) // 8
 
     def _go_to(self, target: int) -> None:
         self._store_stack(self.stack)

@@ -7,8 +7,10 @@ native code or the interpreter has run it, so that native code can begin again b
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 import cbor2
@@ -120,22 +122,18 @@ class FunctionFacts:
     """What native code calls it with."""
     calls: bool = False
     """Whether it calls others, or itself."""
+    weights: Mapping[int, int] = field(default_factory=dict)
+    """What a turn of each loop counts for: 1, and more if it takes long."""
 
     @property
     def size(self) -> int:
         """How many instructions it has."""
         return len(self.function.instructions)
 
-    def end_of(self, start: int) -> int:
-        """Where the block that begins at `start` ends."""
-        instructions, at = self.function.instructions, start
-        starts = set(self.starts)
-        while at < self.size:
-            opcode = instructions[at].opcode
-            at += 1
-            if opcode in ENDING or opcode is Opcode.JUMP_IF_FALSE or at in starts:
-                break
-        return at
+    def end_of(self, at: int) -> int:
+        """Where the block ends that `at` is in."""
+        after = bisect_right(self.starts, at)
+        return self.starts[after] if after < len(self.starts) else self.size
 
 
 class Facts:
@@ -330,12 +328,18 @@ def _divide(facts: FunctionFacts) -> None:
     starts, headers = {0, len(instructions)}, set()
     for at, (opcode, operand) in enumerate(instructions):
         if opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE):
-            starts |= {operand, at + 1}
+            starts.update((operand, at + 1))
             if operand <= at:
                 headers.add(operand)
         elif opcode in ENDING:
             starts.add(at + 1)
     facts.starts, facts.headers = sorted(starts), sorted(headers)
+    hashes = list(accumulate((opcode is Opcode.HASH_BLOCK for opcode, _ in instructions), initial=0))
+    facts.weights = {}
+    for at, (opcode, operand) in enumerate(instructions):
+        if opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE) and operand <= at:
+            weight = (at + 1 - operand) // 32 + 4 * (hashes[at + 1] - hashes[operand])
+            facts.weights[operand] = facts.weights.get(operand, 1) + weight
     facts.calls = any(opcode in CALLS for opcode, _ in instructions)
     count = len(facts.function.parameters)
     integers = {operand for at, operand in _parameters(facts, count) if _used_as_integer(facts, at)}
