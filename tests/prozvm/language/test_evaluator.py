@@ -203,6 +203,13 @@ def test_task_that_awaits_itself_is_an_error() -> None:
         evaluate("let t = none;\naction f() { return await t; }\nt = spawn f(); await t;")
 
 
+def test_error_of_a_task_has_the_place_that_awaits_also_after_another_task() -> None:
+    source = "action fine() { return 1; }\naction wrong() { return 1 / 0; }\nspawn fine();\nawait spawn wrong();"
+    with pytest.raises(DivisionByZero) as raised:
+        evaluate(source)
+    assert [(name, place.line) for name, place in raised.value.places] == [("wrong", 2), ("", 4)]
+
+
 def test_begun_tasks_count_as_frames() -> None:
     source = "action f(n) { if (n == 0) { return 0; } return 1 + await spawn f(n - 1); }\n"
     assert evaluate(f"{source} f(6)", limits=Limits(frames=8)) == 6

@@ -196,13 +196,14 @@ class TreeEvaluator:
             self._at = caller
             raise
 
-    def _await(self, value: Value) -> Value:
+    def _await(self, node: core.Node, value: Value) -> Value:
         """Run tasks in their order until that one has ended."""
         tasks = self.run.tasks
         task = tasks.check_awaitable(value)
         while not tasks.has_ended(task):
             spawned = tasks.next()
             assert spawned is not None  # or the task would have begun, and await this one
+            self._at = node.span  # the task before has left its own there
             self._begin(spawned.function, spawned.arguments, spawned.task)
         return tasks.result(task)
 
@@ -234,7 +235,7 @@ class TreeEvaluator:
         stack = [_EXPRESSIONS[type(operand)](self, frame, operand) for operand in node.operands]
         if node.opcode is Opcode.AWAIT:
             self._pay(node, Opcode.AWAIT)
-            return self._await(stack.pop())
+            return self._await(node, stack.pop())
         return self._instruction(node, node.opcode, stack, node.operand)
 
     def _instruction(self, node: core.Node, opcode: Opcode, stack: list[Value], operand: Any = None) -> Value:
