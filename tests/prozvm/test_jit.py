@@ -609,7 +609,7 @@ def test_text_that_would_grow_with_the_square_of_a_program_is_refused() -> None:
     reads = Function("f", (), Bytecode(names, [("LOAD_NAME", number) for number in range(900)]))
     calls = [("CALL_FUNC_CONST", (900, 0)), ("POP", None)] * 5_000
     program = Bytecode([*names, reads], [("STORE_CONST", (number, number)) for number in range(900)] + calls)  # type: ignore[arg-type]
-    with pytest.raises(Uncompilable, match="200000 lines"):
+    with pytest.raises(Uncompilable, match="400000 characters"):
         Compiled(load(program), schedule=SCHEDULE, metered=True)
 
 
@@ -808,7 +808,7 @@ def test_what_is_no_text_is_rejected(folder: Path) -> None:
     disk = ObjectCache(folder, kind="proztext")
     texts = StoredTexts(disk)
     key = texts.key(program, Mode(True, SCHEDULE, True, 60))
-    for content in (b"", b"[]", b'{"source": 1}', b"\xff"):
+    for content in (b"", b"[]", b'{"sources": 1}', b"\xff"):
         disk.put(key, content)
         assert texts.get(key, program) is None
     assert disk.rejected == 4

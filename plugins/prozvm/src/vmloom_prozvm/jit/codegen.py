@@ -28,7 +28,7 @@ from .kinds import (
 )
 from .state import Conflict, DepthMismatch, State, at_boundary
 from .structure import Again, Block, Choice, Leave, Loop, Node, Straight, Unstructured, structured
-from .text import MAX_LINES, Constants, Entry, Failure, Resume, Text, TooLong
+from .text import MAX_SIZE, Constants, Entry, Failure, Resume, Text, TooLong
 from .writing import Mode, taken_by
 
 MAX_INSTRUCTIONS: Final = 20_000
@@ -62,9 +62,10 @@ class Uncompilable(Exception):
 class Generated:
     """The text, the values that it has names for, and by number of line how the interpreter goes on."""
 
-    source: str
+    sources: Sequence[str]
+    """By function."""
     constants: Mapping[str, Any]
-    resumes: Mapping[int, Resume]
+    resumes: Sequence[Mapping[int, Resume]]
     functions: Sequence[LoadedFunction]
     """`f0`, `f1` and so on."""
     keys: Sequence[Sequence[str]]
@@ -83,14 +84,17 @@ def generate(loaded: Loaded, mode: Mode) -> Generated:
     try:
         for writer in writers:
             writer.find_kinds()
-        for writer in writers:
-            writer.write()
+        texts = [writer.write() for writer in writers]
     except TooLong:
-        raise Uncompilable(f"its text has more than {MAX_LINES} lines") from None
+        raise Uncompilable(f"the text of a function has more than {MAX_SIZE} characters") from None
     keys = [writer.keys for writer in writers]
-    text = program.text
     return Generated(
-        text.source(), program.constants.values, text.resumes(), functions, keys, frozenset(program.changed)
+        [text.source() for text in texts],
+        program.constants.values,
+        [text.resumes() for text in texts],
+        functions,
+        keys,
+        frozenset(program.changed),
     )
 
 
@@ -100,7 +104,6 @@ class _Program:
     def __init__(self, loaded: Loaded, functions: Sequence[LoadedFunction], mode: Mode) -> None:
         self.mode = mode
         self.functions = functions
-        self.text = Text()
         self.constants = Constants()
         self.limits = loaded.limits
         self._loaded = loaded
@@ -204,11 +207,11 @@ class _Writer(OperationWriter):
 
     # The function and its statements
 
-    def write(self) -> None:
-        """Append the function to the program's text."""
+    def write(self) -> Text:
+        """The text of the function."""
         self._text = inner = Text()
         self._body()
-        self._text = text = self._program.text
+        text = Text()
         parameters = len(self._function.parameters)
         names = ["m", "d", *(f"n{slot}" for slot in range(parameters))]
         with text.suite(f"def f{self._number}({', '.join(names)}):"):
@@ -222,12 +225,14 @@ class _Writer(OperationWriter):
             for slot in slots:
                 own = self._number and self._function.globals[slot] in self._program.changed
                 text.line(f"n{slot} = {'UNSET' if own else f'G[{self._function.globals[slot]}]'}")
+            self._text = text
             self._declare()
             with text.suite("try:"):
                 text.append(inner)
             with text.suite("except Exception as error:"):
                 text.line("failed = error")
             text.line(f"return resume(m, d, {self._number}, failed, locals())")
+        return text
 
     def _body(self) -> None:
         try:

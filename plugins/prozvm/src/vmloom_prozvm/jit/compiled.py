@@ -50,11 +50,12 @@ class Compiled:
         mode = Mode(metered, schedule if metered else None, loaded.strict, depth)
         try:
             self._generated: Final[Generated] = _generated(loaded, mode, texts)
-            code = compile(self._generated.source, FILE_NAME, "exec")
+            codes = [compile(source, FILE_NAME, "exec") for source in self._generated.sources]
         except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise Uncompilable(f"too large or too deeply nested for Python: {error}") from None
-        namespace = self._namespace(mode, code)
-        exec(code, namespace)
+        namespace = self._namespace(mode, codes)
+        for code in codes:
+            exec(code, namespace)
         self._functions: Final[Sequence[_Compiled]] = [
             namespace[f"f{number}"] for number in range(len(self._generated.functions))
         ]
@@ -66,7 +67,7 @@ class Compiled:
     @property
     def source(self) -> str:
         """The text, for those who want to see it."""
-        return self._generated.source
+        return "".join(self._generated.sources)
 
     def run(self, machine: Machine) -> Value:
         """What `machine.run(loaded)` does, compiled. The machine must have the program's limits and gas schedule."""
@@ -101,7 +102,7 @@ class Compiled:
         self, machine: Machine, depth: int, number: int, error: Exception, variables: Mapping[str, Any]
     ) -> Value:
         """Go on in the interpreter where a line of function `number` raised `error`."""
-        resume = self._generated.resumes.get(_line(error.__traceback__))
+        resume = self._generated.resumes[number].get(_line(error.__traceback__))
         if resume is None:
             raise error  # a fault of ours: no other line can raise anything
         function = self._generated.functions[number]
@@ -132,7 +133,7 @@ class Compiled:
             machine.gas = 0
         raise error
 
-    def _namespace(self, mode: Mode, code: CodeType) -> dict[str, Any]:
+    def _namespace(self, mode: Mode, codes: Sequence[CodeType]) -> dict[str, Any]:
         """All the names that the text has beside its own."""
         limits = self.loaded.limits.values
         namespace: dict[str, Any] = {
@@ -154,7 +155,7 @@ class Compiled:
             "sha256": sha256,
             "encoded": lambda value: canonical(value, limits),
             "hashed": remembering(limits),
-            **encodings(_names(code), self._generated.constants, limits),
+            **encodings(_names(codes), self._generated.constants, limits),
             **self._generated.constants,
         }
         namespace.update((f"o_{opcode.name}", operation) for opcode, operation in uncharged(limits).items())
@@ -177,9 +178,10 @@ def _generated(loaded: Loaded, mode: Mode, texts: StoredTexts | None) -> Generat
     return found
 
 
-def _names(code: CodeType) -> set[str]:
+def _names(codes: Sequence[CodeType]) -> set[str]:
     """The names that functions of the text do not set themselves."""
-    return {name for part in code.co_consts if isinstance(part, CodeType) for name in part.co_names}
+    parts = [part for code in codes for part in code.co_consts if isinstance(part, CodeType)]
+    return {name for part in parts for name in part.co_names}
 
 
 def _step(machine: Machine, instruction: Callable[..., None], operand: Any, stack: list[Value]) -> Value:

@@ -111,13 +111,16 @@ class OperationWriter(HashWriter):
                 with self._text.suite(f"if not {in_limb(name, bounds)}:"):
                     self._slow(opcode, taken, kind, push=False)
         else:
-            if not bounds.is_limb:
-                guards = [*guards, in_limb(f"({name} := {value})", bounds)]
-            with self._text.suite(f"if {' and '.join(guards)}:"):
-                if bounds.is_limb:
+            guards = list(dict.fromkeys(guards))
+            if bounds.is_limb:
+                with self._text.suite(f"if {' and '.join(guards)}:"):
                     self._text.line(f"{name} = {value}")
-            with self._text.suite("else:"):
-                self._slow(opcode, taken, kind, push=False)
+                with self._text.suite("else:"):
+                    self._slow(opcode, taken, kind, push=False)
+            else:
+                guards.append(in_limb(f"({name} := {value})", bounds))
+                with self._text.suite(f"if not ({' and '.join(guards)}):"):
+                    self._slow(opcode, taken, kind, push=False)
         self._push(kind)
 
     def _compare(self, opcode: Opcode) -> None:

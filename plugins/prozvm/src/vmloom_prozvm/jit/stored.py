@@ -76,9 +76,12 @@ def _recipe() -> bytes:
 def _written(generated: Generated) -> dict[str, Any]:
     places = _places(generated)
     return {
-        "source": generated.source,
+        "sources": generated.sources,
         "constants": {name: places[id(value)] for name, value in generated.constants.items()},
-        "resumes": [[line, *_written_resume(resume, places)] for line, resume in generated.resumes.items()],
+        "resumes": [
+            [[line, *_written_resume(resume, places)] for line, resume in resumes.items()]
+            for resumes in generated.resumes
+        ],
         "keys": generated.keys,
         "changed": sorted(generated.changed),
     }
@@ -115,15 +118,15 @@ def _read(stored: Any, functions: list[LoadedFunction]) -> Generated:
     def literal(item: Any) -> Literal:
         return Literal(value(item["place"]) if type(item) is dict else item)
 
-    resumes = {
-        line: Resume(
+    def resume(at: int, refund: int, stack: list[Any], failure: str, writes: Any) -> Resume:
+        return Resume(
             at,
             refund,
             tuple(item if type(item) is str else literal(item[0]) for item in stack),
             Failure[failure],
             None if writes is None else tuple((key, certain) for key, certain in writes),
         )
-        for line, at, refund, stack, failure, writes in stored["resumes"]
-    }
+
+    resumes = [{line: resume(*parts) for line, *parts in lines} for lines in stored["resumes"]]
     constants = {name: value(place) for name, place in stored["constants"].items()}
-    return Generated(stored["source"], constants, resumes, functions, stored["keys"], frozenset(stored["changed"]))
+    return Generated(stored["sources"], constants, resumes, functions, stored["keys"], frozenset(stored["changed"]))

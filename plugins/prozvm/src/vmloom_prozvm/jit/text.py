@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from ..values import Value
 from .kinds import Kind, of
 
-MAX_LINES: Final = 200_000
-"""of a text; what is written around calls can grow with the square of a program"""
+MAX_SIZE: Final = 400_000
+"""Characters of a function's text: Python takes a hundred bytes for each when it compiles it."""
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -75,20 +75,21 @@ class Line(NamedTuple):
 
 
 class TooLong(Exception):
-    """The text has more lines than it may."""
+    """The text is longer than it may be."""
 
 
 class Text:
-    """Lines as they are written, at most `MAX_LINES`. Raises `TooLong` for more."""
+    """Lines as they are written, with at most `MAX_SIZE` characters. Raises `TooLong` for more."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self.size = 0
+        """characters"""
         self._indent = 0
 
     def line(self, text: str, resume: Resume | None = None) -> None:
         """Append a line; `resume` if it can raise an exception."""
-        if len(self.lines) == MAX_LINES:
-            raise TooLong
+        self._grow(self._indent + len(text) + 1)
         self.lines.append(Line(self._indent, text, resume))
 
     @contextmanager
@@ -104,13 +105,17 @@ class Text:
 
     def append(self, other: Text) -> None:
         """Append the lines of another text at this level."""
-        if len(self.lines) + len(other.lines) > MAX_LINES:
-            raise TooLong
+        self._grow(other.size + self._indent * len(other.lines))
         self.lines += [line._replace(indent=self._indent + line.indent) for line in other.lines]
 
     def names(self) -> set[str]:
         """All the names in it."""
         return {name for line in self.lines for name in _NAME.findall(line.text)}
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        if self.size > MAX_SIZE:
+            raise TooLong
 
     def source(self) -> str:
         """All of it."""
