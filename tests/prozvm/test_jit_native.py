@@ -82,11 +82,13 @@ class Both:
         state: dict[str, Any] | None = None,
         variables: dict[str, Any] | None = None,
     ) -> None:
+        from vmloom_prozvm.jit.native.facts import Facts
         from vmloom_prozvm.jit.native.program import Program
 
         self.limits = limits or Limits()
         self.loaded = load(bytecode, self.limits, strict=strict)
-        self.program = Program(self.loaded, schedule, metered=True)
+        self.facts = Facts(self.loaded, schedule, metered=True)
+        self.program = Program(self.facts)
         self.schedule, self.strict, self.state, self.variables = schedule, strict, state, variables or {}
         self.turns = 0
         self.entered = 0
@@ -553,6 +555,49 @@ def test_what_is_worth_it() -> None:
     assert worth_it(load(call_fib(3)))
     assert not worth_it(load(BytecodeBuilder().emit("LOAD_CONST", 1).build()))
     assert not worth_it(load(loop(3, ("LOAD_CONST", [1]), ("LENGTH",), ("POP",))))
+
+
+LEAVES = (("LOAD_CONST", [1]), ("LENGTH",), ("STORE_NAME", "n"))
+INNER = (
+    *(("STORE_CONST", "j", 0), ("label", "inner"), ("LOAD_NAME", "j"), ("LOAD_CONST", 9), ("LT",)),
+    *(("JUMP_IF_FALSE", "out"), ("LOAD_NAME", "j"), ("LOAD_CONST", 1), ("ADD",), ("STORE_NAME", "j")),
+    *(("JUMP", "inner"), ("label", "out")),
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "pays"),
+    [
+        (loop(3, *ADD_TO_S), True),
+        (loop(3, *ADD_TO_S, *LEAVES), False),
+        (loop(3, *LEAVES, *INNER), True),
+        (loop(3, *INNER, *LEAVES), True),
+        (
+            loop(
+                3,
+                *ADD_TO_S,
+                ("LOAD_NAME", "s"),
+                ("JUMP_IF_FALSE", "on"),
+                ("LOAD_CONST", "no"),
+                ("REVERT",),
+                ("label", "on"),
+            ),
+            True,
+        ),
+        (call_fib(3), True),
+        (BytecodeBuilder().emit("LOAD_CONST", 1).build(), False),
+    ],
+)
+def test_programs_are_compiled_if_their_innermost_loops_are_native(program: Bytecode, pays: bool) -> None:
+    assert (compile_native(load(program), SCHEDULE, True) is not None) == pays
+
+
+def test_runs_with_other_values_go_to_generated_python_after_a_while() -> None:
+    both = Both(loop(100, *ADD_TO_S, before=(("STATE_READ", "n"), ("STORE_NAME", "s"))), state={"n": 1 << 80})
+    for _ in range(6):
+        expected = both.interpreted(ENOUGH)
+        assert repr(both.observed(ENOUGH, both.program.run)) == repr(expected)
+    assert both.program._python is not None
 
 
 def test_compiling_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,16 @@ they left is written through: what native code has committed, then, one inside t
 ledger's entries go the same way. *Limits*: of frames it counts; all else was verified or has no size. *Interrupts*:
 Python is called every 2^20 turns of loops and calls, and has its signals handled then.
 
-What pays. `worth_it` says whether a program has a loop or a call that native code can do. Compiling takes some tens of
-milliseconds, so that machine code is kept in the object cache, under the digest of its text and of all that it
-depends on.
+What pays. `worth_it` says quickly whether a program has a loop or a call that native code may do, `Facts.pays` whether
+it does all of its innermost loops: if not, generated Python is the better choice, as it is after some runs that
+had other values. Compiling takes a tenth of a second, so that machine code is kept in the object cache, under the
+digest of its text and of all that it depends on.
 """
 
 from __future__ import annotations
 
 import logging
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from ...bytecode.opcodes import Opcode
@@ -49,14 +51,14 @@ _log = logging.getLogger(__name__)
 
 def worth_it(loaded: Loaded) -> bool:
     """Whether compiling can pay: there is a loop, or a function that calls, of instructions that native code can do."""
-    from .facts import NATIVE
+    from .facts import LEFT_TO_OTHERS, NATIVE
 
     functions = list(loaded.functions())
     if sum(len(function.instructions) for function in functions) > MAX_INSTRUCTIONS:
         return False
     if sum(len(function.registers) for function in functions) > MAX_NAMES:
         return False
-    return any(_has_loop(function, NATIVE) for function in functions) or any(
+    return any(_has_loop(function, NATIVE | LEFT_TO_OTHERS) for function in functions) or any(
         _calls(function) and all(opcode in NATIVE for opcode, _ in function.instructions) for function in functions[1:]
     )
 
@@ -72,9 +74,14 @@ def compile_native(
     try:
         if not worth_it(loaded):
             return None
+        from .facts import Facts
+
+        facts = Facts(loaded, schedule, metered=metered)
+        if not facts.pays():
+            return None
         from .program import Program
 
-        return Program(loaded, schedule, metered=metered)
+        return Program(facts)
     except Exception as error:
         _log.debug("no machine code: %s: %s", type(error).__name__, error)
         return None
@@ -82,10 +89,9 @@ def compile_native(
 
 def _has_loop(function: LoadedFunction, native: frozenset[Opcode]) -> bool:
     instructions = function.instructions
+    others = list(accumulate((opcode not in native for opcode, _ in instructions), initial=0))
     return any(
-        opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE)
-        and operand <= at
-        and all(inner in native for inner, _ in instructions[operand : at + 1])
+        opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE) and operand <= at and others[at + 1] == others[operand]
         for at, (opcode, operand) in enumerate(instructions)
     )
 

@@ -188,6 +188,21 @@ class Facts:
         found = self.loaded.function(function)
         return None if found is None else self._by_identity.get(id(found))
 
+    def pays(self) -> bool:
+        """Whether loops that hold no others, or else functions that call, are native from end to end.
+
+        If not, native code would leave in each turn, and generated Python is the better choice.
+        """
+        clean = [all(step.native or _ends(it, at) for at, step in it.steps.items()) for it in self.functions]
+        loops = [(it, body) for it in self.functions for body in _innermost(it)]
+        if not loops:
+            return any(it.calls and clean[it.number] for it in self.functions)
+        return all(
+            (step.native and (step.callee is None or clean[step.callee])) or _ends(it, at)
+            for it, body in loops
+            for at, step in ((at, it.steps[at]) for at in body if at in it.steps)
+        )
+
     # The abstract run
 
     def _settle(self) -> None:
@@ -316,6 +331,8 @@ class Facts:
         return found
 
 
+LEFT_TO_OTHERS: Final = frozenset((Opcode.REVERT, Opcode.SPAWN, Opcode.AWAIT))
+"""What native code does not do, and generated Python hardly better."""
 CALLS: Final = frozenset((Opcode.CALL_NAME, Opcode.CALL_FUNC_CONST, Opcode.CALL_TOP))
 _ORDER: Final = (Opcode.LT, Opcode.GT, Opcode.LTE, Opcode.GTE)
 _TAKES_INTEGERS: Final = frozenset((*ARITHMETIC, Opcode.NEG, *_ORDER))
@@ -344,6 +361,23 @@ def _divide(facts: FunctionFacts) -> None:
     count = len(facts.function.parameters)
     integers = {operand for at, operand in _parameters(facts, count) if _used_as_integer(facts, at)}
     facts.parameters = [INTEGER if number in integers else ANYTHING for number in range(count)]
+
+
+def _ends(facts: FunctionFacts, at: int) -> bool:
+    """Whether a run ends there anyway, or is one that generated Python does not do either."""
+    return facts.function.instructions[at].opcode in LEFT_TO_OTHERS
+
+
+def _innermost(facts: FunctionFacts) -> Iterator[range]:
+    """The bodies of loops that hold no others, by the instructions between their begin and the jumps back."""
+    ends: dict[int, int] = {}
+    for at, (opcode, operand) in enumerate(facts.function.instructions):
+        if opcode in (Opcode.JUMP, Opcode.JUMP_IF_FALSE) and operand <= at and at in facts.steps:
+            ends[operand] = at + 1
+    begins = sorted(ends)
+    for number, begin in enumerate(begins):
+        if number + 1 == len(begins) or begins[number + 1] >= ends[begin]:
+            yield range(begin, ends[begin])
 
 
 def _parameters(facts: FunctionFacts, count: int) -> Iterator[tuple[int, int]]:

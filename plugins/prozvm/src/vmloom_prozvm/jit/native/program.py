@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from vmloom.object_cache import ObjectCache
 from vmloom.object_keys import key_of
 
-from ...gas import GasSchedule
 from ...runtime.interpreter import Frame, Machine, Step, transfer
-from ...runtime.loaded import Loaded
 from ...values import Value
+from ..codegen import Uncompilable as NoPython
+from ..compiled import Compiled
 from . import layout as at
 from . import state
 from .emit import Module, Uncompilable
-from .facts import Facts, TooMuch
+from .facts import Facts
 from .hashing import address as sha256_address
 from .layout import CELL
 from .memory import Memory
@@ -33,6 +35,8 @@ MAX_MEMORIES: Final = 2
 """Memories that are kept for the next run."""
 TRIALS: Final = 8
 """Entries into native code after which it must show that it pays."""
+MAX_FAILURES: Final = 3
+"""Runs one after the other that gave native code up, after which others are not tried with it."""
 REFUSALS: Final = 8
 """Times that a frame has other values than native code expects, after which the run stays with the interpreter."""
 LEAST_TURNS: Final = 16
@@ -44,10 +48,12 @@ CACHE_LIMIT: Final = 64 << 20
 class Program:
     """A loaded program in machine code, for one gas schedule or none. Any number of runs may share it."""
 
-    def __init__(self, loaded: Loaded, schedule: GasSchedule | None, *, metered: bool) -> None:
-        """Raises `Uncompilable`, `TooMuch`, and what compiling raises."""
-        self.loaded: Final = loaded
-        facts = Facts(loaded, schedule, metered=metered)
+    def __init__(self, facts: Facts) -> None:
+        """Raises `Uncompilable`, and what compiling raises."""
+        loaded = self.loaded = facts.loaded
+        self._facts: Final = facts
+        self._failures = 0
+        self._python: Callable[[Machine], Value] | None = None
         module = Module(facts)
         if len(module.text) > MAX_TEXT:
             raise Uncompilable("too much code")
@@ -82,7 +88,23 @@ class Program:
 
     def run(self, machine: Machine) -> Value:
         """What `machine.run(loaded)` does. The machine must have the program's limits and gas schedule."""
-        return machine.run(self.loaded, NativeRun(self).begin)
+        if self._failures >= MAX_FAILURES:
+            return self._run_in_python(machine)
+        run = NativeRun(self)
+        try:
+            return machine.run(self.loaded, run.begin)
+        finally:
+            self._failures = self._failures + 1 if run.gave_up else 0
+
+    def _run_in_python(self, machine: Machine) -> Value:
+        """Runs have other values than native code takes, such as integers beyond 64 bits: generated Python does."""
+        if self._python is None:
+            facts = self._facts
+            try:
+                self._python = Compiled(self.loaded, schedule=facts.schedule, metered=facts.metered).run
+            except NoPython:
+                self._python = partial(Machine.run, loaded=self.loaded)
+        return self._python(machine)
 
     def number(self, frame: Frame) -> int | None:
         """The number of a frame's function; None for one from outside."""
@@ -137,6 +159,8 @@ class NativeRun:
         self.entered = 0
         self.turns = 0
         self.refused = 0
+        self.gave_up = False
+        """Whether native code was left for good because it did not pay."""
         self._codes: dict[tuple[int, int], list[Step]] = {}
 
     def begin(self, machine: Machine, frame: Frame) -> None:
@@ -278,6 +302,7 @@ class NativeRun:
         if self.refused < REFUSALS and (self.entered < TRIALS or self.turns >= self.entered * LEAST_TURNS):
             return True
         self.machine.steps.clear()
+        self.gave_up = True
         return False
 
     def _steps(self, number: int, but: int = -1) -> list[Step]:
@@ -306,6 +331,3 @@ class NativeRun:
             self.refused += 1
             frame.code = self._steps(number, place)
         return frame
-
-
-__all__ = ["Program", "TooMuch", "Uncompilable"]
