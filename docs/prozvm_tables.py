@@ -10,6 +10,7 @@ from typing import Final
 from vmloom_prozvm import errors
 from vmloom_prozvm.bytecode.opcodes import OPERATIONS, Opcode, Operand
 from vmloom_prozvm.cli.instructions import TITLES, WORDS
+from vmloom_prozvm.config import ProzVmConfig
 from vmloom_prozvm.gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
 from vmloom_prozvm.optimizer.optimizer import PASSES
 from vmloom_prozvm.runtime.context import BLOCK_FIELDS
@@ -81,5 +82,22 @@ def block_fields() -> Iterator[str]:
     yield ", ".join(f"`{name}`" for name in sorted(BLOCK_FIELDS))
 
 
-TABLES: Final = {"instructions": instructions, "errors": faults, "passes": passes, "block": block_fields}
+def limits() -> Iterator[str]:
+    """The default of every limit, by section of the configuration."""
+    yield from ("| section | limit | default |", "|---|---|---|")
+    config = ProzVmConfig()
+    sections = {"memory": config.memory, "register_config": config.register_config, "code": config.code}
+    yield f"| `[vm.prozvm]` | `stack_limit` | {config.stack_limit:,} |"
+    for section, model in sections.items():
+        for name, value in model.model_dump().items():
+            yield f"| [`[vm.prozvm.{section}]`](configuration.md#vmprozvm{section}) | `{name}` | {value:,} |"
+
+
+TABLES: Final = {
+    "instructions": instructions,
+    "errors": faults,
+    "passes": passes,
+    "block": block_fields,
+    "limits": limits,
+}
 """By the name in the mark."""
