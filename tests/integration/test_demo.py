@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from vmloom.cli.commands import root
 from vmloom.demo import DemoToken
-from vmloom.plugins import PluginRegistry
+from vmloom.errors import PluginError
+from vmloom.plugins import Offer, PluginRegistry
 
 REPOSITORY = Path(__file__).parents[2]
 MACHINES = sorted(offer.spec.name for offer in PluginRegistry().offers("vm") if getattr(offer.spec, "demo", ""))
@@ -100,6 +101,31 @@ def test_machines_without_something_to_show_are_named() -> None:
     unknown = run("evmm")
     assert unknown.exit_code == 2
     assert "did you mean 'evm'" in unknown.stderr
+
+
+def test_a_machine_that_does_not_load_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = PluginRegistry.load_demo
+
+    def broken(registry: PluginRegistry, offer: Offer) -> Any:
+        if offer.spec.name == "wasm":
+            raise PluginError("wasm: its library is missing")
+        return load(registry, offer)
+
+    monkeypatch.setattr(PluginRegistry, "load_demo", broken)
+    result = run("--json")
+    assert result.exit_code == 0
+    assert list(json.loads(result.stdout)["machines"]) == ["evm", "prozvm"]
+    assert result.stderr == "warning: wasm: its library is missing\n"
+    asked = run("wasm")
+    assert asked.exit_code == 2
+    assert "its library is missing" in asked.stderr
+
+
+def test_what_is_no_token_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PluginRegistry, "load_demo", lambda *_: object())
+    result = run("evm")
+    assert result.exit_code == 2
+    assert "no DemoToken" in result.stderr
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
