@@ -10,6 +10,8 @@ Where anything else may look, which is at calls, at the end, and wherever the in
 the state that it would have. The order in which keys were first written is part of that: a value waits only if its key
 has a place already (`e0`), and a transaction whose paths write in different orders is begun on `T`.
 
+Only who breaks off a run from outside, as by KeyboardInterrupt, may find the last commits of a loop missing.
+
 By the number of a key: `v0` is its value, UNSET if it is not known; `u0` the value before the open transaction wrote;
 `w0` whether that has written, where it is not certain; `d0` whether a committed value is due; `e0` whether `T` has a
 value of it that stays. `ok` is whether this run was found to be allowed to write.
