@@ -281,6 +281,16 @@ def test_large_function_of_an_earlier_program_runs_as_bytecode() -> None:
     assert evaluator.get_vm_stats()["vm_executions"] == before + 1
 
 
+@pytest.mark.parametrize("source", ["while (true) { wrong(0); }", "wrong(0);" * 20, "wrong(0);"])
+@pytest.mark.parametrize("use_vm", [True, False])
+def test_error_in_a_function_of_an_earlier_program_has_its_place_there(source: str, use_vm: bool) -> None:
+    evaluator, env = Evaluator(use_vm=use_vm), Environment()
+    evaluator.evaluate("1;\naction wrong(x) {\n  return 1 / x; }", env)
+    with pytest.raises(DivisionByZero) as raised:
+        evaluator.evaluate(source, env)
+    assert [(name, place.line) for name, place in raised.value.places] == [("wrong", 3), ("", 1)]
+
+
 def test_constant_of_an_earlier_program_stays_one() -> None:
     evaluator, env = Evaluator(), Environment()
     evaluator.evaluate("const k = 1;", env)

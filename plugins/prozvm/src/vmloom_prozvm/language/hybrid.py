@@ -199,7 +199,7 @@ class Evaluator:
                 self.vm.settle(machine, scope)
         except ProzError as error:
             if not error.places:
-                error.places += [(name, compiled.places.place(name, index)) for name, index in error.trace]
+                _say_where(error, compiled.places, scope)
             raise
 
     def _pieces(self, program: _Program) -> list[_Piece]:
@@ -329,7 +329,7 @@ class _Mixed(TreeEvaluator):
         try:
             return self._machine.go_on(loaded, self.depth + 1, 0, [], arguments)
         except ProzError as error:
-            self._say_where(error)
+            _say_where(error, self._compiled.places, self._machine.host)
             raise
 
     def link(self, function: Function) -> None:
@@ -353,14 +353,20 @@ class _Mixed(TreeEvaluator):
         try:
             self._machine.run_part(self._main, begin, end)
         except ProzError as error:
-            self._say_where(error)
+            _say_where(error, self._compiled.places, self._machine.host)
             raise
         if self._main.stack:
             frame.result = self._main.stack.pop()
 
-    def _say_where(self, error: ProzError) -> None:
-        """Give an error of the machine its places, those that have not been given to it."""
-        error.places += [(name, self._compiled.places.place(name, index)) for name, index in error.trace]
+
+def _say_where(error: ProzError, known: SourceMap, names: Mapping[str, Any]) -> None:
+    """Give an error its places: in the program that `known` is of, or in a function of `names` from an earlier one."""
+    for name, index in error.trace:
+        place = known.place(name, index)
+        if place is None:
+            found = (one for one in names.values() if type(one) is Function and one.name == name)
+            place = next((SourceMap(one.bytecode).place("", index) for one in found), None)
+        error.places.append((name, place))
 
 
 def _program_of(node: Any) -> tree.Program:
