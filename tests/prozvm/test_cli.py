@@ -17,11 +17,11 @@ from vmloom.cli.commands import root
 from vmloom.errors import InputError
 from vmloom_prozvm.bytecode.container import unpack
 from vmloom_prozvm.cli.execution import Order, run_source
-from vmloom_prozvm.cli.literals import from_json, literal, path_text, state_from_json, state_to_json, to_json
 from vmloom_prozvm.cli.repl import is_open
 from vmloom_prozvm.errors import OutOfGas, ProzError
 from vmloom_prozvm.language.abi import load_abi
 from vmloom_prozvm.language.contract import compile_contract
+from vmloom_prozvm.literals import from_json, literal, path_text, state_from_json, state_to_json, to_json
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.values import same
 
@@ -328,6 +328,36 @@ def test_a_profile_needs_a_source_map(write: Any, tmp_path: Path) -> None:
     assert "--debug" in result.stderr
 
 
+# traces
+
+
+def test_traces_of_contracts_have_functions_lines_and_all_gas(write: Any, tmp_path: Path) -> None:
+    out, trace = str(tmp_path / "out.prozc"), tmp_path / "trace.jsonl"
+    run("compile", write(CONTRACT), "-o", out, "--debug")
+    call = ["run", out, "--input", "0x8266646f75626c6515", "--json"]
+    traced = json.loads(CliRunner().invoke(root, [*call, "--trace", str(trace)]).stdout)
+    assert traced == json.loads(CliRunner().invoke(root, call).stdout)
+    *steps, last = map(json.loads, trace.read_text().splitlines())
+    assert last == {"output": "182a", "gasUsed": hex(traced["gas_used"])}
+    spent = sum(int(step["gasCost"], 16) for step in steps)
+    assert spent == traced["gas_used"] - Path(out).stat().st_size
+    (product,) = (step for step in steps if step["opName"] == "MUL")
+    assert product == {
+        "pc": 2, "function": "double", "op": 12, "opName": "MUL", "gas": product["gas"], "gasCost": "0x5", "depth": 2,
+        "stack": ["21", "2"], "line": 2,
+    }  # fmt: skip
+
+
+def test_traces_end_with_the_error(write: Any, tmp_path: Path) -> None:
+    out, trace = str(tmp_path / "out.prozc"), tmp_path / "trace.jsonl"
+    run("compile", write("export action f(n: int) { return 1 / n; }"), "-o", out)
+    failed = CliRunner().invoke(root, ["run", out, "--input", "0x82616600", "--trace", str(trace)])
+    assert failed.exit_code == 1
+    *_, step, last = map(json.loads, trace.read_text().splitlines())
+    assert (step["opName"], step["stack"], "line" in step) == ("DIV", ["1", "0"], False)
+    assert "the divisor is 0" in last["error"]
+
+
 # disasm
 
 
@@ -507,6 +537,15 @@ def test_a_terminal_gets_prompts_colours_and_a_history(tmp_path: Path) -> None:
 def test_values_are_shown_as_they_are_written(value: Any, text: str) -> None:
     assert literal(value) == text
     assert same(run_source(f"({text})", "p", Order(tier="0")).value, value)
+
+
+def test_long_values_are_cut_without_being_written_out() -> None:
+    deep: Any = "x" * 1000
+    for _ in range(20):
+        deep = [deep] * 50
+    assert literal(deep, 10) == "[[[[[[[..."
+    assert literal(["a" * 50], 12) == '["aaaaaaa...'
+    assert literal("a" * 10, 12) == f'"{"a" * 10}"'
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 from vmloom import (
     ExecutionContext,
@@ -38,7 +38,9 @@ from .programs import ProgramCache
 from .runtime.context import CallContext
 from .runtime.interpreter import Engine, Machine
 from .runtime.loaded import Loaded, load
+from .runtime.stepping import Stepping
 from .runtime.world import StateWorld
+from .trace import Tracer
 from .values import Function, Value, ValueLimits, canonical
 
 T = TypeVar("T")
@@ -183,6 +185,13 @@ class ProzVm(VirtualMachine):
         program = self._programs.get(bytes(code))
         measured = replace(program, compiled=_ByEngine(program.main, engine))
         return _with_room(lambda: self._execute(measured, measured.main, len(code), context, state))
+
+    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
+        """`execute`, writing a JSON line for each instruction to `sink`, as `trace.Tracer` says."""
+        tracer = Tracer(self._programs.get(bytes(code)).main.bytecode, sink)
+        result = self.execute_by(Stepping(tracer.step, with_stacks=True), code, context, state)
+        tracer.finish(result)
+        return result
 
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Validate and pay for the program, then call its constructor, if it has one, which finds the input by INPUT.

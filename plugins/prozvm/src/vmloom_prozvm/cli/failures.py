@@ -11,8 +11,8 @@ from ..errors import ProzError, UserRevert
 from ..language.diagnostics import Diagnostic, render_rich
 from ..language.sourcemap import Place, SourceMap, error_message
 from ..language.tree import Source
+from ..literals import literal, to_json
 from ..values import Value
-from .literals import literal, to_json
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -11,8 +11,8 @@ from ..bytecode.origins import original_index
 from ..bytecode.program import Bytecode
 from ..bytecode.verify import parse_instruction
 from ..language.sourcemap import SourceMap
+from ..literals import literal
 from ..values import Function, Value
-from .literals import literal
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -1,18 +1,14 @@
-"""Gas by source line: an engine that runs a program as the interpreter does, and looks at the gas around each step."""
+"""Gas by source line."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..bytecode.opcodes import Opcode
-from ..errors import ProzError
 from ..language.sourcemap import SourceMap
-from ..runtime.instructions import INSTRUCTIONS, static_price
-from ..runtime.interpreter import Frame, Machine
-from ..runtime.loaded import UNSET
+from ..runtime.stepping import Stepped, Stepping
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,91 +36,17 @@ class Profile:
         return dict(sorted(lines.items()))
 
 
-class Profiler:
+class Profiler(Stepping):
     """An engine for `Machine.run`: `machine.run(loaded, profiler)`."""
 
     def __init__(self) -> None:
+        super().__init__(self._count)
         self.profile: Final = Profile()
 
-    def __call__(self, machine: Machine, frame: Frame) -> None:
-        """Run to the end. Raises `ProzError`, located."""
-        running: Frame | None = frame
-        while running is not None:
-            frame, at = running, running.next
-            before = machine.gas
-            frame.next = at + 1
-            try:
-                running = _step(machine, frame, at)
-            except ProzError as error:
-                self._locate(error, machine, frame, at)
-                raise
-            finally:
-                key = frame.function.name, at
-                self.profile.gas[key] += before - max(0, machine.gas)
-                self.profile.runs[key] += 1
-
-    def _locate(self, error: ProzError, machine: Machine, frame: Frame, at: int) -> None:
-        if error.at is None:
-            error.locate(frame.function.name, at)
-            for waiting in reversed(machine.frames):
-                if waiting is not frame:
-                    error.locate(waiting.function.name, waiting.next - 1)
-
-
-def _step(machine: Machine, frame: Frame, at: int) -> Frame | None:
-    """Do one instruction; the frame that goes on, None at the end of the run."""
-    instructions = frame.function.instructions
-    if at >= len(instructions):
-        return machine.leave(frame.stack[-1] if frame.stack else None)
-    opcode, operand = instructions[at]
-    machine.charge(static_price(opcode, operand, machine.schedule))
-    plain = INSTRUCTIONS.get(opcode)
-    if plain is not None:
-        plain(machine, frame.stack, operand)
-    elif opcode in _NAMES_AND_JUMPS:
-        _NAMES_AND_JUMPS[opcode](machine, frame, operand)
-    else:  # those that end or begin frames
-        _, (transfer, argument), _ = frame.code[at]
-        following: Frame | None = transfer(machine, frame, argument)
-        return following
-    return frame
-
-
-def _load(machine: Machine, frame: Frame, register: int) -> None:
-    value = frame.registers[register]
-    frame.stack.append(value if value is not UNSET else machine.read_global(frame, register))
-
-
-def _store(_: Machine, frame: Frame, register: int) -> None:
-    frame.registers[register] = frame.stack.pop()
-
-
-def _store_global(machine: Machine, frame: Frame, register: int) -> None:
-    machine.globals[frame.function.globals[register]] = frame.stack.pop()
-
-
-def _store_constant(_: Machine, frame: Frame, operand: tuple[int, Any]) -> None:
-    frame.registers[operand[0]] = operand[1]
-
-
-def _jump(_: Machine, frame: Frame, target: int) -> None:
-    frame.next = target
-
-
-def _jump_if_false(_: Machine, frame: Frame, target: int) -> None:
-    if not frame.stack.pop():
-        frame.next = target
-
-
-_NAMES_AND_JUMPS: Final[Mapping[Opcode, Any]] = {
-    Opcode.LOAD_NAME: _load,
-    Opcode.STORE_NAME: _store,
-    Opcode.STORE_GLOBAL: _store_global,
-    Opcode.STORE_CONST: _store_constant,
-    Opcode.JUMP: _jump,
-    Opcode.JUMP_IF_FALSE: _jump_if_false,
-}
-"""What the loop of the interpreter does itself, for it is frequent."""
+    def _count(self, seen: Stepped) -> None:
+        key = seen.function, seen.original
+        self.profile.gas[key] += seen.cost
+        self.profile.runs[key] += 1
 
 
 def profile_table(lines: Mapping[int, tuple[int, int]], source: Source) -> Table:

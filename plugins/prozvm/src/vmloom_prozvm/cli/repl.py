@@ -26,6 +26,7 @@ from ..language.lexer import WORDS, Lexer
 from ..language.lowering import lower
 from ..language.parser import parse
 from ..language.tree import Action, Program, Source, walk
+from ..literals import literal, path_text
 from ..runtime.world import LEDGER_KEY, STATE_KEY
 from ..values import Function
 from ..vm import GAS_KEY
@@ -33,7 +34,6 @@ from .execution import TIERS
 from .failures import shown, trace_of
 from .instructions import WORDS as INSTRUCTIONS
 from .listing import shown as listing
-from .literals import literal, path_text
 
 if TYPE_CHECKING:
     from rich.console import Console

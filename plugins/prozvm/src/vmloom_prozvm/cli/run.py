@@ -10,10 +10,10 @@ from vmloom.cli.app import EXIT_FAILED, EXIT_OK, App, pass_app
 from vmloom.cli.parameters import GAS
 from vmloom.errors import InputError
 
+from ..literals import from_json, literal, path_text, state_from_json, state_to_json, to_json
 from ..values import Value
 from .execution import TIERS, Order, Outcome, run_source
 from .failures import as_data, message_of, shown
-from .literals import from_json, literal, path_text, state_from_json, state_to_json, to_json
 from .sources import explaining_errors, read_bytes, read_source, shown_name, stderr, write_file
 
 if TYPE_CHECKING:

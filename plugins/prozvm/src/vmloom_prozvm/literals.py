@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from vmloom.errors import InputError
 
-from ..runtime.world import Path
-from ..values import Function, Task, Value, is_key
+from .runtime.world import Path
+from .values import Function, Task, Value, is_key
 
 HEX: Final = "hex"
 MAP: Final = "map"
@@ -22,31 +22,50 @@ _LONGEST: Final = 2_000
 
 def literal(value: Value, longest: int = _LONGEST) -> str:
     """The value as the language writes it, in one line of printable characters; cut where it is too long."""
-    text = _literal(value)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    pieces: list[str] = []
+    size = 0
+    for piece in _pieces(value, longest + 1):
+        pieces.append(piece)
+        size += len(piece)
+        if size > longest:
+            return f"{''.join(pieces)[: longest - 3]}..."
+    return "".join(pieces)
 
 
-def _literal(value: Value) -> str:
+def _pieces(value: Value, most: int) -> Iterator[str]:
+    """The text of the value, piece by piece; of a text or bytes that are longer than `most`, no more than that."""
     match value:
         case None:
-            return "none"
+            yield "none"
         case bool():
-            return "true" if value else "false"
+            yield "true" if value else "false"
         case str():
-            return "".join(one if one.isprintable() else _escaped(one) for one in json.dumps(value, ensure_ascii=False))
+            text = json.dumps(value[:most], ensure_ascii=False)
+            yield "".join(one if one.isprintable() else _escaped(one) for one in text)
         case bytes():
-            return f'hex"{value.hex()}"'
+            yield f'hex"{value[:most].hex()}"'
         case list():
-            return f"[{', '.join(map(_literal, value))}]"
+            yield "["
+            for number, item in enumerate(value):
+                yield ", " if number else ""
+                yield from _pieces(item, most)
+            yield "]"
         case dict():
-            return f"{{{', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in value.items())}}}"
+            yield "{"
+            for number, (key, item) in enumerate(value.items()):
+                yield ", " if number else ""
+                yield from _pieces(key, most)
+                yield ": "
+                yield from _pieces(item, most)
+            yield "}"
         case Function():
-            return f"action {value.name}({', '.join(value.parameters[len(value.bound) :])})"
+            yield f"action {value.name}({', '.join(value.parameters[len(value.bound) :])})"
         case Task():
-            return f"task {value.number}"
+            yield f"task {value.number}"
         case int():
-            return str(value)
-    return "cell"
+            yield str(value)
+        case _:
+            yield "cell"
 
 
 def _escaped(character: str) -> str:
