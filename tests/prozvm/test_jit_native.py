@@ -8,11 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 from time import process_time
 from typing import Any
 
 import pytest
+from vmloom.errors import StateError
+from vmloom.object_cache import ObjectCache
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
 from vmloom_prozvm.errors import ProzError, ReadOnlyState
@@ -43,29 +46,17 @@ BIG = (1 << 63) - 1
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_compiler() -> Iterator[None]:
-    """Without LLVM's passes, which take most of the time, and without files."""
+    """Without LLVM's passes, which take most of the time."""
     if importlib.util.find_spec("llvmlite") is None:
         yield
         return
     from vmloom_native import codegen
-    from vmloom_prozvm.jit.native import program
-
-    class Nothing:
-        def __init__(self, **_: Any) -> None:
-            pass
-
-        def get(self, _: str) -> None:
-            return None
-
-        def put(self, *_: object) -> None:
-            pass
 
     with pytest.MonkeyPatch.context() as patch:
         emit = codegen.emit_object
         patch.setattr(
             codegen, "emit_object", lambda text, level: emit(text, level=0 if level < AS_IT_IS else level - AS_IT_IS)
         )
-        patch.setattr(program, "ObjectCache", Nothing)
         yield
 
 
@@ -485,6 +476,24 @@ def test_state_that_must_not_change() -> None:
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("method", ["read", "check"])
+def test_a_state_that_fails(method: str) -> None:
+    both = Both(loop(3, ("TX_BEGIN",), *COUNT, ("TX_COMMIT",)))
+    seen = []
+    for run in (lambda m: m.run(both.loaded), both.program.run):
+        world = DictWorld({"_blockchain_state": {"n": 1}})
+
+        def fail(_: object) -> Value:
+            raise StateError("the disk is gone")
+
+        setattr(world, method, fail)
+        machine = Machine(world, schedule=SCHEDULE, gas=ENOUGH)
+        with pytest.raises(StateError):
+            run(machine)
+        seen.append(machine.gas_left)
+    assert seen[0] == seen[1]
+
+
 # Hashes
 
 
@@ -606,6 +615,22 @@ def test_compiling_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compile_native(load(BytecodeBuilder().build()), SCHEDULE, True) is None
     monkeypatch.setitem(sys.modules, "vmloom_native.library", None)
     assert compile_native(loaded, SCHEDULE, True) is None
+
+
+def test_machine_code_is_kept_if_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmloom_native import codegen
+    from vmloom_prozvm.jit.native import program
+
+    monkeypatch.setattr(program, "ObjectCache", lambda **options: ObjectCache(tmp_path / "objects", **options))
+    loaded = load(loop(7, *ADD_TO_S, ("GAS_CHARGE", 77)))
+    assert compile_native(loaded, SCHEDULE, True) is not None
+    assert not (tmp_path / "objects").exists()
+    assert compile_native(loaded, SCHEDULE, True, disk_cache=True) is not None
+    monkeypatch.setattr(codegen, "emit_object", None)
+    assert compile_native(loaded, SCHEDULE, True) is None
+    found = compile_native(loaded, SCHEDULE, True, disk_cache=True)
+    assert found is not None
+    assert found.run(Machine(DictWorld({}), schedule=SCHEDULE, gas=ENOUGH)) == 21
 
 
 def test_large_programs_are_left_alone() -> None:

@@ -57,7 +57,13 @@ class NativeCompiler(Protocol):
     """Makes machine code of a program."""
 
     def __call__(
-        self, loaded: Loaded, schedule: GasSchedule | None, metered: bool, limits: Limits
+        self,
+        loaded: Loaded,
+        schedule: GasSchedule | None,
+        metered: bool,
+        limits: Limits,
+        *,
+        disk_cache: bool = False,
     ) -> Executable | None:
         """None for a program that machine code cannot run, or not any better. Raises nothing."""
 
@@ -233,7 +239,7 @@ class JITCompiler:
         """Machine code if that is wanted and possible, otherwise Python functions. Raises `Uncompilable`."""
         compile_native = native_compiler() if self._native else None
         if compile_native is not None:
-            found = compile_native(loaded, schedule, metered, loaded.limits)
+            found = compile_native(loaded, schedule, metered, loaded.limits, disk_cache=self._texts is not None)
             if found is not None:
                 self._stats.native_compilations += 1
                 return _Counted(found, self._stats)

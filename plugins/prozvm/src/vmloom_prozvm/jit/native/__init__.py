@@ -23,7 +23,7 @@ Python is called every 2^20 turns of loops and calls, and has its signals handle
 
 What pays. `worth_it` says quickly whether a program has a loop or a call that native code may do, `Facts.pays` whether
 it does all of its innermost loops: if not, generated Python is the better choice, as it is after some runs that
-had other values. Compiling takes a tenth of a second, so that machine code is kept in the object cache, under the
+had other values. Compiling takes a tenth of a second; if asked to, machine code is kept in the object cache, under the
 digest of its text and of all that it depends on.
 """
 
@@ -64,11 +64,17 @@ def worth_it(loaded: Loaded) -> bool:
 
 
 def compile_native(
-    loaded: Loaded, schedule: GasSchedule | None, metered: bool, limits: Limits | None = None
+    loaded: Loaded,
+    schedule: GasSchedule | None,
+    metered: bool,
+    limits: Limits | None = None,
+    *,
+    disk_cache: bool = False,
 ) -> Program | None:
     """The program in machine code; None where that is not to be had or does not pay. Raises nothing.
 
-    `schedule` prices the instructions if runs are `metered`. Limits are those of `loaded`.
+    `schedule` prices the instructions if runs are `metered`. Limits are those of `loaded`. With `disk_cache`
+    machine code is kept in the user's cache of objects.
     """
     del limits
     try:
@@ -81,7 +87,7 @@ def compile_native(
             return None
         from .program import Program
 
-        return Program(facts)
+        return Program(facts, disk_cache=disk_cache)
     except Exception as error:
         _log.debug("no machine code: %s: %s", type(error).__name__, error)
         return None

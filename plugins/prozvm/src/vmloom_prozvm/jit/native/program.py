@@ -41,6 +41,8 @@ REFUSALS: Final = 8
 """Times that a frame has other values than native code expects, after which the run stays with the interpreter."""
 LEAST_TURNS: Final = 16
 """Loop turns and calls for each entry, or the run stays with the interpreter."""
+OBJECT_KIND: Final = "prozvm"
+"""The kind of `ObjectCache` for machine code of programs."""
 CACHE_LIMIT: Final = 64 << 20
 """Bytes of machine code of programs that are kept on disk."""
 
@@ -48,8 +50,11 @@ CACHE_LIMIT: Final = 64 << 20
 class Program:
     """A loaded program in machine code, for one gas schedule or none. Any number of runs may share it."""
 
-    def __init__(self, facts: Facts) -> None:
-        """Raises `Uncompilable`, and what compiling raises."""
+    def __init__(self, facts: Facts, *, disk_cache: bool = False) -> None:
+        """With `disk_cache` machine code is kept in the user's cache.
+
+        Raises `Uncompilable`, and what compiling raises.
+        """
         loaded = self.loaded = facts.loaded
         self._facts: Final = facts
         self._failures = 0
@@ -79,7 +84,9 @@ class Program:
             "slots": len(self.keys),
             "spill": (self.frames + 1) * largest,
         }
-        self._library: Final = _linked(module.text, module.level)
+        self._library: Final = _linked(
+            module.text, module.level, ObjectCache(limit_bytes=CACHE_LIMIT, kind=OBJECT_KIND) if disk_cache else None
+        )
         import ctypes
 
         self.enter: Final = self._library.function("enter", ctypes.c_int64, ctypes.c_void_p)
@@ -134,19 +141,19 @@ class Program:
             self._memories.append(memory)
 
 
-def _linked(text: str, level: int) -> Any:
-    """The library of a module's text, from the object cache if it is there."""
+def _linked(text: str, level: int, cache: ObjectCache | None) -> Any:
+    """The library of a module's text, from the cache if it is there."""
     from vmloom_native.build import host
     from vmloom_native.library import Library
 
     key = key_of("vmloom-prozvm", host(), level, text)
-    cache = ObjectCache(limit_bytes=CACHE_LIMIT, kind="prozvm")
-    content = cache.get(key)
+    content = None if cache is None else cache.get(key)
     if content is None:
         from vmloom_native.codegen import emit_object, host_header
 
         content = emit_object(f"{host_header()}\n{text}\n", level=level)
-        cache.put(key, content, "a ProzVM program")
+        if cache is not None:
+            cache.put(key, content, "a ProzVM program")
     return Library(content)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vmloom.errors import StateError
+
 from ...errors import ProzError
 from ...runtime.transactions import TransactionStack
 from ...values import Value
@@ -23,7 +25,7 @@ def load(memory: Memory, transactions: TransactionStack, keys: Sequence[str], sl
     words = memory.words
     try:
         value = transactions.read(keys[slot])
-    except ProzError:
+    except (ProzError, StateError):
         words[place] = FOREIGN
         return False
     if type(value) is int and INT_MIN <= value <= INT_MAX:
@@ -42,7 +44,7 @@ def may_write(memory: Memory, transactions: TransactionStack, slot: int) -> bool
     """Whether an integer may be written: an account that must not change refuses it, and the interpreter says so."""
     try:
         transactions.check(0)
-    except ProzError:
+    except (ProzError, StateError):
         return False
     memory.words[memory.begin[at.SLOTS] + slot * at.SLOT + at.SLOT_WRITABLE] = 1
     return True
@@ -53,7 +55,7 @@ def may_append(memory: Memory, transactions: TransactionStack, which: int) -> bo
     scalars: dict[int, Value] = {memory.constants: 0, memory.constants + 1: "0" * 64}
     try:
         transactions.stamp(scalars[which] if which in scalars else memory.objects[which])
-    except ProzError:
+    except (ProzError, StateError):
         return False
     memory.words[memory.begin[at.CHECKED] + which] = 1
     return True
