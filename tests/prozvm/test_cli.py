@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from vmloom_prozvm.cli.repl import is_open
 from vmloom_prozvm.errors import OutOfGas, ProzError
 from vmloom_prozvm.language.abi import load_abi
 from vmloom_prozvm.language.contract import compile_contract
+from vmloom_prozvm.language.diagnostics import LanguageError
 from vmloom_prozvm.literals import from_json, literal, path_text, state_from_json, state_to_json, to_json
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.values import same
+
+from .language.corpus import Case, cases
 
 COUNTING = """\
 let total = 0;
@@ -213,6 +217,21 @@ def test_profiled_runs_are_as_all_others(text: str, gas: int) -> None:
     assert profiled.profile is not None
     if not isinstance(plain.error, OutOfGas):
         assert sum(spent for spent, _ in profiled.profile.values()) == plain.gas_used
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_the_corpus_runs_step_by_step_as_it_does_in_the_loop(case: Case) -> None:
+    for gas in (10_000_000, 200):
+        order = Order(tier="1", gas=gas, functions={"print": lambda *_: None})
+        try:
+            plain = run_source(case.source, case.name, order)
+        except LanguageError:
+            return
+        stepped = run_source(case.source, case.name, replace(order, with_profile=True))
+        assert (stepped.gas_used, str(stepped.error)) == (plain.gas_used, str(plain.error))
+        assert literal(stepped.value) == literal(plain.value)
+        assert stepped.trace == plain.trace
+        assert (stepped.state, stepped.entries) == (plain.state, plain.entries)
 
 
 def test_statistics_say_what_was_done(write: Any) -> None:
