@@ -14,8 +14,10 @@ from time import process_time
 from typing import Any
 
 import pytest
+from vmloom import BlockContext
 from vmloom.errors import StateError
 from vmloom.object_cache import ObjectCache
+from vmloom.state import MemoryState
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
 from vmloom_prozvm.errors import ProzError, ReadOnlyState
@@ -25,10 +27,10 @@ from vmloom_prozvm.jit.native import compile_native, worth_it
 from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
-from vmloom_prozvm.runtime.world import DictWorld
+from vmloom_prozvm.runtime.world import DictWorld, StateWorld
 from vmloom_prozvm.values import Function, Value
 
-from .native_programs import generate
+from .native_programs import KEYS, generate
 from .programs import SMALL_LIMITS, Outcome, Shape, observe
 from .programs import generate as generate_any
 
@@ -492,6 +494,25 @@ def test_a_state_that_fails(method: str) -> None:
             run(machine)
         seen.append(machine.gas_left)
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("seed", range(300, 308))
+def test_accounts_end_with_the_same_records(seed: int, read_only: bool) -> None:
+    random = Random(seed)
+    both = Both(generate(random))
+    for gas in (3 * ENOUGH, *(random.randint(0, 200_000) for _ in range(4))):
+        seen = []
+        for run in (lambda machine: machine.run(both.loaded), both.program.run):
+            world = StateWorld(MemoryState(), b"a" * 20, BlockContext(timestamp=7), read_only=read_only)
+            machine = Machine(world, schedule=SCHEDULE, gas=gas)
+            try:
+                outcome = repr(run(machine))
+            except ProzError as error:
+                outcome = f"{error!r} {error.at}"
+            ledger = [world.ledger_entry(position) for position in range(world.ledger_size())]
+            seen.append((outcome, machine.gas_left, [world.read(key) for key in KEYS], ledger))
+        assert repr(seen[0]) == repr(seen[1])
 
 
 # Hashes
