@@ -176,7 +176,8 @@ class Function:
         self.module, self.facts, self.it = module, module.facts, it
         self.entered = entered
         self.registers = len(it.function.registers)
-        if self.registers > MAX_REGISTERS:
+        self.used = it.used
+        if len(self.used) > MAX_REGISTERS:
             raise Uncompilable(f"more than {MAX_REGISTERS} names")
         self.width = 5 if module.wide else 2
         """Words of a cell that are kept."""
@@ -200,7 +201,7 @@ class Function:
         starts, entries = self._entry_blocks()
         self._blocks(starts)
         text = "\n".join((*self._head(entries), *self.lines, *self.late, *self._spill(), "}"))
-        places = (self.registers + self.slots) * self.width
+        places = (len(self.used) + self.slots) * self.width
         values = self.count + places
         self.module.values = max(self.module.values, values)
         self.module.places = max(self.module.places, places)
@@ -270,7 +271,7 @@ class Function:
         if self.module.large:
             lines.append(f"  %home = alloca i64, i64 {max(1, self.registers) * self.width}")
             lines.append('  call void asm sideeffect "", "r,~{memory}"(ptr %home)')
-        for register in range(self.registers):
+        for register in self.used:
             shared = it.number == 0 and register in self.facts.shared
             for word in range(self.width):
                 place = "alloca i64"
@@ -311,11 +312,10 @@ class Function:
             f"  %i{number}.at = getelementptr i64, ptr %m, i64 {at_.INCOMING}",
             f"  %i{number} = load ptr, ptr %i{number}.at",
         ]
-        cell = 0
-        names = [f"r{register}" for register in range(self.registers)]
-        names += [f"s{slot}" for slot in range(len(self.it.entry[place].stack))]
-        for cell, name in enumerate(names):
-            if self.it.number == 0 and cell < self.registers and cell in self.facts.shared:
+        names = [(register, f"r{register}") for register in self.used]
+        names += [(self.registers + slot, f"s{slot}") for slot in range(len(self.it.entry[place].stack))]
+        for cell, name in names:
+            if self.it.number == 0 and name[0] == "r" and cell in self.facts.shared:
                 continue
             for word in range(min(self.width, 2)):  # no digest comes from Python
                 place_ = f"%i{number}.{name}.{word}"
@@ -374,8 +374,9 @@ class Function:
     def _cells_to(self, base: str, depth: int) -> list[str]:
         """Registers, and `depth` cells of the stack, to a frame in memory."""
         lines = []
-        names = [f"r{register}" for register in range(self.registers)] + [f"s{slot}" for slot in range(depth)]
-        for cell, name in enumerate(names):
+        names = [(register, f"r{register}") for register in self.used]
+        names += [(self.registers + slot, f"s{slot}") for slot in range(depth)]
+        for cell, name in names:
             if name[0] == "r" and self.it.number == 0 and cell in self.facts.shared:
                 continue  # it is in memory already
             for word in range(self.width):

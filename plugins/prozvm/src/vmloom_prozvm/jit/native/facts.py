@@ -19,7 +19,7 @@ from ...bytecode.opcodes import ARITHMETIC, COMPARISON, ENDING, LOGIC, Opcode
 from ...bytecode.program import stack_effect
 from ...gas import GasSchedule
 from ...runtime.instructions import static_price
-from ...runtime.loaded import Loaded, LoadedFunction
+from ...runtime.loaded import REGISTERED, Loaded, LoadedFunction
 from ...values import Function, Key, Value, cells, check_storable
 from .layout import ANY, BOOL, DIGEST, INT, LIST, MAP, NONE, OBJECT, UNSET
 
@@ -124,6 +124,17 @@ class FunctionFacts:
     """Whether it calls others, or itself."""
     weights: Mapping[int, int] = field(default_factory=dict)
     """What a turn of each loop counts for: 1, and more if it takes long."""
+
+    @property
+    def used(self) -> Sequence[int]:
+        """The registers that its instructions name; the main program has those of all functions."""
+        if self.number:
+            return range(len(self.function.registers))
+        found = set()
+        for opcode, operand in self.function.instructions:
+            if opcode in REGISTERED:
+                found.add(operand[0] if isinstance(operand, tuple) else operand)
+        return sorted(found)
 
     @property
     def size(self) -> int:

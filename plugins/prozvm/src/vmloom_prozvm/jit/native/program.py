@@ -73,6 +73,8 @@ class Program:
             self._headers.setdefault(entry.function, []).append(entry.at)
         self.entered: Final = [number for number in self._headers if number]
         """Functions, without the main program, that Python can enter."""
+        self.used: Final = [it.used for it in facts.functions]
+        """Registers that native code has, by function."""
         self._objects: Final = facts.objects
         largest = at.FRAME_HEAD + CELL * module.spilled
         self.frames: Final = min(MAX_FRAMES, loaded.limits.frames, MAX_SPILL // largest, MAX_STACK // module.frame_size)
@@ -209,11 +211,12 @@ class NativeRun:
         del memory.objects[memory.constants :]
         place = memory.begin[at.INCOMING]
         main = entry.function == 0
-        for register, kind in enumerate(entry.state.registers):
-            memory.put(place, frame.registers[register])
-            if not memory.fits(place, kind):
+        kinds = entry.state.registers
+        for register in self.program.used[entry.function]:
+            memory.put(place + CELL * register, frame.registers[register])
+            if not memory.fits(place + CELL * register, kinds[register]):
                 return False
-            place += CELL
+        place += CELL * len(kinds)
         for value, kind in zip(frame.stack, entry.state.stack, strict=True):
             memory.put(place, value)
             if not memory.fits(place, kind):
@@ -287,7 +290,7 @@ class NativeRun:
         frame.code = self._code(number, frame)
 
     def _fill_registers(self, frame: Frame, number: int, place: int) -> None:
-        for register in range(len(frame.function.registers)):
+        for register in self.program.used[number]:
             if number or register not in self.program.shared:
                 frame.registers[register] = self.memory.get(place + CELL * register)
 
