@@ -44,7 +44,7 @@ def test_generated_programs_do_the_same_whichever_way_they_run() -> None:
     assert (result["programs"], result["differences"], result["found"]) == (120, 0, [])
     assert result["sources"] > 0
     assert result["runs"] > 10 * 120
-    assert result["skipped"]["compiled"] < 120
+    assert result["skipped"].get("compiled", 0) < 20
     assert result["ends"]["result"] > 60
 
 
