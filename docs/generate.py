@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import griffe
+import prozvm_tables
 from vmloom.cli.commands import root
 from vmloom.plugins import PluginRegistry
 from vmloom_evm.forks import FORKS, LATEST
@@ -48,6 +49,7 @@ SECTIONS = {
     "vm.prozvm.call_prices": ("vmloom_prozvm", "config.CallPrices"),
     "vm.prozvm.code": ("vmloom_prozvm", "config.CodeConfig"),
     "vm.prozvm.jit": ("vmloom_prozvm", "config.JitConfig"),
+    "vm.prozvm.language": ("vmloom_prozvm", "config.LanguageConfig"),
     "vm.wasm": ("vmloom_wasm", "config.WasmConfig"),
     "vm.wasm.limits": ("vmloom_wasm", "config.ModuleLimits"),
     "vm.wasm.host_gas": ("vmloom_wasm", "prices.HostPrices"),
@@ -84,6 +86,7 @@ TYPES = {
     "CallPrices": "the section `[vm.prozvm.call_prices]`",
     "CodeConfig": "the section `[vm.prozvm.code]`",
     "JitConfig": "the section `[vm.prozvm.jit]`",
+    "LanguageConfig": "the section `[vm.prozvm.language]`",
     "ModuleLimits": "the section `[vm.wasm.limits]`",
     "HostPrices": "the section `[vm.wasm.host_gas]`",
     "frozenset[OpcodeName]": "list of names",
@@ -231,6 +234,14 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else f"{value:,}"
 
 
+# ProzVM
+
+
+def prozvm() -> str:
+    """The page as it is, with its tables as the code has them."""
+    return prozvm_tables.filled((REFERENCE / "prozvm.md").read_text("utf-8"))
+
+
 # The API
 
 
@@ -331,6 +342,7 @@ PAGES = {
     "cli.md": command_line,
     "configuration.md": configuration,
     "evm-forks.md": forks,
+    "prozvm.md": prozvm,
     "api.md": api_index,
 }
 

@@ -1,8 +1,9 @@
-"""`vmloom demo`: what it shows is what happened, and its token is what its source compiles to."""
+"""`vmloom evm demo`: what it shows is what happened, and its token is what its source compiles to."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ CAPABLE = [fork.name for fork in FORKS.values() if fork.rules.typed_transactions
 
 
 def run(*arguments: str, columns: int = 80) -> Result:
-    return CliRunner(env={"COLUMNS": str(columns)}).invoke(root, ["demo", *arguments])
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(root, ["evm", "demo", *arguments])
 
 
 def record(*arguments: str) -> dict[str, Any]:
@@ -109,8 +110,9 @@ def test_tables_fit_and_nothing_is_cut_off(columns: int) -> None:
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
-    command = [sys.executable, "-m", "vmloom", "demo"]
-    done = subprocess.run(command, env={"PYTHONIOENCODING": "ascii", "PATH": ""}, capture_output=True, text=True)
+    command = [sys.executable, "-m", "vmloom", "evm", "demo"]
+    environment = {"PYTHONIOENCODING": "ascii", "PATH": "", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
 

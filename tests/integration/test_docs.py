@@ -40,6 +40,7 @@ NOT_RUN = {
     "uv run --group bench python benchmarks/evm.py --peers pyrevm,py-evm": "installs them, and times differ each time",
     "vmloom evm statetest --summary --workers 0 $VMLOOM_FIXTURES/state_tests": "106,387 cases take far too long",
     "uv run python benchmarks/differential_engines.py --programs 1000000": "takes far too long; tests run it for less",
+    "uv run python benchmarks/differential_prozvm.py --programs 100000": "takes far too long; tests run it for less",
     "uv run python benchmarks/wasm_fuzz.py --modules 100000": "takes a quarter of an hour; tests run it for less",
     "vmloom wasm spectest testsuite/": "needs a checkout of the suite",
     ".ci/run": "the whole suite, of which this is a part",

@@ -22,7 +22,7 @@ from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
 from vmloom_prozvm.runtime.world import DictWorld
-from vmloom_prozvm.values import Function, Value, ValueLimits
+from vmloom_prozvm.values import Cell, Function, Value, ValueLimits
 
 INTEGERS: Final = (
     0,
@@ -44,10 +44,18 @@ INTEGERS: Final = (
 )
 TEXTS: Final = ("", "a", "zoë", "abcdefgh", "0123456789")
 BYTES: Final = (b"", b"\0", b"abcdefghi")
+KEY: Final = b"\x58" + 31 * b"\x66"
+"""A point of ed25519: the base point."""
 NAMES: Final = {int: ("a", "b", "c"), str: ("s", "t"), bytes: ("d",), list: ("l", "k"), dict: ("m",), bool: ("p",)}
 """Names of variables by the kind of value that they always have."""
+CELL: Final = "cell"
+"""A variable that always has a cell, with an integer in it; a function that has it as a parameter has its own."""
+ITEM: Final = "item"
+"""A variable that has anything that a collection can have."""
 STATE_KEYS: Final = ("x", "y")
 """Keys under which programs keep integers."""
+STATE_PATHS: Final = (("x",), ("balances", b"who"), ("table", 1, "row"), (7, 1 << 64))
+"""Paths under which programs keep integers; the first one is also a key."""
 DEFAULT_LIMITS: Final = Limits()
 SMALL_LIMITS: Final = Limits(values=ValueLimits(integer_bits=256, string_size=64, bytes_size=64, items=12, cells=64))
 """So small that programs reach them."""
@@ -60,6 +68,12 @@ class Shape:
     functions: bool = True
     tasks: bool = True
     state: bool = True
+    closures: bool = True
+    """Closures, cells, and variables of the main program that functions change."""
+    conversions: bool = True
+    """Conversions between kinds, parts of collections, and loops over their items."""
+    paths: bool = True
+    """Paths into the state, if there is `state`."""
     contract: bool = False
     """Instructions that need the surroundings of a contract."""
     wrong: float = 0.01
@@ -71,6 +85,8 @@ def generate(random: Random, shape: Shape = Shape()) -> Bytecode:
     functions: list[Function] = []
     for number in reversed(range(random.randint(1, 3) if shape.functions or shape.tasks else 0)):
         parameters = tuple(NAMES[int][: random.randint(0, 2)])
+        if shape.closures and random.random() < 0.5:
+            parameters = (CELL, *parameters)
         body = _Writer(random, shape, list(functions), inside=True)
         functions.insert(0, Function(f"f{number}", parameters, body.write(random.randint(1, 5))))
     return _Writer(random, shape, functions, inside=False).write(random.randint(1, shape.statements))
@@ -85,19 +101,53 @@ GAS: Final = st.one_of(st.none(), st.integers(0, 30_000))
 """Gas for a run: often too little."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Outcome:
-    """All that can be seen of a run, to compare with another's."""
+    """All that can be seen of a run. Two are equal if their `repr` is: to Python, True is 1, and maps have no order."""
 
     result: Any = None
     error: type[ProzError] | None = None
     at: int | None = None
+    function: str = ""
+    trace: list[tuple[str, int]] = field(default_factory=list)
     output: Any = None
     gas_left: int | None = None
     state: dict[str, Any] = field(default_factory=dict)
     ledger: list[Any] = field(default_factory=list)
     events: list[tuple[list[int], bytes]] = field(default_factory=list)
     variables: dict[str, Any] = field(default_factory=dict)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other) if isinstance(other, Outcome) else NotImplemented
+
+    def __repr__(self) -> str:
+        error = self.error.__name__ if self.error else None
+        seen = {**vars(self), "error": error}
+        for name in ("state", "variables"):
+            seen[name] = dict(sorted(seen[name].items(), key=repr))
+        cells: dict[int, int] = {}
+        return "\n".join(f"{name}: {_picture(value, cells)}" for name, value in seen.items())
+
+
+def _picture(value: Any, cells: dict[int, int]) -> str:
+    """`value` as text that is the same in each run; `cells` has a number for each cell seen."""
+    kind = type(value)
+    if kind is Cell:
+        if id(value) in cells:
+            return f"cell {cells[id(value)]}"
+        cells[id(value)] = len(cells)
+        return f"cell {cells[id(value)]} of {_picture(value.value, cells)}"
+    if kind is Function:
+        bound = _picture(list(value.bound), cells)
+        return f"function {value.name!r} {value.parameters} {bound}"
+    if kind in (list, tuple):
+        return f"[{', '.join(_picture(item, cells) for item in value)}]"
+    if kind is dict:
+        pairs = (f"{_picture(key, cells)}: {_picture(item, cells)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return repr(value)
 
 
 def interpret(
@@ -139,6 +189,8 @@ def observe(make: Callable[[dict[str, Any], CallContext, dict[str, Any]], Any], 
         outcome.result = run(machine)
     except ProzError as error:
         outcome.error, outcome.at = type(error), error.at
+        outcome.function = getattr(error, "function", "")
+        outcome.trace = list(getattr(error, "trace", ()) or ())
         outcome.output = error.output if isinstance(error, UserRevert) else None
     outcome.gas_left = machine.gas_left
     outcome.state, outcome.ledger = env.get("_blockchain_state", {}), env.get("_ledger", [])
@@ -189,10 +241,18 @@ class _Writer:
                 self.out.emit("STORE_CONST", name, self.constant(kind))
         for function in self.functions:
             self.out.emit("LOAD_CONST", function).emit("STORE_NAME", function.name)
+        if self.shape.closures:
+            self.out.emit("LOAD_CONST", self.constant(int)).emit("NEW_CELL").emit("STORE_NAME", CELL)
+        if self.shape.conversions:
+            self.out.emit("STORE_CONST", ITEM, 0)
         if self.shape.state:
             self.out.emit("TX_BEGIN")
             for key in STATE_KEYS:
                 self.out.emit("LOAD_CONST", self.constant(int)).emit("STATE_WRITE", key)
+            if self.shape.paths:
+                for path in STATE_PATHS:
+                    self.path(path)
+                    self.out.emit("LOAD_CONST", self.constant(int)).emit("STATE_WRITE_AT", len(path))
             self.out.emit("TX_COMMIT")
 
     # Statements: they leave the stack as it was
@@ -207,6 +267,12 @@ class _Writer:
             choices += [self.branch, self.branch, self.leave]
         if depth < 2 and self.loops < 2:
             choices += [self.loop, self.loop]
+            if self.shape.conversions:
+                choices += [self.loop_over_items]
+        if self.shape.closures:
+            choices += [self.assign_global, self.write_cell]
+            if self.functions:
+                choices += [self.rebind]
         if self.shape.state:
             choices += [self.transaction, self.append] if depth < 3 else [self.append]
         if self.shape.state and self.open:
@@ -255,6 +321,42 @@ class _Writer:
         self.out.emit("JUMP", top).label(end)
         self.loops -= 1
 
+    def loop_over_items(self, depth: int) -> None:
+        """Over the first items of any collection, as the language does it."""
+        top, end = self.label(), self.label()
+        counter, items = f"i{self.loops}", f"l{self.loops}"
+        self.loops += 1
+        self.expressions[self.random.choice((list, dict, str, bytes))](1)
+        self.out.emit("ITEMS").emit("STORE_NAME", items).emit("STORE_CONST", counter, 0).label(top)
+        self.out.emit("LOAD_NAME", counter).emit("LOAD_NAME", items).emit("LENGTH").emit("LT")
+        self.out.emit("LOAD_NAME", counter).emit("LOAD_CONST", 4).emit("LT").emit("AND").emit("JUMP_IF_FALSE", end)
+        self.out.emit("LOAD_NAME", items).emit("LOAD_NAME", counter).emit("INDEX").emit("STORE_NAME", ITEM)
+        self.out.emit("LOAD_NAME", counter).emit("LOAD_CONST", 1).emit("ADD").emit("STORE_NAME", counter)
+        self.block(self.random.randint(1, 2), depth + 1)
+        self.out.emit("JUMP", top).label(end)
+        self.loops -= 1
+
+    def assign_global(self, depth: int) -> None:
+        kind = self.random.choice(list(NAMES))
+        self.expressions[kind](2)
+        self.out.emit("STORE_GLOBAL", self.random.choice(NAMES[kind]))
+
+    def write_cell(self, depth: int) -> None:
+        if self.random.random() < 0.3:
+            self.integer(1)
+            self.out.emit("NEW_CELL").emit("STORE_GLOBAL" if self.wrong() else "STORE_NAME", CELL)
+        else:
+            self.out.emit("LOAD_NAME", CELL)
+            self.integer(2)
+            self.out.emit("CELL_WRITE")
+
+    def rebind(self, depth: int) -> None:
+        """From now on CALL_NAME of a function's name calls a closure, perhaps of a later one: so all goes on to end."""
+        place = self.random.randrange(len(self.functions))
+        name = self.functions[place].name
+        alike = [other for other in self.functions[place:] if other.parameters == self.functions[place].parameters]
+        self.out.emit("CLOSURE", self.random.choice(alike), 0).emit("STORE_GLOBAL", name)
+
     def leave(self, depth: int) -> None:
         """Return, or revert, where a condition says so; what follows at once may be dead."""
         end = self.label()
@@ -276,6 +378,12 @@ class _Writer:
             self.out.emit(self.random.choice(("TX_COMMIT", "TX_COMMIT", "TX_REVERT")))
 
     def write_state(self, depth: int) -> None:
+        if self.shape.paths and self.random.random() < 0.5:
+            path = self.random.choice(STATE_PATHS)
+            self.path(path)
+            self.integer(1)
+            self.out.emit("STATE_WRITE_AT", len(path))
+            return
         self.integer(2)
         self.out.emit("STATE_WRITE", self.random.choice(STATE_KEYS))
 
@@ -286,9 +394,9 @@ class _Writer:
     def task(self, depth: int) -> None:
         """Spawn, and await now, later or never; what it gave is dropped, for it may be of any kind."""
         function = self.random.choice(self.functions)
-        self.out.emit("LOAD_CONST", function)
-        self.arguments(function)
-        self.out.emit("SPAWN", len(function.parameters)).emit("STORE_NAME", f"t{self.tasks}")
+        bound = self.closure(function)
+        self.arguments(function, bound)
+        self.out.emit("SPAWN", len(function.parameters) - bound).emit("STORE_NAME", f"t{self.tasks}")
         if self.random.random() < 0.6:
             self.out.emit("LOAD_NAME", f"t{self.random.randint(0, self.tasks) if self.wrong() else self.tasks}")
             self.out.emit("AWAIT").emit("POP")
@@ -328,6 +436,10 @@ class _Writer:
         choices += [self.length, self.item, self.twice, self.choice]
         if self.shape.state:
             choices.append(self.read_state)
+        if self.shape.closures:
+            choices.append(self.read_cell)
+        if self.shape.conversions:
+            choices.append(self.to_integer)
         if self.shape.functions and self.functions:
             choices.append(self.call)
         if self.shape.contract:
@@ -386,14 +498,54 @@ class _Writer:
         self.out.emit("LOAD_CONST", 0).emit("INDEX")
 
     def read_state(self, depth: int) -> None:
-        self.out.emit("STATE_READ", self.random.choice(STATE_KEYS))
+        if not self.shape.paths or self.random.random() < 0.5:
+            self.out.emit("STATE_READ", self.random.choice(STATE_KEYS))
+        elif self.random.random() < 0.7:
+            path = self.random.choice(STATE_PATHS)
+            self.path(path)
+            self.out.emit("STATE_READ_AT", len(path))
+        else:  # under a path that is calculated there is mostly nothing, and then it is another integer
+            nothing, end = self.label(), self.label()
+            self.out.emit("LOAD_CONST", "table")
+            self.integer(depth)
+            self.out.emit("STATE_READ_AT", 2).emit("DUP").emit("LOAD_CONST", None).emit("NEQ")
+            self.out.emit("JUMP_IF_FALSE", nothing).emit("JUMP", end).label(nothing).emit("POP")
+            self.integer(depth)
+            self.out.label(end)
+
+    def path(self, path: tuple[str | int | bytes, ...]) -> None:
+        for key in path:
+            self.out.emit("LOAD_CONST", key)
+
+    def read_cell(self, depth: int) -> None:
+        self.out.emit("LOAD_NAME", CELL).emit("CELL_READ")
+
+    def to_integer(self, depth: int) -> None:
+        match self.random.randint(0, 3):
+            case 0:
+                self.integer(depth)
+                self.out.emit("TO_STRING")
+            case 1:
+                self.boolean(depth)
+            case 2:
+                self.out.emit("LOAD_CONST", self.random.choice(("-0", "0x1f", "12345678901234567890", b"\1\0")))
+            case _:
+                self.integer(depth)
+        self.out.emit("TO_INTEGER")
 
     def call(self, depth: int) -> None:
         """A function's result may be of any kind, so only whether it is true is used."""
         function = self.random.choice(self.functions)
         way = self.random.choice(("CALL_NAME", "CALL_FUNC_CONST", "CALL_TOP"))
-        self.arguments(function)
         count = len(function.parameters)
+        if way == "CALL_TOP" and self.shape.closures and self.random.random() < 0.7:
+            bound = self.closure(function)
+            self.out.emit("STORE_NAME", "closure")
+            self.arguments(function, bound)
+            self.out.emit("LOAD_NAME", "closure").emit(way, count - bound)
+            self.one_of_two()
+            return
+        self.arguments(function)
         if self.wrong():
             self.out.emit("LOAD_CONST", 1)
             way, count = "CALL_NAME", count + 1
@@ -403,13 +555,31 @@ class _Writer:
             self.out.emit(way, function, count)
         else:
             self.out.emit("LOAD_CONST", function).emit(way, count)
+        self.one_of_two()
+
+    def one_of_two(self) -> None:
+        """An integer for each truth of what is on the stack."""
         otherwise, end = self.label(), self.label()
         self.out.emit("JUMP_IF_FALSE", otherwise).emit("LOAD_CONST", 11).emit("JUMP", end)
         self.out.label(otherwise).emit("LOAD_CONST", 12).label(end)
 
-    def arguments(self, function: Function) -> None:
-        for _ in function.parameters:
-            self.integer(1)
+    def arguments(self, function: Function, first: int = 0) -> None:
+        """What parameter `first` and those behind it are given."""
+        for name in function.parameters[first:]:
+            if name == CELL:
+                self.out.emit("LOAD_NAME", CELL)
+            else:
+                self.integer(1)
+
+    def closure(self, function: Function) -> int:
+        """Write the function with some of its parameters bound, and return how many; or itself, with none."""
+        if not self.shape.closures:
+            self.out.emit("LOAD_CONST", function)
+            return 0
+        bound = self.random.randint(0, len(function.parameters))
+        self.arguments(Function("", function.parameters[:bound], function.bytecode))
+        self.out.emit("CLOSURE", function, bound)
+        return bound
 
     def surroundings(self, depth: int) -> None:
         match self.random.randint(0, 2):
@@ -423,6 +593,9 @@ class _Writer:
 
     def boolean(self, depth: int) -> None:
         if self.simple(bool, depth):
+            return
+        if self.shape.conversions and self.random.random() < 0.15:
+            self.contains(depth)
             return
         match self.random.randint(0, 4):
             case 0:
@@ -438,8 +611,33 @@ class _Writer:
                 self.expressions[kind](depth - 1)
                 self.out.emit(self.random.choice(("EQ", "NEQ", "LT", "GT", "LTE", "GTE")))
 
+    def contains(self, depth: int) -> None:
+        """Whether something is in a collection, or once in a while whether a signature is one."""
+        if self.random.random() < 0.1:
+            size = self.random.choice((64, 64, 63))
+            self.out.emit("LOAD_CONST", bytes(size)).emit("LOAD_CONST", "message").emit(
+                "LOAD_CONST", b"\x01" + bytes(31)
+            )
+            self.out.emit("VERIFY_SIGNATURE")
+            return
+        collection, item = self.random.choice(((list, self.any), (dict, self.text), (str, self.text)))
+        self.expressions[collection](depth - 1)
+        item(0)
+        self.out.emit("CONTAINS")
+
+    def part(self, begin: Value) -> None:
+        """Some of what is on the stack, which gets `begin`, of three items, in front."""
+        self.out.emit("STORE_NAME", "whole").emit("LOAD_CONST", begin).emit("LOAD_NAME", "whole").emit("ADD")
+        self.out.emit("LOAD_CONST", self.random.choice((0, 1))).emit("LOAD_CONST", self.random.choice((1, 2, 3)))
+        if self.wrong():
+            self.out.emit("NEG")
+        self.out.emit("SLICE")
+
     def text(self, depth: int) -> None:
         if self.simple(str, depth):
+            return
+        if self.shape.conversions and self.random.random() < 0.4:
+            self.converted_text(depth)
             return
         match self.random.randint(0, 3):
             case 0:
@@ -458,8 +656,25 @@ class _Writer:
                 self.text(0)
                 self.out.emit("ADD")
 
+    def converted_text(self, depth: int) -> None:
+        match self.random.randint(0, 3):
+            case 0:
+                self.any(depth - 1)
+                self.out.emit("KIND")
+            case 1:
+                self.text(depth - 1)
+                self.part("zoë")
+            case 2:
+                self.out.emit("LOAD_NAME", ITEM).emit("KIND")
+            case _:
+                self.expressions[self.random.choice((int, bool, str, bytes))](depth - 1)
+                self.out.emit("TO_STRING")
+
     def byte_string(self, depth: int) -> None:
         if self.simple(bytes, depth):
+            return
+        if self.shape.conversions and self.random.random() < 0.4:
+            self.converted_bytes(depth)
             return
         if self.shape.contract and self.random.random() < 0.5:
             self.out.emit(self.random.choice(("INPUT", "CALLER", "ADDRESS")))
@@ -468,8 +683,27 @@ class _Writer:
             self.byte_string(0)
             self.out.emit("ADD")
 
+    def converted_bytes(self, depth: int) -> None:
+        match self.random.randint(0, 3):
+            case 0:
+                self.any(depth - 1)
+                self.out.emit("ENCODE")
+            case 1:
+                self.byte_string(depth - 1)
+                self.part(b"abc")
+            case 2:
+                self.text(depth - 1)
+                self.out.emit("LOAD_CONST", None).emit("TO_BYTES")
+            case _:
+                self.boolean(depth - 1)
+                self.out.emit("TO_INTEGER").emit("LOAD_CONST", self.random.choice((1, 2, 8)))
+                self.out.emit("TO_BYTES")
+
     def list(self, depth: int) -> None:
         if self.simple(list, depth):
+            return
+        if self.shape.conversions and self.random.random() < 0.4:
+            self.converted_list(depth)
             return
         match self.random.randint(0, 2):
             case 0:
@@ -486,6 +720,22 @@ class _Writer:
                 for _ in range(count):
                     self.any(depth - 1)
                 self.out.emit("BUILD_LIST", count)
+
+    def converted_list(self, depth: int) -> None:
+        match self.random.randint(0, 3):
+            case 0:
+                self.expressions[self.random.choice((list, dict, str, bytes))](depth - 1)
+                self.out.emit("ITEMS")
+            case 1:
+                self.out.emit("LOAD_CONST", self.random.choice((-2, 0, 3)))
+                self.out.emit("LOAD_CONST", self.random.choice((-5, 0, 2, 5)) if not self.wrong() else 1 << 64)
+                self.out.emit("RANGE")
+            case 2:
+                self.list(depth - 1)
+                self.part([1, [], "c"])
+            case _:
+                self.list(depth - 1)
+                self.out.emit("ENCODE").emit("DECODE")
 
     def map(self, depth: int) -> None:
         if self.simple(dict, depth):

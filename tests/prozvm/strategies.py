@@ -21,6 +21,8 @@ VALUES: st.SearchStrategy[Value] = st.recursive(
     max_leaves=12,
 )
 
+_ON_FUNCTIONS = (Opcode.CALL_FUNC_CONST, Opcode.CLOSURE)
+
 
 @st.composite
 def programs(draw: st.DrawFn, nesting: int = 2) -> Bytecode:
@@ -29,7 +31,7 @@ def programs(draw: st.DrawFn, nesting: int = 2) -> Bytecode:
     if nesting:
         constants += draw(st.lists(functions(nesting - 1), max_size=2))
     opcodes = draw(st.lists(st.sampled_from(Opcode), max_size=12))
-    opcodes = [opcode for opcode in opcodes if opcode is not Opcode.CALL_FUNC_CONST or _functions(constants)]
+    opcodes = [opcode for opcode in opcodes if opcode not in _ON_FUNCTIONS or _functions(constants)]
     instructions: list[Instruction] = [("JUMP", len(opcodes) + 1)]
     instructions += [(opcode.name, draw(_operands(opcode, constants, len(opcodes) + 1))) for opcode in opcodes]
     return Bytecode(constants, instructions, draw(st.dictionaries(TEXTS, VALUES, max_size=2)))
@@ -48,7 +50,7 @@ def _functions(constants: list[Value]) -> list[tuple[int, int]]:
 def _operands(opcode: Opcode, constants: list[Value], length: int) -> st.SearchStrategy[OperandValue]:
     names = st.sampled_from([index for index, item in enumerate(constants) if type(item) is str])
     any_constant = st.integers(0, len(constants) - 1)
-    counts = st.integers(0, 1024)
+    counts = st.integers(1 if opcode in (Opcode.STATE_READ_AT, Opcode.STATE_WRITE_AT) else 0, 1024)
     match OPERATIONS[opcode].operand:
         case Operand.NONE:
             return st.none()

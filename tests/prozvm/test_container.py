@@ -152,7 +152,7 @@ def test_size_is_checked_before_anything_else() -> None:
         ([[["a"]], [1, 0, 4, 0, 1, 5], {}], (1, 2), "instruction 1: constant 1 of 1"),
         ([[["a"]], [1, 0, 4, 0, 0, 5, 5], {}], (1, 6), "instruction 3: POP takes 1 of 0"),
         ([[["a"]], [4, 0, 0, 4, 0, 0, 5], {}], (1, 6), "instruction 2: POP takes 1 of 0"),
-        ([[["a"], [{None: 1}]], [], {}], (0, 1), "constant 1: a key of kind none"),
+        ([[["a"], [1 << 5000]], [], {}], (0, 1), "constant 1: an integer of 5001 bits"),
         (
             [[[1], ["f", [], [[[2]], [1, 0, 10], {}]]], [], {}],
             (0, 1, 2, 1, 2),
@@ -302,3 +302,14 @@ def test_a_program_that_holds_itself_is_not_packed() -> None:
 
 def test_a_program_that_may_not_run_is_packed_and_not_unpacked() -> None:
     assert "RETURN on an empty stack" in str(refusal(pack(Bytecode([], [("RETURN", None)]))))
+
+
+def test_closures_have_no_container() -> None:
+    closure = function("f", ["a"], Bytecode()).bind([1])
+    with pytest.raises(Unverifiable, match="constant 0: a function with bound values"):
+        pack(Bytecode([closure]))
+
+
+def test_a_constant_with_too_many_integer_keys_is_refused_before_it_is_made() -> None:
+    collide = {number * ((1 << 61) - 1): None for number in range(513)}
+    assert "more than 512 integer keys" in str(refusal(container([[[collide]], [], {}])))

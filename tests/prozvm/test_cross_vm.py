@@ -172,7 +172,7 @@ def test_calls_wait_for_the_end_of_transactions(here: World) -> None:
     """A callee that calls back would see what was before, and pay twice what is being paid."""
     steps = ("TX_BEGIN", load(EVM), load(b""), load(0), "CALL_CONTRACT", "POP", "TX_COMMIT")
     result = here.run(here.state(proz=proz(*steps), evm=("", sstore(1, 1))), PROZ)
-    assert result.metadata["fault"] == {"kind": "CallFailed", "instruction": 4}
+    assert result.metadata["fault"].items() >= {"kind": "CallFailed", "instruction": 4}.items()
     assert "open transaction" in result.error
 
 
@@ -234,7 +234,7 @@ def test_prices_of_accounts_and_value(here: World) -> None:
 def test_call_that_cannot_be_paid_is_out_of_gas(here: World) -> None:
     state = here.state(proz=calling(NOBODY, value=1))
     result = here.run(state, PROZ, gas=20_000)
-    assert result.metadata["fault"] == {"kind": "OutOfGas", "instruction": 3}
+    assert result.metadata["fault"].items() >= {"kind": "OutOfGas", "instruction": 3}.items()
     assert result.gas_used == 20_000
 
 
@@ -266,7 +266,7 @@ def test_too_little_money_declines_the_call(here: World) -> None:
 def test_wrong_calls_are_errors(address: Any, input: Any, value: Any, kind: str) -> None:
     here = World("reference", False)
     state = here.state(proz=proz(load(address), load(input), load(value), "CALL_CONTRACT"))
-    assert here.run(state, PROZ).metadata["fault"] == {"kind": kind, "instruction": 3}
+    assert here.run(state, PROZ).metadata["fault"].items() >= {"kind": kind, "instruction": 3}.items()
 
 
 # Depth

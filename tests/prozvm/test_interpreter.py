@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vmloom import BlockContext
 from vmloom_prozvm.bytecode.opcodes import Opcode
-from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
+from vmloom_prozvm.bytecode.program import Bytecode
 from vmloom_prozvm.errors import (
     CallDepthExceeded,
     CallFailed,
@@ -31,53 +31,18 @@ from vmloom_prozvm.errors import (
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.runtime.context import BLOCK_FIELDS, CallContext
 from vmloom_prozvm.runtime.hashes import hash_block, merkle_root
-from vmloom_prozvm.runtime.interpreter import Machine, static_price
+from vmloom_prozvm.runtime.instructions import static_price
+from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
 from vmloom_prozvm.runtime.world import DictWorld
 from vmloom_prozvm.values import Function, Value, ValueLimits
 
 from .programs import GAS, SMALL_LIMITS, Outcome, Shape, generate, interpret, programs
+from .steps import body, const, fails, function, run
 
 SCHEDULE = GasSchedule()
 ALL = Shape(contract=True)
-
-
-def body(*steps: tuple[Any, ...]) -> Bytecode:
-    """A program from (name, operands...), where `("label", name)` sets a label."""
-    builder = BytecodeBuilder()
-    for name, *operands in steps:
-        if name == "label":
-            builder.label(*operands)
-        else:
-            builder.emit(name, *operands)
-    return builder.build()
-
-
-def const(*values: Value) -> list[tuple[Any, ...]]:
-    return [("LOAD_CONST", value) for value in values]
-
-
-def function(name: str, parameters: tuple[str, ...], *steps: tuple[Any, ...]) -> Function:
-    return Function(name, parameters, body(*steps))
-
-
-def run(*steps: tuple[Any, ...], **options: Any) -> Value:
-    """What the program returns."""
-    program = body(*steps)
-    strict = options.get("strict", True)
-    world = options.pop("world", None) or DictWorld({})
-    limits = options.setdefault("limits", Limits())
-    return Machine(world, **options).run(load(program, limits, strict=strict))
-
-
-def fails(error: type[ProzError], at: int | None, *steps: tuple[Any, ...], **options: Any) -> ProzError:
-    """The error, which must be of this kind and at this instruction."""
-    with pytest.raises(ProzError) as caught:
-        run(*steps, **options)
-    assert (type(caught.value), caught.value.at) == (error, at)
-    return caught.value
-
 
 SUM = function("sum", ("a", "b"), ("LOAD_NAME", "a"), ("LOAD_NAME", "b"), ("ADD",), ("RETURN",))
 INCREMENT = [("LOAD_NAME", "n"), ("LOAD_CONST", 1), ("ADD",), ("STORE_NAME", "n")]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 from time import process_time
 from typing import Any
@@ -14,13 +15,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vmloom.object_cache import ObjectCache
 from vmloom_prozvm.bytecode.container import pack
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder
-from vmloom_prozvm.errors import CallDepthExceeded, DivisionByZero, OutOfGas, ProzError, TypeMismatch
+from vmloom_prozvm.errors import CallDepthExceeded, DivisionByZero, OutOfGas, ProzError, TypeMismatch, UnknownName
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.jit import Compiled, JITCompiler, Uncompilable
 from vmloom_prozvm.jit.kinds import ANY, INTEGER, OPPOSITE, Kind, after_comparison, negated, of, result
+from vmloom_prozvm.jit.stored import StoredTexts
 from vmloom_prozvm.jit.structure import (
     Again,
     Choice,
@@ -33,10 +36,12 @@ from vmloom_prozvm.jit.structure import (
     Unstructured,
     structured,
 )
+from vmloom_prozvm.jit.writing import Mode
 from vmloom_prozvm.runtime import operations
+from vmloom_prozvm.runtime.hashes import hash_block
 from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
-from vmloom_prozvm.runtime.loaded import load
+from vmloom_prozvm.runtime.loaded import Loaded, load
 from vmloom_prozvm.runtime.world import DictWorld
 from vmloom_prozvm.values import Function, Value
 from vmloom_prozvm.vm import VM
@@ -44,9 +49,13 @@ from vmloom_prozvm.vm import VM
 from .programs import GAS, SMALL_LIMITS, Outcome, Shape, generate, interpret, observe, programs
 
 SCHEDULE = GasSchedule()
-SHAPE = Shape(tasks=False, contract=True)
+SHAPE = Shape(contract=True)
 STEPS = 300
 """Blocks that a random walk takes at most."""
+
+
+_last: list[Any] = [None, None, None]
+"""The program that was compiled last, how, and what it became: many tests run one again with other gas."""
 
 
 def run_compiled(
@@ -58,7 +67,11 @@ def run_compiled(
     limits: Limits = SMALL_LIMITS,
 ) -> Outcome:
     """What `interpret` gives, compiled. Raises `Uncompilable`."""
-    compiled = Compiled(load(program, limits, strict=strict), schedule=schedule, metered=gas is not None)
+    settings = (schedule, gas is not None, strict, limits)
+    if _last[0] is not program or _last[1] != settings:
+        compiled = Compiled(load(program, limits, strict=strict), schedule=schedule, metered=gas is not None)
+        _last[:] = program, settings, compiled
+    compiled = _last[2]
     return observe(
         lambda env, context, variables: Machine(
             DictWorld(env), schedule=schedule, gas=gas, strict=strict, context=context, globals=variables, limits=limits
@@ -329,9 +342,43 @@ def test_no_string_of_a_program_gets_into_the_text() -> None:
     tree = ast.parse(text)
     assert "import" not in text
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    own = re.compile(r"[fnstk]\d+|[xoi]_[A-Z_]+")
-    allowed = set("mdbcGT") | {
-        *("gas", "globals", "_globals", "transactions", "UNSET", "LEAVE", "resume", "step", "call", "check", "failed"),
+    own = re.compile(r"[fnstkgvuwdey]\d+|r\d+_\d+|[xoi]_[A-Z_]+|c_k?\d+")
+    allowed = set("mdbclGTX") | {
+        *(
+            "gas",
+            "globals",
+            "transactions",
+            "context",
+            "value",
+            "block_field",
+            "stamp",
+            "deliver",
+            "allowed",
+            "ok",
+            "put",
+        ),
+        *(
+            "pure",
+            "path",
+            "p",
+            "get",
+            "dict",
+            "list",
+            "str",
+            "Cell",
+            "integer",
+            "sha256",
+            "hexdigest",
+            "host",
+            "encoded",
+            "hashed",
+            "caller",
+            "address",
+            "input",
+            "UNSET",
+            "LEAVE",
+        ),
+        *("resume", "step", "call", "check", "failed"),
         *("error", "Exception", "type", "int", "len", "locals", "read", "write", "begin", "commit", "revert", "append"),
     }
     assert {name for name in names_in(tree) if not own.fullmatch(name)} <= allowed
@@ -476,19 +523,66 @@ def test_constants_are_known_exactly() -> None:
 # What is compiled, and when
 
 
-def spawning() -> Bytecode:
-    function = Function("f", (), body(("LOAD_CONST", 1), ("RETURN",)))
-    return body(("LOAD_CONST", function), ("SPAWN", 0), ("AWAIT",), ("RETURN",))
+def test_tasks_are_spawned_and_leave_the_rest_to_the_interpreter() -> None:
+    add = Function("add", ("x",), body(("LOAD_NAME", "s"), ("LOAD_NAME", "x"), ("ADD",), ("STORE_GLOBAL", "s")))
+    wait = Function("wait", (), body(("LOAD_CONST", add), ("LOAD_CONST", 5), ("SPAWN", 1), ("AWAIT",)))
+    program = counting(
+        *(("TX_BEGIN",), ("LOAD_NAME", "s"), ("STATE_WRITE", "x"), ("TX_COMMIT",)),
+        *(("LOAD_CONST", add), ("LOAD_NAME", "i"), ("SPAWN", 1), ("POP",), ("CALL_FUNC_CONST", wait, 0), ("POP",)),
+    )
+    outcome = assert_same(program, schedule=SCHEDULE, gas=1_000_000)
+    assert outcome.error is None
+    used = 1_000_000 - (outcome.gas_left or 0)
+    for gas in range(0, used, used // 50):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+    waiting = body(("LOAD_CONST", 3), ("LOAD_CONST", add), ("LOAD_CONST", "x"), ("SPAWN", 1), ("AWAIT",))
+    assert assert_same(waiting, schedule=SCHEDULE, gas=1_000_000).error is not None
+    assert assert_same(body(("LOAD_CONST", 1), ("SPAWN", 0)), schedule=SCHEDULE, gas=1_000).error is TypeMismatch
 
 
-def test_programs_with_tasks_stay_interpreted() -> None:
-    with pytest.raises(Uncompilable, match="tasks"):
-        Compiled(load(spawning()), schedule=None, metered=False)
+def test_functions_of_the_host_are_called() -> None:
+    said: list[Value] = []
+
+    def say(*values: Value) -> Value:
+        said.append(list(values))
+        if values == (3,):
+            raise RuntimeError("no")
+        return len(said)
+
+    inner = Function("inner", ("x",), body(("LOAD_NAME", "x"), ("CALL_NAME", "say", 1), ("RETURN",)))
+    program = counting(
+        *(("TX_BEGIN",), ("LOAD_NAME", "i"), ("STATE_WRITE", "x"), ("LOAD_NAME", "i"), ("CALL_FUNC_CONST", inner, 1)),
+        *(("CALL_NAME", "say", 1), ("STORE_NAME", "s"), ("TX_COMMIT",)),
+    )
+    loaded = load(program, strict=False)
+    seen = []
+    for gas in (None, 1_000_000, 20_000):
+        compiled = Compiled(loaded, schedule=SCHEDULE, metered=gas is not None)
+        for run in (lambda machine: machine.run(loaded), compiled.run):
+            said.clear()
+            env: dict[str, Any] = {}
+            machine = Machine(DictWorld(env), schedule=SCHEDULE, gas=gas, strict=False, globals={"say": say})
+            with pytest.raises(ProzError) as raised:
+                run(machine)
+            seen.append((str(raised.value), raised.value.trace, machine.gas_left, list(said), env))
+    assert seen[::2] == seen[1::2]
+    assert "no" in seen[0][0]
 
 
-def test_programs_that_call_unknown_names_stay_interpreted() -> None:
-    with pytest.raises(Uncompilable, match="CALL_NAME"):
-        Compiled(load(body(("CALL_NAME", "print", 0), ("RETURN",))), schedule=None, metered=False)
+def test_names_that_nobody_defines_fail_as_interpreted() -> None:
+    program = load(body(("CALL_NAME", "nothing", 0), ("RETURN",)))
+    with pytest.raises(UnknownName, match="no function of this name"):
+        Compiled(program, schedule=None, metered=False).run(Machine(DictWorld({})))
+
+
+def test_functions_that_the_host_gives_may_change_everything() -> None:
+    stranger = Function("stranger", (), body(("LOAD_NAME", "x"), ("LOAD_CONST", 1), ("ADD",), ("STORE_GLOBAL", "x")))
+    inner = Function("inner", (), body(("CALL_NAME", "get", 0), ("CALL_TOP", 0)))
+    program = load(
+        body(("STORE_CONST", "x", 1), ("CALL_FUNC_CONST", inner, 0), ("POP",), ("LOAD_NAME", "x"), ("RETURN",))
+    )
+    for run in (lambda machine: machine.run(program), Compiled(program, schedule=None, metered=False).run):
+        assert run(Machine(DictWorld({}), globals={"get": lambda: stranger})) == 2
 
 
 def test_programs_that_are_too_long_stay_interpreted() -> None:
@@ -510,6 +604,46 @@ def test_hostile_programs_are_compiled_or_refused_in_bounded_time(blocks: int) -
         assert process_time() - begun < 20
 
 
+def test_text_that_would_grow_with_the_square_of_a_program_is_refused() -> None:
+    names: list[Value] = [f"n{number}" for number in range(900)]
+    reads = Function("f", (), Bytecode(names, [("LOAD_NAME", number) for number in range(900)]))
+    calls = [("CALL_FUNC_CONST", (900, 0)), ("POP", None)] * 5_000
+    program = Bytecode([*names, reads], [("STORE_CONST", (number, number)) for number in range(900)] + calls)  # type: ignore[arg-type]
+    with pytest.raises(Uncompilable, match="400000 characters"):
+        Compiled(load(program), schedule=SCHEDULE, metered=True)
+
+
+@pytest.mark.parametrize("keys", [15, 40])
+def test_functions_that_use_many_keys_do_the_same(keys: int) -> None:
+    program = counting(
+        ("TX_BEGIN",),
+        *(step for key in range(keys) for step in (("LOAD_NAME", "i"), ("STATE_WRITE", f"k{key}"))),
+        *(step for key in range(keys) for step in (("STATE_READ", f"k{key}"), ("LEDGER_APPEND",))),
+        *(step for key in range(keys) for step in (("LOAD_CONST", key), ("LEDGER_APPEND",))),
+        ("TX_COMMIT",),
+    )
+    for gas in (0, 30_000, 100_000, 1_000_000):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+
+
+def test_machine_code_comes_first_where_it_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Made:
+        def run(self, machine: Machine) -> Value:
+            return "made"
+
+    def compile_native(loaded: Loaded, *_: Any) -> Made | None:
+        return Made() if len(loaded.main.instructions) == 2 else None
+
+    monkeypatch.setattr("vmloom_prozvm.jit.cache.native_compiler", lambda: compile_native)
+    vm = VM(jit_threshold=1, native=True)
+    program, other = body(("LOAD_CONST", 1), ("RETURN",)), counting()
+    assert [vm.execute(program) for _ in range(3)] == [1, "made", "made"]
+    assert [vm.execute(other) for _ in range(2)] == [0, 0]
+    stats = vm.get_jit_stats()
+    assert (stats["native_compilations"], stats["native_fallbacks"], stats["native_executions"]) == (1, 1, 2)
+    assert stats["compilations"] == 2
+
+
 def test_endless_loops_run_out_of_gas() -> None:
     for jumps in ([0], [1, 0], [2, 2, 1]):
         program = Bytecode([], [("JUMP", target) for target in jumps])
@@ -517,10 +651,9 @@ def test_endless_loops_run_out_of_gas() -> None:
 
 
 def test_what_cannot_be_compiled_is_counted_and_runs() -> None:
-    vm = VM(jit_threshold=2)
-    assert [vm.execute(spawning()) for _ in range(5)] == [1] * 5
-    program = spawning()
-    assert [vm.execute(program) for _ in range(5)] == [1] * 5
+    vm = VM(jit_threshold=2, optimization_level=0)
+    program = Bytecode([1], [("LOAD_CONST", 0), ("POP", None)] * 10_001)
+    assert [vm.execute(program) for _ in range(5)] == [None] * 5
     stats = vm.get_jit_stats()
     assert (stats["fallbacks"], stats["compilations"], stats["jit_executions"]) == (1, 0, 0)
 
@@ -612,3 +745,348 @@ def test_a_run_that_failed_leaves_the_machine_as_the_interpreter_does() -> None:
     assert variables == {"x": 5}
     assert env.get("_blockchain_state", {}) == {}
     assert "_run" not in vars(machine)
+
+
+# Text on the disk
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "objects"
+
+
+def stored(folder: Path) -> StoredTexts:
+    return StoredTexts(ObjectCache(folder, kind="proztext"))
+
+
+def run_stored(program: Bytecode, texts: StoredTexts, **settings: Any) -> Outcome:
+    loaded = load(program, SMALL_LIMITS, strict=True)
+    compiled = Compiled(loaded, schedule=SCHEDULE, metered=True, texts=texts)
+    return observe(
+        lambda env, context, variables: Machine(
+            DictWorld(env), schedule=SCHEDULE, gas=20_000, context=context, globals=variables, limits=SMALL_LIMITS
+        ),
+        compiled.run,
+    )
+
+
+def test_text_from_the_disk_does_what_it_did(folder: Path) -> None:
+    for seed in range(30):
+        program = generate(Random(seed), SHAPE)
+        texts = stored(folder)
+        outcomes = [repr(run_stored(program, texts)) for _ in range(2)]
+        again = stored(folder)
+        outcomes.append(repr(run_stored(program, again)))
+        assert (texts.hits, again.hits) == (1, 1)
+        expected = repr(interpret(program, schedule=SCHEDULE, gas=20_000, limits=SMALL_LIMITS))
+        assert outcomes == [expected] * 3 or "OutOfGas" in expected
+
+
+def test_text_is_of_one_program_schedule_and_mode(folder: Path) -> None:
+    texts = stored(folder)
+    program = counting()
+    other = GasSchedule(base={"ADD": 4})
+    for loaded in (load(program), load(counting(times=6)), load(program, SMALL_LIMITS), load(program, strict=False)):
+        for schedule, metered in ((SCHEDULE, True), (other, True), (None, True), (None, False)):
+            Compiled(loaded, schedule=schedule, metered=metered, texts=texts)
+    assert texts.hits == 0
+
+
+def test_text_that_others_wrote_is_never_executed(folder: Path) -> None:
+    program = counting()
+    Compiled(load(program), schedule=SCHEDULE, metered=True, texts=stored(folder))
+    (file,) = folder.glob("*.proztext")
+    file.write_bytes(file.read_bytes().replace(b"return resume", b"return locals"))
+    texts = stored(folder)
+    compiled = Compiled(load(program), schedule=SCHEDULE, metered=True, texts=texts)
+    assert texts.hits == 0
+    assert "return locals" not in compiled.source
+
+
+def test_what_is_no_text_is_rejected(folder: Path) -> None:
+    program = load(counting())
+    disk = ObjectCache(folder, kind="proztext")
+    texts = StoredTexts(disk)
+    key = texts.key(program, Mode(True, SCHEDULE, True, 60))
+    for content in (b"", b"[]", b'{"sources": 1}', b"\xff"):
+        disk.put(key, content)
+        assert texts.get(key, program) is None
+    assert disk.rejected == 4
+
+
+def test_the_workbench_counts_what_the_disk_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMLOOM_CACHE_DIR", str(folder))
+    for hits in (0, 1):
+        jit = JITCompiler(disk_cache=True)
+        assert jit.compile_hot_path(counting()) is not None
+        assert jit.get_stats()["disk_hits"] == hits
+    assert JITCompiler().get_stats()["disk_hits"] == 0
+
+
+# The state in variables
+
+
+def balances(*steps: tuple[Any, ...], times: int = 20) -> Bytecode:
+    return counting(("TX_BEGIN",), *steps, ("TX_COMMIT",), times=times)
+
+
+ADD_ONE = (("STATE_READ", "x"), ("LOAD_CONST", 1), ("ADD",), ("STATE_WRITE", "x"))
+SET_X = (("TX_BEGIN",), ("LOAD_CONST", 5), ("STATE_WRITE", "x"), ("TX_COMMIT",))
+
+
+def test_a_loop_of_transactions_works_on_variables() -> None:
+    program = balances(*ADD_ONE)
+    text = text_of(program)
+    assert "T.begin()" not in text
+    assert "T.write" not in text
+    assert assert_same(body_steps(program), schedule=SCHEDULE, gas=1_000_000).state == {"x": 25}
+
+
+def test_states_that_paths_write_in_different_orders_are_written_in_that_order() -> None:
+    for condition in (True, False):
+        program = body(
+            ("TX_BEGIN",),
+            *(("LOAD_CONST", condition), ("JUMP_IF_FALSE", "other"), ("LOAD_CONST", 1), ("STATE_WRITE", "a")),
+            *(("LOAD_CONST", 2), ("STATE_WRITE", "b"), ("JUMP", "end"), ("label", "other")),
+            *(("LOAD_CONST", 2), ("STATE_WRITE", "b"), ("LOAD_CONST", 1), ("STATE_WRITE", "a"), ("label", "end")),
+            ("TX_COMMIT",),
+        )
+        assert list(assert_same(program).state) == (["a", "b"] if condition else ["b", "a"])
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ADD_ONE,
+        (*ADD_ONE, ("LOAD_CONST", "entry"), ("LEDGER_APPEND",)),
+        (*ADD_ONE, ("TX_BEGIN",), *ADD_ONE, ("TX_REVERT",)),
+        (*ADD_ONE, ("LOAD_NAME", "i"), ("JUMP_IF_FALSE", "zero"), *ADD_ONE, ("label", "zero")),
+        (("LOAD_NAME", "i"), ("JUMP_IF_FALSE", "zero"), *ADD_ONE, ("label", "zero"), *ADD_ONE),
+        (("LOAD_CONST", "text"), ("STATE_WRITE", "y"), *ADD_ONE, ("LOAD_CONST", None), ("STATE_WRITE", "y")),
+        (("LOAD_CONST", "z"), ("LOAD_CONST", 1), ("STATE_WRITE_AT", 1), *ADD_ONE, ("STATE_READ", "z"), ("POP",)),
+        (*ADD_ONE, ("LOAD_CONST", "x"), ("STATE_READ_AT", 1), ("STORE_NAME", "s")),
+        (*ADD_ONE, ("LOAD_CONST", [1]), ("LOAD_CONST", b""), ("EMIT",), *ADD_ONE),
+        (("LOAD_CONST", 1), ("STATE_WRITE", "b"), *ADD_ONE, ("TX_REVERT",), ("TX_BEGIN",), *ADD_ONE),
+        (("LOAD_CONST", 1 << 70), ("STATE_WRITE", "x"), ("STATE_READ", "x"), ("STORE_NAME", "s")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("strict", [True, False])
+def test_gas_that_ends_anywhere_in_transactions_leaves_the_same_state(
+    steps: tuple[tuple[Any, ...], ...], strict: bool
+) -> None:
+    start = body_steps(balances(*steps, times=3))
+    used = 1_000_000 - (interpret(start, schedule=SCHEDULE, gas=1_000_000, strict=strict).gas_left or 0)
+    for gas in range(0, used + 50, max(53, used // 60)):
+        assert_same(start, schedule=SCHEDULE, gas=gas, strict=strict)
+    assert assert_same(start, schedule=SCHEDULE, gas=used, strict=strict).error is None
+
+
+def body_steps(loop: Bytecode) -> Bytecode:
+    """The loop behind a transaction that sets x to 5."""
+    first = body(*SET_X)
+    count, shift = len(first.instructions), len(first.constants)
+    moved: list[tuple[str, Any]] = []
+    for name, operand in loop.instructions:
+        if name in ("JUMP", "JUMP_IF_FALSE"):
+            operand = operand + count  # type: ignore[operator]
+        elif name == "STORE_CONST":
+            operand = operand[0] + shift, operand[1] + shift  # type: ignore[index]
+        elif name in ("LOAD_CONST", "LOAD_NAME", "STORE_NAME", "STATE_READ", "STATE_WRITE"):
+            operand = operand + shift  # type: ignore[operator]
+        moved.append((name, operand))
+    return Bytecode([*first.constants, *loop.constants], [*first.instructions, *moved])
+
+
+def test_functions_within_transactions_see_what_was_written() -> None:
+    read = Function("read", (), body(("STATE_READ", "x"), ("LOAD_CONST", 1), ("ADD",), ("STATE_WRITE", "x")))
+    undo = Function(
+        "undo",
+        (),
+        body(
+            ("TX_REVERT",),
+        ),
+    )
+    for callee in (read, undo):
+        program = body(
+            *SET_X,
+            ("TX_BEGIN",),
+            *ADD_ONE,
+            ("CALL_FUNC_CONST", callee, 0),
+            ("POP",),
+            *([] if callee is undo else [*ADD_ONE, ("TX_COMMIT",)]),
+            ("STATE_READ", "x"),
+        )
+        assert assert_same(program, schedule=SCHEDULE, gas=1_000_000).result == (5 if callee is undo else 8)
+        assert_same(program, schedule=SCHEDULE, gas=1_000_000, limits=Limits(frames=1))
+
+
+def test_a_transaction_that_stays_open_is_an_error() -> None:
+    outcome = assert_same(body(*SET_X, ("TX_BEGIN",), *ADD_ONE), schedule=SCHEDULE, gas=1_000_000)
+    assert outcome.error is not None
+    assert outcome.state == {"x": 5}
+
+
+# Variables that functions store to, closures and cells
+
+
+def test_variables_of_the_main_program_change_under_it_during_calls() -> None:
+    change = Function("change", (), body(("LOAD_NAME", "x"), ("LOAD_CONST", 1), ("ADD",), ("STORE_GLOBAL", "x")))
+    fail = Function("fail", (), body(("LOAD_CONST", 9), ("STORE_GLOBAL", "x"), ("LOAD_CONST", "no"), ("NEG",)))
+    program = body(
+        ("STORE_CONST", "x", 1),
+        ("LOAD_NAME", "x"),
+        ("CALL_FUNC_CONST", change, 0),
+        ("POP",),
+        ("LOAD_NAME", "x"),
+        ("CALL_FUNC_CONST", change, 0),
+        ("POP",),
+        ("LOAD_NAME", "x"),
+        ("BUILD_LIST", 3),
+        ("CALL_FUNC_CONST", fail, 0),
+    )
+    outcome = assert_same(program, schedule=SCHEDULE, gas=1_000_000)
+    assert outcome.variables["x"] == 9
+    for gas in range(0, 300, 7):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+
+
+def test_functions_see_what_other_functions_store() -> None:
+    inner = Function("inner", (), body(("LOAD_CONST", 7), ("STORE_GLOBAL", "x")))
+    outer = Function(
+        "outer",
+        (),
+        body(
+            ("LOAD_NAME", "x"),
+            ("CALL_NAME", "inner", 0),
+            ("POP",),
+            ("LOAD_NAME", "x"),
+            ("STORE_CONST", "x", 3),
+            ("CALL_NAME", "inner", 0),
+            ("POP",),
+            ("LOAD_NAME", "x"),
+            ("BUILD_LIST", 3),
+        ),
+    )
+    program = body(("STORE_CONST", "inner", inner), ("STORE_CONST", "x", 1), ("CALL_FUNC_CONST", outer, 0))
+    for gas in (None, *range(0, 250, 5)):
+        outcome = assert_same(program, schedule=SCHEDULE, gas=gas)
+    assert outcome.result == [1, 7, 3]
+    assert outcome.variables["x"] == 7
+
+
+def test_closures_share_cells() -> None:
+    count = Function(
+        "count",
+        ("cell", "by"),
+        body(
+            ("LOAD_NAME", "cell"),
+            ("LOAD_NAME", "cell"),
+            ("CELL_READ",),
+            ("LOAD_NAME", "by"),
+            ("ADD",),
+            ("CELL_WRITE",),
+            ("LOAD_NAME", "cell"),
+            ("CELL_READ",),
+        ),
+    )
+    program = body(
+        ("LOAD_CONST", 0),
+        ("NEW_CELL",),
+        ("CLOSURE", count, 1),
+        ("STORE_NAME", "count"),
+        *(("LOAD_CONST", 2), ("CALL_NAME", "count", 1), ("POP",), ("LOAD_CONST", 3), ("LOAD_NAME", "count")),
+        ("CALL_TOP", 1),
+    )
+    for gas in (None, *range(0, 250, 5)):
+        outcome = assert_same(program, schedule=SCHEDULE, gas=gas)
+    assert outcome.result == 5
+
+
+def test_what_is_no_cell_fails_as_interpreted() -> None:
+    assert assert_same(body(("LOAD_CONST", 1), ("CELL_READ",)), schedule=SCHEDULE, gas=99).error is TypeMismatch
+
+
+def test_errors_say_which_calls_had_not_ended() -> None:
+    inner = Function("inner", (), body(("LOAD_CONST", "x"), ("NEG",)))
+    outer = Function(
+        "outer",
+        (),
+        body(
+            ("CALL_FUNC_CONST", inner, 0),
+        ),
+    )
+    program = load(body(("STORE_CONST", "a", 1), ("CALL_FUNC_CONST", outer, 0)))
+    traces = []
+    for run in (Machine.run, lambda machine, loaded: Compiled(loaded, schedule=None, metered=False).run(machine)):
+        with pytest.raises(TypeMismatch) as raised:
+            run(Machine(DictWorld({})), program)
+        traces.append((raised.value.at, raised.value.function, raised.value.trace))
+    assert traces[0] == traces[1] == (1, "inner", [("inner", 1), ("outer", 0), ("", 1)])
+
+
+# Hashes
+
+
+@pytest.mark.parametrize("item", [5, -1, 23, 24, -24, -25, 255, 256, 1 << 16, -(1 << 32), (1 << 64) - 1, 1 << 64, True])
+@pytest.mark.parametrize("other", ["block header", b"\0" * 30, None, False, 7, -300])
+def test_hashes_of_small_lists_are_those_of_their_encoding(item: Value, other: Value) -> None:
+    parameter = Function(
+        "f", ("x",), body(("LOAD_CONST", other), ("LOAD_NAME", "x"), ("BUILD_LIST", 2), ("HASH_BLOCK",), ("RETURN",))
+    )
+    program = body(
+        *(("LOAD_CONST", item), ("CALL_FUNC_CONST", parameter, 1)),
+        *(("LOAD_CONST", other), ("LOAD_CONST", item), ("BUILD_LIST", 2), ("HASH_BLOCK",), ("BUILD_LIST", 2)),
+    )
+    outcome = assert_same(program, schedule=SCHEDULE, gas=1_000_000)
+    assert outcome.result == [hash_block([other, item])] * 2
+    used = 1_000_000 - (outcome.gas_left or 0)
+    for gas in range(0, used, max(41, used // 20)):
+        assert_same(program, schedule=SCHEDULE, gas=gas)
+
+
+def test_hashes_of_constants_and_integers() -> None:
+    for value in ("text" * 9, b"", None, True, 5, 1 << 70, [1]):
+        program = counting(
+            *(("LOAD_CONST", value), ("HASH_BLOCK",), ("LOAD_NAME", "i"), ("HASH_BLOCK",), ("BUILD_LIST", 2)),
+            ("STORE_NAME", "s"),
+        )
+        assert assert_same(program, schedule=SCHEDULE, gas=1_000_000).result == [hash_block(value), hash_block(4)]
+        for gas in range(0, 1500, 61):
+            assert_same(program, schedule=SCHEDULE, gas=gas)
+
+
+def test_a_list_that_is_hashed_at_once_is_not_made() -> None:
+    assert "BUILD_LIST" not in text_of(body(("LOAD_CONST", "x"), ("LOAD_CONST", 1), ("BUILD_LIST", 2), ("HASH_BLOCK",)))
+
+
+# Functions of other programs
+
+
+def test_functions_of_other_programs_read_and_store_variables_of_this_one() -> None:
+    stranger = Function("stranger", (), body(("LOAD_NAME", "x"), ("LOAD_CONST", 1), ("ADD",), ("STORE_GLOBAL", "x")))
+    call = Function("call", ("f",), body(("LOAD_NAME", "f"), ("CALL_TOP", 0)))
+    program = body(
+        ("STORE_CONST", "x", 1),
+        *(("LOAD_NAME", "held"), ("LOAD_CONST", 0), ("INDEX",), ("CALL_FUNC_CONST", call, 1), ("POP",)),
+        ("LOAD_NAME", "x"),
+    )
+    loaded = load(program)
+    compiled = Compiled(loaded, schedule=None, metered=False)
+    for run in (compiled.run, lambda machine: machine.run(loaded)):
+        for held in ([stranger], [stranger.bind(())]):
+            variables: dict[str, Any] = {"held": held}
+            assert run(Machine(DictWorld({}), globals=variables)) == 2
+            assert variables["x"] == 2
+    variables = {
+        "held": [
+            Function(
+                "own",
+                (),
+                body(
+                    ("LOAD_CONST", 5),
+                ),
+            )
+        ],
+        "big": [0] * 20_000,
+    }
+    assert compiled.run(Machine(DictWorld({}), globals=variables)) == 1

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vmloom_prozvm.bytecode.opcodes import BINARY as BINARY_OPCODES
+from vmloom_prozvm.bytecode.opcodes import UNARY as UNARY_OPCODES
 from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.errors import DivisionByZero, IndexOutOfRange, ProzError, TypeMismatch, ValueTooLarge
 from vmloom_prozvm.runtime import operations
-from vmloom_prozvm.runtime.operations import BINARY, UNARY
+from vmloom_prozvm.runtime.operations import BINARY, TERNARY, UNARY
 from vmloom_prozvm.values import Function, Task, Value, ValueLimits, canonical, check, same
 
 SMALL = ValueLimits(integer_bits=64, string_size=8, bytes_size=8, items=4, nesting=3, cells=12)
@@ -375,8 +376,9 @@ def test_no_operation_changes_its_operands(operands: list[Value]) -> None:
 
 
 def test_the_tables_have_every_instruction_of_two_values_and_one() -> None:
-    assert set(BINARY) == {*BINARY_OPCODES, Opcode.INDEX}
-    assert set(UNARY) == {Opcode.NEG, Opcode.NOT, Opcode.LENGTH}
+    assert set(BINARY) == {*BINARY_OPCODES, Opcode.INDEX, Opcode.CONTAINS, Opcode.RANGE, Opcode.TO_BYTES}
+    assert set(UNARY) == set(UNARY_OPCODES)
+    assert set(TERNARY) == {Opcode.STORE_INDEX, Opcode.SLICE}
 
 
 def test_functions_are_values_that_only_logic_and_equality_take() -> None:

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import pytest
 from vmloom_prozvm.bytecode.opcodes import Opcode
+from vmloom_prozvm.bytecode.origins import ORIGINS
 from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder, Instruction
 from vmloom_prozvm.bytecode.verify import verify
 from vmloom_prozvm.errors import OutOfGas
 from vmloom_prozvm.gas import GasSchedule
-from vmloom_prozvm.optimizer import BytecodeOptimizer, optimize_bytecode
+from vmloom_prozvm.optimizer import BytecodeOptimizer, optimize_bytecode, original_index
 from vmloom_prozvm.optimizer.code import Bounds, Code, Edit
 from vmloom_prozvm.optimizer.graph import Instruction as Decoded
 from vmloom_prozvm.optimizer.statistics import PASS_KEYS
@@ -21,9 +22,11 @@ from vmloom_prozvm.values import DEFAULT_LIMITS, Function, Value, ValueLimits, s
 from .programs import SMALL_LIMITS, Outcome, Shape, generate, interpret
 
 SCHEDULE: Final = GasSchedule()
+CHEAP: Final = GasSchedule(base=dict.fromkeys(("STATE_READ", "STATE_WRITE", "LEDGER_APPEND"), 50))
+"""Prices by which programs without end end soon, and others do not."""
 PLENTY: Final = 200_000
 """Gas that most programs do not use up."""
-NAMED: Final = ("LOAD_NAME", "STORE_NAME", "STATE_READ", "STATE_WRITE", "BLOCK")
+NAMED: Final = ("LOAD_NAME", "STORE_NAME", "STORE_GLOBAL", "STATE_READ", "STATE_WRITE", "BLOCK")
 SEED_KEYS: Final = {
     "original_size",
     "optimized_size",
@@ -200,6 +203,14 @@ def test_debug_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
         ("LOAD_NAME x; LOAD_CONST 3; LOAD_CONST 4; ADD; ADD", "LOAD_NAME x; LOAD_CONST 7; ADD"),
         ("LOAD_CONST ''; JUMP_IF_FALSE 3; RETURN; LOAD_CONST 5", "LOAD_CONST 5"),
         ("LOAD_CONST 1; JUMP_IF_FALSE 4; LOAD_CONST 5; RETURN; LOAD_CONST 6", "LOAD_CONST 5; RETURN"),
+        ("LOAD_CONST -12; TO_STRING", "LOAD_CONST '-12'"),
+        ("LOAD_CONST '0x10'; TO_INTEGER; LOAD_CONST 4; TO_BYTES", "LOAD_CONST b'\\x00\\x00\\x00\\x10'"),
+        ("LOAD_CONST 'abc'; LOAD_CONST 1; LOAD_CONST 2; SLICE", "LOAD_CONST 'b'"),
+        ("LOAD_CONST [1, 'b']; LOAD_CONST True; CONTAINS", "LOAD_CONST False"),
+        ("LOAD_CONST 2; LOAD_CONST 5; RANGE", "LOAD_CONST [2, 3, 4]"),
+        ("LOAD_CONST {2: 0, 1: 0}; ITEMS", "LOAD_CONST [1, 2]"),
+        ("LOAD_CONST {}; KIND", "LOAD_CONST 'map'"),
+        ("LOAD_CONST [1]; ENCODE; DECODE", "LOAD_CONST [1]"),
     ],
 )
 def test_constants_are_calculated_with(text: str, result: str) -> None:
@@ -218,6 +229,11 @@ def test_constants_are_calculated_with(text: str, result: str) -> None:
         "LOAD_CONST 'a'; NEG",
         "LOAD_CONST [1]; LOAD_CONST 1; INDEX",
         "LOAD_CONST []; LOAD_CONST 1; BUILD_MAP 1",
+        "LOAD_CONST ' 1'; TO_INTEGER",
+        "LOAD_CONST [1]; TO_STRING",
+        "LOAD_CONST 'abc'; LOAD_CONST 2; LOAD_CONST 1; SLICE",
+        "LOAD_CONST b'\\x18\\x01'; DECODE",
+        "LOAD_CONST 256; LOAD_CONST 1; TO_BYTES",
     ],
 )
 def test_what_fails_goes_on_failing(text: str) -> None:
@@ -236,6 +252,11 @@ def test_constants_do_not_grow_large_or_many() -> None:
     assert optimized(large) == large
     assert optimized("LOAD_CONST 1; LOAD_CONST 2; ADD", constant_limit=2) == "LOAD_CONST 1; LOAD_CONST 2; ADD"
     assert optimized("LOAD_CONST 1; LOAD_CONST 2; ADD", constant_limit=3) == "LOAD_CONST 3"
+
+
+def test_what_integers_announce_is_not_made() -> None:
+    for text in ("LOAD_CONST 0; LOAD_CONST 60000; RANGE", "LOAD_CONST 1; LOAD_CONST 1000000; TO_BYTES"):
+        assert optimized(text) == text
 
 
 def test_equal_constants_are_not_added_twice_and_kinds_are_kept_apart() -> None:
@@ -430,6 +451,80 @@ def test_what_only_looks_the_same_is_repeated(text: str) -> None:
     assert optimized(text) == text
 
 
+# What functions and cells may change
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("STORE_CONST x 1; LOAD_NAME y; STORE_GLOBAL x; LOAD_NAME x; RETURN", None),
+        ("STORE_CONST i 1; LOAD_NAME y; STORE_GLOBAL i; LOAD_NAME i; LOAD_CONST 2; MUL; RETURN", None),
+        ("LOAD_NAME x; LENGTH; LOAD_CONST 1; STORE_GLOBAL x; LOAD_NAME x; LENGTH; ADD", None),
+        (
+            "LOAD_NAME x; NEG; LOAD_CONST 1; STORE_GLOBAL y; LOAD_NAME x; NEG; ADD",
+            "LOAD_NAME x; NEG; LOAD_CONST 1; STORE_GLOBAL y; DUP; ADD",
+        ),
+        ("LOAD_NAME c; CELL_READ; LOAD_NAME c; CELL_READ; ADD", None),
+        ("LOAD_NAME c; CELL_READ; LOAD_NAME c; LOAD_CONST 1; CELL_WRITE; LOAD_NAME c; CELL_READ; ADD", None),
+        ("LOAD_NAME c; NEW_CELL; LOAD_NAME c; NEW_CELL; EQ", None),
+        ("LOAD_CONST 'k'; STATE_READ_AT 1; LOAD_CONST 'k'; STATE_READ_AT 1; ADD", None),
+        ("LOAD_NAME x; KIND; LOAD_NAME x; KIND; ADD", "LOAD_NAME x; KIND; DUP; ADD"),
+        ("LOAD_NAME x; TO_INTEGER; LOAD_CONST 2; MUL; RETURN", "LOAD_NAME x; TO_INTEGER; DUP; ADD; RETURN"),
+    ],
+)
+def test_what_other_code_can_change_is_read_again(text: str, result: str | None) -> None:
+    assert optimized(text) == (result or text)
+
+
+def test_closures_of_the_same_values_are_made_once_and_their_bodies_are_optimized() -> None:
+    function = Function("f", ("a", "b"), written("LOAD_CONST 1; LOAD_CONST 2; ADD; RETURN"), tree="the tree")
+    program = BytecodeBuilder()
+    for _ in range(2):
+        program.emit("LOAD_NAME", "x").emit("CLOSURE", function, 1)
+    result = optimize_bytecode(program.emit("BUILD_LIST", 2).build(), 2)
+    verify(result, strict=False)
+    # The builder gives every function a place of its own, so that these are two functions.
+    assert [name for name, _ in result.instructions].count("CLOSURE") == 2
+    kept = [constant for constant in result.constants if isinstance(constant, Function)]
+    assert kept[0] is kept[1]
+    assert shown(kept[0].bytecode) == "LOAD_CONST 3; RETURN"
+    assert kept[0].tree == "the tree"
+    instructions: list[Instruction] = [("LOAD_NAME", 0), ("CLOSURE", (1, 1))] * 2
+    again, _ = BytecodeOptimizer(2).optimize([*instructions, ("BUILD_LIST", 2)], ["x", function])
+    assert again == [("LOAD_NAME", 0), ("CLOSURE", (1, 1)), ("DUP", None), ("BUILD_LIST", 2)]
+
+
+# Places
+
+
+def test_instructions_know_which_ones_they_were() -> None:
+    text = "LOAD_CONST 1; POP; LOAD_CONST 2; LOAD_CONST 3; ADD; LOAD_NAME l; LENGTH; LOAD_CONST 2; MUL; DIV; JUMP 11"
+    program = written(text)
+    result = optimize_bytecode(program, 3)
+    assert shown(result) == "LOAD_CONST 5; LOAD_NAME l; LENGTH; DUP; ADD; DIV"
+    assert [original_index(result, index) for index in range(len(result) + 1)] == [4, 5, 6, 8, 8, 9, 11]
+    twice = optimize_bytecode(Bytecode(result.constants, [*result.instructions, ("JUMP", 7)], result.metadata), 1)
+    assert [original_index(twice, index) for index in range(len(result))] == [4, 5, 6, 8, 8, 9]
+
+
+def test_unchanged_code_has_no_origins_and_each_function_its_own() -> None:
+    inner = Function("g", (), written("LOAD_CONST 1; POP; LOAD_CONST 1; LOAD_CONST 0; DIV"))
+    result = optimize_bytecode(Bytecode([inner], [("CALL_FUNC_CONST", (0, 0))], {"author": "a"}), 3)
+    assert result.metadata == {"author": "a"}
+    assert isinstance(result.constants[0], Function)
+    assert result.constants[0].bytecode.metadata == {ORIGINS: [0, 2]}
+    outcome = interpret(result)
+    assert (outcome.at, outcome.function, outcome.trace) == (4, "g", [("g", 4), ("", 0)])
+
+
+def test_origins_too_large_for_a_value_are_left_out() -> None:
+    text = "LOAD_CONST 1; POP; TX_BEGIN; " * 10
+    assert ORIGINS in BytecodeOptimizer(1).optimize_bytecode(written(text)).metadata
+    small = BytecodeOptimizer(1, limits=ValueLimits(items=8)).optimize_bytecode(written(text))
+    assert small.metadata == {}
+    assert len(small) == 10
+
+
 # Strength reduction
 
 
@@ -571,22 +666,20 @@ def test_counts_of_any_size_take_no_memory() -> None:
 
 def compare(program: Bytecode, level: int, *, strict: bool, limits: Limits, seed: int) -> Outcome:
     """Run a program as it is and optimized, and assert that nobody could tell, except that gas is saved."""
-    optimizer = BytecodeOptimizer(level, limits=limits.values, stack_limit=limits.stack)
+    optimizer = BytecodeOptimizer(level, schedule=CHEAP, limits=limits.values, stack_limit=limits.stack)
     result = optimizer.optimize_bytecode(program)
-    before = interpret(program, schedule=SCHEDULE, gas=PLENTY, strict=strict, limits=limits)
-    after = interpret(result, schedule=SCHEDULE, gas=PLENTY, strict=strict, limits=limits)
+    before = interpret(program, schedule=CHEAP, gas=PLENTY, strict=strict, limits=limits)
+    after = interpret(result, schedule=CHEAP, gas=PLENTY, strict=strict, limits=limits)
     if before.error is OutOfGas:  # with less gas used, it may get further
         return before
     told = f"seed {seed}, level {level}\n{program.disassemble()}\n{result.disassemble()}"
-    assert (before.error, before.state, before.ledger, before.events) == (
-        (after.error, after.state, after.ledger, after.events)
-    ), told
-    assert same(before.result, after.result), told
-    assert same(before.output, after.output), told
-    assert same(dict(before.variables), dict(after.variables)), told
     assert before.gas_left is not None
     assert after.gas_left is not None
     assert after.gas_left >= before.gas_left, told
+    after.gas_left = before.gas_left
+    if limits is SMALL_LIMITS:  # there origins are too large for a value
+        after.at, after.trace = before.at, before.trace
+    assert repr(after) == repr(before), told
     assert sum(map(len, bodies(result))) <= sum(map(len, bodies(program))), told
     return before
 
@@ -603,7 +696,13 @@ def bodies(program: Bytecode) -> list[Bytecode]:
 def test_structured_programs_do_the_same(level: int, start: int) -> None:
     for seed in range(start, start + 60):
         random = Random(seed)
-        shape = Shape(contract=seed % 3 == 0, tasks=seed % 2 == 0, wrong=random.choice((0, 0.01, 0.05)))
+        shape = Shape(
+            contract=seed % 3 == 0,
+            tasks=seed % 2 == 0,
+            closures=seed % 5 < 3,
+            conversions=seed % 7 < 4,
+            wrong=random.choice((0, 0.01, 0.05)),
+        )
         limits = SMALL_LIMITS if seed % 4 == 0 else Limits()
         compare(generate(random, shape), level, strict=seed % 5 != 0, limits=limits, seed=seed)
 

@@ -13,14 +13,15 @@ from vmloom.alloc import dump_alloc
 from vmloom.errors import CodeError, CodeTooLarge, ConfigError
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
+from vmloom.state import MemoryState
 from vmloom.testing.conformance import VmConformance
-from vmloom_prozvm.bytecode import Bytecode, function
+from vmloom_prozvm.bytecode import Bytecode, BytecodeBuilder, function
 from vmloom_prozvm.bytecode.container import pack
 from vmloom_prozvm.config import JitConfig, ProzVmConfig
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.runtime.world import StateWorld
-from vmloom_prozvm.values import canonical
+from vmloom_prozvm.values import Function, canonical
 
 from .contracts import BLOCK, CALLER, CONTRACT, GAS, contract, load, program, run, world, written
 from .programs import Shape, programs
@@ -461,3 +462,28 @@ def test_what_is_no_container_is_one_line() -> None:
         (line,) = ProzVm().disassemble(code)
         assert line.name == "INVALID"
         assert line.remark
+
+
+def test_a_failed_call_names_the_function_and_the_calls_around() -> None:
+    name = "inner" * 100
+    inner = Function(name, (), BytecodeBuilder().emit("LOAD_CONST", None).emit("NEG").build())
+    code = pack(BytecodeBuilder().emit("CALL_FUNC_CONST", inner, 0).build())
+    result = ProzVm().execute(code, ExecutionContext(gas_limit=100_000), MemoryState())
+    fault = result.metadata["fault"]
+    assert fault == {
+        "kind": "TypeMismatch",
+        "instruction": 1,
+        "function": name[:100],
+        "trace": [[name[:100], 1], ["", 0]],
+    }
+    assert f"function `{name[:100]}`, instruction 1" in result.error
+
+
+def test_a_limit_of_code_above_the_default_takes_effect() -> None:
+    builder = BytecodeBuilder()
+    for number in range(5000):
+        builder.constant(number)
+    code = pack(builder.emit("LOAD_CONST", 4999).build())
+    config = ProzVmConfig.model_validate({"code": {"constants": 5000}})
+    result = ProzVm(config).execute(code, ExecutionContext(gas_limit=100_000), MemoryState())
+    assert (result.success, result.return_data) == (True, canonical(4999))

@@ -15,6 +15,7 @@ from vmloom_prozvm.errors import NotCanonical, NotStorable, ProzError, TypeMisma
 from vmloom_prozvm.values import (
     Function,
     Task,
+    Value,
     ValueLimits,
     canonical,
     cells,
@@ -262,15 +263,15 @@ def test_encodings(value: Any, encoding: str) -> None:
         ("9f01ff", 0, "indefinite"),
         ("bf0102ff", 0, "indefinite"),
         ("1c", 0, "reserved"),
-        ("7801", 0, "truncated"),
+        ("7801", 0, "canonical form"),
         ("780161", 0, "canonical form"),
         ("6261", 0, "truncated"),
         ("81", 0, "truncated"),
         ("8201", 0, "truncated"),
         ("a2020101", 0, "truncated"),
-        ("a202010102", 1, "canonical form"),  # keys in the wrong order
-        ("a201010102", 0, "canonical form"),  # a key twice
-        ("a2016100f500", 0, "canonical form"),  # 1 and true as keys
+        ("a202010102", 3, "canonical form"),  # keys in the wrong order
+        ("a201010102", 3, "canonical form"),  # a key twice
+        ("a2016100f500", 4, "a key that is no string"),  # 1 and true as keys
         ("8181f97e00", 2, "floats"),
         ("fb3ff0000000000000", 0, "floats"),
         ("f7", 0, "floats"),
@@ -283,7 +284,7 @@ def test_encodings(value: Any, encoding: str) -> None:
         ("d9010281 01".replace(" ", ""), 0, "tag 258"),
         ("c24101", 0, "canonical form"),  # a small integer as a bignum
         ("c2490001000000000000ff", 0, "canonical form"),
-        ("c24a00010000000000000000", 1, "canonical form"),  # a leading zero
+        ("c24a00010000000000000000", 0, "canonical form"),  # a leading zero
         ("c201", 0, "not followed by bytes"),
         ("c2", 1, "truncated"),
         ("c249", 0, "truncated"),
@@ -407,3 +408,37 @@ def test_parts_that_a_value_has_many_times_are_looked_at_once(monkeypatch: pytes
     check(many)
     assert cells(many) == 1 + 1000 * 1001
     assert looked_at <= 2000
+
+
+def test_values_as_deep_as_any_may_be_take_little_of_what_python_can_nest() -> None:
+    """Four runs inside each other, with functions of compiled code, leave 400 frames of 1,000."""
+    limits = ValueLimits(nesting=128)
+    closure = FUNCTION
+    listed: Value = []
+    mapped: Value = {}
+    for _ in range(127):
+        listed, mapped, closure = [listed], {"a": mapped}, Function("f", ("a",), Bytecode(), (closure,))
+
+    def look(frames: int) -> None:
+        if frames:
+            look(frames - 1)
+            return
+        for value in (listed, mapped):
+            assert same(parse_canonical(canonical(value, limits), limits), value)
+            assert cbor.size(value) == len(canonical(value, limits))
+        check(closure, limits)
+        assert closure == Function("f", ("a",), Bytecode(), closure.bound)
+
+    look(550)
+
+
+@given(VALUES)
+def test_sizes_of_encodings_are_known_without_them(value: Any) -> None:
+    assert cbor.size(value) == len(canonical(value))
+
+
+def test_maps_are_the_same_whatever_their_order() -> None:
+    assert same({1: 2, "a": 3, 4: 5, b"": 6}, {b"": 6, 4: 5, 1: 2, "a": 3})
+    assert not same({1: 2, 4: 5}, {1: 5, 4: 2})
+    assert not same({1: 2, 4: True}, {1: 2, 4: 1})
+    assert not same({1: 2, 4: 5}, {1: 2, "4": 5})

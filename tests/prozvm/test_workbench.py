@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from vmloom.errors import CodeError
-from vmloom_prozvm.bytecode import Bytecode, function
+from vmloom_prozvm.bytecode import Bytecode, BytecodeBuilder, function
 from vmloom_prozvm.errors import DivisionByZero, OutOfGas, ProzError, TypeMismatch, UnknownName, ValueTooLarge
 from vmloom_prozvm.gas import GasSchedule
 from vmloom_prozvm.runtime.limits import Limits
@@ -294,12 +294,12 @@ def test_cleared_cache_begins_again() -> None:
     assert [vm.execute(code) for _ in range(4)] == [1] * 4
 
 
-def test_what_cannot_be_compiled_goes_on_interpreted() -> None:
+def test_programs_with_tasks_run_compiled_until_they_wait() -> None:
     vm = workbench()
     seven = function("seven", (), built(load(7), "RETURN"))
     code = built(load(seven), ("SPAWN", 0), "AWAIT")
     assert [vm.execute(code) for _ in range(6)] == [7] * 6
-    assert vm.get_jit_stats()["jit_executions"] == 0
+    assert vm.get_jit_stats()["jit_executions"] == 4
 
 
 def test_many_programs_are_not_all_kept() -> None:
@@ -307,3 +307,13 @@ def test_many_programs_are_not_all_kept() -> None:
     for number in range(3000):
         assert vm.execute(built(load(number))) == number
     assert len(vm._known) <= 1024
+
+
+def test_a_program_can_run_on_another_environment() -> None:
+    vm = VM(jit_threshold=2)
+    program = BytecodeBuilder().emit("LOAD_NAME", "x").emit("DUP").emit("STORE_NAME", "y").emit("GAS_CHARGE", 3).build()
+    other: dict[str, Any] = {"x": 5, "_gas_remaining": 100}
+    for _ in range(5):  # interpreted, then compiled
+        assert vm.execute(program, other) == 5
+    assert other == {"x": 5, "y": 5, "_gas_remaining": 85}
+    assert "y" not in vm.env

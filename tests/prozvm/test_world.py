@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from vmloom.context import BlockContext
 from vmloom.errors import StateError
 from vmloom.state import MemoryState
-from vmloom_prozvm.errors import NotStorable, TypeMismatch, ValueTooLarge
+from vmloom_prozvm.errors import NotStorable, ReadOnlyState, TypeMismatch, ValueTooLarge
 from vmloom_prozvm.runtime.transactions import TransactionStack
-from vmloom_prozvm.runtime.world import DictWorld, ReadOnlyState, StateWorld, World, stamped
+from vmloom_prozvm.runtime.world import DictWorld, StateWorld, World, stamped
 from vmloom_prozvm.values import Function, Task, Value, ValueLimits, canonical, same
 
 ALICE, BOB = b"\xaa" * 20, b"\xbb" * 20

@@ -45,6 +45,8 @@ class VmSpec(Spec):
 
     magic: bytes = b""
     """The first bytes of all code for this VM, by which new code is known to be its; empty if there are none."""
+    demo: str = ""
+    """The import path of the `vmloom.demo.DemoToken` that `vmloom demo` runs on this VM; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

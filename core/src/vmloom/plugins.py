@@ -58,7 +58,7 @@ _OURS: Final[Mapping[Kind, tuple[str, tuple[str, ...]]]] = {
 
 RESERVED: Final[Mapping[Kind, frozenset[str]]] = {
     "state": frozenset({"memory"}),
-    "command": frozenset({"cache", "config", "disasm", "estimate", "plugins", "run", "validate"}),
+    "command": frozenset({"cache", "config", "demo", "disasm", "estimate", "plugins", "run", "validate"}),
 }
 """Names that the core itself provides; no plugin may take them."""
 
@@ -185,6 +185,11 @@ class PluginRegistry:
     def load_config_model(self, offer: Offer) -> Any:
         """Import the pydantic model of the offer's section; None if it has none. Raises `PluginError`."""
         return self._import(offer, offer.spec.config) if offer.spec.config else None
+
+    def load_demo(self, offer: Offer) -> Any:
+        """Import what a VM's offer shows in `vmloom demo`; None if that is nothing. Raises `PluginError`."""
+        path = getattr(offer.spec, "demo", "")
+        return self._import(offer, path) if path else None
 
     # How it gets there
 
@@ -342,6 +347,6 @@ def _check_spec(hook: str, spec: object, expected: type[Spec]) -> None:
         raise _Incompatible(f"was built for plugin API {spec.api} ('{spec.name}'), but this core has {API_VERSION}")
     if not _NAME.fullmatch(spec.name):
         raise PluginError(f"{hook}: {spec.name!r} is no name; use lower-case letters and digits joined by hyphens")
-    for path in filter(None, (spec.target, spec.config)):
+    for path in filter(None, (spec.target, spec.config, getattr(spec, "demo", ""))):
         if not _TARGET.fullmatch(path):
             raise PluginError(f"{hook}: {path!r} is no import path of the form package.module:Name")

@@ -8,7 +8,7 @@ import click
 
 from ..plugins import CORE
 from ..settings import LOG_LEVELS
-from . import cache, configuration, execution, listing
+from . import cache, configuration, demo, execution, listing
 from .app import RootGroup
 from .parameters import ASSIGNMENT
 
@@ -41,6 +41,7 @@ for command in (
     listing.plugins,
     configuration.config,
     cache.cache,
+    demo.demo,
     execution.run,
     execution.validate,
     execution.estimate,

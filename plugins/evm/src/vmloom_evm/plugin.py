@@ -16,14 +16,12 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
             "vmloom_evm.vm:Evm",
             config="vmloom_evm.config:EvmConfig",
             summary="Ethereum Virtual Machine, Frontier to Osaka",
+            demo="vmloom_evm.demo.token:TOKEN",
         )
     ]
 
 
 @hookimpl
 def vmloom_commands() -> Iterable[CommandSpec]:
-    """`vmloom evm ...` and `vmloom demo`."""
-    return [
-        CommandSpec("demo", "vmloom_evm.demo:demo", summary="Run a token contract and show all that happens"),
-        CommandSpec("evm", "vmloom_evm.cli:evm", summary="Ethereum tools: statetest, run, t8n"),
-    ]
+    """`vmloom evm ...`."""
+    return [CommandSpec("evm", "vmloom_evm.cli:evm", summary="Ethereum tools: demo, statetest, run, t8n")]

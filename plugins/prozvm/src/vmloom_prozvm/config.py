@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from .bytecode.verify import CodeLimits
 from .gas import GasSchedule
 from .runtime.limits import Limits
 from .values import ValueLimits
@@ -25,6 +24,8 @@ class MemoryModel(BaseModel):
     """Bytes of a byte string."""
     items: PositiveInt = 65_536
     """Items of one list, pairs of one map."""
+    integer_keys: PositiveInt = 512
+    """Integer keys of one map. They can be chosen so that Python finds each only after all others."""
     nesting: Annotated[int, Field(ge=1, le=128)] = 32
     """Lists and maps inside each other."""
     cells: PositiveInt = 1_048_576
@@ -84,13 +85,30 @@ class JitConfig(BaseModel):
     enabled: bool = True
     threshold: NonNegativeInt = 100
     """Executions of a program after which it is compiled; 0 compiles all at once."""
+    native: bool = False
+    """Whether machine code is tried before Python."""
+    disk_cache: bool = False
+    """Whether what is compiled is kept in the user's cache, which `vmloom cache` shows, for other processes."""
+
+
+class LanguageConfig(BaseModel):
+    """How `language.hybrid.Evaluator` runs sources. Changes no result and no gas; contracts are always compiled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    use_hybrid_compiler: bool = True
+    """Whether the evaluator chooses what to compile; otherwise it evaluates everything directly."""
+    compiler_line_threshold: PositiveInt = 100
+    """Lines of source from which on a program is compiled, whatever is in it."""
+    fallback_to_interpreter: bool = True
+    """Whether what cannot be compiled is evaluated directly; otherwise that is an error."""
 
 
 class ProzVmConfig(BaseModel):
     """Settings of ProzVM.
 
-    All but `jit` and `cache_size` are part of what every machine must agree on; so is `optimization_level`, since
-    optimised programs use less gas.
+    All but `jit`, `language` and `cache_size` are part of what every machine must agree on; so is `optimization_level`,
+    since optimised programs use less gas.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,8 +126,9 @@ class ProzVmConfig(BaseModel):
     optimization_level: Annotated[int, Field(ge=0, le=3)] = 0
     """0 runs programs as they are; 1 basic, 2 aggressive, 3 experimental passes."""
     jit: JitConfig = JitConfig()
-    cache_size: NonNegativeInt = 16_777_216
-    """Bytes of programs that are kept ready to run, counted as code."""
+    language: LanguageConfig = LanguageConfig()
+    cache_size: NonNegativeInt = 4_194_304
+    """Bytes of programs that are kept ready to run, counted as code; they take up to some hundred times as much."""
 
     @property
     def values(self) -> ValueLimits:
@@ -117,18 +136,11 @@ class ProzVmConfig(BaseModel):
         return ValueLimits(**self.memory.model_dump())
 
     @property
-    def code_limits(self) -> CodeLimits:
-        """What verification allows."""
-        return CodeLimits(**self.code.model_dump(), stack=self.stack_limit, values=self.values)
-
-    @property
     def limits(self) -> Limits:
-        """What the loader, the interpreter and compiled code keep to."""
-        registers = self.register_config
+        """What verification, the loader, the interpreter and compiled code keep to."""
         return Limits(
-            values=self.values,
+            **self.code.model_dump(),
+            **self.register_config.model_dump(),
             stack=self.stack_limit,
-            frames=registers.frames,
-            tasks=registers.tasks,
-            registers=registers.registers,
+            values=self.values,
         )

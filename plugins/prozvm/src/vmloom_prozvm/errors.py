@@ -6,19 +6,42 @@ refused is a `vmloom.errors.CodeError`. Knows nothing of the rest of the package
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from vmloom.errors import InputError, InvalidCode
+
+_LONGEST_NAME: Final = 100
+"""Characters of a function's name that messages show."""
 
 
 class ProzError(Exception):
-    """Base of what a program can cause. `at` is the index of the instruction, once who runs it has filled it in."""
+    """Base of what a program can cause. Who runs the program says by `locate` where that was.
+
+    `at` is the index of the instruction in its function, as it was before optimisation, None until it is known;
+    `function` is the name of that, "" for the main program. `trace` has both for every call that had not ended, the
+    innermost first.
+    """
 
     def __init__(self, message: str = "", *, at: int | None = None) -> None:
         super().__init__(message)
         self.at = at
+        self.function = ""
+        self.trace: list[tuple[str, int]] = []
+        self.places: list[tuple[str, Any]] = []
+        """The trace in the source, function and `language.sourcemap.Place`, where the evaluator of the language ran."""
+
+    def locate(self, function: str, at: int) -> None:
+        """Add the next call outwards to the trace: its function, and the index of the instruction that it was at."""
+        if self.at is None:
+            self.at, self.function = at, function
+        self.trace.append((function, at))
 
     def __str__(self) -> str:
         message = super().__str__() or type(self).__name__
-        return message if self.at is None else f"instruction {self.at}: {message}"
+        if self.at is None:
+            return message
+        place = f"function `{self.function[:_LONGEST_NAME]}`, " if self.function else ""
+        return f"{place}instruction {self.at}: {message}"
 
 
 # Values
@@ -40,8 +63,12 @@ class ValueTooLarge(ProzError):
     """A value beyond `ValueLimits`."""
 
 
+class MalformedData(ProzError):
+    """DECODE of bytes that are not the canonical encoding of a value."""
+
+
 class NotStorable(ProzError):
-    """A function or task where a value with an encoding is needed: state, ledger, hash, output."""
+    """A function, task or cell where a value with an encoding is needed: state, ledger, hash, output."""
 
 
 # Names, calls and tasks
@@ -60,7 +87,7 @@ class StackUnderflow(ProzError):
 
 
 class StackOverflow(ProzError):
-    """More values on the stack than the limit, counted over all frames."""
+    """More values on the stack of one frame than the limit. Verified code never causes it."""
 
 
 class CallDepthExceeded(ProzError):
@@ -92,6 +119,10 @@ class OpenTransaction(ProzError):
 
 class StateOutsideTransaction(ProzError):
     """STATE_WRITE with no transaction open."""
+
+
+class ReadOnlyState(ProzError):
+    """STATE_WRITE, LEDGER_APPEND, EMIT or a transfer of wei in a call that must not change anything."""
 
 
 class MalformedSignature(ProzError):

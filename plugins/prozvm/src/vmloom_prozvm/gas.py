@@ -44,6 +44,18 @@ SIZED_BEFORE: Final = frozenset(
         Opcode.EMIT,
         Opcode.CALL_CONTRACT,
         Opcode.REVERT,
+        Opcode.INDEX,
+        Opcode.STORE_INDEX,
+        Opcode.ITEMS,
+        Opcode.CONTAINS,
+        Opcode.RANGE,
+        Opcode.TO_STRING,
+        Opcode.TO_INTEGER,
+        Opcode.TO_BYTES,
+        Opcode.ENCODE,
+        Opcode.DECODE,
+        Opcode.STATE_READ_AT,
+        Opcode.STATE_WRITE_AT,
     )
 )
 """The instructions whose operands on the stack may cost more than `base`: for all others `before` is `fixed`."""
@@ -55,12 +67,31 @@ SIZED_AFTER: Final = frozenset(
         Opcode.BUILD_MAP,
         Opcode.STORE_INDEX,
         Opcode.CALL_CONTRACT,
+        Opcode.SLICE,
+        Opcode.CLOSURE,
+        Opcode.TO_STRING,
+        Opcode.ENCODE,
+        Opcode.DECODE,
     )
 )
 """The instructions that make values which may be large: for all others `after` is 0.
 
-What an instruction only passes on, such as the element that INDEX finds, has been paid for by who made it.
+What an instruction only passes on, such as the element that INDEX finds, has been paid for by who made it; what ITEMS,
+RANGE, TO_INTEGER and TO_BYTES make is paid for before.
 """
+_CONVERSIONS: Final = frozenset(
+    (
+        Opcode.ITEMS,
+        Opcode.CONTAINS,
+        Opcode.RANGE,
+        Opcode.TO_STRING,
+        Opcode.TO_INTEGER,
+        Opcode.TO_BYTES,
+        Opcode.ENCODE,
+        Opcode.DECODE,
+    )
+)
+_FINDING: Final = frozenset((Opcode.INDEX, Opcode.STORE_INDEX))
 LOOPING: Final = frozenset(
     (
         Opcode.JUMP,
@@ -77,12 +108,18 @@ LOOPING: Final = frozenset(
 
 
 def _default_base() -> dict[Opcode, int]:
+    """What takes time is priced by that: none is more than three times cheaper for it than small arithmetic.
+
+    What reads or keeps state costs about what it does on the EVM: a cold slot's reading (EIP-2929), a slot's change
+    (EIP-2200), and 312 gas for each further byte, of the 20,000 for 64 that a new slot costs.
+    """
     prices = dict.fromkeys(Opcode, 3)
     prices.update(
         {
             Opcode.LOAD_CONST: 2,
             Opcode.LOAD_NAME: 2,
             Opcode.STORE_NAME: 2,
+            Opcode.STORE_GLOBAL: 2,
             Opcode.STORE_CONST: 3,  # at most what LOAD_CONST and STORE_NAME cost together
             Opcode.POP: 1,
             Opcode.DUP: 1,
@@ -90,6 +127,12 @@ def _default_base() -> dict[Opcode, int]:
             Opcode.DIV: 5,
             Opcode.MOD: 5,
             Opcode.POW: 10,
+            Opcode.NEG: 5,
+            Opcode.BUILD_LIST: 8,
+            Opcode.BUILD_MAP: 12,
+            Opcode.INDEX: 5,
+            Opcode.STORE_INDEX: 10,
+            Opcode.CONTAINS: 10,
             Opcode.JUMP: 2,
             Opcode.RETURN: 1,
             Opcode.CALL_NAME: 20,
@@ -97,16 +140,27 @@ def _default_base() -> dict[Opcode, int]:
             Opcode.CALL_TOP: 20,
             Opcode.SPAWN: 50,
             Opcode.AWAIT: 20,
+            Opcode.SLICE: 5,
+            Opcode.RANGE: 8,
+            Opcode.ITEMS: 5,
+            Opcode.CLOSURE: 10,
+            Opcode.TO_STRING: 10,
+            Opcode.TO_INTEGER: 10,
+            Opcode.TO_BYTES: 10,
+            Opcode.ENCODE: 30,
+            Opcode.DECODE: 30,
             Opcode.HASH_BLOCK: 60,
             Opcode.VERIFY_SIGNATURE: 3000,
             Opcode.MERKLE_ROOT: 60,
-            Opcode.STATE_READ: 200,
-            Opcode.STATE_WRITE: 500,
+            Opcode.STATE_READ: 2_100,
+            Opcode.STATE_WRITE: 5_000,
+            Opcode.STATE_READ_AT: 2_100,
+            Opcode.STATE_WRITE_AT: 5_000,
             Opcode.TX_BEGIN: 50,
             Opcode.TX_COMMIT: 50,
             Opcode.TX_REVERT: 50,
             Opcode.GAS_CHARGE: 1,
-            Opcode.LEDGER_APPEND: 500,
+            Opcode.LEDGER_APPEND: 8_000,  # an entry, and the count of them
             Opcode.EMIT: 375,
             Opcode.CALL_CONTRACT: 700,
         }
@@ -127,26 +181,28 @@ class GasSchedule(BaseModel):
     base: Mapping[Opcode, Price] = Field(default_factory=dict, validate_default=True)
     """The price of each instruction, by opcode or by name. Those not given keep their default price."""
     per_cell: Price = 3
-    """Each cell beyond the first that an instruction makes, compares or passes to another contract."""
+    """Each cell beyond the first that an instruction makes, compares, searches or passes to another contract."""
     constant_cell: Price = 1
     """LOAD_CONST and STORE_CONST: each cell beyond the first. At most `per_cell`, or folding could cost gas."""
     limb_product: Price = 1
-    """MUL, DIV, MOD and POW: each product of two limbs beyond the first."""
+    """MUL, DIV, MOD, POW, TO_STRING and TO_INTEGER: each product of two limbs beyond the first."""
+    integer_keys: Price = 1
+    """INDEX, STORE_INDEX and CONTAINS: each 32 pairs of a map that an integer is looked for in."""
     argument: Price = 1
     """Each argument of a call or task."""
     hash_cell: Price = 6
-    """HASH_BLOCK, MERKLE_ROOT and VERIFY_SIGNATURE: each cell beyond the first of each operand."""
+    """HASH_BLOCK, MERKLE_ROOT, VERIFY_SIGNATURE and ENCODE: each cell beyond the first of each operand."""
     merkle_leaf: Price = 60
     """MERKLE_ROOT: each leaf, which brings two hashes with it."""
     state_read_byte: Price = 2
-    """STATE_READ: each byte of a committed value's encoding beyond the ninth; a 64-bit integer has no more."""
+    """What is read of the state, and DECODE: each byte beyond the ninth; a 64-bit integer has no more."""
     key_cell: Price = 6
-    """STATE_READ and STATE_WRITE: each cell of the key beyond the first."""
-    state_write_cell: Price = 50
-    """STATE_WRITE: each cell of the value beyond the first."""
-    ledger_cell: Price = 50
+    """STATE_READ, STATE_WRITE and STATE_READ_AT: each cell of the key or path beyond the first."""
+    state_write_cell: Price = 2_500
+    """STATE_WRITE and STATE_WRITE_AT: each cell of the value, and of a path, beyond the first."""
+    ledger_cell: Price = 2_500
     """LEDGER_APPEND: each cell beyond the first."""
-    event_cell: Price = 20
+    event_cell: Price = 64
     """EMIT: each cell beyond the first, of the topics and of the data."""
 
     @field_validator("base", mode="before")
@@ -204,17 +260,24 @@ class GasSchedule(BaseModel):
         `taken` are the values it takes from the stack, the deepest first, with those that a count announces. Those of
         a wrong kind may cost nothing: the instruction fails anyway.
         """
-        fixed = self.fixed(opcode, operand)
+        return self.fixed(opcode, operand) + self.sizes(opcode, taken)
+
+    def sizes(self, opcode: Opcode, taken: Sequence[Value]) -> int:
+        """What the sizes of `taken` add to what is `fixed`."""
         if opcode not in SIZED_BEFORE:
-            return fixed
+            return 0
         if opcode in _PRODUCTS:
-            return fixed + self._product(*taken)
+            return self._product(*taken)
         if opcode in COMPARISON:
-            return fixed + self.per_cell * _extra(*taken)
-        return fixed + self._sized(opcode, taken)
+            return self.per_cell * _extra(*taken)
+        if opcode in _FINDING:
+            return self._finding(*taken[:2])
+        if opcode in _CONVERSIONS:
+            return self._converted(opcode, taken)
+        return self._sized(opcode, taken)
 
     def reading(self, size: int) -> int:
-        """Gas to charge before STATE_READ reads `size` bytes, as `TransactionStack.size` tells; comes to `before`."""
+        """Gas to charge before the state reads `size` bytes, as `TransactionStack.size` tells; comes to `before`."""
         return self.state_read_byte * max(0, size - SMALL_ENCODING)
 
     def after(self, opcode: Opcode, result: Value) -> int:
@@ -240,6 +303,10 @@ class GasSchedule(BaseModel):
             return 0
         return self.limb_product * (limbs(left) * limbs(right) - 1)
 
+    def _finding(self, collection: Value, key: Value) -> int:
+        """Integers as keys can be chosen so that Python passes all others before it finds one."""
+        return self.integer_keys * (len(collection) // 32) if type(collection) is dict and type(key) is int else 0
+
     def _sized(self, opcode: Opcode, taken: Sequence[Value]) -> int:
         """What the operands add, for the instructions that are neither arithmetic nor comparison."""
         match opcode:
@@ -247,6 +314,10 @@ class GasSchedule(BaseModel):
                 return self.hash_cell * _extra(*taken)
             case Opcode.MERKLE_ROOT:
                 return self.merkle_leaf * len(taken) + self.hash_cell * _extra(*taken)
+            case Opcode.STATE_READ_AT:
+                return self.key_cell * max(0, sum(map(cells, taken)) - 1)
+            case Opcode.STATE_WRITE_AT:  # path and value have a first cell each
+                return self.state_write_cell * max(0, sum(map(cells, taken)) - 2)
             case Opcode.STATE_WRITE:
                 return self.state_write_cell * _extra(*taken)
             case Opcode.LEDGER_APPEND:
@@ -257,6 +328,30 @@ class GasSchedule(BaseModel):
                 return self.per_cell * _extra(*taken)
         return self.argument * len(taken)  # calls and tasks
 
+    def _converted(self, opcode: Opcode, taken: Sequence[Value]) -> int:
+        """What the operands add, for the instructions that make values of other kinds, or look for values."""
+        one, other = taken[0], taken[-1]
+        match opcode:
+            case Opcode.ITEMS:
+                return self.per_cell * _items_cells(one)
+            case Opcode.CONTAINS:
+                if type(one) is dict:
+                    return self.per_cell * _extra(other) + self._finding(one, other)
+                return self.per_cell * _extra(one, other)
+            case Opcode.RANGE:
+                return self.per_cell * _range_cells(one, other)
+            case Opcode.TO_BYTES:
+                made = -(-other // 8) if type(one) is int and type(other) is int and other > 0 else _extra(one)
+                return self.per_cell * made
+            case Opcode.ENCODE:
+                return self.hash_cell * _extra(one)
+            case Opcode.DECODE:
+                return self.reading(len(one)) if type(one) is bytes else 0
+            case Opcode.TO_STRING:  # Python takes time that grows with the square of the number of digits
+                return self.limb_product * (limbs(one) ** 2 - 1) if type(one) is int else 0
+        extra = _extra(one) if type(one) is str or type(one) is bytes else 0
+        return self.per_cell * extra + (self.limb_product * extra**2 if type(one) is str else 0)
+
 
 def limbs(number: int) -> int:
     """How many limbs of 64 bits the absolute value of `number` takes, at least 1."""
@@ -266,6 +361,25 @@ def limbs(number: int) -> int:
 def _extra(*values: Value) -> int:
     """Cells beyond the first of each value."""
     return sum(map(cells, values)) - len(values)
+
+
+def _items_cells(collection: Value) -> int:
+    """Cells beyond the first of what ITEMS makes; none for a list, which it only passes on."""
+    match collection:
+        case str():
+            return 2 * len(collection)
+        case bytes():
+            return len(collection)
+        case dict():
+            return sum(map(cells, collection))
+    return 0
+
+
+def _range_cells(begin: Value, end: Value) -> int:
+    """Cells beyond the first of what RANGE makes, all integers counted like the longest."""
+    if type(begin) is not int or type(end) is not int:
+        return 0
+    return max(0, end - begin) * max(limbs(begin), limbs(end))
 
 
 def _opcode(name: Any) -> Opcode:

@@ -16,9 +16,8 @@ from vmloom.marks import WARM_ACCOUNTS
 from vmloom.vm import VmHost
 
 from .config import CallPrices
-from .errors import CallFailed, OutOfGas, TypeMismatch, ValueTooLarge
+from .errors import CallFailed, OutOfGas, ReadOnlyState, TypeMismatch, ValueTooLarge
 from .runtime.transactions import TransactionStack
-from .runtime.world import ReadOnlyState
 from .values import Value, kind_of
 
 MAX_TOPICS: Final = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmloom.hookspecs import VmSpec, hookimpl
+from vmloom.hookspecs import CommandSpec, VmSpec, hookimpl
 
 
 @hookimpl
@@ -17,5 +17,16 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
             config="vmloom_prozvm.config:ProzVmConfig",
             summary="a stack machine for ledgers: transactions, state by name, tiered compilation",
             magic=b"\0proz",
+            demo="vmloom_prozvm.demo:TOKEN",
+        )
+    ]
+
+
+@hookimpl
+def vmloom_commands() -> Iterable[CommandSpec]:
+    """`vmloom proz ...`."""
+    return [
+        CommandSpec(
+            "proz", "vmloom_prozvm.cli:proz", summary="Contract language: compile, disasm, fmt, profile, repl, run"
         )
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 from vmloom import (
     ExecutionContext,
@@ -30,14 +30,17 @@ from .bytecode.program import Bytecode
 from .config import ProzVmConfig
 from .disassembly import disassemble
 from .errors import CallFailed, ProzError, UserRevert
-from .jit import Compiled, JITCompiler
+from .jit import Executable, JITCompiler
+from .language.sourcemap import MAP_KEY, SourceMap
 from .optimizer import optimize_bytecode
 from .outside import Outside
 from .programs import ProgramCache
 from .runtime.context import CallContext
-from .runtime.interpreter import Machine
+from .runtime.interpreter import Engine, Machine
 from .runtime.loaded import Loaded, load
+from .runtime.stepping import Stepping
 from .runtime.world import StateWorld
+from .trace import Tracer
 from .values import Function, Value, ValueLimits, canonical
 
 T = TypeVar("T")
@@ -48,6 +51,10 @@ FEATURES: Final = ("transactions", "ledger", "functions", "tasks", "constructors
 RUNS_PER_THREAD: Final = 4
 """Nested runs on one thread. Each takes some dozen of the thousand calls that Python allows a thread to nest, and up to
 120 more for functions of compiled code; the rest is for the caller's own calls, for other VMs and for deep values."""
+_SHOWN: Final = 100
+"""Characters of a function's name in the description of an error."""
+_LONGEST_ERROR: Final = 1000
+"""Characters of an error, which may quote the program."""
 _OUT_OF_GAS: Final = "out of gas"
 _NO_CONSTRUCTOR: Final = (
     "the program has no constructor (a function `construct` among its constants), so it takes no input"
@@ -65,7 +72,18 @@ class Program:
     constructor: Loaded | None
     meets_others: bool
     executions: int = 0
-    compiled: Compiled | None = None
+    compiled: Executable | None = None
+
+
+class _ByEngine:
+    """A program that is run by an engine."""
+
+    def __init__(self, loaded: Loaded, engine: Engine) -> None:
+        self._loaded = loaded
+        self._engine = engine
+
+    def run(self, machine: Machine) -> Value:
+        return machine.run(self._loaded, self._engine)
 
 
 class ProzVm(VirtualMachine):
@@ -80,7 +98,8 @@ class ProzVm(VirtualMachine):
         self.host = host or _installed()
         self._limits = self.config.limits
         self._programs = ProgramCache(self._prepare, self.config.cache_size)
-        self._jit = JITCompiler(hot_threshold=max(1, self.config.jit.threshold))
+        jit = self.config.jit
+        self._jit = JITCompiler(hot_threshold=max(1, jit.threshold), native=jit.native, disk_cache=jit.disk_cache)
         self._compiling = threading.Lock()
 
     @property
@@ -101,12 +120,13 @@ class ProzVm(VirtualMachine):
 
     def disassemble(self, code: bytes) -> Iterator[Instruction]:
         """The instructions of the program and its functions, each function's name as the remark of its first one."""
-        return disassemble(bytes(code), self.config.code_limits)
+        return disassemble(bytes(code), self._limits)
 
     def _prepare(self, code: bytes) -> Program:
-        limits = self.config.code_limits
+        limits = self._limits
         bytecode = unpack(code, limits)
-        if self.config.optimization_level:
+        optimized = self.config.optimization_level > 0
+        if optimized:
             bytecode = optimize_bytecode(
                 bytecode,
                 self.config.optimization_level,
@@ -115,7 +135,7 @@ class ProzVm(VirtualMachine):
                 stack_limit=limits.stack,
                 constant_limit=limits.constants,
             )
-        main = load(bytecode, self._limits)
+        main = load(bytecode, limits, verified=not optimized)
         return Program(main, self._constructor(bytecode), _uses(bytecode, Opcode.CALL_CONTRACT))
 
     def _constructor(self, bytecode: Bytecode) -> Loaded | None:
@@ -123,7 +143,7 @@ class ProzVm(VirtualMachine):
         for index, constant in enumerate(bytecode.constants):
             if isinstance(constant, Function) and constant.name == CONSTRUCTOR and not constant.parameters:
                 caller = Bytecode(bytecode.constants, [("CALL_FUNC_CONST", (index, 0)), ("RETURN", None)])
-                return load(caller, self._limits)
+                return load(caller, self._limits, verified=True)  # with the program whose constants it has
         return None
 
     # Compilation, which changes no result and no gas
@@ -157,6 +177,22 @@ class ProzVm(VirtualMachine):
             self._count(program, bytes(code))
         return _with_room(lambda: self._execute(program, program.main, len(code), context, state))
 
+    def execute_by(self, engine: Engine, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        """`execute`, with `engine` in place of the interpreter's loop, such as one that measures.
+
+        Contracts that this one calls, itself included, run as always.
+        """
+        program = self._programs.get(bytes(code))
+        measured = replace(program, compiled=_ByEngine(program.main, engine))
+        return _with_room(lambda: self._execute(measured, measured.main, len(code), context, state))
+
+    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
+        """`execute`, writing a JSON line for each instruction to `sink`, as `trace.Tracer` says."""
+        tracer = Tracer(self._programs.get(bytes(code)).main.bytecode, sink)
+        result = self.execute_by(Stepping(tracer.step, with_stacks=True), code, context, state)
+        tracer.finish(result)
+        return result
+
     def deploy(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
         """Validate and pay for the program, then call its constructor, if it has one, which finds the input by INPUT.
 
@@ -189,6 +225,8 @@ class ProzVm(VirtualMachine):
             result = self._run(loaded if compiled is None else compiled, price, context, state)
             if not result.success:
                 state.revert(checkpoint)
+                if context.depth == 0:  # nobody sees why a call within it failed
+                    _add_lines(result, program, loaded)
             elif context.depth == 0:
                 if program.meets_others:
                     end_transaction(self.host, context, state)
@@ -207,7 +245,7 @@ class ProzVm(VirtualMachine):
             mark_warm(context, state)
 
     def _run(
-        self, code: Loaded | Compiled, price: int, context: ExecutionContext, state: StateAccess
+        self, code: Loaded | Executable, price: int, context: ExecutionContext, state: StateAccess
     ) -> ExecutionResult:
         """Run to the end, whichever it is, with what `price` leaves of the gas."""
         outside = Outside(context, state, self.host, self.config.call_prices)
@@ -215,14 +253,14 @@ class ProzVm(VirtualMachine):
         values, schedule = self._limits.values, self.config.gas_schedule
         try:
             try:
-                value = code.run(machine) if isinstance(code, Compiled) else machine.run(code)
+                value = machine.run(code) if isinstance(code, Loaded) else code.run(machine)
                 ending = ExecutionState.SUCCESS
             except UserRevert as revert:
                 ending, value = ExecutionState.REVERTED, revert.output  # type: ignore[assignment]  # a value
             machine.charge(schedule.output(value))  # before it is encoded
             output = encode_output(value, values)
         except ProzError as error:
-            return _failed(context, str(error), _described(error))
+            return _failed(context, str(error)[:_LONGEST_ERROR], _described(error))
         succeeded = ending is ExecutionState.SUCCESS
         return ExecutionResult(
             ending,
@@ -284,8 +322,27 @@ def _failed(context: ExecutionContext, error: str, metadata: dict[str, Any] | No
 
 
 def _described(error: ProzError) -> dict[str, Any]:
-    """The error for `metadata`: its kind, and the index of the instruction in its function."""
-    return {"fault": {"kind": type(error).__name__, "instruction": error.at}}
+    """The error for `metadata`: its kind, the function and the index of the instruction in it, and the calls around."""
+    return {
+        "fault": {
+            "kind": type(error).__name__,
+            "instruction": error.at,
+            "function": error.function[:_SHOWN],
+            "trace": [[function[:_SHOWN], at] for function, at in error.trace],
+        }
+    }
+
+
+def _add_lines(result: ExecutionResult, program: Program, loaded: Loaded) -> None:
+    """Add the places in the source to a fault, if the program was compiled with its source map."""
+    fault, bytecode = result.metadata.get("fault"), program.main.bytecode
+    if fault is None or MAP_KEY not in bytecode.metadata:
+        return
+    places = SourceMap(bytecode)
+    # What calls the constructor is no part of the source; `~` and a number tell apart what has one name there.
+    calls = [call for call in fault["trace"] if call[0] or loaded is program.main]
+    found = [(function.partition("~")[0], places.place(function, at)) for function, at in calls]
+    fault["source"] = [f"{function}:{place.line}:{place.column}".lstrip(":") for function, place in found if place]
 
 
 @cache

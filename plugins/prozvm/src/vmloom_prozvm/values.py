@@ -1,43 +1,80 @@
 """What a program computes with: kinds of values, limits of their sizes, equality, and the canonical encoding.
 
-A value is None, a bool, an int, a str, bytes, a list, a dict, a `Function` or a `Task`; there are no floats. Lists and
-dicts are values, too: nothing ever changes one in place, so that no two names can share one and none can hold itself.
+A value is None, a bool, an int, a str, bytes, a list, a dict, a `Function`, a `Task` or a `Cell`; there are no floats.
+Lists and dicts are values, too: nothing ever changes one in place, so that none can hold itself. Only a cell changes.
 Used by everything that touches a value. Must never know what an instruction is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vmloom_prozvm import cbor
-from vmloom_prozvm.errors import NotStorable, TypeMismatch, ValueTooLarge
+from . import cbor
+from .errors import NotStorable, TypeMismatch, ValueTooLarge
 
 if TYPE_CHECKING:
-    from vmloom_prozvm.bytecode.program import Bytecode
+    from .bytecode.program import Bytecode
 
 Key: TypeAlias = "str | int | bytes"
 """Keys of maps. Bools are none: to a dict, True and 1 would be one key, although they are not the same value."""
 
-Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[Key, Value] | Function | Task | None"
+Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[Key, Value] | Function | Task | Cell | None"
 
 _LIMB_BITS: Final = 64
 _CELL: Final = 8
+_SMALL: Final = 1 << _LIMB_BITS
+"""Integers between this and its negative have one cell, and are within every limit."""
 _DEEPEST: Final = 128
 """No limit of nesting may exceed this: values are walked by recursion."""
 _LONGEST_INTEGER: Final = 8192
 """Nor one of integers this: Python prints no int of much more than 14,000 bits."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Function:
-    """A function of a program. Two of them are the same value if they have the same name and parameters."""
+    """A function of a program. Two of them are the same value if name, parameters and bound values are the same."""
 
     name: str
     parameters: tuple[str, ...]
-    bytecode: Bytecode = field(compare=False, repr=False)
+    bytecode: Bytecode = field(repr=False)
+    bound: tuple[Value, ...] = ()
+    """Values of the first parameters, which callers do not give."""
+    tree: Any = field(default=None, repr=False)
+    """The body in the form of the language that it was written in, None for a function that came as bytecode."""
+    origin: Function | None = field(default=None, repr=False)
+    """The function without bound values that this one was made from by `bind`, None for one that was not."""
+
+    @property
+    def arity(self) -> int:
+        """How many arguments a call gives."""
+        return len(self.parameters) - len(self.bound)
+
+    def bind(self, values: Sequence[Value]) -> Function:
+        """The function with the next `len(values)` of its parameters, at most `arity`, bound."""
+        bound = (*self.bound, *values)
+        return Function(self.name, self.parameters, self.bytecode, bound, self.tree, self.origin or self)
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other) if type(other) is Function else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.parameters, len(self.bound)))
+
+
+class Cell:
+    """A variable that functions share: what NEW_CELL makes. It is equal to itself alone, and nothing can store it.
+
+    The only value that changes, so it may hold a function that holds it: nothing looks into one but CELL_READ.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
 
 
 @dataclass(frozen=True)
@@ -59,8 +96,10 @@ class ValueLimits:
     """Bytes of a byte string."""
     items: int = 65_536
     """Items of one list, pairs of one map."""
+    integer_keys: int = 512
+    """Integer keys of one map. They can be chosen so that Python finds each only after all others."""
     nesting: int = 32
-    """Lists and maps inside each other, 1 to 128: a list of numbers has 1."""
+    """Lists, maps and functions with bound values inside each other, 1 to 128: a list of numbers has 1."""
     cells: int = 1_048_576
 
     def __post_init__(self) -> None:
@@ -92,22 +131,38 @@ def same(one: Value, other: Value) -> bool:
     if kind is not type(other):
         return False
     if kind is list:
-        return len(one) == len(other) and all(map(same, one, other))  # type: ignore[arg-type]
-    if kind is dict:
-        return _same_maps(one, other)  # type: ignore[arg-type]
-    return one == other
+        pairs = _list_pairs(one, other)  # type: ignore[arg-type]
+    elif kind is dict:
+        pairs = _map_pairs(one, other)  # type: ignore[arg-type]
+    elif kind is Function:
+        pairs = _function_pairs(one, other)  # type: ignore[arg-type]
+    else:
+        return one == other
+    if pairs is None:
+        return False
+    for left, right in pairs:  # one frame of Python for each level
+        kind = type(left)
+        if kind is not type(right):
+            return False
+        if kind is list or kind is dict or kind is Function:
+            if not same(left, right):
+                return False
+        elif left != right:
+            return False
+    return True
 
 
 def cells(value: Value) -> int:
     """The size of a value in cells of 8 bytes, which gas is counted by.
 
-    An int has one per 64 bits, a string or byte string one and one per 8 bytes, a collection one and those in it; the
-    rest are one each. Parts that a value has many times are counted as often, but looked at once, so that counting
-    takes no longer than making the parts did. The value must be within some `ValueLimits`.
+    An int has one per 64 bits, a string or byte string one and one per 8 bytes, a collection one and those in it, a
+    function one and those of its bound values; the rest are one each, a `Cell` with what it holds. Parts that a value
+    has many times are counted as often, but looked at once, so that counting takes no longer than making them did. The
+    value must be within some `ValueLimits`.
     """
     kind = type(value)
-    if kind is list or kind is dict:
-        return _collection_cells(value, {})  # type: ignore[arg-type]
+    if kind is list or kind is dict or kind is Function:
+        return _collection_cells(value, {})
     return _scalar_cells(value)
 
 
@@ -129,21 +184,23 @@ def check_storable(value: object, limits: ValueLimits = DEFAULT_LIMITS) -> None:
     """As `check`, and refuse what has no encoding.
 
     Raises:
-        NotStorable: For a function or a task, also inside a collection.
+        NotStorable: For a function, a task or a cell, also inside a collection.
         ValueTooLarge, TypeMismatch: As `check`.
     """
     check(value, limits)
-    _refuse_unstorable(value)
+    kind = type(value)
+    if kind is list or kind is dict or kind in _UNSTORABLE:
+        _refuse_unstorable(value, set())
 
 
 def canonical(value: Value, limits: ValueLimits = DEFAULT_LIMITS) -> bytes:
     """The one encoding of a value: deterministic CBOR (RFC 8949, 4.2.1), integers beyond 64 bits as bignums.
 
     Raises:
-        NotStorable: For a function or a task, also inside a collection.
+        NotStorable: For a function, a task or a cell, also inside a collection.
         ValueTooLarge, TypeMismatch: As `check`.
     """
-    check_storable(value, limits)
+    check(value, limits)
     return cbor.encode(value)
 
 
@@ -154,17 +211,57 @@ def parse_canonical(data: bytes, limits: ValueLimits = DEFAULT_LIMITS) -> Value:
         NotCanonical: For anything that `canonical` does not write: floats, tags, other orders or lengths, ...
         ValueTooLarge, TypeMismatch: As `check`.
     """
-    value: Value = cbor.decode(data, depth=limits.nesting)
+    value: Value = cbor.decode(data, depth=limits.nesting, integer_keys=limits.integer_keys)
     check(value, limits)
     return value
 
 
-def _same_maps(one: dict[Key, Value], other: dict[Key, Value]) -> bool:
-    return len(one) == len(other) and all(key in other and same(item, other[key]) for key, item in one.items())
+_Pairs: TypeAlias = "Iterable[tuple[Value, Value]] | None"
+"""What must be the same for two values to be; None if they cannot be."""
+
+
+def _list_pairs(one: list[Value], other: list[Value]) -> _Pairs:
+    return zip(one, other, strict=True) if len(one) == len(other) else None
+
+
+def _function_pairs(one: Function, other: Function) -> _Pairs:
+    if one.name != other.name or one.parameters != other.parameters or len(one.bound) != len(other.bound):
+        return None
+    return zip(one.bound, other.bound, strict=True)
+
+
+def _map_pairs(one: dict[Key, Value], other: dict[Key, Value]) -> _Pairs:
+    """Integers are sorted instead of looked up: Python may find each only after all others."""
+    if len(one) != len(other):
+        return None
+    pairs: list[tuple[Value, Value]] = []
+    for key, item in one.items():
+        if type(key) is not int:
+            if key not in other:
+                return None
+            pairs.append((item, other[key]))
+    if len(pairs) < len(one):
+        numbered, other_numbered = _by_number(one), _by_number(other)
+        if [key for key, _ in numbered] != [key for key, _ in other_numbered]:
+            return None
+        pairs += [(item, found) for (_, item), (_, found) in zip(numbered, other_numbered, strict=True)]
+    return pairs
+
+
+def _by_number(collection: dict[Key, Value]) -> list[tuple[int, Value]]:
+    """The pairs with an integer as key, in the order of these."""
+    pairs = [(key, item) for key, item in collection.items() if type(key) is int]
+    pairs.sort(key=itemgetter(0))
+    return pairs
 
 
 def _text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def too_many_integers(limits: ValueLimits) -> ValueTooLarge:
+    """The error of a map with more integer keys than the limit."""
+    return ValueTooLarge(f"a map of more than {limits.integer_keys} integer keys; strings and bytes have no such limit")
 
 
 def _too_deep(limits: ValueLimits) -> ValueTooLarge:
@@ -178,8 +275,7 @@ def _too_many_cells(limits: ValueLimits) -> ValueTooLarge:
 def _scalar_cells(value: Any) -> int:
     kind = type(value)
     if kind is int:
-        bits: int = value.bit_length()
-        return max(1, -(-bits // _LIMB_BITS))
+        return (value.bit_length() + 63) >> 6 or 1
     if kind is str:
         return 1 - (-_text_size(value) // _CELL)
     if kind is bytes:
@@ -187,12 +283,16 @@ def _scalar_cells(value: Any) -> int:
     return 1
 
 
-def _collection_cells(collection: list[Any] | dict[Any, Any], known: dict[int, int]) -> int:
+def _collection_cells(collection: Any, known: dict[int, int]) -> int:
     """Its cells; `known` are those of its parts by identity, which holds as long as the outermost is there."""
     total = 1
     for part in _parts(collection):
         kind = type(part)
-        if kind is list or kind is dict or kind is str:
+        if kind is int:
+            total += (part.bit_length() + 63) >> 6 or 1
+        elif kind is str and part.isascii():
+            total += 1 - (-len(part) // _CELL)
+        elif kind is list or kind is dict or kind is str or kind is Function:
             found = known.get(id(part))
             if found is None:
                 known[id(part)] = found = _scalar_cells(part) if kind is str else _collection_cells(part, known)
@@ -205,39 +305,60 @@ def _collection_cells(collection: list[Any] | dict[Any, Any], known: dict[int, i
 def _checked(item: Any, levels: int, limits: ValueLimits, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
     """(cells, levels that it has) of what is within the limits; `levels` more are allowed, `known` are looked at."""
     kind = type(item)
-    if kind is not list and kind is not dict:
+    if kind is not list and kind is not dict and not (kind is Function and item.bound):
         _check_scalar(item, limits)
         return _scalar_cells(item), 0
     _check_collection(item, levels, limits)
     total, height = 1, 0
     for part in _parts(item):
-        found = known.get(id(part))
-        if found is None:
-            found = _checked(part, levels - 1, limits, known)
-            if found[0] > 1:  # the others take no longer to look at again
-                known[id(part)] = found
-        elif found[1] >= levels:
-            raise _too_deep(limits)
-        total += found[0]
-        height = max(height, found[1])
+        kind = type(part)
+        if kind is int and -_SMALL < part < _SMALL:
+            total += 1
+        elif kind is str and part.isascii():
+            if len(part) > limits.string_size:
+                _check_text(part, limits)
+            total += 1 - (-len(part) // _CELL)
+        else:
+            found = known.get(id(part))
+            if found is None:
+                found = _checked(part, levels - 1, limits, known)
+                if found[0] > 1:  # the others take no longer to look at again
+                    known[id(part)] = found
+            elif found[1] >= levels:
+                raise _too_deep(limits)
+            total += found[0]
+            if found[1] > height:
+                height = found[1]
         if total > limits.cells:
             raise _too_many_cells(limits)
     return total, height + 1
 
 
-def _parts(collection: list[Any] | dict[Any, Any]) -> Iterable[Any]:
-    return collection if type(collection) is list else chain(collection, collection.values())  # type: ignore[union-attr]
+def _parts(whole: Any) -> Iterable[Any]:
+    """The values in a list or map, keys included, or bound by a function."""
+    kind = type(whole)
+    return whole if kind is list else chain(whole, whole.values()) if kind is dict else whole.bound
 
 
-def _check_collection(collection: list[Any] | dict[Any, Any], levels: int, limits: ValueLimits) -> None:
-    if len(collection) > limits.items:
+def _check_collection(collection: Any, levels: int, limits: ValueLimits) -> None:
+    if type(collection) is not Function and len(collection) > limits.items:
         raise ValueTooLarge(f"a collection of {len(collection)} items; the limit is {limits.items}")
     if levels < 1:
         raise _too_deep(limits)
     if type(collection) is dict:
-        for key in collection:
-            if not is_key(key):
-                raise TypeMismatch(f"a key of kind {kind_of(key)}; keys are strings, integers and bytes")
+        _check_keys(collection, limits)
+
+
+def _check_keys(keys: Iterable[Any], limits: ValueLimits) -> None:
+    integers = 0
+    for key in keys:
+        kind = type(key)
+        if kind is int:
+            integers += 1
+        elif kind is not str and kind is not bytes:
+            raise TypeMismatch(f"a key of kind {kind_of(key)}; keys are strings, integers and bytes")
+    if integers > limits.integer_keys:
+        raise too_many_integers(limits)
 
 
 def _check_scalar(value: Any, limits: ValueLimits) -> None:
@@ -250,7 +371,7 @@ def _check_scalar(value: Any, limits: ValueLimits) -> None:
     elif kind is bytes:
         if len(value) > limits.bytes_size:
             raise ValueTooLarge(f"{len(value)} bytes; the limit is {limits.bytes_size}")
-    elif value is not None and kind not in (bool, Function, Task):
+    elif value is not None and kind not in (bool, Function, Task, Cell):
         raise TypeMismatch(f"{kind_of(value)} is not a kind of value")
 
 
@@ -280,16 +401,21 @@ _KINDS: Final = {
     dict: "map",
     Function: "function",
     Task: "task",
+    Cell: "cell",
 }
 
 
-def _refuse_unstorable(value: Any) -> None:
+_UNSTORABLE: Final = frozenset((Function, Task, Cell))
+
+
+def _refuse_unstorable(value: Any, seen: set[int]) -> None:
+    """By identity each collection is looked at once; those in `seen` have been."""
     kind = type(value)
-    if kind is Function or kind is Task:
+    if kind in _UNSTORABLE:
         raise NotStorable(f"a {kind_of(value)} has no encoding")
-    if kind is list:
-        for item in value:
-            _refuse_unstorable(item)
-    elif kind is dict:
-        for item in value.values():
-            _refuse_unstorable(item)
+    if (kind is list or kind is dict) and id(value) not in seen:
+        seen.add(id(value))
+        for part in value if kind is list else value.values():
+            kind = type(part)
+            if kind is list or kind is dict or kind in _UNSTORABLE:
+                _refuse_unstorable(part, seen)

@@ -43,8 +43,9 @@ class VM:
     | any other | a variable of programs, or a function of Python that CALL_NAME can call |
 
     With `use_jit`, a program that has run `jit_threshold` times is optimised by `optimization_level` (0 to 3) and
-    compiled. Without a `gas_schedule` only GAS_CHARGE costs gas; with one nothing is optimised, or gas would depend on
-    how often a program has run. After optimisation the instruction that an error names is the optimised program's.
+    compiled, with `native` to machine code if it can be. Without a `gas_schedule` only GAS_CHARGE costs gas; with one
+    nothing is optimised, or gas would depend on how often a program has run. The instruction that an error names is the
+    one of the program as it was given.
 
     Raises `ValueError` for a threshold below 1 or a level that does not exist.
     """
@@ -58,6 +59,8 @@ class VM:
         gas_schedule: GasSchedule | None = None,
         limits: Limits | None = None,
         debug: bool = False,
+        native: bool = False,
+        disk_cache: bool = False,
     ) -> None:
         self.use_jit: Final = use_jit
         self.jit_threshold: Final = jit_threshold
@@ -71,24 +74,26 @@ class VM:
             optimization_level=optimization_level,
             optimize=optimizer.optimize_bytecode if gas_schedule is None else None,
             debug=debug,
+            native=native,
+            disk_cache=disk_cache,
         )
         self._known: dict[int, _Known] = {}
 
-    def execute(self, bytecode: Bytecode) -> Value:
-        """What the program returns, None if that is nothing.
+    def execute(self, bytecode: Bytecode, env: MutableMapping[str, Any] | None = None) -> Value:
+        """What the program returns, None if that is nothing. It runs on `env`, by default the workbench's own.
 
         Raises `CodeError` for a program that is not well-formed, and `ProzError` for one that fails: what it wrote in
         open transactions is forgotten then, what it had committed stays.
         """
         known = self._find(bytecode)
         if known.compiled is not None:
-            return known.compiled(self, stack=[], env=self.env)
-        machine = self.machine()
+            return known.compiled(self, stack=[], env=self.env if env is None else env)
+        machine = self.machine(env)
         begun = perf_counter()
         try:
             return machine.run(known.loaded)
         finally:
-            self.settle(machine)
+            self.settle(machine, env)
             if known.may_become_hot:
                 self._promote(known, perf_counter() - begun)
 

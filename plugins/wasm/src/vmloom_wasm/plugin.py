@@ -17,6 +17,7 @@ def vmloom_virtual_machines() -> Iterable[VmSpec]:
             config="vmloom_wasm.config:WasmConfig",
             summary="WebAssembly contracts, metered and deterministic, on wasmtime",
             magic=b"\0asm",
+            demo="vmloom_wasm.demo:TOKEN",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""`vmloom demo`: a token is created, minted, sent and refused, and everything that happened is shown."""
+"""`vmloom evm demo`: a token is created, minted, sent and refused, and everything that happened is shown."""
 
 from __future__ import annotations
 

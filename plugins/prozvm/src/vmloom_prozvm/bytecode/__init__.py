@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vmloom_prozvm.bytecode.assembly import assemble
-from vmloom_prozvm.bytecode.container import pack, unpack
-from vmloom_prozvm.bytecode.opcodes import Opcode
-from vmloom_prozvm.bytecode.program import Bytecode, BytecodeBuilder, function
-from vmloom_prozvm.bytecode.verify import CodeLimits, stack_depths, verify
+from .assembly import assemble
+from .container import pack, unpack
+from .opcodes import Opcode
+from .program import Bytecode, BytecodeBuilder, function
+from .verify import CodeLimits, stack_depths, verify
 
 __all__ = [
     "Bytecode",

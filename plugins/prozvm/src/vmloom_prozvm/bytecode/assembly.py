@@ -23,11 +23,11 @@ from typing import Any, Final, NamedTuple
 
 from vmloom.errors import InvalidCode
 
-from vmloom_prozvm.bytecode.opcodes import OPERATIONS, Opcode, Operand
-from vmloom_prozvm.bytecode.program import Bytecode, Instruction, OperandValue, opcode_of, operand_parts
-from vmloom_prozvm.bytecode.verify import DEEPEST_FUNCTIONS
-from vmloom_prozvm.errors import ProzError
-from vmloom_prozvm.values import Function, Value, check
+from ..errors import ProzError
+from ..values import Function, Value, check
+from .opcodes import OPERATIONS, Opcode, Operand
+from .program import Bytecode, Instruction, OperandValue, opcode_of, operand_parts
+from .verify import DEEPEST_FUNCTIONS
 
 _INDENT: Final = "    "
 _SECTIONS: Final = ("Constants:", "Metadata:", "Instructions:")

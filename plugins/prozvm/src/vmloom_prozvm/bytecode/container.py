@@ -15,10 +15,12 @@ from typing import Any, Final, TypeAlias
 
 from vmloom.errors import CodeTooLarge, InvalidCode
 
-from vmloom_prozvm import cbor
-from vmloom_prozvm.bytecode.opcodes import Opcode
-from vmloom_prozvm.bytecode.program import Bytecode, Instruction, operand_parts
-from vmloom_prozvm.bytecode.verify import (
+from .. import cbor
+from ..errors import NotCanonical, ProzError, Unverifiable, ValueTooLarge
+from ..values import Function, Value, ValueLimits, check_storable
+from .opcodes import Opcode
+from .program import Bytecode, Instruction, operand_parts
+from .verify import (
     DEEPEST_FUNCTIONS,
     DEFAULT_CODE_LIMITS,
     CodeLimits,
@@ -26,8 +28,6 @@ from vmloom_prozvm.bytecode.verify import (
     parse_instruction,
     verify,
 )
-from vmloom_prozvm.errors import NotCanonical, ProzError, Unverifiable
-from vmloom_prozvm.values import Function, Value, ValueLimits, check_storable
 
 MAGIC: Final = b"\0proz"
 VERSION: Final = 1
@@ -38,7 +38,13 @@ _BODY_AT: Final = _HASH_AT + 32
 _LEVELS: Final = 3
 """Lists from a program to what is in its constants."""
 _ANY_SIZE: Final = ValueLimits(
-    integer_bits=8192, string_size=1 << 40, bytes_size=1 << 40, items=1 << 40, nesting=128, cells=1 << 40
+    integer_bits=8192,
+    string_size=1 << 40,
+    bytes_size=1 << 40,
+    items=1 << 40,
+    integer_keys=1 << 40,
+    nesting=128,
+    cells=1 << 40,
 )
 """What can be encoded at all; `verify` knows what may run."""
 
@@ -75,11 +81,13 @@ def unpack(data: bytes, limits: CodeLimits = DEFAULT_CODE_LIMITS) -> Bytecode:
     body = _body(data)
     depth = _LEVELS * (limits.function_nesting + 1) + limits.values.nesting
     try:
-        tree = cbor.decode(body, depth=depth)
+        tree = cbor.decode(body, depth=depth, integer_keys=limits.values.integer_keys)
         program = _program(tree, ())
         verify(program, limits)
     except NotCanonical as error:
         raise InvalidCode(error.reason, offset=_BODY_AT + error.offset) from None
+    except ValueTooLarge as error:
+        raise InvalidCode(str(error)) from None
     except _Misshapen as error:
         raise InvalidCode(str(error), offset=_BODY_AT + cbor.offset_of(body, error.place)) from None
     except Unverifiable as error:
@@ -124,6 +132,9 @@ def _program_tree(program: Bytecode, name: str, path: Path) -> list[Any]:
 
 def _constant_tree(value: Value, owner: str, path: Path) -> list[Any]:
     if isinstance(value, Function):
+        if value.bound:
+            reason = "a function with bound values, which only CLOSURE makes"
+            raise Unverifiable(reason, function=owner, path=path[:-1], constant=path[-1])
         return [value.name, list(value.parameters), _program_tree(value.bytecode, value.name, path)]
     try:
         check_storable(value, _ANY_SIZE)
@@ -167,24 +178,28 @@ def _instructions(code: Any, place: _Place) -> list[Instruction]:
     if type(code) is not list:
         raise _Misshapen("code must be a list", place)
     instructions: list[Instruction] = []
+    known: dict[Instruction, Instruction] = {}  # equal ones share their memory: programs can be long
     at = 0
     while at < len(code):
-        opcode = _OPCODES.get(code[at]) if type(code[at]) is int else None
-        if opcode is None:
+        form = _FORMS.get(code[at]) if type(code[at]) is int else None
+        if form is None:
             raise _Misshapen(f"instruction {len(instructions)}: no such opcode", (*place, at))
-        parts = code[at + 1 : at + 1 + operand_parts(opcode)]
-        if len(parts) < operand_parts(opcode):
-            raise _Misshapen(f"instruction {len(instructions)}: {opcode.name} without its operand", (*place, at))
+        name, count = form
+        parts = code[at + 1 : at + 1 + count]
+        if len(parts) < count:
+            raise _Misshapen(f"instruction {len(instructions)}: {name} without its operand", (*place, at))
         for index, part in enumerate(parts):
             if type(part) is not int:
-                reason = f"instruction {len(instructions)}: the operand of {opcode.name} must be of integers"
+                reason = f"instruction {len(instructions)}: the operand of {name} must be of integers"
                 raise _Misshapen(reason, (*place, at + 1 + index))
-        instructions.append((opcode.name, tuple(parts) if len(parts) == 2 else parts[0] if parts else None))
+        entry = name, tuple(parts) if count == 2 else parts[0] if parts else None
+        instructions.append(known.setdefault(entry, entry))
         at += 1 + len(parts)
     return instructions
 
 
-_OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
+_FORMS: Final = {int(opcode): (opcode.name, operand_parts(opcode)) for opcode in Opcode}
+"""(name, how many integers follow) of each opcode."""
 
 
 def _is_list(tree: Any, length: int) -> bool:

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, Self, TypeAlias
 
-from vmloom_prozvm.bytecode.opcodes import OPERATIONS, Opcode, Operand
-from vmloom_prozvm.values import Function, Value, same
+from ..values import Function, Value, same
+from .opcodes import OPERATIONS, Opcode, Operand
 
 OperandValue: TypeAlias = int | tuple[int, int] | None
 Instruction: TypeAlias = tuple[str, OperandValue]
 
 _RULE: Final = "=" * 60
 _PAIRS: Final = frozenset((Operand.NAME_AND_CONSTANT, Operand.NAME_AND_COUNT, Operand.CONSTANT_AND_COUNT))
+
+_PARTS: Final = {
+    opcode: 0 if form.operand is Operand.NONE else 2 if form.operand in _PAIRS else 1
+    for opcode, form in OPERATIONS.items()
+}
 
 
 @dataclass(eq=False)
@@ -89,8 +94,7 @@ def opcode_of(name: str | Opcode) -> Opcode:
 
 def operand_parts(opcode: Opcode) -> int:
     """How many integers follow the opcode: 0, 1 or 2."""
-    kind = OPERATIONS[opcode].operand
-    return 0 if kind is Operand.NONE else 2 if kind in _PAIRS else 1
+    return _PARTS[opcode]
 
 
 def stack_effect(opcode: Opcode, operand: OperandValue) -> tuple[int, int]:

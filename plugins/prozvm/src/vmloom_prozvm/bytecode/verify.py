@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, TypeAlias
 
-from vmloom_prozvm.bytecode.opcodes import ENDING, OPERATIONS, Opcode, Operand
-from vmloom_prozvm.bytecode.program import Bytecode, OperandValue, opcode_of, operand_parts, stack_effect
-from vmloom_prozvm.errors import ProzError, Unverifiable
-from vmloom_prozvm.values import Function, ValueLimits, check, check_storable, kind_of
+from ..errors import ProzError, Unverifiable
+from ..values import Function, ValueLimits, check, check_storable, kind_of
+from .opcodes import ENDING, OPERATIONS, Opcode, Operand
+from .program import Bytecode, OperandValue, opcode_of, operand_parts, stack_effect
 
 DEEPEST_FUNCTIONS: Final = 32
 """No limit of function nesting may exceed this: functions are packed and read by recursion."""
+_BY_NAME: Final = {opcode.name: opcode for opcode in Opcode}
 _LARGEST_AMOUNT: Final = (1 << 63) - 1
+_PATHS: Final = frozenset((Opcode.STATE_READ_AT, Opcode.STATE_WRITE_AT))
+"""What takes keys, of which there is at least one."""
 
 Path: TypeAlias = tuple[int, ...]
 
@@ -46,7 +49,7 @@ class CodeLimits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             if limit.name != "values" and getattr(self, limit.name) < 1:
-                raise ValueError(f"{limit.name} must be at least 1")
+                raise ValueError(f"{limit.name}: must be at least 1, got {getattr(self, limit.name)}")
         if self.function_nesting > DEEPEST_FUNCTIONS:
             raise ValueError(f"function_nesting must be at most {DEEPEST_FUNCTIONS}")
 
@@ -100,10 +103,14 @@ def parse_instruction(entry: object) -> tuple[Opcode, tuple[int, ...]]:
     """
     if not isinstance(entry, tuple) or len(entry) != 2 or not isinstance(entry[0], str):
         raise ValueError("an instruction is a pair of a name and an operand")
-    opcode = opcode_of(entry[0])
+    opcode = _BY_NAME.get(entry[0]) or opcode_of(entry[0])
     operand = entry[1]
-    parts = () if operand is None else operand if type(operand) is tuple else (operand,)
     wanted = operand_parts(opcode)
+    if wanted == 1 and type(operand) is int:  # most are one of these two
+        return opcode, (operand,)
+    if wanted == 0 and operand is None:
+        return opcode, ()
+    parts = () if operand is None else operand if type(operand) is tuple else (operand,)
     if (
         len(parts) != wanted
         or (type(operand) is tuple) != (wanted == 2)
@@ -158,6 +165,8 @@ class _Checker:
             raise self.fault(reason, constant=index)
         if len(set(function.parameters)) != len(function.parameters):
             raise self.fault("two parameters of one name", constant=index)
+        if function.bound:
+            raise self.fault("a function with bound values, which only CLOSURE makes", constant=index)
         if not isinstance(function.bytecode, Bytecode):
             raise self.fault("a function without a body", constant=index)
 
@@ -172,13 +181,17 @@ class _Checker:
     def forms(self) -> list[tuple[Opcode, OperandValue]]:
         """Every instruction, with its operand in range."""
         forms: list[tuple[Opcode, OperandValue]] = []
+        known: dict[int, tuple[Opcode, OperandValue]] = {}  # by identity, which equal ones of a container share
         for index, entry in enumerate(self.code.instructions):
-            try:
-                opcode, parts = parse_instruction(entry)
-                self.operand(opcode, parts)
-            except ValueError as error:
-                raise self.fault(str(error), instruction=index) from None
-            forms.append((opcode, entry[1]))
+            form = known.get(id(entry))
+            if form is None:
+                try:
+                    opcode, parts = parse_instruction(entry)
+                    self.operand(opcode, parts)
+                except ValueError as error:
+                    raise self.fault(str(error), instruction=index) from None
+                known[id(entry)] = form = opcode, entry[1]
+            forms.append(form)
         return forms
 
     def operand(self, opcode: Opcode, parts: Sequence[int]) -> None:
@@ -193,12 +206,12 @@ class _Checker:
             case Operand.TARGET:
                 _in_range(parts[0], len(self.code.instructions), "target")  # the end is a target, too
             case Operand.COUNT:
-                _in_range(parts[0], self.limits.stack, "count")
+                _in_range(parts[0], self.limits.stack, "count", least=1 if opcode in _PATHS else 0)
             case Operand.NAME_AND_COUNT:
                 self.string(parts[0])
                 _in_range(parts[1], self.limits.stack, "count")
             case Operand.CONSTANT_AND_COUNT:
-                self.callee(parts[0], parts[1])
+                self.callee(opcode, parts[0], parts[1])
             case Operand.AMOUNT:
                 _in_range(parts[0], _LARGEST_AMOUNT, "amount")
 
@@ -212,10 +225,12 @@ class _Checker:
         if type(constant) is not str:
             raise ValueError(f"constant {index} must be a string, which a name is; it is {kind_of(constant)}")
 
-    def callee(self, index: int, count: int) -> None:
+    def callee(self, opcode: Opcode, index: int, count: int) -> None:
         constant = self.constant(index)
         if not isinstance(constant, Function):
             raise ValueError(f"constant {index} must be a function; it is {kind_of(constant)}")
+        if opcode is Opcode.CLOSURE and 0 <= count <= len(constant.parameters):
+            return
         if count != len(constant.parameters):
             raise ValueError(f"`{constant.name}` has {len(constant.parameters)} parameters, not {count}")
 
@@ -268,6 +283,6 @@ class _Checker:
         return Unverifiable(reason, function=self.name, path=self.path, instruction=instruction, constant=constant)
 
 
-def _in_range(number: int, most: int, what: str) -> None:
-    if not 0 <= number <= most:
-        raise ValueError(f"{what} {number} is not in 0 to {most}")
+def _in_range(number: int, most: int, what: str, *, least: int = 0) -> None:
+    if not least <= number <= most:
+        raise ValueError(f"{what} {number} is not in {least} to {most}")

@@ -12,8 +12,12 @@ from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
+from importlib import import_module
 from typing import Any, Final, Protocol
+
+from vmloom.object_cache import ObjectCache
 
 from ..bytecode.container import pack
 from ..bytecode.program import Bytecode
@@ -24,6 +28,7 @@ from ..runtime.loaded import Loaded, load
 from ..values import Value
 from .codegen import Uncompilable
 from .compiled import Compiled
+from .stored import OBJECT_KIND, StoredTexts
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +44,28 @@ class Workbench(Protocol):
 
     def settle(self, machine: Machine, env: MutableMapping[str, Any] | None = None) -> None:
         """Write the gas that is left into `env`."""
+
+
+class Executable(Protocol):
+    """A compiled program, in whichever way it was compiled."""
+
+    def run(self, machine: Machine) -> Value:
+        """What `machine.run` of the loaded program does."""
+
+
+class NativeCompiler(Protocol):
+    """Makes machine code of a program."""
+
+    def __call__(
+        self,
+        loaded: Loaded,
+        schedule: GasSchedule | None,
+        metered: bool,
+        limits: Limits,
+        *,
+        disk_cache: bool = False,
+    ) -> Executable | None:
+        """None for a program that machine code cannot run, or not any better. Raises nothing."""
 
 
 class CompiledFunction(Protocol):
@@ -83,14 +110,20 @@ class JITStats:
     tier_promotions: int = 0
     fallbacks: int = 0
     """programs that stay with the interpreter"""
+    native_compilations: int = 0
+    """programs made into machine code"""
+    native_fallbacks: int = 0
+    """programs that machine code was wanted for, and that are Python functions instead or interpreted"""
+    native_executions: int = 0
 
 
 class JITCompiler:
     """Counts executions and compiles what ran `hot_threshold` times; keeps the `max_cache` programs used last.
 
     `optimize` is called with a program before it is compiled for the workbench, and gives the one to compile; what it
-    does is what `optimization_level` says. With `debug`, what is compiled is logged. Raises `ValueError` for a bound
-    below 1.
+    does is what `optimization_level` says. With `debug`, what is compiled is logged. With `native`, machine code is
+    tried first, where the package that makes it is installed. With `disk_cache`, text is kept in the user's cache of
+    objects (see `stored`). Raises `ValueError` for a bound below 1.
     """
 
     def __init__(
@@ -101,6 +134,8 @@ class JITCompiler:
         optimize: Callable[[Bytecode], Bytecode] | None = None,
         max_cache: int = 1024,
         debug: bool = False,
+        native: bool = False,
+        disk_cache: bool = False,
     ) -> None:
         if hot_threshold < 1 or max_cache < 1:
             raise ValueError(f"hot_threshold and max_cache: must be at least 1, got {hot_threshold} and {max_cache}")
@@ -108,10 +143,12 @@ class JITCompiler:
         self.optimization_level: Final = optimization_level
         self.debug: Final = debug
         self._optimize = optimize
+        self._native = native
+        self._texts = StoredTexts(ObjectCache(kind=OBJECT_KIND)) if disk_cache else None
         self._max_cache = max_cache
         self._stats = JITStats()
         self._paths: OrderedDict[str, HotPathInfo] = OrderedDict()
-        self._programs: OrderedDict[tuple[str, GasSchedule | None, bool, bool], Compiled | None] = OrderedDict()
+        self._programs: OrderedDict[tuple[str, GasSchedule | None, bool, bool], Executable | None] = OrderedDict()
         self._hashes: dict[int, tuple[weakref.ref[Bytecode], Bytecode, str]] = {}
 
     def content_hash(self, bytecode: Bytecode) -> str:
@@ -170,7 +207,7 @@ class JITCompiler:
 
     def compile_loaded(
         self, bytecode_hash: str, loaded: Loaded, *, schedule: GasSchedule | None, metered: bool
-    ) -> Compiled | None:
+    ) -> Executable | None:
         """A loaded program compiled, from the cache if it is there; None if it stays with the interpreter."""
         key = bytecode_hash, schedule, metered, loaded.strict
         if key in self._programs:
@@ -180,9 +217,9 @@ class JITCompiler:
         self._stats.cache_misses += 1
         path = self._path(bytecode_hash)
         begun = time.perf_counter()
-        compiled: Compiled | None = None
+        compiled: Executable | None = None
         try:
-            compiled = Compiled(loaded, schedule=schedule, metered=metered)
+            compiled = self._made(loaded, schedule, metered)
             self._stats.compilations += 1
             if path.tier == _INTERPRETED:
                 path.tier = _COMPILED
@@ -197,6 +234,17 @@ class JITCompiler:
         while len(self._programs) > self._max_cache:
             self._programs.popitem(last=False)
         return compiled
+
+    def _made(self, loaded: Loaded, schedule: GasSchedule | None, metered: bool) -> Executable:
+        """Machine code if that is wanted and possible, otherwise Python functions. Raises `Uncompilable`."""
+        compile_native = native_compiler() if self._native else None
+        if compile_native is not None:
+            found = compile_native(loaded, schedule, metered, loaded.limits, disk_cache=self._texts is not None)
+            if found is not None:
+                self._stats.native_compilations += 1
+                return _Counted(found, self._stats)
+            self._stats.native_fallbacks += 1
+        return Compiled(loaded, schedule=schedule, metered=metered, texts=self._texts)
 
     def get_stats(self) -> dict[str, Any]:
         """Counts by name, times in seconds.
@@ -215,6 +263,10 @@ class JITCompiler:
             "cache_size": sum(compiled is not None for compiled in self._programs.values()),
             "tier_promotions": stats.tier_promotions,
             "fallbacks": stats.fallbacks,
+            "native_compilations": stats.native_compilations,
+            "native_fallbacks": stats.native_fallbacks,
+            "native_executions": stats.native_executions,
+            "disk_hits": 0 if self._texts is None else self._texts.hits,
             "speedup_factor": self._speedup(),
         }
 
@@ -244,7 +296,7 @@ class JITCompiler:
 
     def _workbench_function(self, path: HotPathInfo, loaded: Loaded, schedule: GasSchedule | None) -> CompiledFunction:
         stats = self._stats
-        programs: dict[bool, Compiled | None] = {}  # by whether gas is counted
+        programs: dict[bool, Executable | None] = {}  # by whether gas is counted
 
         def run(vm: Workbench, stack: list[Value], env: MutableMapping[str, Any]) -> Value:  # noqa: ARG001
             begun = time.perf_counter()
@@ -265,3 +317,28 @@ class JITCompiler:
                 path.compiled_time += time.perf_counter() - begun
 
         return run
+
+
+class _Counted:
+    """Machine code whose runs are counted."""
+
+    __slots__ = ("_program", "_stats")
+
+    def __init__(self, program: Executable, stats: JITStats) -> None:
+        self._program = program
+        self._stats = stats
+
+    def run(self, machine: Machine) -> Value:
+        self._stats.native_executions += 1
+        return self._program.run(machine)
+
+
+@cache
+def native_compiler() -> NativeCompiler | None:
+    """What makes machine code, None where the package for that is not installed."""
+    try:
+        module = import_module(f"{__package__}.native")
+    except ImportError:
+        return None
+    found: NativeCompiler = module.compile_native
+    return found

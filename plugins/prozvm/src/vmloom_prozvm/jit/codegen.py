@@ -11,34 +11,25 @@ results, errors, gas and effects are its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..bytecode.opcodes import ARITHMETIC, OPERATIONS, Opcode, Operand
-from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
+from ..bytecode.opcodes import ARITHMETIC, OPERATIONS, Opcode
 from ..runtime.loaded import Loaded, LoadedFunction
 from ..values import Function
+from .computing import RESULTS, SIGNS, OperationWriter
 from .kinds import (
     ANY,
-    BYTES,
-    INTEGER,
-    LIMB,
-    LIST,
-    MAP,
-    ONE_LIMB,
     OPPOSITE,
-    STRING,
-    TEXT,
-    TRUTH,
+    OTHER,
     Kind,
     after_comparison,
-    negated,
-    result,
 )
-from .state import DepthMismatch, State, at_boundary
-from .structure import Again, Block, Choice, Flow, Leave, Loop, Node, Straight, Unstructured, structured
-from .text import Constants, Entry, Failure, Resume, Text
+from .state import Conflict, DepthMismatch, State, at_boundary
+from .structure import Again, Block, Choice, Leave, Loop, Node, Straight, Unstructured, structured
+from .text import MAX_SIZE, Constants, Entry, Failure, Resume, Text, TooLong
+from .writing import Mode, taken_by
 
 MAX_INSTRUCTIONS: Final = 20_000
 """of a program with its functions; a larger one is not compiled"""
@@ -46,41 +37,21 @@ MAX_BLOCKS: Final = 2_000
 """of a function; the time that jumps take to be made into statements grows with their square"""
 _MAX_WORK: Final = 500_000
 """Instructions and known values gone through while kinds are found out."""
+_LINES_EACH: Final = 4
+"""Lines of text that take as long as an instruction."""
 _WIDEN_AFTER: Final = 3
 
-_TASKS: Final = frozenset((Opcode.SPAWN, Opcode.AWAIT))
 _CALLS: Final = frozenset((Opcode.CALL_NAME, Opcode.CALL_FUNC_CONST, Opcode.CALL_TOP))
-_STEPS: Final = frozenset(
-    (
-        Opcode.INPUT,
-        Opcode.CALLER,
-        Opcode.ADDRESS,
-        Opcode.VALUE,
-        Opcode.BLOCK,
-        Opcode.EMIT,
-        Opcode.CALL_CONTRACT,
-        Opcode.REVERT,
-    )
-)
-"""Done by the interpreter's own step."""
+_STEPS: Final = frozenset((Opcode.EMIT, Opcode.CALL_CONTRACT, Opcode.REVERT))
+"""Done by the interpreter's own instruction."""
 _SEES_GAS: Final = _CALLS | _STEPS
 """Gas must be exact when one of these runs, so nothing behind it is charged ahead."""
-_SIGNS: Final[Mapping[Opcode, str]] = {
-    Opcode.ADD: "+",
-    Opcode.SUB: "-",
-    Opcode.MUL: "*",
-    Opcode.DIV: "//",
-    Opcode.MOD: "%",
-    Opcode.EQ: "==",
-    Opcode.NEQ: "!=",
-    Opcode.LT: "<",
-    Opcode.GT: ">",
-    Opcode.LTE: "<=",
-    Opcode.GTE: ">=",
+_CONTEXT: Final[Mapping[Opcode, str]] = {
+    Opcode.INPUT: "input",
+    Opcode.CALLER: "caller",
+    Opcode.ADDRESS: "address",
+    Opcode.VALUE: "value",
 }
-_PRODUCTS: Final = frozenset((Opcode.MUL, Opcode.DIV, Opcode.MOD, Opcode.POW))
-_ORDERS: Final = frozenset((Opcode.LT, Opcode.GT, Opcode.LTE, Opcode.GTE))
-_MEASURED: Final = TEXT | BYTES | LIST | MAP
 
 
 class Uncompilable(Exception):
@@ -88,30 +59,19 @@ class Uncompilable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
-    """What the text is made for. Without `metered` no gas is counted; without `schedule` only GAS_CHARGE costs any."""
-
-    metered: bool
-    schedule: GasSchedule | None
-    strict: bool
-    depth: int
-    """Calls within each other at which generated functions leave further ones to the interpreter."""
-
-    @property
-    def priced(self) -> bool:
-        """Whether sizes of values cost gas."""
-        return self.metered and self.schedule is not None
-
-
-@dataclass(frozen=True, slots=True)
 class Generated:
     """The text, the values that it has names for, and by number of line how the interpreter goes on."""
 
-    source: str
+    sources: Sequence[str]
+    """By function."""
     constants: Mapping[str, Any]
-    resumes: Mapping[int, Resume]
+    resumes: Sequence[Mapping[int, Resume]]
     functions: Sequence[LoadedFunction]
     """`f0`, `f1` and so on."""
+    keys: Sequence[Sequence[str]]
+    """By function, the keys of the state that it keeps in variables."""
+    changed: Collection[int]
+    """Registers of the main program that functions may store to."""
 
 
 def generate(loaded: Loaded, mode: Mode) -> Generated:
@@ -121,11 +81,21 @@ def generate(loaded: Loaded, mode: Mode) -> Generated:
         raise Uncompilable(f"more than {MAX_INSTRUCTIONS} instructions")
     program = _Program(loaded, functions, mode)
     writers = [_Writer(program, number) for number in range(len(functions))]
-    for writer in writers:
-        writer.find_kinds()
-    for writer in writers:
-        writer.write()
-    return Generated(program.text.source(), program.constants.values, program.text.resumes(), functions)
+    try:
+        for writer in writers:
+            writer.find_kinds()
+        texts = [writer.write() for writer in writers]
+    except TooLong:
+        raise Uncompilable(f"the text of a function has more than {MAX_SIZE} characters") from None
+    keys = [writer.keys for writer in writers]
+    return Generated(
+        [text.source() for text in texts],
+        program.constants.values,
+        [text.resumes() for text in texts],
+        functions,
+        keys,
+        frozenset(program.changed),
+    )
 
 
 class _Program:
@@ -134,7 +104,6 @@ class _Program:
     def __init__(self, loaded: Loaded, functions: Sequence[LoadedFunction], mode: Mode) -> None:
         self.mode = mode
         self.functions = functions
-        self.text = Text()
         self.constants = Constants()
         self.limits = loaded.limits
         self._loaded = loaded
@@ -143,8 +112,23 @@ class _Program:
             function.globals[register] for function in functions[1:] for register in range(len(function.registers))
         }
         """Registers of the main program that functions may read."""
+        self.changed = {
+            function.globals[operand]
+            for function in functions[1:]
+            for opcode, operand in function.instructions
+            if opcode is Opcode.STORE_GLOBAL
+        }
+        """Those that functions may change."""
         self.defined = set(_defined(functions))
         """Those of names that the program defines somewhere."""
+        if any(
+            opcode is Opcode.CALL_NAME and function.globals[operand[0]] not in self.defined
+            for function in functions
+            for opcode, operand in function.instructions
+        ):  # the host's functions may give us functions of other programs, which know all names
+            self.changed = self.shared = set(range(len(functions[0].registers)))
+        self.likely = dict(_likely(functions[0]))
+        """The function that a name of the main program most likely has, by register."""
 
     def number(self, callee: Any) -> int | None:
         """Which of the functions CALL_FUNC_CONST means."""
@@ -153,52 +137,59 @@ class _Program:
         return self._numbers.get(id(callee))
 
 
-class _Writer:
+class _Writer(OperationWriter):
     """Writes one function. Each block is gone through with what is known where it begins, first only to find kinds."""
 
     def __init__(self, program: _Program, number: int) -> None:
+        function = program.functions[number]
+        super().__init__(program.mode, program.constants, program.limits, function.instructions)
         self._program = program
-        self._mode = program.mode
         self._number = number
-        self._function = program.functions[number]
-        self._instructions = self._function.instructions
-        self._refuse_unknown()
-        self._flow = Flow(self._instructions)
+        self._function = function
+        self._count_keys(self._instructions)
         if len(self._flow.order) > MAX_BLOCKS:
             raise Uncompilable(f"more than {MAX_BLOCKS} blocks in a function")
         self._prepaid = self._find_prepaid()
         self._plans = self._make_plans()
         self._states: dict[int, State] = {}
-        self._text = Text()
-        self._state = State([], {})
         self._conditions: dict[int, str] = {}
+        self._own = {
+            operand if opcode is Opcode.STORE_NAME else operand[0]
+            for opcode, operand in self._instructions
+            if opcode in (Opcode.STORE_NAME, Opcode.STORE_CONST)
+        }
+        """Registers that instructions of this function store to."""
         self._stored: set[int] = set()
         self._uncertain: set[int] = set()
-
-    def _refuse_unknown(self) -> None:
-        known = self._program.defined
-        for opcode, operand in self._instructions:
-            if opcode in _TASKS:
-                raise Uncompilable(f"{opcode.name}: tasks are the interpreter's")
-            if opcode is Opcode.CALL_NAME and self._function.globals[operand[0]] not in known:
-                raise Uncompilable("CALL_NAME: the program defines nothing of this name, so it may be the host's")
 
     # Kinds
 
     def find_kinds(self) -> None:
         """Go through the blocks until nothing new is learned. Raises `Uncompilable`."""
+        self._work = 0
+        while True:
+            try:
+                self._find_states()
+            except Conflict as conflict:
+                self._refuse(conflict)
+            else:
+                break
+        for state in self._states.values():
+            self._note_uncertain(state)
+
+    def _find_states(self) -> None:
+        """One attempt at it. Raises `Conflict`."""
         flow = self._flow
-        self._states[0] = State([], dict.fromkeys(range(len(self._function.parameters)), ANY))
+        self._states = {0: State([], dict.fromkeys(range(len(self._function.parameters)), ANY))}
         visits = dict.fromkeys(flow.order, 0)
         pending = {0}
-        work = 0
         while pending:
             start = min(pending, key=flow.rank.__getitem__)
             pending.discard(start)
             visits[start] += 1
             state, block = self._states[start], flow.blocks[start]
-            work += len(state.stack) + len(state.registers) + block.end - block.start
-            if work > _MAX_WORK:
+            self._work += state.size + block.end - block.start
+            if self._work > _MAX_WORK:
                 raise Uncompilable("too much to find out about its values")
             self._text = Text()
             for successor, state in self._block(start):
@@ -212,27 +203,36 @@ class _Writer:
                 if joined != known:
                     self._states[successor] = joined
                     pending.add(successor)
+            self._work += len(self._text.lines) // _LINES_EACH
 
     # The function and its statements
 
-    def write(self) -> None:
-        """Append the function to the program's text."""
-        self._text = text = self._program.text
+    def write(self) -> Text:
+        """The text of the function."""
+        self._text = inner = Text()
+        self._body()
+        text = Text()
         parameters = len(self._function.parameters)
         names = ["m", "d", *(f"n{slot}" for slot in range(parameters))]
         with text.suite(f"def f{self._number}({', '.join(names)}):"):
             if self._mode.metered:
                 text.line("gas = m.gas")
-            text.line("G = m._globals")
-            text.line("T = m.transactions")
-            for slot in sorted(self._stored | self._uncertain):
-                if slot >= parameters:
-                    text.line(f"n{slot} = G[{self._function.globals[slot]}]")
+            needed = inner.names()
+            slots = [slot for slot in sorted(self._stored | self._uncertain) if slot >= parameters]
+            for name, attribute in (("G", "globals"), ("T", "transactions"), ("X", "context")):
+                if name in needed or (name == "G" and slots):
+                    text.line(f"{name} = m.{attribute}")
+            for slot in slots:
+                own = self._number and self._function.globals[slot] in self._program.changed
+                text.line(f"n{slot} = {'UNSET' if own else f'G[{self._function.globals[slot]}]'}")
+            self._text = text
+            self._declare()
             with text.suite("try:"):
-                self._body()
+                text.append(inner)
             with text.suite("except Exception as error:"):
                 text.line("failed = error")
             text.line(f"return resume(m, d, {self._number}, failed, locals())")
+        return text
 
     def _body(self) -> None:
         try:
@@ -301,14 +301,14 @@ class _Writer:
         block = self._flow.blocks[start]
         self._state = self._states[start].copy()
         self._charges = self._plans[start]
-        self._comparison: tuple[Opcode, Entry, Entry] | None = None
+        self._comparison = None
         for at in range(block.start, block.end):
             opcode, operand = self._instructions[at]
             self._at = at
-            self._here = Resume(at, self._charges[at], tuple(entry.item for entry in self._state.stack))
+            self._arrive(self._charges[at])
             if start not in self._prepaid if at == start else self._instructions[at - 1][0] in _SEES_GAS:
                 self._charge_ahead()
-            pops = _taken(opcode, operand)
+            pops = taken_by(opcode, operand)
             if len(self._state.stack) < pops or (opcode is Opcode.RETURN and not self._state.stack):
                 return self._short(opcode)
             if not self._instruction(opcode, operand):
@@ -379,14 +379,6 @@ class _Writer:
             clear |= passed
         return found
 
-    def _price(self, opcode: Opcode, operand: Any) -> int:
-        if not self._mode.metered:
-            return 0
-        if self._mode.schedule is None:
-            return int(operand) if opcode is Opcode.GAS_CHARGE else 0
-        known = operand[1] if opcode is Opcode.STORE_CONST else operand
-        return self._mode.schedule.before(opcode, known, (None,) * _taken(opcode, operand))
-
     def _charge_ahead(self) -> None:
         charge = self._charges[self._at]
         if charge:
@@ -437,23 +429,27 @@ class _Writer:
             _SIMPLE[opcode](self, operand)
         elif opcode in ARITHMETIC:
             self._arithmetic(opcode)
-        elif opcode in _SIGNS:
+        elif opcode in SIGNS:
             self._compare(opcode)
-        elif opcode in _EFFECTS:
-            self._effect(opcode, operand)
         elif opcode in _STEPS:
             self._step(opcode, operand)
             return opcode is not Opcode.REVERT
+        elif opcode in _CONTEXT:
+            self._surroundings(opcode)
         elif opcode in _CALLS:
             return self._call(opcode, operand)
+        elif opcode is Opcode.AWAIT:  # frames of other tasks come next
+            self._leave()
+            return False
         elif opcode is Opcode.RETURN:
             self._return(self._state.stack[-1].text)
             return False
         elif opcode not in (Opcode.JUMP, Opcode.JUMP_IF_FALSE):
-            self._operation(opcode, self._pop(_taken(opcode, operand)))
+            self._operation(opcode, self._pop(taken_by(opcode, operand)))
         return True
 
     def _return(self, value: str) -> None:
+        self._settle()
         if self._number == 0:
             self._flush(self._stored)
         if self._mode.metered:
@@ -467,37 +463,45 @@ class _Writer:
     def _leave(self) -> None:
         self._text.line("raise LEAVE", self._here)
 
-    def _pop(self, count: int) -> list[Entry]:
-        stack = self._state.stack
-        taken = stack[len(stack) - count :]
-        del stack[len(stack) - count :]
-        return taken
-
-    def _push(self, kind: Kind) -> str:
-        """A variable for the result of this instruction, which is now on the stack."""
-        name = f"t{self._at}"
-        self._state.stack.append(Entry(name, kind))
-        return name
-
     def _load_constant(self, value: Any) -> None:
-        self._state.stack.append(self._program.constants.entry(value))
+        self._state.stack.append(self._constants.entry(value))
 
     def _load(self, register: int) -> None:
-        self._need(register)
-        self._state.stack.append(Entry(f"n{register}", self._state.registers[register]))
+        value = self._variable(register)
+        self._state.stack.append(Entry(value, self._state.registers[register] if value[0] == "n" else ANY))
 
-    def _need(self, register: int) -> None:
-        """Leave if the register has no value, unless it is certain to have one."""
-        if register not in self._state.registers:
-            self._uncertain.add(register)
-            self._text.line(f"if n{register} is UNSET: raise LEAVE", self._here)
-            self._state.registers[register] = ANY
+    def _variable(self, register: int) -> str:
+        """Where the register's value is. Leave if it has none, unless it is certain to have one."""
+        name = f"n{register}"
+        if register in self._state.registers:
+            return name
+        number = self._function.globals[register]
+        if self._number and number in self._program.changed:
+            value = f"G[{number}]"
+            if register in self._own:
+                self._uncertain.add(register)
+                value = f"{name} if {name} is not UNSET else {value}"
+            name = f"g{self._at}"
+            self._text.line(f"{name} = {value}")
+            self._text.line(f"if {name} is UNSET: raise LEAVE", self._here)
+            return name
+        self._uncertain.add(register)
+        self._text.line(f"if {name} is UNSET: raise LEAVE", self._here)
+        self._state.registers[register] = ANY
+        return name
 
     def _store(self, register: int) -> None:
         self._assign(register, *self._pop(1))
 
+    def _store_global(self, register: int) -> None:
+        if not self._number:
+            self._store(register)
+        else:
+            (entry,) = self._pop(1)
+            self._text.line(f"G[{self._function.globals[register]}] = {entry.text}")
+
     def _store_constant(self, operand: tuple[int, Any]) -> None:
-        self._assign(operand[0], self._program.constants.entry(operand[1]))
+        self._assign(operand[0], self._constants.entry(operand[1]))
 
     def _assign(self, register: int, value: Entry) -> None:
         name = f"n{register}"
@@ -521,185 +525,122 @@ class _Writer:
     def _nothing(self, _: Any) -> None:
         """What costs gas at most, and that was charged ahead."""
 
-    # Operations
+    # Functions, tasks and cells
 
-    def _arithmetic(self, opcode: Opcode) -> None:
-        left, right = self._pop(2)
-        kind = result(opcode, left.kind, right.kind)
-        if opcode is Opcode.POW:
-            self._slow(opcode, (left, right), INTEGER)
-        else:
-            guards = [*self._int_guards(left, priced=opcode in _PRODUCTS)]
-            guards += self._int_guards(right, priced=opcode in _PRODUCTS)
-            if opcode in (Opcode.DIV, Opcode.MOD) and not (right.kind.above(1) or right.kind.below(-1)):
-                guards.append(f"{right.text} != 0")
-            sure = [self._guarded(entry, opcode in _PRODUCTS) for entry in (left, right)]
-            bounds = result(opcode, *sure)
-            value = f"{left.text} {_SIGNS[opcode]} {right.text}"
-            self._fast(opcode, (left, right), value, guards, bounds, kind)
-        if opcode is not Opcode.ADD:  # it would have failed otherwise
-            for entry in (left, right):
-                if not entry.kind.is_int:
-                    self._state.learn(entry.text, INTEGER)
+    def _spawn(self, count: int) -> None:
+        taken = ", ".join(entry.text for entry in self._pop(count + 1))
+        final = self._final(Opcode.SPAWN, count)
+        self._text.line(f"{self._push(Kind(OTHER))} = step(m, i_SPAWN, {count}, [{taken}])", final)
 
-    def _fast(
-        self, opcode: Opcode, taken: Sequence[Entry], value: str, guards: list[str], bounds: Kind, kind: Kind
-    ) -> None:
-        """Compute `value` in place where the guards hold and it has one limb; leave the rest to the operation."""
-        name = f"t{self._at}"
-        # `bounds` are those of the value where the guards hold, `kind` is what it is in any case.
-        if not guards:
-            self._text.line(f"{name} = {value}")
-            if not bounds.is_limb:
-                with self._text.suite(f"if not {_in_limb(name, bounds)}:"):
-                    self._slow(opcode, taken, kind, push=False)
-        else:
-            if not bounds.is_limb:
-                guards = [*guards, _in_limb(f"({name} := {value})", bounds)]
-            with self._text.suite(f"if {' and '.join(guards)}:"):
-                if bounds.is_limb:
-                    self._text.line(f"{name} = {value}")
-            with self._text.suite("else:"):
-                self._slow(opcode, taken, kind, push=False)
-        self._push(kind)
+    def _closure(self, operand: tuple[Function, int]) -> None:
+        self._pure(Opcode.CLOSURE, operand, Kind(OTHER))
 
-    def _compare(self, opcode: Opcode) -> None:
-        left, right = self._pop(2)
-        guards = [*self._int_guards(left, priced=True), *self._int_guards(right, priced=True)]
-        value = f"{left.text} {_SIGNS[opcode]} {right.text}"
-        if guards:
-            with self._text.suite(f"if {' and '.join(guards)}:"):
-                self._text.line(f"t{self._at} = {value}")
-            with self._text.suite("else:"):
-                self._slow(opcode, (left, right), TRUTH, push=False)
-            self._push(TRUTH)
-            if opcode in _ORDERS:  # what has an order with an integer is one
-                for one, other in ((left, right), (right, left)):
-                    if one.kind.is_int and not other.kind.is_int:
-                        self._state.learn(other.text, INTEGER)
-        elif self._instructions[self._at + 1 : self._at + 2] and (
-            self._instructions[self._at + 1][0] is Opcode.JUMP_IF_FALSE and self._at + 1 not in self._flow.blocks
-        ):
-            self._comparison = opcode, left, right
-            self._state.stack.append(Entry(value, TRUTH))
-        else:
-            self._text.line(f"{self._push(TRUTH)} = {value}")
-
-    def _int_guards(self, entry: Entry, *, priced: bool) -> list[str]:
-        """What must hold for an operation on integers to be done in place."""
-        guards = [] if entry.kind.is_int else [f"type({entry.text}) is int"]
-        if priced and self._mode.priced and not entry.kind.is_limb:
-            guards.append(_in_limb(entry.text, entry.kind))
-        return guards
-
-    def _guarded(self, entry: Entry, priced: bool) -> Kind:
-        """The kind where `_int_guards` hold."""
-        return entry.kind.within(-LIMB, LIMB) if priced and self._mode.priced else entry.kind.within(None, None)
-
-    def _negate(self, _: None) -> None:
+    def _new_cell(self, _: None) -> None:
         (entry,) = self._pop(1)
-        guards = self._int_guards(entry, priced=False)
-        bounds = negated(entry.kind.within(None, None))
-        self._fast(Opcode.NEG, (entry,), f"-{entry.text}", guards, bounds, negated(entry.kind))
-        if guards:
-            self._state.learn(entry.text, INTEGER)
+        self._text.line(f"{self._push(Kind(OTHER))} = Cell({entry.text})")
 
-    def _logic(self, word: str) -> None:
-        left, right = self._pop(2)
-        value = f"{left.text} {word} {right.text}"
-        if left.kind.mask | right.kind.mask != TRUTH.mask:
-            value = f"not not ({value})"
-        self._text.line(f"{self._push(TRUTH)} = {value}")
+    def _read_cell(self, _: None) -> None:
+        (cell,) = self._pop(1)
+        name = self._push(ANY)
+        if self._may_be_cell(cell):
+            self._text.line(f"{name} = {cell.text}.value")
 
-    def _not(self, _: None) -> None:
-        (entry,) = self._pop(1)
-        self._text.line(f"{self._push(TRUTH)} = not {entry.text}")
+    def _write_cell(self, _: None) -> None:
+        cell, value = self._pop(2)
+        if self._may_be_cell(cell):
+            self._text.line(f"{cell.text}.value = {value.text}")
 
-    def _length(self, _: None) -> None:
-        (entry,) = self._pop(1)
-        if entry.kind.mask & ~_MEASURED:
-            self._slow(Opcode.LENGTH, (entry,), ONE_LIMB.within(0, None))
-        else:
-            self._text.line(f"{self._push(ONE_LIMB.within(0, None))} = len({entry.text})")
+    def _may_be_cell(self, entry: Entry) -> bool:
+        """Leave if it is none; whether it may be one."""
+        if not entry.kind.mask & OTHER:
+            self._leave()
+            return False
+        self._text.line(f"if type({entry.text}) is not Cell: raise LEAVE", self._here)
+        return True
 
-    def _index(self, _: None) -> None:
-        collection, key = self._pop(2)
-        if collection.kind.mask == LIST and key.kind.is_int:
-            self._text.line(f"if not 0 <= {key.text} < len({collection.text}): raise LEAVE", self._here)
-            self._text.line(f"{self._push(ANY)} = {collection.text}[{key.text}]")
-        else:
-            self._slow(Opcode.INDEX, (collection, key), ANY)
+    # The surroundings and calls
 
-    def _operation(self, opcode: Opcode, taken: Sequence[Entry]) -> None:
-        self._slow(opcode, taken, _RESULTS.get(opcode, ANY))
-
-    def _slow(self, opcode: Opcode, taken: Sequence[Entry], kind: Kind, *, push: bool = True) -> None:
-        """Call the operation, which charges for sizes."""
-        arguments = ", ".join(entry.text for entry in taken)
-        name = f"t{self._at}"
-        if self._mode.priced and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER):
-            self._text.line(f"{name}, gas = x_{opcode.name}({', '.join(('gas', arguments))})", self._here)
-        else:
-            self._text.line(f"{name} = o_{opcode.name}({arguments})", self._here)
-        if push:
-            self._push(kind)
-
-    # The ledger and the surroundings
-
-    def _effect(self, opcode: Opcode, operand: Any) -> None:
-        """What changes the world: once it has begun it is not begun again."""
-        taken = self._pop(_taken(opcode, operand))
-        arguments = [entry.text for entry in taken]
-        if OPERATIONS[opcode].operand is Operand.NAME:
-            arguments.insert(0, self._program.constants.entry(operand).text)
-        if taken and self._mode.priced and not taken[0].kind.is_small:
-            self._text.line(f"gas = x_{opcode.name}({', '.join(('gas', *arguments))})", self._here)
-        own = self._price(opcode, operand)
-        failing = Resume(self._at, self._here.refund - own, (), Failure.FINAL)
-        self._text.line(f"T.{_EFFECTS[opcode]}({', '.join(arguments)})", failing)
-
-    def _read_state(self, key: str) -> None:
-        name, known = self._push(ANY), self._program.constants.entry(key).text
-        if self._mode.priced:
-            self._text.line(f"{name}, gas = x_STATE_READ(gas, T, {known})", self._here)
-            return
-        self._text.line(f"{name} = T.read({known})", self._here)
-        with self._text.suite(f"if type({name}) is not int or not {_in_limb(name, INTEGER)}:"):
+    def _surroundings(self, opcode: Opcode) -> None:
+        self._text.line("if X is None: raise LEAVE", self._here)
+        name = self._push(ANY)
+        self._text.line(f"{name} = X.{_CONTEXT[opcode]}")
+        if opcode is Opcode.INPUT:
             self._text.line(f"check({name})", self._here)
 
+    def _block_field(self, name: str) -> None:
+        self._text.line("if X is None: raise LEAVE", self._here)
+        self._text.line(f"{self._push(ANY)} = X.block_field({self._constants.entry(name).text})", self._here)
+
     def _step(self, opcode: Opcode, operand: Any) -> None:
-        """Let the interpreter's own step do it."""
-        taken = ", ".join(entry.text for entry in self._pop(_taken(opcode, operand)))
-        known = self._program.constants.entry(operand).text
+        """Let the interpreter's own instruction do it."""
+        taken = ", ".join(entry.text for entry in self._pop(taken_by(opcode, operand)))
+        self._settle()
         self._show_gas()
         pushes = OPERATIONS[opcode].pushes
-        text = f"step(m, i_{opcode.name}, {known}, [{taken}])"
-        self._text.line(f"{self._push(ANY)} = {text}" if pushes else text, self._here._replace(failure=Failure.CALL))
+        text = f"step(m, i_{opcode.name}, None, [{taken}])"
+        self._text.line(f"{self._push(ANY)} = {text}" if pushes else text, self._here._replace(failure=Failure.STEP))
         self._see_gas()
+        self._forget()
 
     def _call(self, opcode: Opcode, operand: Any) -> bool:
         callee, count = operand if isinstance(operand, tuple) else (None, operand)
-        if opcode is Opcode.CALL_NAME:
-            self._need(callee)
-        if opcode is Opcode.CALL_TOP:
-            (top,) = self._pop(1)
+        value = host = ""
+        if opcode is Opcode.CALL_NAME and self._function.globals[callee] not in self._program.defined:
+            host = f"host(m, {self._number}, {callee}, "
+            value = self._undefined(callee)
+        elif opcode is Opcode.CALL_NAME:
+            value = self._variable(callee)
+            callee = self._program.likely.get(self._function.globals[callee])
+        elif opcode is Opcode.CALL_TOP:
+            value = self._pop(1)[0].text
         arguments = [entry.text for entry in self._pop(count)]
+        number = None if host else self._program.number(callee)
+        fits = number is not None and len(self._program.functions[number].parameters) == count
+        direct = f"f{number}({', '.join(('m', 'd + 1', *arguments))})"
         if opcode is Opcode.CALL_FUNC_CONST:
-            number = self._program.number(callee)
-            if number is None or len(self._program.functions[number].parameters) != count:
+            if not fits:
                 self._leave()
                 return False
             self._text.line(f"if d >= {self._mode.depth}: raise LEAVE", self._here)
-            text = f"f{number}({', '.join(('m', 'd + 1', *arguments))})"
+            text = direct
         else:
-            value = f"n{callee}" if opcode is Opcode.CALL_NAME else top.text
             text = f"call({', '.join(('m', 'd', value, *arguments))})"
+            if host:
+                text = f"{text} if {value} is not UNSET else {host}[{', '.join(arguments)}])"
+            elif fits:
+                test = f"{value} is {self._constants.entry(callee).text} and d < {self._mode.depth}"
+                text = f"{direct} if {test} else {text}"
+        self._settle()
         if self._number == 0:
             self._flush(self._stored & self._program.shared)
         self._show_gas()
         self._text.line(f"{self._push(ANY)} = {text}", self._here._replace(failure=Failure.CALL))
         self._see_gas()
+        self._read_again()
+        self._forget()
         return True
+
+    def _undefined(self, register: int) -> str:
+        """Where the value of a name is that only the host may have given one."""
+        if self._number:
+            return f"G[{self._function.globals[register]}]"
+        self._uncertain.add(register)
+        return f"n{register}"
+
+    def _read_again(self) -> None:
+        """Behind a call: what functions may have stored in variables of the main program."""
+        if self._number:
+            return
+        stack, registers = self._state.stack, self._state.registers
+        for register in sorted(self._program.changed & (self._stored | self._uncertain)):
+            name = f"n{register}"
+            if any(entry.text == name for entry in stack):  # they mean the value that it had
+                old = f"r{self._at}_{register}"
+                self._text.line(f"{old} = {name}")
+                stack[:] = [entry._replace(text=old) if entry.text == name else entry for entry in stack]
+            self._text.line(f"{name} = G[{register}]")
+            if register in registers:
+                registers[register] = ANY
 
     def _show_gas(self) -> None:
         if self._mode.metered:
@@ -714,31 +655,21 @@ def _defined(functions: Sequence[LoadedFunction]) -> Iterator[int]:
     for function in functions:
         yield from function.globals[: len(function.parameters)]
         for opcode, operand in function.instructions:
-            if opcode is Opcode.STORE_NAME:
+            if opcode is Opcode.STORE_NAME or opcode is Opcode.STORE_GLOBAL:
                 yield function.globals[operand]
             elif opcode is Opcode.STORE_CONST:
                 yield function.globals[operand[0]]
 
 
-def _taken(opcode: Opcode, operand: Any) -> int:
-    """How many values an instruction, with its operand decoded, takes from the stack."""
-    form = OPERATIONS[opcode]
-    if opcode is Opcode.BUILD_MAP:
-        return 2 * int(operand)
-    if form.operand is Operand.COUNT:
-        return form.pops + int(operand)
-    if form.operand in (Operand.NAME_AND_COUNT, Operand.CONSTANT_AND_COUNT):
-        return form.pops + int(operand[1])
-    return form.pops
-
-
-def _in_limb(text: str, kind: Kind) -> str:
-    """The condition that an integer of this kind has one limb."""
-    if kind.above(-LIMB):
-        return f"{text} <= {LIMB}"
-    if kind.below(LIMB):
-        return f"{text} >= -{LIMB}"
-    return f"-{LIMB} <= {text} <= {LIMB}"
+def _likely(main: LoadedFunction) -> Iterator[tuple[int, Function]]:
+    """What the main program stores under names, as far as those are functions."""
+    before: Any = None
+    for opcode, operand in main.instructions:
+        if opcode is Opcode.STORE_NAME and type(before) is Function:
+            yield operand, before
+        elif opcode is Opcode.STORE_CONST and type(operand[1]) is Function:
+            yield operand
+        before = operand if opcode is Opcode.LOAD_CONST else None
 
 
 _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
@@ -746,35 +677,32 @@ _SIMPLE: Final[Mapping[Opcode, Callable[[_Writer, Any], None]]] = {
     Opcode.LOAD_NAME: _Writer._load,
     Opcode.STORE_NAME: _Writer._store,
     Opcode.STORE_CONST: _Writer._store_constant,
+    Opcode.STORE_GLOBAL: _Writer._store_global,
     Opcode.POP: _Writer._drop,
     Opcode.DUP: _Writer._duplicate,
     Opcode.NEG: _Writer._negate,
     Opcode.AND: lambda writer, _: writer._logic("and"),
     Opcode.OR: lambda writer, _: writer._logic("or"),
     Opcode.NOT: _Writer._not,
+    Opcode.BUILD_LIST: _Writer._build_list,
+    Opcode.HASH_BLOCK: lambda writer, _: writer._hash(),
     Opcode.LENGTH: _Writer._length,
     Opcode.INDEX: _Writer._index,
+    Opcode.CLOSURE: _Writer._closure,
+    Opcode.SPAWN: _Writer._spawn,
+    Opcode.NEW_CELL: _Writer._new_cell,
+    Opcode.CELL_READ: _Writer._read_cell,
+    Opcode.CELL_WRITE: _Writer._write_cell,
+    Opcode.BLOCK: _Writer._block_field,
+    Opcode.STATE_READ_AT: _Writer._read_path,
+    Opcode.STATE_WRITE_AT: _Writer._write_path,
     Opcode.STATE_READ: _Writer._read_state,
+    Opcode.STATE_WRITE: _Writer._write_state,
+    Opcode.TX_BEGIN: _Writer._begin,
+    Opcode.TX_COMMIT: _Writer._commit,
+    Opcode.TX_REVERT: _Writer._revert,
+    Opcode.LEDGER_APPEND: _Writer._append_ledger,
     Opcode.GAS_CHARGE: _Writer._nothing,
 }
-_EFFECTS: Final[Mapping[Opcode, str]] = {
-    Opcode.STATE_WRITE: "write",
-    Opcode.TX_BEGIN: "begin",
-    Opcode.TX_COMMIT: "commit",
-    Opcode.TX_REVERT: "revert",
-    Opcode.LEDGER_APPEND: "append",
-}
-_RESULTS: Final[Mapping[Opcode, Kind]] = {
-    Opcode.BUILD_LIST: Kind(LIST),
-    Opcode.BUILD_MAP: Kind(MAP),
-    Opcode.STORE_INDEX: Kind(LIST | MAP),
-    Opcode.HASH_BLOCK: STRING,
-    Opcode.MERKLE_ROOT: STRING,
-    Opcode.VERIFY_SIGNATURE: TRUTH,
-}
-assert set(_SIMPLE) | set(_EFFECTS) | set(_SIGNS) | set(_RESULTS) | _SEES_GAS | _TASKS | {
-    Opcode.POW,
-    Opcode.JUMP,
-    Opcode.JUMP_IF_FALSE,
-    Opcode.RETURN,
-} == set(Opcode)
+_OTHERS: Final = frozenset((Opcode.AWAIT, Opcode.POW, Opcode.JUMP, Opcode.JUMP_IF_FALSE, Opcode.RETURN))
+assert set(_SIMPLE) | set(SIGNS) | set(RESULTS) | set(_CONTEXT) | _SEES_GAS | _OTHERS == set(Opcode)

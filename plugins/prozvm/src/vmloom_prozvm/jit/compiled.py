@@ -7,178 +7,181 @@ on in frames of that machine, so that a run ends as it would have without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import TracebackType
+from hashlib import sha256
+from types import CodeType, TracebackType
 from typing import Any, Final
 
-from ..bytecode.opcodes import Opcode
 from ..errors import OutOfGas, ProzError
-from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
-from ..runtime import interpreter, operations
-from ..runtime.hashes import hash_block, merkle_root
+from ..gas import GasSchedule
+from ..runtime.instructions import INSTRUCTIONS
 from ..runtime.interpreter import Frame, Machine
 from ..runtime.loaded import UNSET, Loaded, LoadedFunction
-from ..runtime.signatures import verify_signature
-from ..runtime.transactions import TransactionStack
-from ..values import DEFAULT_LIMITS, Function, Value, ValueLimits, check
-from .codegen import Generated, Mode, Uncompilable, generate
+from ..values import Cell, Function, Value, canonical, check
+from .charging import Leave, charged, path, reading, uncharged
+from .codegen import Generated, Uncompilable, generate
+from .hashing import encodings, integer, remembering
+from .outsiders import brings_functions, calls_unknown
+from .sinking import allowed, deliver, hand_over
+from .stored import StoredTexts
 from .text import Failure, Literal, Resume
+from .writing import Mode
 
 FILE_NAME: Final = "<prozvm jit>"
 _MAX_DEPTH: Final = 60
 """Calls within each other that take a frame of Python each; Python allows 1000, and the host has its own."""
 
+_BUILTINS: Final = {function.__name__: function for function in (type, int, str, list, dict, len, locals, Exception)}
+"""What the text uses of Python's own."""
+
 _Compiled = Callable[..., Value]
-
-
-class Leave(Exception):
-    """Raised by generated code: the interpreter is to go on."""
 
 
 class Compiled:
     """A program compiled: for one gas schedule or none, metered or not. Any number of runs may share it."""
 
-    def __init__(self, loaded: Loaded, *, schedule: GasSchedule | None, metered: bool) -> None:
-        """Raises `Uncompilable`."""
+    def __init__(
+        self, loaded: Loaded, *, schedule: GasSchedule | None, metered: bool, texts: StoredTexts | None = None
+    ) -> None:
+        """Take the text from `texts` if it is there. Raises `Uncompilable`."""
         self.loaded: Final = loaded
         self.schedule: Final = schedule
         self.metered: Final = metered
         depth = min(_MAX_DEPTH, loaded.limits.frames)
         mode = Mode(metered, schedule if metered else None, loaded.strict, depth)
         try:
-            self._generated: Final[Generated] = generate(loaded, mode)
-            code = compile(self._generated.source, FILE_NAME, "exec")
+            self._generated: Final[Generated] = _generated(loaded, mode, texts)
+            codes = [compile(source, FILE_NAME, "exec") for source in self._generated.sources]
         except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise Uncompilable(f"too large or too deeply nested for Python: {error}") from None
-        namespace = self._namespace(mode)
-        exec(code, namespace)
+        namespace = self._namespace(mode, codes)
+        for code in codes:
+            exec(code, namespace)
         self._functions: Final[Sequence[_Compiled]] = [
             namespace[f"f{number}"] for number in range(len(self._generated.functions))
         ]
         self._numbers: Final = {id(function): number for number, function in enumerate(self._generated.functions)}
         self._depth: Final = depth
+        all_change = len(self._generated.changed) == len(loaded.main.registers)
+        self._calls_unknown: Final = not all_change and calls_unknown(loaded)
 
     @property
     def source(self) -> str:
         """The text, for those who want to see it."""
-        return self._generated.source
+        return "".join(self._generated.sources)
 
     def run(self, machine: Machine) -> Value:
         """What `machine.run(loaded)` does, compiled. The machine must have the program's limits and gas schedule."""
-        machine._run = partial(_run_main, self, machine)  # type: ignore[method-assign]
-        try:
-            return machine.run(self.loaded)
-        finally:
-            del machine._run  # or the machine would hold itself
+        return machine.run(self.loaded, self._engine)
 
-    def main(self, machine: Machine) -> Value:
-        """What the main program returns; nothing if the interpreter has ended the run."""
-        return self._functions[0](machine, 1)
+    def _engine(self, machine: Machine, frame: Frame) -> None:
+        """Do what the interpreter's loop does, from the beginning of the main program to the end of the run."""
+        if self._calls_unknown and machine.host and brings_functions(self.loaded, machine.globals):
+            machine.loop(frame)
+            return
+        result = self._functions[0](machine, 1)
+        if machine.frames:  # the interpreter has not ended the run
+            following = machine.leave(result)
+            if following is not None:
+                machine.loop(following)
 
     def _call(self, machine: Machine, depth: int, callee: Value, *arguments: Value) -> Value:
         """Call a function that is known only now. Raises `Leave` for all that is not certain to begin well."""
-        if type(callee) is not Function or depth >= self._depth or len(callee.parameters) != len(arguments):
+        if type(callee) is not Function or depth >= self._depth or callee.arity != len(arguments):
             raise Leave
         function = self.loaded.function(callee)
         if function is None:
             raise Leave
-        return self._functions[self._numbers[id(function)]](machine, depth + 1, *arguments)
+        return self._functions[self._numbers[id(function)]](machine, depth + 1, *callee.bound, *arguments)
+
+    def _call_host(self, machine: Machine, number: int, register: int, arguments: list[Value]) -> Value:
+        """Call a function of the host by the name that a register of function `number` has."""
+        name = self._generated.functions[number].registers[register]
+        return machine.call_host(name, machine.host_function(name), arguments)
 
     def _resume(
         self, machine: Machine, depth: int, number: int, error: Exception, variables: Mapping[str, Any]
     ) -> Value:
         """Go on in the interpreter where a line of function `number` raised `error`."""
-        resume = self._generated.resumes.get(_line(error.__traceback__))
+        resume = self._generated.resumes[number].get(_line(error.__traceback__))
         if resume is None:
             raise error  # a fault of ours: no other line can raise anything
         function = self._generated.functions[number]
+        called = resume.failure is Failure.CALL and not isinstance(error, Leave)
         registers = [variables.get(f"n{register}", UNSET) for register in range(len(function.registers))]
         if number == 0:
-            registers = [
-                value if f"n{register}" in variables else machine._globals[register]
-                for register, value in enumerate(registers)
-            ]
-            machine._globals[:] = registers
+            changed = self._generated.changed if called else ()  # what the call has stored there stays
+            for register, value in enumerate(registers):
+                if f"n{register}" in variables and register not in changed:
+                    machine.globals[register] = value
+        hand_over(machine.transactions, self._generated.keys[number], resume, variables)
         if resume.failure is not Failure.REPEAT and not isinstance(error, Leave):
-            self._fail(machine, error, resume, variables)
+            self._fail(machine, function, error, resume, variables)
         if self.metered:
             machine.gas = variables["gas"] + resume.refund
         stack = [item.value if isinstance(item, Literal) else variables[item] for item in resume.stack]
-        return _go_on(machine, function, depth, resume.at, stack, registers)
+        return machine.go_on(function, depth, resume.at, stack, registers)
 
-    def _fail(self, machine: Machine, error: Exception, resume: Resume, variables: Mapping[str, Any]) -> None:
+    def _fail(
+        self, machine: Machine, function: LoadedFunction, error: Exception, resume: Resume, variables: Mapping[str, Any]
+    ) -> None:
         """End the run with `error`, which is the instruction's own."""
         if resume.failure is Failure.FINAL and self.metered:
             machine.gas = variables["gas"] + resume.refund
-        if isinstance(error, ProzError) and error.at is None:
-            error.at = resume.at
+        if isinstance(error, ProzError):
+            error.locate(function.name, function.original(resume.at))
         if isinstance(error, OutOfGas):
             machine.gas = 0
         raise error
 
-    def _namespace(self, mode: Mode) -> dict[str, Any]:
+    def _namespace(self, mode: Mode, codes: Sequence[CodeType]) -> dict[str, Any]:
         """All the names that the text has beside its own."""
         limits = self.loaded.limits.values
         namespace: dict[str, Any] = {
-            "__builtins__": {"type": type, "int": int, "len": len, "locals": locals, "Exception": Exception},
+            "__builtins__": _BUILTINS,
             "UNSET": UNSET,
             "LEAVE": Leave,
             "call": self._call,
+            "host": self._call_host,
             "resume": self._resume,
             "step": _step,
+            "pure": _pure,
             "check": lambda value: check(value, limits),
+            "read": reading(limits),
+            "allowed": allowed,
+            "deliver": deliver,
+            "path": path,
+            "Cell": Cell,
+            "integer": integer,
+            "sha256": sha256,
+            "encoded": lambda value: canonical(value, limits),
+            "hashed": remembering(limits),
+            **encodings(_names(codes), self._generated.constants, limits),
             **self._generated.constants,
         }
-        for opcode, operation in _operations(limits).items():
-            namespace[f"o_{opcode.name}"] = operation
-            if mode.priced and mode.schedule is not None and (opcode in SIZED_BEFORE or opcode in SIZED_AFTER):
-                namespace[f"x_{opcode.name}"] = _charging(opcode, operation, mode.schedule)
-        if mode.priced and mode.schedule is not None:
-            namespace["x_STATE_READ"] = _charging_read(mode.schedule, limits)
-            for opcode in (Opcode.STATE_WRITE, Opcode.LEDGER_APPEND):
-                namespace[f"x_{opcode.name}"] = _charging_write(opcode, mode.schedule)
-        for opcode, instruction in interpreter._INSTRUCTIONS.items():
+        namespace.update((f"o_{opcode.name}", operation) for opcode, operation in uncharged(limits).items())
+        if mode.metered and mode.schedule is not None:
+            priced = charged(mode.schedule, limits)
+            namespace.update((f"x_{opcode.name}", operation) for opcode, operation in priced.items())
+        for opcode, instruction in INSTRUCTIONS.items():
             namespace[f"i_{opcode.name}"] = instruction
         return namespace
 
 
-def _run_main(compiled: Compiled, machine: Machine, _: Frame) -> None:
-    """Do what the interpreter's loop does, from the beginning of the main program to the end of the run."""
-    result = compiled.main(machine)
-    if machine.frames:  # the interpreter has not ended the run
-        following = machine.leave(result)
-        if following is not None:
-            Machine._run(machine, following)
+def _generated(loaded: Loaded, mode: Mode, texts: StoredTexts | None) -> Generated:
+    if texts is None:
+        return generate(loaded, mode)
+    key = texts.key(loaded, mode)
+    found = texts.get(key, loaded)
+    if found is None:
+        found = generate(loaded, mode)
+        texts.put(key, found)
+    return found
 
 
-def _go_on(
-    machine: Machine, function: LoadedFunction, depth: int, at: int, stack: list[Value], registers: list[Any]
-) -> Value:
-    """What a function returns that goes on in the interpreter from instruction `at`.
-
-    `depth` counts the frames with this one. The main program, 1, goes on to the end of the run, and its result is with
-    the tasks.
-    """
-    main = machine.frames[0]
-    if depth == 1:
-        main.next, main.stack = at, stack
-        Machine._run(machine, main)
-        return None
-    # The callers run compiled and have no frames: these are there to be counted, and the last one ends the loop.
-    waiting = Frame(main.function, _HALT, [], None)
-    machine.frames[:] = [waiting] * (depth - 1)
-    frame = machine.enter(function, registers)
-    frame.next, frame.stack = at, stack
-    Machine._run(machine, frame)
-    machine.frames[:] = [main]
-    return waiting.stack.pop()
-
-
-def _halt(machine: Machine, frame: Frame, operand: None) -> None:
-    """No frame runs next: the loop of the interpreter ends."""
-
-
-_HALT: Final[list[interpreter.Step]] = [(interpreter._TRANSFER, (_halt, None), 0)]
+def _names(codes: Sequence[CodeType]) -> set[str]:
+    """The names that functions of the text do not set themselves."""
+    parts = [part for code in codes for part in code.co_consts if isinstance(part, CodeType)]
+    return {name for part in parts for name in part.co_names}
 
 
 def _step(machine: Machine, instruction: Callable[..., None], operand: Any, stack: list[Value]) -> Value:
@@ -191,70 +194,10 @@ def _line(traceback: TracebackType | None) -> int:
     return traceback.tb_lineno if traceback is not None else 0
 
 
-def _operations(limits: ValueLimits) -> Mapping[Opcode, Callable[..., Value]]:
-    """What computes from values alone, by opcode; takes the values that the instruction takes."""
-    found: dict[Opcode, Callable[..., Value]] = {
-        Opcode.BUILD_LIST: lambda *items: operations.build_list(items, limits),
-        Opcode.BUILD_MAP: lambda *pairs: operations.build_map(pairs, limits),
-        Opcode.STORE_INDEX: _bound(operations.store_index, limits),
-        Opcode.HASH_BLOCK: _bound(hash_block, limits),
-        Opcode.MERKLE_ROOT: lambda *leaves: merkle_root(leaves, limits),
-        Opcode.VERIFY_SIGNATURE: verify_signature,
-    }
-    for opcode, binary in operations.BINARY.items():
-        found[opcode] = _bound(binary, limits)
-    for opcode, unary in operations.UNARY.items():
-        found[opcode] = _bound(unary, limits)
-    return found
-
-
-def _bound(operation: Callable[..., Value], limits: ValueLimits) -> Callable[..., Value]:
-    if limits == DEFAULT_LIMITS:
-        return operation
-    return lambda *taken: operation(*taken, limits)
-
-
-def _charging(
-    opcode: Opcode, operation: Callable[..., Value], schedule: GasSchedule
-) -> Callable[..., tuple[Value, int]]:
-    """The operation, taking the gas that is left before its operands and giving back what then is, for sizes alone."""
-
-    def charged(gas: int, *taken: Value) -> tuple[Value, int]:
-        gas -= schedule.before(opcode, None, taken) - schedule.before(opcode, None, (None,) * len(taken))
-        if gas < 0:
-            raise Leave
-        result = operation(*taken)
-        gas -= schedule.after(opcode, result)
-        if gas < 0:
-            raise Leave
-        return result, gas
-
-    return charged
-
-
-def _charging_read(
-    schedule: GasSchedule, limits: ValueLimits
-) -> Callable[[int, TransactionStack, str], tuple[Value, int]]:
-    def charged(gas: int, transactions: TransactionStack, key: str) -> tuple[Value, int]:
-        gas -= schedule.reading(transactions.size(key))
-        if gas < 0:
-            raise Leave
-        value = transactions.read(key)
-        check(value, limits)
-        return value, gas
-
-    return charged
-
-
-def _charging_write(opcode: Opcode, schedule: GasSchedule) -> Callable[..., int]:
-    """For STATE_WRITE, of a key and a value, and LEDGER_APPEND, of an entry."""
-
-    def charged(gas: int, *taken: Any) -> int:
-        *key, value = taken
-        operand = key[0] if key else None
-        gas -= schedule.before(opcode, operand, (value,)) - schedule.before(opcode, operand, (None,))
-        if gas < 0:
-            raise Leave
-        return gas
-
-    return charged
+def _pure(
+    machine: Machine, gas: int, instruction: Callable[..., None], operand: Any, stack: list[Value]
+) -> tuple[Value, int]:
+    """As `_step`, with the gas that is left before and after. When it fails, the interpreter does it again."""
+    machine.gas = gas
+    instruction(machine, stack, operand)
+    return stack.pop(), machine.gas

@@ -18,7 +18,7 @@ Instruction: TypeAlias = tuple[Opcode, object]
 
 _MAX_LOOPS: Final = 16  # CPython refuses more than 20 statically nested blocks
 _MAX_INDENT: Final = 60  # and more than 100 levels of indentation
-_MAX_COPY: Final = 6  # instructions of an ending block that may be written at each of its jumps
+_MAX_COPY: Final = 6  # instructions of a block that may be written at each of its jumps
 
 
 class Unstructured(Exception):
@@ -223,6 +223,7 @@ class _Writer:
         self._entries = {
             start: sum(flow.rank[one] < flow.rank[start] for one in flow.predecessors[start]) for start in flow.order
         }
+        self._copies: set[int] = set()
         self._room = 4 * len(flow.order) + 16
 
     def region(self, start: int, place: _Place) -> list[Node]:
@@ -264,9 +265,14 @@ class _Writer:
         """The block where the paths from `start` meet again, which is written behind all of them."""
         below = self._flow.dominated[start]
         merges = [one for one in below if self._entries[one] > 1 and one != place.exit and not self._copied(one)]
-        if len(merges) > 1:
+        if not merges:
+            return None
+        # Of several, all but the last are written at each of their jumps: the way conditions are joined makes such.
+        *others, last = sorted(merges, key=self._flow.rank.__getitem__)
+        if not all(map(self._may_be_copied, others)):
             raise Unstructured("paths meet in more than one place")
-        return merges[0] if merges else None
+        self._copies.update(others)
+        return last
 
     def _block(self, start: int, place: _Place) -> tuple[list[Node], int | None]:
         self._room -= 1
@@ -303,4 +309,10 @@ class _Writer:
 
     def _copied(self, start: int) -> bool:
         block = self._flow.blocks[start]
-        return not block.successors and block.end - block.start <= _MAX_COPY
+        return start in self._copies or (not block.successors and block.end - block.start <= _MAX_COPY)
+
+    def _may_be_copied(self, start: int) -> bool:
+        """Whether it is a short block that only leads on."""
+        block, rank = self._flow.blocks[start], self._flow.rank
+        forward = len(block.successors) == 1 and rank[block.successors[0]] > rank[start]
+        return forward and start not in self._loops and block.end - block.start <= _MAX_COPY

@@ -6,13 +6,18 @@ program is ever part of one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..values import Value
 from .kinds import Kind, of
+
+MAX_SIZE: Final = 400_000
+"""Characters of a function's text: Python takes a hundred bytes for each when it compiles it."""
+_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
 class Failure(Enum):
@@ -24,6 +29,8 @@ class Failure(Enum):
     """It has failed as the interpreter would have."""
     CALL = auto()
     """A called function has failed and seen to everything, unless the call was not made."""
+    STEP = auto()
+    """The interpreter's own instruction has failed, and has charged what it charges."""
 
 
 class Literal(NamedTuple):
@@ -36,12 +43,14 @@ class Resume(NamedTuple):
     """The state of the interpreter before an instruction.
 
     `stack` has names of Python variables and literals, the deepest first. `refund` is gas that was charged in advance.
+    `writes` are those of the open transaction if it is in variables (see `sinking`), None if it is not.
     """
 
     at: int
     refund: int
     stack: tuple[str | Literal, ...]
     failure: Failure = Failure.REPEAT
+    writes: tuple[tuple[int, bool], ...] | None = None
 
 
 class Entry(NamedTuple):
@@ -65,15 +74,22 @@ class Line(NamedTuple):
     resume: Resume | None
 
 
+class TooLong(Exception):
+    """The text is longer than it may be."""
+
+
 class Text:
-    """Lines as they are written."""
+    """Lines as they are written, with at most `MAX_SIZE` characters. Raises `TooLong` for more."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self.size = 0
+        """characters"""
         self._indent = 0
 
     def line(self, text: str, resume: Resume | None = None) -> None:
         """Append a line; `resume` if it can raise an exception."""
+        self._grow(self._indent + len(text) + 1)
         self.lines.append(Line(self._indent, text, resume))
 
     @contextmanager
@@ -86,6 +102,20 @@ class Text:
         if len(self.lines) == length:
             self.line("pass")
         self._indent -= 1
+
+    def append(self, other: Text) -> None:
+        """Append the lines of another text at this level."""
+        self._grow(other.size + self._indent * len(other.lines))
+        self.lines += [line._replace(indent=self._indent + line.indent) for line in other.lines]
+
+    def names(self) -> set[str]:
+        """All the names in it."""
+        return {name for line in self.lines for name in _NAME.findall(line.text)}
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        if self.size > MAX_SIZE:
+            raise TooLong
 
     def source(self) -> str:
         """All of it."""

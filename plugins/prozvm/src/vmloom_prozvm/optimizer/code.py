@@ -35,6 +35,9 @@ class Edit(NamedTuple):
     start: int
     stop: int
     replacement: Sequence[Instruction] = ()
+    places: Sequence[int] | None = None
+    """For each instruction of `replacement` the old index of the one that it is or stands for: where it fails, that one
+    would have failed. None if that is the last one replaced, for all of them."""
 
 
 class Code:
@@ -48,6 +51,8 @@ class Code:
         parameters: Iterable[str] = (),
     ) -> None:
         self.instructions = list(instructions)
+        self.origins: list[int] = list(range(len(self.instructions) + 1))
+        """The index that each instruction had at first, and last how many there were."""
         self.constants: Final = ConstantPool(constants, bounds.constants)
         self.bounds: Final = bounds
         self.parameters: Final = frozenset(parameters)
@@ -120,27 +125,31 @@ class Code:
             return
         moved: list[int] = []
         result: list[Instruction] = []
-        for start, stop, replacement in edits:
+        origins: list[int] = []
+        for start, stop, replacement, places in edits:
             if start < len(moved) or stop <= start:
                 raise ValueError(f"edit {start} to {stop} is empty or overlaps the one before")
             if any(index in self.graph.targets for index in range(start + 1, stop)):
                 raise ValueError(f"a jump leads into the middle of {start} to {stop}")
-            self._keep(start, moved, result)
+            self._keep(start, moved, result, origins)
             moved.extend([len(result)] * (stop - start))
             result.extend(replacement)
-        self._keep(len(self.instructions), moved, result)
+            origins.extend(self.origins[place] for place in places or [stop - 1] * len(replacement))
+        self._keep(len(self.instructions), moved, result, origins)
         moved.append(len(result))
+        self.origins = [*origins, self.origins[-1]]
         self.instructions = [
             Instruction(opcode, moved[operand]) if opcode in JUMPS else Instruction(opcode, operand)
             for opcode, operand in result
         ]
         self._forget()
 
-    def _keep(self, stop: int, moved: list[int], result: list[Instruction]) -> None:
+    def _keep(self, stop: int, moved: list[int], result: list[Instruction], origins: list[int]) -> None:
         """Take over, unchanged, what lies between the last edit and `stop`."""
         begin = len(moved)
         moved.extend(range(len(result), len(result) + stop - begin))
         result.extend(self.instructions[begin:stop])
+        origins.extend(self.origins[begin:stop])
 
     def _forget(self) -> None:
         """Drop what was derived from the code before the change, all but the bound of the stack, which stays valid."""

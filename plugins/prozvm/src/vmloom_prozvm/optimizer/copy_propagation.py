@@ -18,7 +18,7 @@ from .rewriting import Piece, Reduction, ends_with, rewrite
 
 def propagate_copies(code: Code) -> int:
     """Apply both rules everywhere. Returns how many loads of names went."""
-    return _load_constants(code) + rewrite(code, (_store_and_load,))
+    return _load_constants(code) + rewrite(code, {Opcode.LOAD_NAME: (_store_and_load,)})
 
 
 def _store_and_load(code: Code, pieces: Sequence[Piece]) -> Reduction | None:

@@ -36,7 +36,10 @@ FORGETTING: Final = frozenset(
 )
 """The instructions that let other code run: what is known of names ends there."""
 _INTEGERS: Final = frozenset(
-    (Opcode.SUB, Opcode.MUL, Opcode.DIV, Opcode.MOD, Opcode.POW, Opcode.NEG, Opcode.LENGTH, Opcode.VALUE)
+    (
+        *(Opcode.SUB, Opcode.MUL, Opcode.DIV, Opcode.MOD, Opcode.POW, Opcode.NEG),
+        *(Opcode.LENGTH, Opcode.TO_INTEGER, Opcode.VALUE),
+    )
 )
 """The instructions that either fail or make an integer."""
 
@@ -111,6 +114,8 @@ def step(state: Facts, instruction: Instruction, constants: ConstantPool) -> Fac
         case Opcode.STORE_NAME:
             bit = constants.name_bit(operand)
             bound, integer_names = bound | bit, integer_names | bit if integers & 1 else integer_names & ~bit
+        case Opcode.STORE_GLOBAL:  # in the main program it stores what STORE_NAME would; in a function it may not
+            integer_names &= ~constants.name_bit(operand)
         case Opcode.STORE_CONST:
             bit = constants.name_bit(operand[0])
             integer = type(constants.values[operand[1]]) is int
@@ -148,12 +153,12 @@ def _arrivals(
     visits: dict[int, int] = {}
     waiting = deque(arrivals)
     queued = set(waiting)
-    budget = 16 * len(by_start) + 64
+    budget = 16 * len(instructions) + 64  # steps, for a long block may be the one that is visited often
     while waiting:
-        budget -= 1
+        start = waiting.popleft()
+        budget -= by_start[start].stop - start
         if budget < 0:
             return {}
-        start = waiting.popleft()
         queued.discard(start)
         visits[start] = visits.get(start, 0) + 1
         state = arrivals[start]

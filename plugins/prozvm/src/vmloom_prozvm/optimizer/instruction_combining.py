@@ -12,7 +12,7 @@ from .rewriting import Piece, Reduction, ends_with, rewrite
 
 def combine_instructions(code: Code) -> int:
     """Make STORE_CONST where that is possible. Returns how many were made."""
-    return rewrite(code, (_store_constant, _store_and_keep_constant))
+    return rewrite(code, {Opcode.STORE_NAME: (_store_constant, _store_and_keep_constant)})
 
 
 def _store_constant(_: Code, pieces: Sequence[Piece]) -> Reduction | None:

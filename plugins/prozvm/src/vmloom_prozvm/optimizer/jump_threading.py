@@ -18,7 +18,9 @@ def thread_jumps(code: Code) -> int:
         if instruction.opcode in JUMPS:
             better = _better(code, index, instruction, final)
             if better != [instruction] and code.no_dearer([instruction], better):
-                edits.append(Edit(index, index + 1, better))
+                returns = better[0].opcode is Opcode.RETURN  # and is the RETURN that the jump led to
+                place = final.get(instruction.operand, instruction.operand) if returns else index
+                edits.append(Edit(index, index + 1, better, (place,)))
     code.apply(edits)
     return len(edits)
 

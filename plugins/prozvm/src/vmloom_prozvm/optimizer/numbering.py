@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, NamedTuple
 
-from ..bytecode.opcodes import BINARY, Opcode
+from ..bytecode.opcodes import BINARY, UNARY, Opcode
 from ..bytecode.program import stack_effect
 from .code import Code
 from .facts import FORGETTING
@@ -21,13 +21,16 @@ PURE: Final = frozenset(
         *BINARY,
         Opcode.LOAD_CONST,
         Opcode.LOAD_NAME,
-        Opcode.NEG,
-        Opcode.NOT,
-        Opcode.LENGTH,
+        *UNARY,
         Opcode.BUILD_LIST,
         Opcode.BUILD_MAP,
         Opcode.INDEX,
         Opcode.STORE_INDEX,
+        Opcode.SLICE,
+        Opcode.CONTAINS,
+        Opcode.RANGE,
+        Opcode.CLOSURE,  # closures of the same function and values are the same value
+        Opcode.TO_BYTES,
         Opcode.HASH_BLOCK,
         Opcode.VERIFY_SIGNATURE,
         Opcode.MERKLE_ROOT,
@@ -40,7 +43,7 @@ PURE: Final = frozenset(
 )
 """The instructions that do nothing but make one value from those they take, the same one each time, or fail each time.
 
-STATE_READ is not one of them: reading the state is seen by who keeps it.
+STATE_READ is not one of them: reading the state is seen by who keeps it. Nor is what cells hold the same for long.
 """
 
 
@@ -81,6 +84,8 @@ class Numbering:
             self._names[self._code.constants.name(operand)] = values[0].number if values else self._fresh()
         elif opcode is Opcode.STORE_CONST:
             self._names[self._code.constants.name(operand[0])] = self._constant(operand[1])
+        elif opcode is Opcode.STORE_GLOBAL:  # in a function, the name may be one of its own as well
+            self._names.pop(self._code.constants.name(operand), None)
         elif opcode in FORGETTING:
             self._names.clear()
         self._stack += [Slot(self._fresh(), None, index)] * made

@@ -1,21 +1,24 @@
 """The optimizer: which passes run at which level, again and again until nothing changes.
 
 Optimized code gives the same result, the same kind of error, and the same state, ledger and events in the same order,
-for at most as much gas. It expects code that loads; other code is left as it is wherever that shows. Errors name an
-instruction by its index in the optimized code.
+for at most as much gas. It expects code that loads; other code is left as it is wherever that shows. What fails is the
+same instruction as before: `bytecode.origins.original_index` says which one that was.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from ..bytecode.opcodes import Opcode
+from ..bytecode.origins import ORIGINS, encode_origins, original_indices
 from ..bytecode.program import Bytecode
 from ..bytecode.verify import DEFAULT_CODE_LIMITS
+from ..errors import ProzError
 from ..gas import GasSchedule
-from ..values import DEFAULT_LIMITS, Function, ValueLimits
+from ..values import DEFAULT_LIMITS, Function, Value, ValueLimits, check_storable
 from .code import Bounds, Code
 from .common_subexpressions import eliminate_common_subexpressions
 from .constant_folding import fold_constants
@@ -97,7 +100,7 @@ class BytecodeOptimizer:
         What is given does not change. Functions among the constants stay as they are; see `optimize_bytecode`.
         """
         self._stats = OptimizationStats()
-        return self._optimize(list(instructions), constants, ())
+        return self._optimize(list(instructions), constants, ())[:2]
 
     def optimize_bytecode(self, bytecode: Bytecode) -> Bytecode:
         """A new program that does the same, the bodies of its functions optimized, too."""
@@ -110,29 +113,47 @@ class BytecodeOptimizer:
 
     def _body(self, bytecode: Bytecode, parameters: Sequence[str], done: dict[int, Function], depth: int) -> Bytecode:
         """`done` has the new functions by the identity of the old: one function must not become two."""
-        instructions, constants = self._optimize(bytecode.instructions, bytecode.constants, parameters)
+        instructions, constants, origins = self._optimize(bytecode.instructions, bytecode.constants, parameters)
         for index, constant in enumerate(constants):
-            if isinstance(constant, Function) and depth:
+            if isinstance(constant, Function) and depth and not constant.bound:
                 if id(constant) not in done:
                     body = self._body(constant.bytecode, constant.parameters, done, depth - 1)
-                    done[id(constant)] = Function(constant.name, constant.parameters, body)
+                    done[id(constant)] = replace(constant, bytecode=body)
                 constants[index] = done[id(constant)]
-        return Bytecode(constants, instructions, dict(bytecode.metadata))
+        return Bytecode(constants, instructions, self._metadata(bytecode, origins))
+
+    def _metadata(self, bytecode: Bytecode, origins: Sequence[int]) -> dict[str, Value]:
+        """The metadata for code whose instructions were those at `origins` of `bytecode`.
+
+        Without origins where a list of them would be larger than a value may be: the code must still load.
+        """
+        metadata = dict(bytecode.metadata)
+        if not encode_origins(origins):
+            return metadata
+        encoded: list[Any] = encode_origins(original_indices(bytecode, origins))
+        try:
+            check_storable({**metadata, ORIGINS: encoded}, self._bounds.values)
+        except ProzError:
+            encoded = []
+        metadata.pop(ORIGINS, None)
+        return {**metadata, ORIGINS: encoded} if encoded else metadata
 
     def _optimize(
         self, instructions: Sequence[tuple[str | Opcode, Any]], constants: Sequence[Any], parameters: Sequence[str]
-    ) -> tuple[list[tuple[str, Any]], list[Any]]:
+    ) -> tuple[list[tuple[str, Any]], list[Any], list[int]]:
+        """The instructions and constants, and the index that each instruction had, with the end's."""
         code = Code.read(instructions, constants, self._bounds, parameters) if self.level else None
         self._stats.original_size += len(instructions)
         if code is None:
             self._stats.optimized_size += len(instructions)
-            return list(instructions), list(constants)  # type: ignore[arg-type]  # whatever it is, it stays that
+            given: list[Any] = list(instructions)  # whatever they are, they stay that
+            return given, list(constants), list(range(len(given) + 1))
         for number in range(1, self.max_passes + 1):
             self._stats.passes_run = max(self._stats.passes_run, number)
             if not self._round(code, number):
                 break
         self._stats.optimized_size += len(code.instructions)
-        return code.written(), code.constants.values
+        return code.written(), code.constants.values, code.origins
 
     def _round(self, code: Code, number: int) -> int:
         """Run every pass once. Returns how much they did."""

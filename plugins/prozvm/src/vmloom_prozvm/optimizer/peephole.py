@@ -12,7 +12,7 @@ from typing import Final
 from ..bytecode.opcodes import Opcode
 from .code import Code, Edit
 from .graph import JUMPS, Instruction
-from .rewriting import Piece, Reduction, Rule, ends_with, rewrite
+from .rewriting import Piece, Reduction, Rules, ends_with, rewrite
 
 _POP: Final = Instruction(Opcode.POP)
 _STORES: Final = frozenset((Opcode.STORE_NAME, Opcode.STORE_CONST))
@@ -25,7 +25,7 @@ def simplify_sequences(code: Code) -> int:
 
 def _push_and_pop(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
     """A value that is dropped at once."""
-    if len(pieces) < 2 or pieces[-1].instruction.opcode is not Opcode.POP:
+    if len(pieces) < 2:
         return None
     opcode, operand = pieces[-2].instruction
     facts = code.facts(pieces[-2].origin) if opcode in (Opcode.DUP, Opcode.LOAD_NAME) else None
@@ -54,7 +54,7 @@ def _load_and_store(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
 
 def _store_twice(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
     """Of two stores in one name, the first is for nothing."""
-    if len(pieces) < 2 or pieces[-1].instruction.opcode not in _STORES or pieces[-2].instruction.opcode not in _STORES:
+    if len(pieces) < 2 or pieces[-2].instruction.opcode not in _STORES:
         return None
     first, second = pieces[-2].instruction, pieces[-1].instruction
     if _stored(code, first) != _stored(code, second):
@@ -73,7 +73,12 @@ def _double_negation(_: Code, pieces: Sequence[Piece]) -> Reduction | None:
     return Reduction(3, (pieces[-1].instruction,))
 
 
-_RULES: Final[tuple[Rule, ...]] = (_push_and_pop, _keep_and_pop, _load_and_store, _store_twice, _double_negation)
+_RULES: Final[Rules] = {
+    Opcode.POP: (_push_and_pop, _keep_and_pop),
+    Opcode.STORE_NAME: (_load_and_store, _store_twice),
+    Opcode.STORE_CONST: (_store_twice,),
+    Opcode.JUMP_IF_FALSE: (_double_negation,),
+}
 
 
 def _remove_jumps_to_the_next(code: Code) -> int:

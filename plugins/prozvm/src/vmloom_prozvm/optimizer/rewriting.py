@@ -7,9 +7,10 @@ instructions, which is why rules need not think of jumps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from ..bytecode.opcodes import Opcode
 from .code import Code, Edit
 from .graph import Block, Instruction
 
@@ -20,6 +21,8 @@ class Piece(NamedTuple):
     instruction: Instruction
     origin: int | None
     """The index in the old code before which the same holds as before this one; None if there is none."""
+    place: int
+    """The index in the old code of the instruction that it is or stands for."""
 
 
 class Reduction(NamedTuple):
@@ -33,39 +36,50 @@ class Reduction(NamedTuple):
 
 Rule: TypeAlias = Callable[[Code, Sequence[Piece]], Reduction | None]
 """Given the block so far, never empty. `Code.facts` may be asked about the origin of a piece."""
+Rules: TypeAlias = Mapping[Opcode, Sequence[Rule]]
+"""The rules to try, by the opcode of the last instruction."""
 
 
-def rewrite(code: Code, rules: Sequence[Rule]) -> int:
+def rewrite(code: Code, rules: Rules) -> int:
     """Apply `rules` to every block. Returns how many times one did; none ever makes code dearer."""
     edits = []
     total = 0
     for block in code.graph.blocks:
         pieces, count = _reduce(code, block, rules)
         if count:
-            edits.append(Edit(block.start, block.stop, [piece.instruction for piece in pieces]))
+            places = [piece.place for piece in pieces]
+            edits.append(Edit(block.start, block.stop, [piece.instruction for piece in pieces], places))
             total += count
     code.apply(edits)
     return total
 
 
-def _reduce(code: Code, block: Block, rules: Sequence[Rule]) -> tuple[list[Piece], int]:
+def _reduce(code: Code, block: Block, rules: Rules) -> tuple[list[Piece], int]:
     pieces: list[Piece] = []
     count = 0
     for index in range(block.start, block.stop):
-        pieces.append(Piece(code.instructions[index], index))
+        pieces.append(Piece(code.instructions[index], index, index))
         while pieces and (reduction := _match(code, pieces, rules)) is not None:
             taken, replacement, _ = reduction
-            origin = pieces[-taken].origin
-            # Before the first of the new ones all is as before the first of the old; of the others nothing is known.
-            pieces[-taken:] = [
-                Piece(instruction, None if place else origin) for place, instruction in enumerate(replacement)
-            ]
+            pieces[-taken:] = _replaced(pieces[-taken:], replacement)
             count += 1
     return pieces, count
 
 
-def _match(code: Code, pieces: Sequence[Piece], rules: Sequence[Rule]) -> Reduction | None:
-    for rule in rules:
+def _replaced(old: Sequence[Piece], new: Sequence[Instruction]) -> list[Piece]:
+    """Before the first of the new ones all is as before the first of the old; of the others nothing is known.
+
+    What a rule only moves stays what it was; all else stands for the last of the old ones, the operation.
+    """
+    places = {id(piece.instruction): piece.place for piece in old}
+    return [
+        Piece(instruction, None if number else old[0].origin, places.get(id(instruction), old[-1].place))
+        for number, instruction in enumerate(new)
+    ]
+
+
+def _match(code: Code, pieces: Sequence[Piece], rules: Rules) -> Reduction | None:
+    for rule in rules.get(pieces[-1].instruction.opcode, ()):
         reduction = rule(code, pieces)
         if reduction is not None:
             old = [piece.instruction for piece in pieces[-reduction.taken :]]

@@ -12,7 +12,7 @@ from typing import Final
 from ..bytecode.opcodes import Opcode
 from .code import Code
 from .graph import Instruction
-from .rewriting import Piece, Reduction, ends_with, rewrite
+from .rewriting import Piece, Reduction, Rules, ends_with, rewrite
 
 _DUP: Final = Instruction(Opcode.DUP)
 _NEG: Final = Instruction(Opcode.NEG)
@@ -40,7 +40,7 @@ _EITHER_ORDER: Final = frozenset((Opcode.ADD, Opcode.MUL))
 
 def reduce_strength(code: Code) -> int:
     """Apply the rules of this module everywhere. Returns how many times one did."""
-    return rewrite(code, (_with_constant, _constant_first, _double_negation))
+    return rewrite(code, _RULES)
 
 
 def _with_constant(code: Code, pieces: Sequence[Piece]) -> Reduction | None:
@@ -91,3 +91,10 @@ def _on_integer(code: Code, opcode: Opcode, constant: int) -> tuple[Instruction,
         return _BY_CONSTANT[opcode, constant]
     result = code.constants.add(_TO_CONSTANT[opcode, constant])
     return None if result is None else (_POP, Instruction(Opcode.LOAD_CONST, result))
+
+
+_RULES: Final[Rules] = {
+    **dict.fromkeys((opcode for opcode, _ in (*_BY_CONSTANT, *_TO_CONSTANT)), (_with_constant,)),
+    **dict.fromkeys(_EITHER_ORDER, (_with_constant, _constant_first)),
+    Opcode.NEG: (_double_negation,),
+}

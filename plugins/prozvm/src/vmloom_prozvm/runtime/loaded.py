@@ -7,12 +7,12 @@ can share it. Here is nothing of what instructions do.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..bytecode.opcodes import OPERATIONS, Opcode, Operand
+from ..bytecode.origins import original_index
 from ..bytecode.program import Bytecode
-from ..bytecode.verify import DEFAULT_CODE_LIMITS, verify
+from ..bytecode.verify import verify
 from ..errors import Unverifiable
 from ..values import Function
 from .limits import Limits
@@ -30,15 +30,18 @@ class Unset:
 UNSET: Final = Unset()
 """The content of a register whose name has no value yet. No program ever sees it."""
 
-REGISTERED: Final = frozenset((Opcode.LOAD_NAME, Opcode.STORE_NAME, Opcode.STORE_CONST, Opcode.CALL_NAME))
+REGISTERED: Final = frozenset(
+    (Opcode.LOAD_NAME, Opcode.STORE_NAME, Opcode.STORE_GLOBAL, Opcode.STORE_CONST, Opcode.CALL_NAME)
+)
 """The instructions whose name is a register; the names of the others are keys of the state or fields of the block."""
 
 
 class Instruction(NamedTuple):
     """An instruction with its operand decoded: constants, keys and fields stand there themselves.
 
-    LOAD_CONST value; LOAD_NAME and STORE_NAME register; STORE_CONST (register, value); CALL_NAME (register, count);
-    CALL_FUNC_CONST (function, count); STATE_READ, STATE_WRITE and BLOCK string; others as in the bytecode.
+    LOAD_CONST value; LOAD_NAME, STORE_NAME and STORE_GLOBAL register; STORE_CONST (register, value); CALL_NAME
+    (register, count); CALL_FUNC_CONST and CLOSURE (function, count); STATE_READ, STATE_WRITE and BLOCK string; others
+    as in the bytecode.
     """
 
     opcode: Opcode
@@ -64,6 +67,10 @@ class LoadedFunction:
         self.prepared: tuple[object, list[Any]] | None = None
         """(gas schedule, what the interpreter made for it): the last one, since there is hardly ever another."""
 
+    def original(self, index: int) -> int:
+        """The index that an instruction had before the program was optimised."""
+        return original_index(self.bytecode, index)
+
     def __repr__(self) -> str:
         return f"<{self.name or 'main program'}: {len(self.instructions)} instructions>"
 
@@ -75,20 +82,20 @@ Functions = dict[int, tuple[Function, LoadedFunction]]
 class Loaded:
     """A program ready to run, within `limits` and with `strict` as it was verified."""
 
-    def __init__(self, bytecode: Bytecode, limits: Limits, *, strict: bool) -> None:
+    def __init__(self, bytecode: Bytecode, limits: Limits, *, strict: bool, verified: bool = False) -> None:
         self.bytecode = bytecode
         self.limits = limits
         self.strict = strict
         program = Function("", (), bytecode)
         names: dict[str, int] = {}
-        self._functions = link(program, names, limits, strict=strict)
+        self._functions = link(program, names, limits, strict=strict, verified=verified)
         self.main = self._functions.pop(id(program))[1]
         self.main.registers = tuple(names)  # its own come first; the others are read by functions only
         _check_registers(self.main, limits)
 
     def function(self, function: Function) -> LoadedFunction | None:
-        """The loaded form of a constant of this program, None for a function from elsewhere."""
-        found = self._functions.get(id(function))
+        """The loaded form of a constant of this program, or of what `bind` made of one; None for one from elsewhere."""
+        found = self._functions.get(id(function.origin or function))
         return found[1] if found else None
 
     def functions(self) -> Iterator[LoadedFunction]:
@@ -98,20 +105,23 @@ class Loaded:
             yield loaded
 
 
-def load(bytecode: Bytecode, limits: Limits | None = None, *, strict: bool = True) -> Loaded:
-    """Verify `bytecode` and make it ready to run. Raises `CodeError`.
+def load(bytecode: Bytecode, limits: Limits | None = None, *, strict: bool = True, verified: bool = False) -> Loaded:
+    """Verify `bytecode`, unless it is `verified` for these limits already, and make it ready to run.
 
-    In what is not `strict` RETURN may find the stack empty; it gives None then.
+    In what is not `strict` RETURN may find the stack empty; it gives None then. Raises `CodeError`.
     """
-    return Loaded(bytecode, limits or Limits(), strict=strict)
+    return Loaded(bytecode, limits or Limits(), strict=strict, verified=verified)
 
 
-def link(function: Function, names: dict[str, int], limits: Limits, *, strict: bool) -> Functions:
+def link(
+    function: Function, names: dict[str, int], limits: Limits, *, strict: bool, verified: bool = False
+) -> Functions:
     """Verify and decode `function` and those within it.
 
     `names` has the registers of the main program; names that are not among them get the next ones. Raises `CodeError`.
     """
-    verify(function.bytecode, replace(DEFAULT_CODE_LIMITS, stack=limits.stack, values=limits.values), strict=strict)
+    if not verified:
+        verify(function.bytecode, limits, strict=strict)
     functions: Functions = {}
     for found in _functions(function):
         loaded = LoadedFunction(found.name, found.parameters, found.bytecode)
@@ -125,7 +135,11 @@ def link(function: Function, names: dict[str, int], limits: Limits, *, strict: b
 def _decode(loaded: LoadedFunction) -> Iterator[Instruction]:
     constants: list[Any] = loaded.bytecode.constants
     registers = {name: number for number, name in enumerate(loaded.registers)}
+    known: dict[Any, Instruction] = {}  # equal ones share their memory: programs can be long
     for name, operand in loaded.bytecode.instructions:
+        if (name, operand) in known:
+            yield known[name, operand]
+            continue
         opcode = Opcode[name]
         decoded: Any = operand
         match OPERATIONS[opcode].operand, operand:
@@ -139,7 +153,8 @@ def _decode(loaded: LoadedFunction) -> Iterator[Instruction]:
                 decoded = registers[constants[index]], count
             case Operand.CONSTANT_AND_COUNT, (int(index), int(count)):
                 decoded = constants[index], count
-        yield Instruction(opcode, decoded)
+        known[name, operand] = instruction = Instruction(opcode, decoded)
+        yield instruction
 
 
 def _names(bytecode: Bytecode) -> Iterator[str]:

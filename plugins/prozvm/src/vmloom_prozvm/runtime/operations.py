@@ -11,13 +11,29 @@ beyond the limits, which are the last argument.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from .. import cbor
 from ..bytecode.opcodes import Opcode
-from ..errors import DivisionByZero, IndexOutOfRange, TypeMismatch, ValueTooLarge
-from ..values import DEFAULT_LIMITS, Key, Value, ValueLimits, check, is_key, kind_of, same, truth
+from ..errors import DivisionByZero, IndexOutOfRange, MalformedData, NotCanonical, TypeMismatch, ValueTooLarge
+from ..values import (
+    DEFAULT_LIMITS,
+    Key,
+    Value,
+    ValueLimits,
+    canonical,
+    cells,
+    check,
+    is_key,
+    kind_of,
+    parse_canonical,
+    same,
+    too_many_integers,
+    truth,
+)
 
 
 class Unary(Protocol):
@@ -31,6 +47,13 @@ class Binary(Protocol):
     """An operation on the two values on top of the stack; `right` is the topmost."""
 
     def __call__(self, left: Value, right: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+        """The result, within `limits`."""
+
+
+class Ternary(Protocol):
+    """An operation on the three values on top of the stack; `third` is the topmost."""
+
+    def __call__(self, first: Value, second: Value, third: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
         """The result, within `limits`."""
 
 
@@ -179,6 +202,8 @@ def build_map(pairs: Sequence[Value], limits: ValueLimits = DEFAULT_LIMITS, /) -
     A later pair of the same key replaces the earlier value in its place.
     """
     _bound("BUILD_MAP: items", len(pairs) // 2, limits.items)
+    if sum(type(key) is int for key in pairs[::2]) > limits.integer_keys:  # before they are put together
+        raise too_many_integers(limits)
     built: dict[Key, Value] = {}
     for position in range(0, len(pairs) - 1, 2):
         built[_key("BUILD_MAP", pairs[position])] = pairs[position + 1]
@@ -223,6 +248,139 @@ def length(value: Value, _: ValueLimits = DEFAULT_LIMITS, /) -> Value:
     raise TypeMismatch(f"LENGTH measures a list, map, string or bytes, not {kind_of(value)}")
 
 
+def items(value: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """ITEMS: a list itself; the keys of a map in canonical order; the characters of a string; the bytes as integers."""
+    kind = type(value)
+    if kind is list:
+        return value
+    if kind is not dict and kind is not str and kind is not bytes:
+        raise TypeMismatch(f"ITEMS takes a list, map, string or bytes, not {kind_of(value)}")
+    _bound("ITEMS: items", len(value), limits.items)  # type: ignore[arg-type]  # all of these have a length
+    found: list[Value] = cbor.in_order(value) if kind is dict else list(value)  # type: ignore[arg-type]
+    check(found, limits)
+    return found
+
+
+def contains(collection: Value, item: Value, _: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """CONTAINS: whether a list has the item, a map the key, a string the string, bytes the bytes."""
+    if type(collection) is list:
+        return any(same(one, item) for one in collection)
+    if type(collection) is dict:
+        return _key("CONTAINS", item) in collection
+    if type(collection) is str and type(item) is str:
+        return item in collection
+    if type(collection) is bytes and type(item) is bytes:
+        return item in collection
+    raise _mismatch("CONTAINS", collection, item)
+
+
+def integer_range(begin: Value, end: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """RANGE: the integers from the first up to the second, without it; none if that is not above."""
+    if type(begin) is not int or type(end) is not int:
+        raise _mismatch("RANGE", begin, end)
+    _bound("RANGE: items", end - begin, limits.items)
+    made: Value = list(range(begin, end))
+    if (end - begin) * max(cells(begin), cells(end)) >= limits.cells:
+        check(made, limits)
+    return made
+
+
+def cut(value: Value, begin: Value, end: Value, _: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """SLICE: the part of a list, string or byte string from `begin` up to `end`, without it.
+
+    Raises `IndexOutOfRange` unless 0 <= `begin` <= `end` <= length.
+    """
+    if type(value) is not list and type(value) is not str and type(value) is not bytes:
+        raise TypeMismatch(f"SLICE takes a list, string or bytes, not {kind_of(value)}")
+    if type(begin) is not int or type(end) is not int:
+        raise TypeMismatch(f"SLICE: a position is an integer, not {kind_of(begin if type(begin) is not int else end)}")
+    if not 0 <= begin <= end <= len(value):
+        raise IndexOutOfRange(f"SLICE: from {_short(begin)} to {_short(end)}, but there are {len(value)}")
+    return value[begin:end]
+
+
+# Conversions
+
+
+def to_string(value: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """TO_STRING: integers in decimal, strings themselves, true, false, none, and bytes as lower-case hex digits."""
+    if type(value) is str:
+        return value
+    if type(value) is int:
+        text = str(value)
+    elif type(value) is bytes:
+        _bound("TO_STRING: bytes of UTF-8", 2 * len(value), limits.string_size)
+        return value.hex()
+    elif value is None or type(value) is bool:
+        text = "none" if value is None else "true" if value else "false"
+    else:
+        raise TypeMismatch(f"TO_STRING takes no {kind_of(value)}")
+    _bound("TO_STRING: bytes of UTF-8", len(text), limits.string_size)
+    return text
+
+
+def to_integer(value: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """TO_INTEGER: integers themselves, 0 or 1 for a bool, what a string says, bytes as an unsigned big-endian number.
+
+    A string has decimal digits, with a minus before them or not, or 0x and hexadecimal digits; nothing else.
+    """
+    if type(value) is int:
+        return value
+    if type(value) is bool:
+        return int(value)
+    if type(value) is bytes:
+        _bound("TO_INTEGER: bits", 8 * len(value.lstrip(b"\0")) - 7, limits.integer_bits)
+        return _integer(int.from_bytes(value, "big"), limits)
+    if type(value) is str:
+        return _integer(_parsed(value, limits), limits)
+    raise TypeMismatch(f"TO_INTEGER takes no {kind_of(value)}")
+
+
+def to_bytes(value: Value, size: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """TO_BYTES: an integer of 0 or more, big-endian in `size` bytes; a string as UTF-8; bytes themselves.
+
+    The size is none for strings and bytes.
+    """
+    if type(value) is int:
+        if type(size) is not int or size < 0 or value < 0:
+            raise TypeMismatch("TO_BYTES takes integers of 0 or more, and a size of 0 or more for them")
+        _bound("TO_BYTES: bytes", size, limits.bytes_size)
+        _bound("TO_BYTES: bytes", -(-value.bit_length() // 8), size)
+        return value.to_bytes(size, "big")
+    if type(value) is bytes:
+        made = value
+    elif type(value) is str:
+        made = value.encode()
+    else:
+        raise TypeMismatch(f"TO_BYTES takes no {kind_of(value)}")
+    if size is not None:
+        raise TypeMismatch(f"TO_BYTES: a {kind_of(value)} is converted whole: the size must be none")
+    _bound("TO_BYTES: bytes", len(made), limits.bytes_size)
+    return made
+
+
+def kind(value: Value, _: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """KIND: the name of the value's kind."""
+    return kind_of(value)
+
+
+def encode(value: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """ENCODE: the canonical encoding. Raises `NotStorable` for functions, tasks and cells, also inside."""
+    encoded = canonical(value, limits)
+    _bound("ENCODE: bytes", len(encoded), limits.bytes_size)
+    return encoded
+
+
+def decode(data: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """DECODE: the value that these bytes are the canonical encoding of. Raises `MalformedData`."""
+    if type(data) is not bytes:
+        raise TypeMismatch(f"DECODE takes bytes, not {kind_of(data)}")
+    try:
+        return parse_canonical(data, limits)
+    except (NotCanonical, TypeMismatch) as error:  # of what is no value nothing is canonical
+        raise MalformedData(f"DECODE: {error}") from None
+
+
 BINARY: Final[Mapping[Opcode, Binary]] = MappingProxyType(
     {
         Opcode.ADD: add,
@@ -240,13 +398,31 @@ BINARY: Final[Mapping[Opcode, Binary]] = MappingProxyType(
         Opcode.AND: conjunction,
         Opcode.OR: disjunction,
         Opcode.INDEX: index,
+        Opcode.CONTAINS: contains,
+        Opcode.RANGE: integer_range,
+        Opcode.TO_BYTES: to_bytes,
     }
 )
 """What takes two values and gives one."""
 UNARY: Final[Mapping[Opcode, Unary]] = MappingProxyType(
-    {Opcode.NEG: negate, Opcode.NOT: negation, Opcode.LENGTH: length}
+    {
+        Opcode.NEG: negate,
+        Opcode.NOT: negation,
+        Opcode.LENGTH: length,
+        Opcode.ITEMS: items,
+        Opcode.TO_STRING: to_string,
+        Opcode.TO_INTEGER: to_integer,
+        Opcode.KIND: kind,
+        Opcode.ENCODE: encode,
+        Opcode.DECODE: decode,
+    }
 )
 """What takes one value and gives one."""
+TERNARY: Final[Mapping[Opcode, Ternary]] = MappingProxyType({Opcode.STORE_INDEX: store_index, Opcode.SLICE: cut})
+"""What takes three values and gives one."""
+
+
+_NUMBER: Final = re.compile(r"(-?)([0-9]+)|0x([0-9A-Fa-f]+)")
 
 
 # Checks
@@ -256,6 +432,22 @@ def _integer(result: int, limits: ValueLimits) -> int:
     if result.bit_length() > limits.integer_bits:
         raise ValueTooLarge(f"an integer of {result.bit_length()} bits; at most {limits.integer_bits} are allowed")
     return result
+
+
+def _parsed(text: str, limits: ValueLimits) -> int:
+    """The number that `text` is. How long it is is seen before it is read, which Python refuses for long ones."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise TypeMismatch("TO_INTEGER: a number has decimal digits, with or without a minus, or 0x and hex digits")
+    sign, decimal, hexadecimal = found.groups()
+    if hexadecimal is not None:
+        digits = hexadecimal.lstrip("0")
+        _bound("TO_INTEGER: bits", 4 * len(digits) - 3, limits.integer_bits)
+        return int(digits or "0", 16)
+    digits = decimal.lstrip("0")
+    # A number of n digits is at least 10 ** (n - 1), which has more than 3 (n - 1) bits.
+    _bound("TO_INTEGER: bits", 3 * (len(digits) - 1), limits.integer_bits)
+    return int(f"{sign}{digits or 0}")
 
 
 def _joined_text(left: str, right: str, limits: ValueLimits) -> str:

@@ -6,14 +6,14 @@ there is one overlay and one undo log, not a copy for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vmloom.journal import Journal
 
 from ..errors import NoTransaction, OpenTransaction, StateOutsideTransaction
 from ..values import Value
-from .world import World, stamped
+from .world import Path, World, stamped
 
 
 class TransactionStack:
@@ -33,7 +33,7 @@ class TransactionStack:
         self._world: Final = world
         self._strict: Final = strict
         self._journal = Journal()
-        self._overlay: dict[str, Value] = {}
+        self._overlay: dict[Path, Value] = {}
         self._effects: list[Callable[[], None]] = []
         self._checkpoints: list[int] = []
 
@@ -55,7 +55,7 @@ class TransactionStack:
             overlay, effects = self._overlay, self._effects
             self._drop()
             for key, value in overlay.items():
-                self._world.write(key, value)
+                self._world.put(key, value)
             for effect in effects:
                 effect()
 
@@ -73,39 +73,65 @@ class TransactionStack:
     def finish(self) -> None:
         """The program has ended: drop what is open. Raises `OpenTransaction`, if strict, where something is."""
         still_open = self.depth
+        if not still_open and not self._overlay and not self._effects:  # as after most runs
+            return
         self.revert_all()
         if still_open and self._strict:
             raise OpenTransaction(f"the program ended {still_open} deep in transactions: it must commit or revert them")
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """STATE_READ: what was last written, None if nothing."""
-        try:
+        if key in self._overlay:
             return self._overlay[key]
-        except KeyError:
-            return self._world.read(key)
+        return self._world.read(key)
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes that `read` decodes, to be charged for before; 0 for what this run wrote, which was paid for then."""
         return 0 if key in self._overlay else self._world.size(key)
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """STATE_WRITE: set `key`; None removes it. Raises what `World.check` does."""
         self._world.check(value)
         if self._checkpoints:
             self._journal.set(self._overlay, key, value)
         elif self._strict:
-            raise StateOutsideTransaction(f"STATE_WRITE of {key[:64]!r} outside a transaction: TX_BEGIN comes first")
+            raise StateOutsideTransaction(f"STATE_WRITE of {_shown(key)} outside a transaction: TX_BEGIN comes first")
         else:
-            self._world.write(key, value)
+            self._world.put(key, value)
+
+    def check(self, value: Value) -> None:
+        """Raise now what writing `value` would raise for its own sake."""
+        self._world.check(value)
+
+    def put(self, key: Path, value: Value) -> None:
+        """What a transaction amounts to that writes this alone, after `check`."""
+        if self._checkpoints:
+            self._journal.set(self._overlay, key, value)
+        else:
+            self._world.put(key, value)
 
     def append(self, entry: Value) -> None:
         """LEDGER_APPEND: add `entry` to the ledger, once the open transactions commit; at once if there are none.
 
         Raises what `World.check` does.
         """
+        self.append_stamped(self.stamp(entry))
+
+    def stamp(self, entry: Value) -> Value:
+        """The entry as the ledger will have it. Raises what `World.check` does."""
         entry = stamped(entry, self._world.timestamp)
         self._world.check(entry)
-        self.after(lambda: self._world.append(entry))
+        return entry
+
+    def append_stamped(self, entry: Value) -> None:
+        """What `append` does with what `stamp` gave."""
+        self.after(lambda: self._world.add((entry,)))
+
+    def append_all(self, entries: Sequence[Value]) -> None:
+        """What `append` does with each of several; `stamp` must have taken them all before. They must not change."""
+        time = self._world.timestamp
+        made = {id(entry): stamped(entry, time) for entry in entries}  # what is there many times stays one
+        self.after(lambda: self._world.add([made[id(entry)] for entry in entries]))
 
     def after(self, effect: Callable[[], None]) -> None:
         """Do what cannot be undone, and cannot fail, once the open transactions commit; at once if there are none."""
@@ -125,3 +151,11 @@ class TransactionStack:
     def _drop(self) -> None:
         self._overlay, self._effects = {}, []
         self._journal.clear()
+
+
+def _shown(key: Path) -> str:
+    """A name, or the first key of a path, in so few characters that a message can have it."""
+    first = key if type(key) is str else key[0]
+    if type(first) is int:
+        return "a number" if first.bit_length() > 64 else str(first)
+    return repr(first[:64])  # type: ignore[index]  # a string or bytes

@@ -6,16 +6,28 @@ reach either through a `TransactionStack`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from vmloom.context import BlockContext
 from vmloom.errors import StateError
 from vmloom.state import StateAccess
 
-from ..errors import NotCanonical, ProzError
-from ..values import DEFAULT_LIMITS, Key, Value, ValueLimits, canonical, check, check_storable, parse_canonical
+from .. import cbor
+from ..errors import NotCanonical, ProzError, ReadOnlyState, TypeMismatch
+from ..values import (
+    DEFAULT_LIMITS,
+    Key,
+    Value,
+    ValueLimits,
+    canonical,
+    check,
+    check_storable,
+    is_key,
+    kind_of,
+    parse_canonical,
+)
 
 STATE_KEY: Final = "_blockchain_state"
 """Where `DictWorld` keeps values."""
@@ -26,15 +38,15 @@ TIME_KEY: Final = "_block_timestamp"
 TIMESTAMP: Final = "timestamp"
 """The key of the block's time in every entry of a ledger."""
 
+Path: TypeAlias = "str | tuple[Key, ...]"
+"""Where a value is: under a name, or under keys, one inside the other. One string is always a name, never a tuple."""
+
 _VALUE: Final = b"s"
+_AT_PATH: Final = b"k"
 _COUNT: Final = b"n"
 _ENTRY: Final = b"l"
 _COUNT_SIZE: Final = 8
 """bytes"""
-
-
-class ReadOnlyState(ProzError):
-    """STATE_WRITE or LEDGER_APPEND in a call that must not change anything."""
 
 
 class World(Protocol):
@@ -44,17 +56,26 @@ class World(Protocol):
     def timestamp(self) -> int:
         """The block's, in UNIX seconds."""
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none."""
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes of the canonical encoding of what `read` gives, known without decoding it; 0 if there is nothing."""
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
 
     def append(self, entry: Value) -> None:
         """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
+
+    def put(self, key: Path, value: Value) -> None:
+        """As `write`, of what `check` has passed."""
+
+    def add(self, entries: Sequence[Value]) -> None:
+        """As `append` of each, of entries that are stamped and that `check` has passed.
+
+        One that is there many times takes hardly longer than once.
+        """
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would.
@@ -78,7 +99,8 @@ class StateWorld:
 
     | Record | Value |
     |---|---|
-    | `s` and a key's UTF-8 | a value's canonical encoding; none for None |
+    | `s` and a name's UTF-8 | a value's canonical encoding; none for None |
+    | `k` and the canonical encoding of the list of a path's keys | the same |
     | `n` | how many entries the ledger has, 8 bytes, big-endian; none for 0 |
     | `l` and a position, 8 bytes, big-endian | an entry's canonical encoding |
 
@@ -105,27 +127,39 @@ class StateWorld:
         """The block's, in UNIX seconds."""
         return self._timestamp
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none. Raises `StateError` for a record that is no value."""
-        return self._parse(_VALUE + key.encode())
+        return self._parse(self._record(key))
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes of the record that `read` decodes; 0 if there is none."""
-        return len(self._state.get_record(self._address, _VALUE + key.encode()) or b"")
+        return len(self._state.get_record(self._address, self._record(key)) or b"")
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
-        self._refuse_if_read_only()
-        encoded = None if value is None else canonical(value, self._limits)
-        self._state.set_record(self._address, _VALUE + key.encode(), encoded)
+        self.check(value)
+        self.put(key, value)
 
     def append(self, entry: Value) -> None:
         """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
-        self._refuse_if_read_only()
-        encoded = canonical(stamped(entry, self._timestamp), self._limits)
+        made = stamped(entry, self._timestamp)
+        self.check(made)
+        self.add((made,))
+
+    def put(self, key: Path, value: Value) -> None:
+        """As `write`, of what `check` has passed."""
+        self._state.set_record(self._address, self._record(key), None if value is None else cbor.encode(value))
+
+    def add(self, entries: Sequence[Value]) -> None:
+        """As `append` of each, of entries that are stamped and that `check` has passed."""
+        encoded: dict[int, bytes] = {}  # by identity: `entries` holds them all
         position = self.ledger_size()
-        self._state.set_record(self._address, _entry_key(position), encoded)
-        self._state.set_record(self._address, _COUNT, (position + 1).to_bytes(_COUNT_SIZE, "big"))
+        for entry in entries:
+            if id(entry) not in encoded:
+                encoded[id(entry)] = cbor.encode(entry)
+            self._state.set_record(self._address, _entry_key(position), encoded[id(entry)])
+            position += 1
+        self._state.set_record(self._address, _COUNT, position.to_bytes(_COUNT_SIZE, "big"))
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would: `NotStorable`, `ValueTooLarge` or `ReadOnlyState`."""
@@ -144,6 +178,9 @@ class StateWorld:
         if not 0 <= position < self.ledger_size():
             raise IndexError(f"ledger entry {position}: there are {self.ledger_size()}")
         return self._parse(_entry_key(position))
+
+    def _record(self, key: Path) -> bytes:
+        return _VALUE + key.encode() if type(key) is str else _AT_PATH + canonical(list(key), self._limits)
 
     def _refuse_if_read_only(self) -> None:
         if self._read_only:
@@ -179,45 +216,69 @@ class DictWorld:
         timestamp: int = self._env.get(TIME_KEY, 0)
         return timestamp
 
-    def read(self, key: str) -> Value:
+    def read(self, key: Path) -> Value:
         """The value under `key`, None if there is none. Raises `TypeMismatch` for what is no value, such as a float."""
-        value: Value = self._env.get(STATE_KEY, {}).get(key)
+        values = self._env.get(STATE_KEY)
+        value: Value = None if values is None else values.get(key)
         check(value, self._limits)
         return value
 
-    def size(self, key: str) -> int:
+    def size(self, key: Path) -> int:
         """Bytes of the canonical encoding of what `read` gives; 0 if there is nothing."""
         value = self.read(key)
-        return 0 if value is None else len(canonical(value, self._limits))
+        return 0 if value is None else cbor.size(value)
 
-    def write(self, key: str, value: Value) -> None:
+    def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
         self.check(value)
+        self.put(key, value)
+
+    def append(self, entry: Value) -> None:
+        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
+        made = stamped(entry, self.timestamp)
+        self.check(made)
+        self.add((made,))
+
+    def put(self, key: Path, value: Value) -> None:
+        """As `write`, of what `check` has passed."""
         values = self._env.setdefault(STATE_KEY, {})
         if value is None:
             values.pop(key, None)
         else:
             values[key] = value
 
-    def append(self, entry: Value) -> None:
-        """Add `entry`, stamped with the block's time, to the ledger. Raises what `check` does."""
-        made = stamped(entry, self.timestamp)
-        self.check(made)
-        self._env.setdefault(LEDGER_KEY, []).append(_frozen(made))
+    def add(self, entries: Sequence[Value]) -> None:
+        """As `append` of each, of entries that are stamped and that `check` has passed."""
+        ledger = self._env.setdefault(LEDGER_KEY, [])
+        frozen: dict[int, Any] = {}  # by identity: `entries` holds them all, and no copy can be changed
+        for entry in entries:
+            if id(entry) not in frozen:
+                frozen[id(entry)] = _frozen(entry)
+            ledger.append(frozen[id(entry)])
 
     def check(self, value: Value) -> None:
         """Raise now what writing `value` would: `NotStorable` or `ValueTooLarge`."""
         check_storable(value, self._limits)
 
 
+def path_of(keys: Sequence[Value]) -> Path:
+    """The path of these keys, at least one. Raises `TypeMismatch` for what can be no key."""
+    for key in keys:
+        if not is_key(key):
+            raise TypeMismatch(f"the state has strings, integers and bytes as keys, not {kind_of(key)}")
+    first = keys[0]
+    return first if len(keys) == 1 and type(first) is str else tuple(keys)  # type: ignore[arg-type]  # all are keys
+
+
 def _entry_key(position: int) -> bytes:
     return _ENTRY + position.to_bytes(8, "big")
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Value) -> Any:
     """A copy that cannot be changed: maps are read-only, lists are tuples."""
-    if isinstance(value, Mapping):
-        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
+    kind = type(value)
+    if kind is dict:
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})  # type: ignore[union-attr]
+    if kind is list:
+        return tuple(map(_frozen, value))  # type: ignore[arg-type]
     return value
