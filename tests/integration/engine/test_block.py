@@ -2,77 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from vmloom import Account, StateAccess
 from vmloom.engine import ExecutionEngine
-from vmloom_evm.assembly import add, call, calldataload, log1, push, raw, sload, sstore
 
 MakeEngine = Callable[..., ExecutionEngine]
-CALLERS = [bytes([1]) * 20, bytes([2]) * 20, bytes([3]) * 20]
-ADDER, FORWARDER, DYING, MAKER = (bytes([0xA0 + number]) * 20 for number in range(4))
-ACCOUNTS = {
-    **{caller: Account(balance=1_000) for caller in CALLERS},
-    # Adds the second word to the slot that the first names, and logs what it was.
-    ADDER: Account(
-        code=bytes(
-            log1(0, 0, sload(calldataload(0))) + sstore(calldataload(0), add(calldataload(32), sload(calldataload(0))))
-        )
-    ),
-    # Sends the adder's balance slot what it got itself: writes two accounts.
-    FORWARDER: Account(code=bytes(call(ADDER, gas=50_000, value=1) + sstore(0, add(sload(0), push(1)))), balance=50),
-    DYING: Account(code=bytes(raw("33ff")), balance=5),  # CALLER SELFDESTRUCT
-    # CREATE of nothing: the nonce goes up, and a new account comes about.
-    MAKER: Account(code=bytes(raw("5f5f5ff0") + sstore(1)), nonce=1),
-}
+SIZE = 60
 
 
-def random_block(random: Random, slots: int, size: int) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """Calls of which the more depend on one another the fewer `slots` there are."""
-    contracts, data = [], []
-    for _ in range(size):
-        contracts.append(random.choices([ADDER, FORWARDER, DYING, MAKER], [20, 2, 1, 1])[0])
-        words = random.randrange(slots), random.randrange(3)
-        data.append(
-            {
-                "caller": random.choice(CALLERS),
-                "value": random.choices([0, 1, 900, 5_000], [30, 3, 1, 1])[0],
-                "gas_limit": random.choices([200_000, 24_000, 2_000], [20, 1, 1])[0],
-                "data": b"".join(word.to_bytes(32, "big") for word in words),
-            }
-        )
-    return contracts, data
+def generator() -> Any:
+    """The blocks that the benchmark runs, too. Benchmarks are scripts and not installed."""
+    path = Path(__file__).parents[3] / "benchmarks" / "suite" / "conflicts.py"
+    spec = importlib.util.spec_from_file_location("conflicts", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def contents(state: StateAccess, slots: int) -> Any:
-    """All that the block can have changed."""
-    addresses = [*ACCOUNTS]
-    return (
-        [(state.account_exists(address), state.get_account(address)) for address in addresses],
-        [[state.get_storage(address, slot) for slot in range(slots)] for address in (ADDER, FORWARDER, MAKER)],
-    )
+conflicts = generator()
+ACCOUNTS, ADDER, CALLERS = conflicts.ACCOUNTS, conflicts.ADDER, conflicts.CALLERS
 
 
-def outcome(result: Any) -> Any:
-    """A result, with its changes in an order of their own: engines may list them as they come upon them."""
-    shown = result.to_dict()
-    shown["state_changes"] = sorted(map(repr, shown["state_changes"]))
-    return shown
-
-
-@pytest.mark.parametrize("slots", [1, 3, 40, 4000])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("limit", [0.2, 1.0])
-def test_running_ahead_changes_nothing(make_engine: MakeEngine, slots: int, limit: float) -> None:
+def test_running_ahead_changes_nothing(make_engine: MakeEngine, share: float, limit: float) -> None:
     for seed in range(4):
-        contracts, data = random_block(Random(seed * 7919 + slots), slots, 60)
+        contracts, data = conflicts.random_block(Random(f"{seed} {share}"), share, SIZE)
         ran = []
         for threads in (1, 4):
             engine = make_engine(ACCOUNTS, threads=threads, serial_below=2, conflict_limit=limit)
             results = engine.execute_contracts_batch(contracts, data, mode="block")
-            ran.append(([outcome(result) for result in results], contents(engine.state, slots)))
+            ran.append(([conflicts.outcome(result) for result in results], conflicts.contents(engine.state, SIZE)))
         for one, other in zip(*(results for results, _ in ran), strict=True):
             assert one == other
         assert ran[0][1] == ran[1][1]
