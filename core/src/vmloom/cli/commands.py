@@ -8,7 +8,7 @@ import click
 
 from ..plugins import CORE
 from ..settings import LOG_LEVELS
-from . import cache, configuration, demo, execution, listing
+from . import cache, configuration, demo, execution, listing, report
 from .app import RootGroup
 from .parameters import ASSIGNMENT
 
@@ -46,5 +46,6 @@ for command in (
     execution.validate,
     execution.estimate,
     execution.disasm,
+    report.report,
 ):
     root.add_command(command)
