@@ -103,7 +103,7 @@ def run(
         result = execute_call(call, vm.execute)
     else:
         # Said only where asked for, so that a VM written before there were such options traces as it did.
-        recorded = {"memory": True, "return_data": True, "call_frames": True} if trace_memory else {}
+        recorded: dict[str, Any] = {"memory": True, "return_data": True, "call_frames": True} if trace_memory else {}
         try:
             with open(trace_file, "w", encoding="utf-8") as sink:  # noqa: PTH123 - the file may be a device
                 result = execute_call(call, functools.partial(vm.trace, sink=sink, **recorded))

@@ -183,7 +183,7 @@
       const find = make("button", { type: "button", class: "link mono", "aria-label": `Find ${name} among the steps` }, name);
       find.addEventListener("click", () => { byId("find").value = name; search(); toSteps(); });
       const bar = make("svg", { viewBox: "0 0 100 3", preserveAspectRatio: "none", "aria-hidden": "true" },
-        make("rect", { width: 100 * share, height: 3 }));
+        make("rect", { class: "track", width: 100, height: 3 }), make("rect", { width: 100 * share, height: 3 }));
       return make("tr", {}, make("td", {}, find), make("td", { class: "number" }, number(times)),
         make("td", { class: "number" }, number(gas)), make("td", { class: "number share" }, `${(100 * share).toFixed(1)}%`, bar));
     }));
@@ -216,7 +216,7 @@
       const body = make("tbody", {}, ...rows.slice(0, 2000).map(storageRow));
       shown += rows.length;
       place.append(make("h3", {}, accountName(account)),
-        make("table", {}, make("thead", {}, make("tr", {}, ...["Slot", "Before", "After", "Writes", ""].map((text) => make("th", { scope: "col" }, text)))), body));
+        make("table", {}, make("thead", {}, make("tr", {}, ...["Slot", "Before", "After", "Writes", ""].map((text) => make("th", { scope: "col", class: text === "Writes" ? "number" : null }, text || make("span", { class: "hidden" }, "Kept"))))), body));
       if (rows.length > 2000) place.append(make("p", { class: "quiet" }, `${number(rows.length - 2000)} more slots of this account.`));
     }
   }
@@ -275,8 +275,11 @@
     if (!count) return;
     chosen = Math.max(0, Math.min(count - 1, step - steps.first));
     const top = chosen * ROW;
-    if (top < list.scrollTop) list.scrollTop = top;
-    else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
+    const above = list.scrollTop - top, below = top + ROW - list.scrollTop - list.clientHeight;
+    // A step next to what is shown moves the list no further than it must; one that is far away comes to its middle.
+    if (Math.max(above, below) > 2 * ROW) list.scrollTop = top - list.clientHeight / 2;
+    else if (above > 0) list.scrollTop = top;
+    else if (below > 0) list.scrollTop += below;
     showRows();
     list.setAttribute("aria-activedescendant", `s${chosen}`);
     showStep();
@@ -355,7 +358,7 @@
   }
   function memoryRow(row, hex, isNew) {
     const bytes = hex.match(/../g) || [];
-    const groups = (hex.match(/.{1,8}/g) || []).join(" ");
+    const groups = (hex.match(/.{1,16}/g) || []).join(" ");
     const ascii = bytes.map((pair) => { const value = parseInt(pair, 16); return value > 31 && value < 127 ? String.fromCharCode(value) : "."; }).join("");
     return make("div", { class: isNew ? "changed" : null }, make("span", { class: "at" }, offset(row * 32)),
       make("span", { class: "hex" }, groups), make("span", { class: "ascii", "aria-hidden": "true" }, ascii));
@@ -371,7 +374,7 @@
   }
   function showReturn(index) {
     const place = byId("return");
-    if (!steps.returnData) { place.replaceChildren(note("None was recorded.")); return; }
+    if (!steps.returnData) { place.replaceChildren(note("The trace has none.")); return; }
     if (isClipped(index)) { place.replaceChildren(note("Left out: the page has no room for more data.")); return; }
     const changes = steps.returnData[steps.frame[index]] || [];
     const found = latest(changes, index + steps.first);
