@@ -49,6 +49,15 @@ class ExecutionContext:
     """The account whose code runs, where it is not `address`: in delegate calls and for delegating accounts."""
 
     def __post_init__(self) -> None:
+        if (
+            len(self.caller) == len(self.address) == len(self.origin) == ADDRESS_SIZE
+            and (self.code_address is None or len(self.code_address) == ADDRESS_SIZE)
+            and self.value >= 0
+            and self.gas_limit >= 0
+            and self.gas_price >= 0
+            and self.depth >= 0
+        ):
+            return
         for name in ("caller", "address", "origin"):
             if len(getattr(self, name)) != ADDRESS_SIZE:
                 raise ValueError(f"{name}: an address has {ADDRESS_SIZE} bytes, got {len(getattr(self, name))}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..result import ExecutionResult, ExecutionState
-from .batch import Run
 from .requests import Call
 
 _NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|\b[0-9][0-9_]*\b")
@@ -48,50 +48,78 @@ class Execution:
         }
 
 
+class Ended(NamedTuple):
+    """Executions that ended, column by column, which takes a tenth of the time of making an object for each."""
+
+    vms: Sequence[str]
+    contracts: Sequence[bytes]
+    callers: Sequence[bytes]
+    states: Sequence[ExecutionState]
+    gas_limits: Sequence[int]
+    gas_used: Sequence[int]
+    seconds: Sequence[float]
+    errors: Sequence[str]
+
+
+def ended(runs: Sequence[tuple[Call, ExecutionResult, float]]) -> Ended:
+    """The columns of some runs, of one at least."""
+    calls, results, seconds = zip(*runs, strict=True)
+    contexts = [call.context for call in calls]
+    states = [result.state for result in results]
+    if states.count(ExecutionState.SUCCESS) == len(states):
+        errors = [""] * len(states)
+    else:
+        errors = ["" if result.success else result.error for result in results]
+    return Ended(
+        [call.vm for call in calls],
+        [context.address for context in contexts],
+        [context.caller for context in contexts],
+        states,
+        [context.gas_limit for context in contexts],
+        [result.gas_used for result in results],
+        seconds,
+        errors,
+    )
+
+
 class History:
-    """The last `limit` executions, the oldest first."""
+    """The last `limit` executions."""
 
     def __init__(self, limit: int) -> None:
-        self._executions: deque[Execution] = deque(maxlen=limit)
+        self._limit = limit
+        self._parts: deque[tuple[int, float, Ended]] = deque()
+        """Executions that were added at once: the first one's number, the time, and columns. The oldest come first."""
+        self._held = 0
         self.count = 0
 
-    def add(self, runs: Sequence[Run], at: float) -> None:
-        """Remember the last of `runs`, calls that ended by the time `at`."""
-        limit = self._executions.maxlen or 0
-        first = max(0, len(runs) - limit)
-        for number, (call, result, seconds) in enumerate(runs[first:], self.count + first + 1):
-            assert isinstance(call, Call)
-            context = call.context
-            self._executions.append(
-                Execution(
-                    number,
-                    at,
-                    call.vm,
-                    context.address,
-                    context.caller,
-                    result.state,
-                    context.gas_limit,
-                    result.gas_used,
-                    seconds,
-                    "" if result.success else result.error,
-                )
-            )
-        self.count += len(runs)
+    def add(self, executions: Ended, at: float) -> None:
+        """Remember the last of those that ended by the time `at`."""
+        self._parts.append((self.count + 1, at, executions))
+        self.count += len(executions.vms)
+        self._held += len(executions.vms)
+        while self._parts and self._held - len(self._parts[0][2].vms) >= self._limit:
+            self._held -= len(self._parts.popleft()[2].vms)
 
     def clear(self) -> None:
         """Forget everything; numbers begin anew."""
-        self._executions.clear()
-        self.count = 0
+        self._parts.clear()
+        self._held = self.count = 0
 
     def select(self, *, vm: str | None, contract: bytes | None, state: ExecutionState | None) -> Iterator[Execution]:
         """Those that fit, the latest first."""
-        for one in reversed(tuple(self._executions)):
+        for one in itertools.islice(self._latest(), self._limit):
             if (
                 (vm is None or one.vm == vm)
                 and (contract is None or one.contract == contract)
                 and (state is None or one.state is state)
             ):
                 yield one
+
+    def _latest(self) -> Iterator[Execution]:
+        for first, at, executions in reversed(tuple(self._parts)):
+            for place in reversed(range(len(executions.vms))):
+                row: list[Any] = [column[place] for column in executions]
+                yield Execution(first + place, at, *row)
 
 
 class ErrorAnalysis:

@@ -6,13 +6,15 @@ DDSketch (relative error 1 %). Safe to share by threads.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..result import ExecutionResult, ExecutionState
+from .history import Ended
 
 if TYPE_CHECKING:
     from ddsketch import DDSketch
@@ -93,21 +95,37 @@ class Metrics:
             self._batches: Counter[str] = Counter()
             self._block: Counter[str] = Counter()
 
-    def add(self, vm: str, runs: Sequence[tuple[bytes, ExecutionResult, float]]) -> None:
-        """Count executions by a VM: contracts, results and the seconds that they took."""
-        contracts, results, seconds = zip(*runs, strict=True)
-        gas = [result.gas_used for result in results]
+    def add(self, executions: Ended) -> None:
+        """Count executions that ended."""
         with self._lock:
-            counts = self._vms.get(vm)
-            if counts is None:
-                counts = self._vms[vm] = _VmCounts()
-            counts.states.update([result.state for result in results])
-            counts.gas.add(gas)
-            counts.seconds.add(seconds)
-            for contract, used in zip(contracts, gas, strict=True):
-                if contract in self._contracts or len(self._contracts) < _CONTRACTS:
-                    self._contracts[contract] += 1
-                    self._contract_gas[contract] += used
+            for vm in dict.fromkeys(executions.vms):
+                if executions.vms.count(vm) == len(executions.vms):
+                    self._add_of_vm(vm, executions)
+                else:
+                    mine = [one == vm for one in executions.vms]
+                    columns: list[Any] = [list(itertools.compress(column, mine)) for column in executions]
+                    self._add_of_vm(vm, Ended(*columns))
+            if executions.contracts.count(executions.contracts[0]) == len(executions.contracts):
+                self._add_of_contract(executions.contracts[0], len(executions.contracts), sum(executions.gas_used))
+            else:
+                for contract, used in zip(executions.contracts, executions.gas_used, strict=True):
+                    self._add_of_contract(contract, 1, used)
+
+    def _add_of_vm(self, vm: str, executions: Ended) -> None:
+        counts = self._vms.get(vm)
+        if counts is None:
+            counts = self._vms[vm] = _VmCounts()
+        if executions.states.count(ExecutionState.SUCCESS) == len(executions.states):
+            counts.states[ExecutionState.SUCCESS] += len(executions.states)
+        else:
+            counts.states.update(executions.states)
+        counts.gas.add(executions.gas_used)
+        counts.seconds.add(executions.seconds)
+
+    def _add_of_contract(self, contract: bytes, count: int, gas: int) -> None:
+        if contract in self._contracts or len(self._contracts) < _CONTRACTS:
+            self._contracts[contract] += count
+            self._contract_gas[contract] += gas
 
     def add_instructions(self, vm: str, result: ExecutionResult) -> None:
         """Count what the instructions of an execution did, where the VM told."""

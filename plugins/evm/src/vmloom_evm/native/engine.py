@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, groupby
 from threading import Lock, local
+from time import perf_counter
 from typing import Final
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess, StateChange
@@ -37,6 +38,11 @@ from .state import IN_USE, NativeState
 
 READING: Final = "evm native"
 """Under which an overlay keeps the native state that reads from it."""
+TAKES_LONG: Final = "evm native takes long"
+"""Under which an overlay keeps whether calls take longer than `_SHORT`."""
+_SHORT: Final = 50e-6
+"""Seconds in which a call runs on the state that all threads share, one after the other, rather than on its thread's own,
+for which all that it reads has to be loaded."""
 _RUNS: Final = count()
 GAS_BITS: Final = 63
 """Gas is a signed number of 64 bits in native code."""
@@ -104,15 +110,31 @@ class NativeEngine:
         host: VmHost | None = None,
     ) -> list[ExecutionResult] | None:
         """See `Engine.execute_each`. The batch is one call of native code, unless it has a need."""
-        if any(context.depth or context.value for _, context in calls):
-            return None
-        native = state if isinstance(state, NativeState) else _reading(state)
-        session = self._session(specification, native, (), host)
+        for _, context in calls:
+            if context.depth or context.value:
+                return None
+        if type(state) is OverlayState and TAKES_LONG not in state.kept and isinstance(state.source, NativeState):
+            with state.source_alone() as source:
+                if isinstance(source, NativeState):
+                    begun = perf_counter()
+                    results = self._each(specification, source, calls, host)
+                    if perf_counter() - begun > _SHORT * len(calls):
+                        state.kept[TAKES_LONG] = True
+                    return results
+        return self._each(specification, state if isinstance(state, NativeState) else _reading(state), calls, host)
+
+    def _each(
+        self,
+        specification: Specification,
+        state: NativeState,
+        calls: Sequence[tuple[bytes, ExecutionContext]],
+        host: VmHost | None,
+    ) -> list[ExecutionResult] | None:
+        session = self._session(specification, state, (), host)
         results: list[ExecutionResult] = []
         try:
             for block, group in groupby(calls, lambda call: call[1].block):
-                members = list(group)
-                results += session.calls(native, block, members)
+                results += session.calls(state, block, list(group))
         except DoesNotFit:
             return None
         return results
