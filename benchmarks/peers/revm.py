@@ -35,7 +35,7 @@ class PyrevmSide:
 
     def prepare(self, work: Work) -> Prepared:
         """Make the world of `work`; each run is followed by a revert and another snapshot."""
-        evm = _evm(work.world)
+        evm = evm_of(work.world)
         checkpoints = [evm.snapshot()]
 
         def reset() -> None:
@@ -43,30 +43,32 @@ class PyrevmSide:
             checkpoints.append(evm.snapshot())
 
         if isinstance(work, Call):
-            call = partial(evm.message_call, _hex(CALLER), _hex(work.to), work.input, None, work.gas)
+            call = partial(evm.message_call, as_hex(CALLER), as_hex(work.to), work.input, None, work.gas)
             return Prepared(call, reset, partial(_call_outcome, work, evm))
         run = _block(work, evm)
         return Prepared(run, reset, partial(_block_outcome, work, evm, reset))
 
 
-def _hex(address: bytes) -> str:
+def as_hex(address: bytes) -> str:
+    """As pyrevm takes an address."""
     return "0x" + address.hex()
 
 
-def _evm(world: World) -> Any:
+def evm_of(world: World) -> Any:
+    """An EVM that has `world`."""
     block = pyrevm.BlockEnv(
-        number=BLOCK_NUMBER, timestamp=BLOCK_TIME, coinbase=_hex(COINBASE), gas_limit=BLOCK_GAS_LIMIT, basefee=0
+        number=BLOCK_NUMBER, timestamp=BLOCK_TIME, coinbase=as_hex(COINBASE), gas_limit=BLOCK_GAS_LIMIT, basefee=0
     )
     evm = pyrevm.EVM(pyrevm.Env(block=block), spec_id=REVISION.upper())
     for address, preset in world.items():
         if preset.code:
             assert (preset.nonce, preset.balance) == (1, 0), "what a contract has that was just deployed"
-            evm.insert_account_info(_hex(address), _analysed(preset.code))
+            evm.insert_account_info(as_hex(address), _analysed(preset.code))
         else:
-            evm.insert_account_info(_hex(address), pyrevm.AccountInfo(balance=preset.balance, nonce=preset.nonce))
+            evm.insert_account_info(as_hex(address), pyrevm.AccountInfo(balance=preset.balance, nonce=preset.nonce))
         for slot, word in preset.storage.items():
             checkpoint = evm.snapshot()
-            evm.insert_account_storage(_hex(address), slot, word)
+            evm.insert_account_storage(as_hex(address), slot, word)
             evm.revert(checkpoint)
     return evm
 
@@ -75,11 +77,13 @@ def _evm(world: World) -> Any:
 def _analysed(code: bytes) -> Any:
     """An account with `code` that need not be analysed any more."""
     evm = pyrevm.EVM(spec_id=REVISION.upper())
-    return evm.basic(evm.deploy(_hex(CALLER), bytes(deployer(code))))
+    return evm.basic(evm.deploy(as_hex(CALLER), bytes(deployer(code))))
 
 
 def _block(work: Block, evm: Any) -> Callable[[], None]:
-    calls = [(_hex(sender), _hex(tx.to or b""), tx.data, tx.value, tx.gas_limit) for sender, tx in work.transactions]
+    calls = [
+        (as_hex(sender), as_hex(tx.to or b""), tx.data, tx.value, tx.gas_limit) for sender, tx in work.transactions
+    ]
     message_call = evm.message_call
 
     def run() -> None:
@@ -102,11 +106,11 @@ def _block_outcome(work: Block, evm: Any, reset: Callable[[], None], _: None) ->
     gas, success = 0, True
     logs: list[Log] = []
     for sender, tx in work.transactions:
-        evm.message_call(_hex(sender), _hex(tx.to or b""), tx.data, tx.value, tx.gas_limit)
+        evm.message_call(as_hex(sender), as_hex(tx.to or b""), tx.data, tx.value, tx.gas_limit)
         gas += evm.result.gas_used
         success &= evm.result.is_success
         logs += map(_log, evm.result.logs)
-    found = [evm.get_balance(_hex(at)) if slot is None else evm.storage(_hex(at), slot) for at, slot in work.probes]
+    found = [evm.get_balance(as_hex(at)) if slot is None else evm.storage(as_hex(at), slot) for at, slot in work.probes]
     return Outcome(success, gas, 0, digest(found), log_digest(logs))
 
 

@@ -1,0 +1,517 @@
+"""The execution engine: batches against pyrevm, threads, metrics, blocks, and the accelerator `cpu` against libraries.
+
+    uv run --group bench python benchmarks/engine.py [--parts WORD ...] [--rounds N] [--quick] [--json]
+
+All sides of a part run in this process, in turns; the best of all turns counts, and every figure is a ratio to a side
+that ran beside it. Five parts:
+
+* batch: independent ERC-20 transfers by `execute_contracts_batch` on each number of threads, against a loop of
+  pyrevm's `message_call` on the same contract and state, which reads no results.
+* threads: how many times as fast a batch is on several threads as on one, for transfers and for calls of many
+  transfers each, beside hashlib on large buffers, which needs no interpreter lock: cores may not be real.
+* metrics: the same batch with metrics and without.
+* block: random blocks, with calls of which a share depends on others, on threads and in order: the same results and
+  state, and their times.
+* operations: rows per second on one thread by the accelerator, from columns to columns, against one call of a library
+  for each row; and by `execute_operations_batch`, from dictionaries to dictionaries.
+
+What a target says is met or missed. Wrong results end the run with exit code 1; a missed target does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from random import Random
+from typing import Any, Final
+
+import numpy as np
+from coincurve import PrivateKey, PublicKey
+from Crypto.Hash import keccak
+from peers import is_installed
+from peers.ours import FREE
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from suite.blocks import token_transfers
+from suite.conflicts import ACCOUNTS, contents, outcome, random_block
+from suite.contracts import PLENTY, artifact, token
+from suite.work import CALLER, REVISION, TARGET, Block, World
+from vmloom import Account
+from vmloom.engine import ExecutionEngine
+from vmloom.engine.config import EngineConfig
+from vmloom.factory import VmFactory
+from vmloom.settings import Settings
+from vmloom_evm.native.state import NativeState
+from vmloom_native.config import CpuConfig
+from vmloom_native.cpu import CpuAccelerator
+
+WIDTH: Final = 120
+"""Characters of a table that goes to a file."""
+LONG_CALLS: Final = 64
+"""Calls of many transfers, each as good as half a millisecond of work."""
+TRANSFERS_EACH: Final = 200
+BUFFER: Final = 1 << 22
+"""Bytes that hashlib hashes at once."""
+BLOCK_SIZE: Final = 60
+CONFLICTS: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass
+class Side:
+    """Something that is timed; `reset` is not, and follows each run."""
+
+    name: str
+    run: Callable[[], Any]
+    count: int
+    """How many items a run does."""
+    reset: Callable[[], Any] = lambda: None
+    best: float = field(default=float("inf"))
+    """Seconds of the best run."""
+
+    @property
+    def each(self) -> float:
+        """Microseconds for an item."""
+        return self.best / self.count * 1e6
+
+
+@dataclass(frozen=True)
+class Target:
+    """What should be reached; `least` is a ratio, or the most where `at_most`."""
+
+    name: str
+    ratio: float
+    wanted: float
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it was."""
+        return self.ratio <= self.wanted if self.at_most else self.ratio >= self.wanted
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return {"target": self.name, "ratio": self.ratio, "wanted": self.wanted, "met": self.met}
+
+
+@dataclass
+class Part:
+    """What a part found: rows for people, and the targets that it decides."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long to measure."""
+
+    rounds: int
+    transfers: int
+    blocks: int
+    rows: int
+    signatures: int
+
+
+def measure(sides: Sequence[Side], rounds: int) -> None:
+    """Time them in turns, after a run that is not timed."""
+    for number in range(rounds + 1):
+        for side in sides:
+            gc.collect()
+            gc.disable()
+            try:
+                begun = time.perf_counter()
+                side.run()
+                taken = time.perf_counter() - begun
+            finally:
+                gc.enable()
+            side.reset()
+            if number:
+                side.best = min(side.best, taken)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_counts() -> list[int]:
+    """1, 2, 4 and so on, and all."""
+    most = processors()
+    return sorted({most, *(1 << bits for bits in range(most.bit_length()) if 1 << bits <= most)})
+
+
+# Engines and what they run
+
+
+@cache
+def factory() -> VmFactory:
+    """VMs, the EVM of the fork that pyrevm has too."""
+    return VmFactory(Settings({"vm": {"evm": {"engine": "native", "revision": REVISION}}}))
+
+
+def make_engine(world: World, **options: Any) -> ExecutionEngine:
+    """An engine on a new state."""
+    state = NativeState({at: Account(one.nonce, one.balance, one.code) for at, one in world.items()})
+    for at, one in world.items():
+        for slot, word in one.storage.items():
+            state.set_storage(at, slot, word)
+    state.commit()
+    return ExecutionEngine(factory(), state, config=EngineConfig.model_validate(options))
+
+
+def as_items(work: Block) -> tuple[list[bytes], list[Mapping[str, Any]]]:
+    """Contracts and data of a batch."""
+    data = [
+        {"caller": sender, "data": tx.data, "gas_limit": tx.gas_limit, "block_context": FREE}
+        for sender, tx in work.transactions
+    ]
+    return [tx.to or b"" for _, tx in work.transactions], data
+
+
+def batch_side(name: str, world: World, items: tuple[Any, Any], **options: Any) -> Side:
+    """A batch on an engine of its own, whose results were looked at."""
+    engine = make_engine(world, **options)
+    results = engine.execute_contracts_batch(*items)
+    failed = next((result for result in results if not result.success or len(result.events) < 1), None)
+    if failed is not None:
+        raise AssertionError(f"{name}: {failed.error or 'no event'}")
+    return Side(name, partial(engine.execute_contracts_batch, *items), len(items[0]))
+
+
+# Batches
+
+
+def batch(options: Options) -> Part:
+    """Transfers on each number of threads, against pyrevm."""
+    work = token_transfers(options.transfers)
+    items = as_items(work)
+    sides = [batch_side(f"{threads} threads", work.world, items, threads=threads) for threads in thread_counts()]
+    peer = _pyrevm_side(work) if is_installed("pyrevm", None) else None
+    measure([*sides, *([peer] if peer else [])], options.rounds)
+    part = Part("batch", (f"{len(items[0]):,} ERC-20 transfers", "us each", "transfers/s", "times pyrevm's rate"))
+    for side in (*sides, *([peer] if peer else [])):
+        ratio = peer.each / side.each if peer else None
+        part.rows.append((side.name, side.each, 1e6 / side.each, ratio))
+    if peer is not None:
+        part.targets.append(Target("batch on all cores: rate of pyrevm", peer.each / sides[-1].each, 3.0))
+    return part
+
+
+def _pyrevm_side(work: Block) -> Side:
+    from peers.revm import as_hex, evm_of
+
+    evm = evm_of(work.world)
+    calls = [(as_hex(sender), as_hex(tx.to or b""), tx.data, 0, tx.gas_limit) for sender, tx in work.transactions]
+    checkpoints = [evm.snapshot()]
+    message_call = evm.message_call
+
+    def run() -> None:
+        for call in calls:
+            message_call(*call)
+
+    def reset() -> None:
+        evm.revert(checkpoints.pop())
+        checkpoints.append(evm.snapshot())
+
+    run()
+    assert evm.result.is_success, "pyrevm: the last transfer failed"
+    reset()
+    return Side("pyrevm, a loop", run, len(calls), reset)
+
+
+# Threads
+
+
+def threads(options: Options) -> Part:
+    """How both kinds of batch and hashes gain by threads."""
+    most = processors()
+    counts = [count for count in thread_counts() if count > 1] or [1]
+    work = token_transfers(options.transfers)
+    call = artifact("token").encode_call("transfer_many", TRANSFERS_EACH)
+    long_world = {TARGET: token({CALLER: PLENTY})}
+    item = {"caller": CALLER, "data": call, "gas_limit": 1 << 32, "block_context": FREE}
+    long_items = [TARGET] * LONG_CALLS * most, [item] * LONG_CALLS * most
+    buffer = bytes(BUFFER)
+    hashes: list[Side] = []
+    kinds: dict[str, list[Side]] = {"hashlib on large buffers": hashes, "transfers": [], "calls of 200 transfers": []}
+    for count in (1, *counts):
+        hashes.append(Side("", partial(_hash, buffer, 4 * most, count), 4 * most))
+        kinds["transfers"].append(batch_side("transfers", work.world, as_items(work), threads=count))
+        kinds["calls of 200 transfers"].append(
+            batch_side("calls", long_world, long_items, threads=count, serial_below=2)
+        )
+    measure([side for sides in kinds.values() for side in sides], options.rounds)
+    part = Part("threads", ("threads", *(str(count) for count in (1, *counts)), "of what hashes gain"))
+    gained = hashes[0].best / hashes[-1].best
+    for name, sides in kinds.items():
+        gains = [sides[0].best / side.best for side in sides]
+        part.rows.append((name, *(f"{gain:.2f}x" for gain in gains), gains[-1] / gained))
+        if sides is not hashes:
+            part.targets.append(Target(f"threads: {name}, of what hashes gain", gains[-1] / gained, 0.85))
+    return part
+
+
+def _hash(buffer: bytes, times: int, count: int) -> None:
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda _: hashlib.sha256(buffer).digest(), range(times)))
+
+
+# Metrics
+
+
+def metrics(options: Options) -> Part:
+    """The same batch with metrics and without, on one thread, where nothing hides their cost."""
+    work = token_transfers(options.transfers)
+    items = as_items(work)
+    sides = [
+        batch_side(f"metrics {name}", work.world, items, threads=1, metrics=name == "on") for name in ("off", "on")
+    ]
+    measure(sides, 2 * options.rounds)
+    part = Part("metrics", ("one thread", "us each", "of that without"))
+    part.rows += [(side.name, side.each, side.best / sides[0].best) for side in sides]
+    part.targets.append(Target("metrics: time of a batch, of that without", sides[1].best / sides[0].best, 1.05, True))
+    return part
+
+
+# Blocks
+
+
+def block(options: Options) -> Part:
+    """Blocks on threads and in order: the same, and how long each way takes."""
+    part = Part("block", ("calls that depend on others", "blocks", "in order, us each", "threads, us each", "gain"))
+    each = max(1, options.blocks // len(CONFLICTS))
+    compared = 0
+    for share in CONFLICTS:
+        seconds = [0.0, 0.0]
+        number_of_blocks = options.blocks - compared if share == CONFLICTS[-1] else each
+        for number in range(number_of_blocks):
+            contracts, data = random_block(Random(f"{share} {number}"), share, BLOCK_SIZE)
+            found = []
+            for way, count in enumerate((1, max(2, processors()))):
+                engine = _block_engine(count)
+                begun = time.perf_counter()
+                results = engine.execute_contracts_batch(contracts, data, mode="block")
+                seconds[way] += time.perf_counter() - begun
+                found.append((list(map(outcome, results)), contents(engine.state, BLOCK_SIZE)))
+            assert found[0] == found[1], f"block {number} with {share:.0%} conflicts differs"
+            compared += 1
+        calls = number_of_blocks * BLOCK_SIZE / 1e6
+        part.rows.append(
+            (f"{share:.0%}", str(number_of_blocks), seconds[0] / calls, seconds[1] / calls, seconds[0] / seconds[1])
+        )
+    part.targets.append(Target("block: blocks that are as in order, of 1,000", compared / options.blocks, 1.0))
+    return part
+
+
+def _block_engine(count: int) -> ExecutionEngine:
+    config = EngineConfig(threads=count, serial_below=2, metrics=False)
+    return ExecutionEngine(factory(), NativeState(ACCOUNTS), config=config)
+
+
+# Operations
+
+
+def operations(options: Options) -> Part:
+    """Each operation on one thread against a library, and through the engine."""
+    cpu = CpuAccelerator(CpuConfig(threads=1))
+    engine = ExecutionEngine(VmFactory(Settings({"accelerator": {"cpu": {"threads": 1}}})))
+    part = Part("operations", ("operation", "ns a row", "peer", "ns a row", "ratio", "engine, ns a row", "path"))
+    for name, columns, peer, run, items, wanted in _operations(options):
+        rows = len(items)
+        ours = Side(name, partial(cpu.run, name, columns), rows)
+        theirs = Side(peer, run, rows)
+        whole = Side("engine", partial(engine.execute_operations_batch, items), rows)
+        path = engine.execute_operations_batch(items)[0]["path"]
+        measure([ours, theirs, whole], options.rounds)
+        ratio = theirs.best / ours.best
+        part.rows.append((name, ours.each * 1e3, peer, theirs.each * 1e3, ratio, whole.each * 1e3, path))
+        if wanted:
+            part.targets.append(Target(f"operations: {name}, rate of {peer}", ratio, wanted))
+    return part
+
+
+def _operations(
+    options: Options,
+) -> Iterator[tuple[str, Sequence[Any], str, Callable[[], None], list[dict[str, Any]], float | None]]:
+    """Name, columns, the peer and its loop, items for the engine, and the ratio that is wanted."""
+    column = np.random.default_rng(0).integers(0, 256, (options.rows, 64), dtype=np.uint8)
+    data = [row.tobytes() for row in column]
+    hashes: dict[str, tuple[str, Callable[[bytes], bytes], float | None]] = {
+        "keccak256": ("pycryptodome", lambda row: keccak.new(data=row, digest_bits=256).digest(), 20.0),
+        "sha256": ("hashlib", lambda row: hashlib.sha256(row).digest(), 4.0),
+        "blake2b_256": ("hashlib", lambda row: hashlib.blake2b(row, digest_size=32).digest(), None),
+    }
+    accelerator = CpuAccelerator(CpuConfig(threads=1))
+    for name, (peer, function, wanted) in hashes.items():
+        (digests,) = accelerator.run(name, [column])
+        assert [row.tobytes() for row in digests[:100]] == [function(row) for row in data[:100]], name
+        yield name, [column], peer, _loop(name, data), [{"operation": name, "data": row} for row in data], wanted
+    yield _signatures(options, accelerator)
+    random = Random(0)
+    pairs = [(random.getrandbits(256), random.getrandbits(256)) for _ in range(options.rows)]
+    for name, plain in (("u256_mul", _products), ("u256_div", _quotients)):
+        words = [
+            np.frombuffer(b"".join(x.to_bytes(32, "little") for x in one), np.uint64)
+            for one in zip(*pairs, strict=True)
+        ]
+        items = [{"operation": name, "a": a, "b": b} for a, b in pairs]
+        yield name, [one.reshape(-1, 4) for one in words], "Python", partial(plain, pairs), items, None
+
+
+def _loop(name: str, data: Sequence[bytes]) -> Callable[[], None]:
+    """The library's function on each row, with nothing else in the loop."""
+
+    def pycryptodome() -> None:
+        new = keccak.new
+        for row in data:
+            new(data=row, digest_bits=256).digest()
+
+    def sha256() -> None:
+        function = hashlib.sha256
+        for row in data:
+            function(row).digest()
+
+    def blake2b() -> None:
+        function = hashlib.blake2b
+        for row in data:
+            function(row, digest_size=32).digest()
+
+    return {"keccak256": pycryptodome, "sha256": sha256, "blake2b_256": blake2b}[name]
+
+
+def _products(pairs: Sequence[tuple[int, int]]) -> None:
+    for a, b in pairs:
+        a * b & (1 << 256) - 1
+
+
+def _quotients(pairs: Sequence[tuple[int, int]]) -> None:
+    for a, b in pairs:
+        a // b
+
+
+def _signatures(options: Options, accelerator: CpuAccelerator) -> Any:
+    signed = []
+    for number in range(options.signatures):
+        secret, digest = (hashlib.sha256(b"%d %d" % (number, which)).digest() for which in range(2))
+        signed.append((PrivateKey(secret).sign_recoverable(digest, hasher=None), digest))
+    rows = [digest + (27 + one[64]).to_bytes(32, "big") + one[:64] for one, digest in signed]
+    column = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 128)
+    recover = PublicKey.from_signature_and_message
+
+    def run() -> None:
+        for one, digest in signed:
+            recover(one, digest, hasher=None)
+
+    addresses, found = accelerator.run("ecrecover", [column])
+    key = recover(*signed[0], hasher=None).format(compressed=False)[1:]
+    assert found.all()
+    assert addresses[0].tobytes() == keccak.new(data=key, digest_bits=256).digest()[12:]
+    items = [
+        {
+            "operation": "ecrecover",
+            "hash": digest,
+            "v": 27 + one[64],
+            "r": int.from_bytes(one[:32], "big"),
+            "s": int.from_bytes(one[32:64], "big"),
+        }
+        for one, digest in signed
+    ]
+    return "ecrecover", [column], "coincurve", run, items, 1.0
+
+
+# The report
+
+PARTS: Final[dict[str, Callable[[Options], Part]]] = {
+    "batch": batch,
+    "threads": threads,
+    "metrics": metrics,
+    "block": block,
+    "operations": operations,
+}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="WORD", help=", ".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each side (7)")
+    parser.add_argument("--quick", action="store_true", help="little work, once: shows that all run, not how fast")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Measure and show; 1 if any result is wrong."""
+    arguments = parse()
+    options = Options(arguments.rounds, transfers=10_000, blocks=1_000, rows=20_000, signatures=200)
+    if arguments.quick:
+        options = Options(1, transfers=300, blocks=12, rows=200, signatures=20)
+    found: list[Part] = []
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            found.extend(PARTS[name](options) for name in progress.track(arguments.parts, description="measuring"))
+    except AssertionError as error:
+        print(f"error: not the expected result: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(_as_json(found), indent=2))
+    else:
+        _print(found)
+    return 0
+
+
+def _as_json(found: Sequence[Part]) -> dict[str, Any]:
+    return {
+        "machine": {"processors": processors(), "machine": platform.machine(), "python": platform.python_version()},
+        "parts": {
+            part.name: {
+                "rows": [dict(zip(_keys(part.columns), row, strict=True)) for row in part.rows],
+                "targets": [target.to_json() for target in part.targets],
+            }
+            for part in found
+        },
+    }
+
+
+def _keys(columns: Sequence[str]) -> list[str]:
+    """Names of columns; one that comes twice has its number."""
+    return [name if columns.index(name) == at else f"{name} {at}" for at, name in enumerate(columns)]
+
+
+def _print(found: Sequence[Part]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    for part in found:
+        table = Table(*part.columns, title=part.name, title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in part.rows:
+            table.add_row(*(_cell(value) for value in row))
+        console.print(table)
+    table = Table("target", "measured", "wanted", "", title="targets", title_justify="left")
+    for target in (target for part in found for target in part.targets):
+        sign, verdict = ("<=" if target.at_most else ">="), ("met" if target.met else "[red]missed[/red]")
+        table.add_row(target.name, f"{target.ratio:.2f}x", f"{sign} {target.wanted:g}x", verdict)
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+    return "-" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
