@@ -47,7 +47,7 @@ class Journal:
 
     def append(self, items: list[Any], item: Any) -> None:
         """`items.append(item)`, to be undone."""
-        self._entries.append((items, _APPENDED, None))
+        self._entries.append((items, _APPENDED, len(items)))
         items.append(item)
 
     def revert(self, checkpoint: int) -> None:
@@ -55,14 +55,16 @@ class Journal:
         entries = self._entries
         if not 0 <= checkpoint <= len(entries):
             raise ValueError(f"checkpoint {checkpoint} is not in the undo log, which has {len(entries)} entries")
+        # An interrupt may come between any two steps, here and where entries are made, and another revert follow it.
         while len(entries) > checkpoint:
-            container, key, old = entries.pop()
+            container, key, old = entries[-1]
             if key is _APPENDED:
-                container.pop()
+                del container[old:]
             elif old is ABSENT:
-                del container[key]
+                container.pop(key, None)
             else:
                 container[key] = old
+            entries.pop()
 
     def clear(self) -> None:
         """Forget the log: what was changed stays, and earlier checkpoints are gone."""

@@ -45,7 +45,8 @@ class Event:
 class StateChange:
     """One field of one account, before and after. `field` is balance, nonce, code, vm, storage, record or exists.
 
-    `key` is the slot (int) or record key (bytes) of a storage or record change, else None.
+    `key` is the slot (int) or record key (bytes) of a storage or record change, else None. An account that exists no
+    more has no storage and no records either, which need not be told one by one.
     """
 
     address: bytes

@@ -152,12 +152,13 @@ class StateAccess(ABC):
 
     def delete_account(self, address: bytes) -> None:
         """Remove the account with its storage and records."""
-        if self.get_account(address) is not None:
-            self.journal.set(self._accounts, address, None)
+        # The account goes last: a store is asked for the storage of one that is there, and a revert may bring it back.
         self.clear_storage(address)
         records = self._open_records(address)
         if records or not records.complete:
             self.journal.set(self._records, address, Slots("record", address, complete=True))
+        if self.get_account(address) is not None:
+            self.journal.set(self._accounts, address, None)
 
     def account_exists(self, address: bytes) -> bool:
         """Whether the account is in the state, be it empty."""

@@ -16,6 +16,8 @@ class EngineConfig(BaseModel):
     """Count executions, gas and times. Off costs nothing."""
     opcode_metrics: bool = False
     """Count instructions, where a VM can: such runs are several times slower."""
+    log_executions: bool = False
+    """Log each execution as one event, where the program has set up structlog."""
     history: NonNegativeInt = 1000
     """Executions that `get_execution_history` remembers."""
     error_examples: NonNegativeInt = 3

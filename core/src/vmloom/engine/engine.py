@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..accelerator import Accelerator
 from ..bytecode import CodeAnalysis, OptimisationReport
@@ -18,17 +21,21 @@ from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
 from ..vm import VmHost
 from . import requests
-from .batch import Cancellation, Item, Progress, Run, Schedule, run_independent
+from .asynchronous import Turn, in_thread, next_few, undone_if_cancelled
+from .batch import Cancellation, Progress, Run, Schedule, run_independent
 from .contract import SmartContract
 from .counting import CountingHost
-from .history import ErrorAnalysis, History
+from .history import ErrorAnalysis, History, ended
+from .intake import Intake
+from .logs import listener, log_batch, log_executions, states_of
 from .measuring import measure
 from .metrics import Metrics
 from .operations import Operation, known_operations
 from .optimising import optimise
 from .optimistic import BlockCounts, run_block
-from .requests import AddressLike, BlockLike, Call
+from .requests import AddressLike, BlockLike, Call, Request
 from .router import Router, run_operations
+from .running import Item
 
 if TYPE_CHECKING:
     from .config import EngineConfig
@@ -37,8 +44,8 @@ Mode = Literal["independent", "block"]
 """How the items of a batch stand to one another: see `ExecutionEngine.execute_contracts_batch`."""
 CUDA: Final = "cuda"
 _REMEMBERED_AT_ONCE: Final = 1024
-P = ParamSpec("P")
-T = TypeVar("T")
+_NOTHING: Final[Any] = object()
+"""In place of what there is none of, where one iterable is longer than the other."""
 
 
 class ExecutionEngine:
@@ -63,6 +70,9 @@ class ExecutionEngine:
         self._host: Final[VmHost] = CountingHost(self.factory) if self.config.opcode_metrics else self.factory
         self._reading = threading.Lock()
         """Held by whichever thread of a batch reads the state, which is made for one at a time."""
+        self._remembering = threading.Lock()
+        """Held by whoever changes or reads what is remembered: several batches may run at once."""
+        self._turn = Turn()
         self._metrics = Metrics()
         self._history = History(self.config.history)
         self._errors = ErrorAnalysis(self.config.error_causes, self.config.error_examples)
@@ -107,12 +117,13 @@ class ExecutionEngine:
 
         The keys of data are the parameters of `execute_contract`. In mode `independent` every item runs on the state
         as it is and leaves it so: its changes are in its result. In mode `block` each runs on what those before it
-        left, as they would one after the other, and the state has all changes at the end.
+        left, as they would one after the other, and the state has all changes at the end; those of what ran, if it is
+        cancelled, and none if it is interrupted or `progress` raises.
 
         What is wrong with an item is its result, FAILED, whose error and metadata have its index: nothing else is lost.
         Raises `InputError` if there are not as many data as contracts.
         """
-        items = self._items(contracts, execution_data)
+        items = self._items(contracts, execution_data, mode)
         return [run.result for run in self._run_batch(items, mode, progress, cancellation)]
 
     def iterate_contracts_batch(
@@ -121,33 +132,40 @@ class ExecutionEngine:
         execution_data: Iterable[Mapping[str, Any]],
         *,
         cancellation: Cancellation | None = None,
-    ) -> Iterator[ExecutionResult]:
+    ) -> Generator[ExecutionResult, None, None]:
         """As `execute_contracts_batch` with independent items, one result after the other.
 
         Items are taken no further ahead than `EngineConfig.queue`; closing the iterator cancels what has not begun.
+        Until it is closed or at its end, threads read the state: neither use nor change it.
         """
-        for run in self._run_batch(self._items(contracts, execution_data), "independent", None, cancellation):
-            yield run.result
+        items = self._items(contracts, execution_data, "independent")
+        with closing(self._run_batch(items, "independent", None, cancellation)) as runs:
+            for run in runs:
+                yield run.result
 
-    def _items(self, contracts: Iterable[Any], execution_data: Iterable[Any]) -> Iterator[Item]:
+    def _items(self, contracts: Iterable[Any], execution_data: Iterable[Any], mode: Mode) -> Iterator[Item]:
         """Calls made of what was handed in, as they are asked for."""
         if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
             both = len(contracts), len(execution_data)
             if both[0] != both[1]:
                 raise InputError(f"execution_data: there are {both[0]} contracts, but data of {both[1]}")
-        for contract, data in zip(contracts, execution_data, strict=True):
+        intake = Intake(self.state, self._host, self._reading)
+        for number, (contract, data) in enumerate(itertools.zip_longest(contracts, execution_data, fillvalue=_NOTHING)):
+            if contract is _NOTHING or data is _NOTHING:
+                missing = "contract" if contract is _NOTHING else "data"
+                raise InputError(f"execution_data: there is no {missing} for item {number}")
             try:
-                found = requests.contract_of(contract)
-                context = requests.context_of(found, data)
-                with self._reading:  # items that came before may be running
-                    call = requests.call_of(found, context, self.state, self._host)
-                yield call
+                if mode == "block":
+                    found = requests.contract_of(contract)
+                    yield Request(found, requests.context_of(found, data))
+                else:
+                    yield intake.call(contract, data)
             except Exception as error:  # a mapping of the application's own may raise anything
                 yield error
 
     def _run_batch(
         self, items: Iterator[Item], mode: Mode, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Iterator[Run]:
+    ) -> Generator[Run, None, None]:
         schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
         if mode == "independent":
             runs = run_independent(
@@ -163,21 +181,29 @@ class ExecutionEngine:
             runs = self._run_block(list(items), schedule, progress, cancellation)
         else:
             raise InputError(f"mode: independent or block, not {mode!r}")
-        if not self.config.metrics:
-            yield from runs
-            return
-        self._metrics.add_batch(mode)
+        with closing(runs):
+            yield from self._remembered(runs, mode)
+
+    def _remembered(self, runs: Iterable[Run], mode: Mode) -> Iterator[Run]:
+        """`runs`, of which a number at once is remembered and logged."""
+        if self.config.metrics:
+            self._metrics.add_batch(mode)
+        log, states = listener(), Counter[ExecutionState]()
         pending: list[Run] = []
+        begun = time.perf_counter()
         try:
             for run in runs:
-                if isinstance(run.item, Call):
-                    pending.append(run)
-                    if len(pending) >= _REMEMBERED_AT_ONCE:
-                        self._remember(pending)
-                        pending = []
+                pending.append(run)
+                if len(pending) >= _REMEMBERED_AT_ONCE:
+                    self._remember(pending)
+                    if log is not None:
+                        states += states_of(pending)
+                    pending = []
                 yield run
         finally:
             self._remember(pending)
+            if log is not None:
+                log_batch(log, mode, states + states_of(pending), time.perf_counter() - begun)
 
     # Operations and bytecode
 
@@ -239,18 +265,23 @@ class ExecutionEngine:
         return self.factory.get_vm(vm or self.factory.vm_of_code(code)).analyse(code)
 
     def benchmark_vm_performance(
-        self, test_data: Sequence[Mapping[str, Any]], num_iterations: int = 10
+        self,
+        test_data: Sequence[Mapping[str, Any]],
+        num_iterations: int = 10,
+        *,
+        cancellation: Cancellation | None = None,
     ) -> dict[str, Any]:
         """Times of calling each of `test_data`, and of calling all as a batch, over `num_iterations` turns.
 
-        An item has `contract` beside the keys of `execute_contracts_batch`, and maybe a `name`. Nothing stays changed.
-        Times are in seconds; what fails is reported with its error. Raises `InputError` for no turns.
+        An item has `contract` beside the keys of `execute_contracts_batch`, and maybe a `name`. Nothing stays changed,
+        nor is it counted. Times are in seconds; what fails is reported with its error. Raises `InputError` for no
+        turns, and `concurrent.futures.CancelledError` between two turns once it is cancelled.
         """
-        return measure(self, test_data, num_iterations)
+        return measure(self, test_data, num_iterations, cancellation or Cancellation())
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Iterator[Run]:
+    ) -> Generator[Run, None, None]:
         counts = BlockCounts()
         yield from run_block(
             items,
@@ -277,7 +308,8 @@ class ExecutionEngine:
 
     def get_error_analysis(self) -> dict[str, Any]:
         """Failures by cause, with examples; the most frequent first."""
-        return self._errors.to_dict()
+        with self._remembering:
+            return self._errors.to_dict()
 
     def prometheus_metrics(self) -> str:
         """The counts of `get_performance_metrics` in Prometheus's text format. Needs `vmloom-core[metrics]`."""
@@ -297,31 +329,43 @@ class ExecutionEngine:
         if limit is not None and limit < 0:
             raise InputError(f"limit: must not be negative, got {limit}")
         address = None if contract is None else requests.address(contract, "contract")
-        found = (one.to_dict() for one in self._history.select(vm=vm, contract=address, state=state))
-        return list(found if limit is None else (one for one, _ in zip(found, range(limit), strict=False)))
+        with self._remembering:
+            found = self._history.select(vm=vm, contract=address, state=state)
+            return [one.to_dict() for one in itertools.islice(found, limit)]
 
     def reset_metrics(self) -> None:
         """Forget all counts, the history and the errors."""
-        self._metrics.clear()
-        self._history.clear()
-        self._errors.clear()
+        with self._remembering:
+            self._metrics.clear()
+            self._history.clear()
+            self._errors.clear()
 
     def _remember(self, runs: Sequence[Run]) -> None:
-        """Count calls that ran, and keep the last ones."""
-        if not self.config.metrics:
+        """Count and log calls that ran, and keep the last ones."""
+        log = listener() if self.config.log_executions else None
+        if not self.config.metrics and log is None:
             return
-        ran = [run for run in runs if run.result.state is not ExecutionState.PENDING]
-        by_vm: dict[str, list[tuple[bytes, ExecutionResult, float]]] = {}
-        for number, (item, result, seconds) in enumerate(ran, self._history.count + 1):
-            assert isinstance(item, Call)
-            by_vm.setdefault(item.vm, []).append((item.context.address, result, seconds))
-            if result.state is not ExecutionState.SUCCESS:
-                self._errors.add(item.vm, item.context.address, result, number)
+        pending = ExecutionState.PENDING
+        ran = [
+            (item, result, seconds)
+            for item, result, seconds in runs
+            if isinstance(item, Call) and result.state is not pending
+        ]
+        if log is not None:
+            log_executions(log, ran)
+        if not self.config.metrics or not ran:
+            return
+        executions = ended(ran)
+        with self._remembering:
+            if executions.states.count(ExecutionState.SUCCESS) < len(ran):
+                for number, (item, result, _) in enumerate(ran, self._history.count + 1):
+                    if result.state is not ExecutionState.SUCCESS:
+                        self._errors.add(item.vm, item.context.address, result, number)
             if self.config.opcode_metrics:
-                self._metrics.add_instructions(item.vm, result)
-        self._history.add(ran, time.time())
-        for vm, found in by_vm.items():
-            self._metrics.add(vm, found)
+                for item, result, _ in ran:
+                    self._metrics.add_instructions(item.vm, result)
+            self._history.add(executions, time.time())
+            self._metrics.add(executions)
 
     # Accelerators
 
@@ -351,36 +395,86 @@ class ExecutionEngine:
             "operations": ran,
         }
 
-    # The same, without blocking an event loop
+    # The same, without blocking an event loop. Those that use the state take turns.
 
-    async def aexecute_contract(self, *arguments: Any, **named: Any) -> ExecutionResult:
-        """`execute_contract` in a thread."""
-        return await _in_thread(self.execute_contract, *arguments, **named)
+    async def aexecute_contract(
+        self,
+        contract: SmartContract | AddressLike | Mapping[str, Any],
+        caller: AddressLike,
+        value: int = 0,
+        data: bytes | str = b"",
+        gas_limit: int = requests.DEFAULT_GAS_LIMIT,
+        block_context: BlockLike = None,
+    ) -> ExecutionResult:
+        """`execute_contract` in a thread. Cancelled, it leaves the state as it was, once the call has ended."""
+        call = functools.partial(self.execute_contract, contract, caller, value, data, gas_limit, block_context)
+        async with self._turn.taken():
+            return await undone_if_cancelled(self.state, call, Cancellation())
 
-    async def aexecute_contracts_batch(self, *arguments: Any, **named: Any) -> list[ExecutionResult]:
-        """`execute_contracts_batch` in a thread; cancelling the awaiting task cancels items that have not begun."""
-        cancellation = named.setdefault("cancellation", Cancellation())
+    async def aexecute_contracts_batch(
+        self,
+        contracts: Iterable[SmartContract | AddressLike | Mapping[str, Any]],
+        execution_data: Iterable[Mapping[str, Any]],
+        *,
+        mode: Mode = "independent",
+        progress: Progress | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> list[ExecutionResult]:
+        """`execute_contracts_batch` in a thread, which is also where `progress` is called and items are taken.
+
+        Cancelling the awaiting task cancels items that have not begun, and leaves the state as it was before the batch.
+        """
+        own = Cancellation(cancellation)
+        batch = functools.partial(
+            self.execute_contracts_batch, contracts, execution_data, mode=mode, progress=progress, cancellation=own
+        )
+        async with self._turn.taken():
+            return await undone_if_cancelled(self.state, batch, own)
+
+    async def aiterate_contracts_batch(
+        self,
+        contracts: Iterable[SmartContract | AddressLike | Mapping[str, Any]],
+        execution_data: Iterable[Mapping[str, Any]],
+        *,
+        cancellation: Cancellation | None = None,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """`iterate_contracts_batch` in threads: no item is taken that neither the queue nor the loop has room for.
+
+        Cancelling the task, or `aclose`, cancels what has not begun. Until then neither use nor change the state.
+        """
+        own = Cancellation(cancellation)
+        results = self.iterate_contracts_batch(contracts, execution_data, cancellation=own)
         try:
-            return await _in_thread(self.execute_contracts_batch, *arguments, **named)
-        except asyncio.CancelledError:
-            cancellation.cancel()
-            raise
+            while found := await in_thread(functools.partial(next_few, results), own):
+                for result in found:
+                    yield result
+        finally:
+            await in_thread(results.close, own)
 
     async def aexecute_operations_batch(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """`execute_operations_batch` in a thread."""
-        return await _in_thread(self.execute_operations_batch, operations)
+        return await asyncio.to_thread(self.execute_operations_batch, operations)
 
-    async def aprocess_bytecode_batch(self, *arguments: Any, **named: Any) -> list[bytes]:
+    async def aprocess_bytecode_batch(
+        self, bytecode_list: Iterable[bytes], optimization_level: int = 1, *, vm: str = ""
+    ) -> list[bytes]:
         """`process_bytecode_batch` in a thread."""
-        return await _in_thread(self.process_bytecode_batch, *arguments, **named)
+        return await asyncio.to_thread(self.process_bytecode_batch, bytecode_list, optimization_level, vm=vm)
 
-    async def aoptimize_bytecode_batch(self, *arguments: Any, **named: Any) -> list[bytes]:
+    async def aoptimize_bytecode_batch(
+        self, bytecode_list: Iterable[bytes], optimization_rules: Sequence[str], *, vm: str = ""
+    ) -> list[bytes]:
         """`optimize_bytecode_batch` in a thread."""
-        return await _in_thread(self.optimize_bytecode_batch, *arguments, **named)
+        return await asyncio.to_thread(self.optimize_bytecode_batch, bytecode_list, optimization_rules, vm=vm)
 
-
-async def _in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    return await asyncio.to_thread(function, *arguments, **named)
+    async def abenchmark_vm_performance(
+        self, test_data: Sequence[Mapping[str, Any]], num_iterations: int = 10
+    ) -> dict[str, Any]:
+        """`benchmark_vm_performance` in a thread; cancelling the awaiting task ends it after the turn that it is at."""
+        own = Cancellation()
+        work = functools.partial(self.benchmark_vm_performance, test_data, num_iterations, cancellation=own)
+        async with self._turn.taken():
+            return await undone_if_cancelled(self.state, work, own)
 
 
 def _processors() -> int:

@@ -12,22 +12,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
-from ..result import ExecutionResult, StateChange
+from ..errors import CodeError, UnknownVm
+from ..result import Event, StateChange
 from ..state import Account, StateAccess
 from ..vm import VmHost
-from .batch import Cancellation, Item, Progress, Run, Schedule
+from .batch import Cancellation, Progress, Run, Schedule, thread_pool
 from .overlay import OverlayState
-from .running import cancelled, run_item
+from .requests import UnknownContract
+from .running import Item, cancelled, run_item
 
 _AHEAD: Final = 4
 """Calls that run ahead for each thread. More would read what is older, and run again more often."""
 _CERTAIN_AFTER: Final = 32
 """Calls after which the share of those that had to run again says something."""
+
+_TOLD: Final = (CodeError, UnknownVm, UnknownContract)
+"""What follows from what a call has read, unlike all else that a VM may raise."""
 
 Place: TypeAlias = tuple[str, bytes] | tuple[str, bytes, int | bytes]
 """What can be read and written: ("account", address), ("storage", address, slot), ("record", address, key), and
@@ -53,7 +59,7 @@ class _Versions:
         self.lock: Final = threading.Lock()
         self.writers: dict[Place, int] = {}
 
-    def written(self, number: int, changes: Sequence[StateChange]) -> None:
+    def written(self, number: int, changes: Iterable[StateChange]) -> None:
         """Call `number` has made `changes`."""
         for change in changes:
             if change.field in ("storage", "record"):
@@ -93,6 +99,11 @@ class _WatchedState(OverlayState):
         self._note(("slots", address))
         return super().load_slots(address)
 
+    def load_has_storage(self, address: bytes) -> bool:
+        """The source's."""
+        self._note(("slots", address))
+        return super().load_has_storage(address)
+
     def _note(self, place: Place) -> None:
         # Before it is read: who writes in between makes the run look older than it is, which is safe.
         self.reads.setdefault(place, self._versions.writers.get(place))
@@ -104,12 +115,16 @@ class _WatchedState(OverlayState):
 
 
 class _Ahead(NamedTuple):
-    """A run ahead of its turn. `has_cleared` says that it emptied storage it may not have read."""
+    """A run ahead of its turn, with what it did to its overlay.
 
-    result: ExecutionResult
-    seconds: float
+    `is_certain` says that reads and changes tell all: no VM broke down, and no storage was emptied without being read.
+    """
+
+    run: Run
     reads: dict[Place, int | None]
-    has_cleared: bool
+    changes: tuple[StateChange, ...]
+    events: tuple[Event, ...]
+    is_certain: bool
 
 
 @dataclass
@@ -129,32 +144,36 @@ class _Block:
             overlay = self.own.overlay = _WatchedState(self.state, self.versions)
         overlay.forget()
         begun = time.perf_counter()
-        result = run_item(number, self.items[number], overlay, self.host)
-        changes = result.state_changes  # read now: engines may have them in places that the next run uses
-        assert changes is not None
-        return _Ahead(result, time.perf_counter() - begun, overlay.reads, overlay.has_cleared())
+        item, result, error = run_item(number, self.items[number], overlay, self.host)
+        run = Run(item, result, time.perf_counter() - begun)
+        changes = tuple(overlay.changes_since(0))  # not the result's: they are what a VM says of itself
+        assert result.state_changes is not None  # read now: engines may have them in places that the next run uses
+        is_certain = not overlay.has_cleared() and (error is None or error is item or isinstance(error, _TOLD))
+        return _Ahead(run, overlay.reads, changes, tuple(overlay.events), is_certain)
 
-    def run_in_turn(self, number: int) -> tuple[ExecutionResult, float]:
-        """Run call `number` on the state itself, all before it being committed."""
+    def run_in_turn(self, number: int, *, is_watched: bool) -> Run:
+        """Run call `number` on the state itself, all before it being committed; threads run ahead if `is_watched`."""
         begun = time.perf_counter()
         with self.versions.lock:
-            result = run_item(number, self.items[number], self.state, self.host)
-            self.versions.written(number, result.state_changes)
-        return result, time.perf_counter() - begun
+            checkpoint = self.state.snapshot()
+            item, result, _ = run_item(number, self.items[number], self.state, self.host)
+            if is_watched:
+                self.versions.written(number, self.state.changes_since(checkpoint))
+        return Run(item, result, time.perf_counter() - begun)
 
-    def stands(self, run: _Ahead) -> bool:
+    def stands(self, ahead: _Ahead) -> bool:
         """Whether what a run has read is still what there is."""
         writers = self.versions.writers
-        return not run.has_cleared and all(writers.get(place) == writer for place, writer in run.reads.items())
+        return ahead.is_certain and all(writers.get(place) == writer for place, writer in ahead.reads.items())
 
-    def commit(self, number: int, result: ExecutionResult) -> None:
+    def commit(self, number: int, ahead: _Ahead) -> None:
         """Do to the state what call `number` did to its overlay."""
         with self.versions.lock:
             self.state.begin_transaction()
-            _apply(result.state_changes, self.state)
-            for event in result.events:
+            _apply(ahead.changes, self.state)
+            for event in ahead.events:
                 self.state.emit(event)
-            self.versions.written(number, result.state_changes)
+            self.versions.written(number, ahead.changes)
 
 
 def run_block(
@@ -167,21 +186,23 @@ def run_block(
     counts: BlockCounts | None = None,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
-) -> Iterator[Run]:
+) -> Generator[Run, None, None]:
     """Each item with its result, as if each had run on `state` after the one before it; `state` has all changes.
 
     Once at least `conflict_limit` of the calls, 0 to 1, had to run again, the rest runs in order. If this is closed or
-    interrupted before its end, the state is as it was before the block.
+    interrupted before its end, the state is as it was before the block; if it is cancelled, the state has what ran.
     """
     counts = counts or BlockCounts()
-    cancellation = cancellation or Cancellation()
     block = _Block(items, state, host)
     checkpoint = state.snapshot()
     try:
-        for number, (result, seconds) in enumerate(_results(block, schedule, conflict_limit, counts, cancellation)):
-            yield Run(items[number], result, seconds)
-            if progress is not None:
-                progress(number + 1)
+        # Closed before the state goes back: threads may be reading it.
+        with closing(_results(block, schedule, conflict_limit, counts, cancellation or Cancellation())) as runs:
+            for count, run in enumerate(runs, 1):
+                yield run
+                if progress is not None:
+                    with block.versions.lock:  # it may look at the state
+                        progress(count)
     except BaseException:
         state.revert(checkpoint)
         raise
@@ -189,47 +210,45 @@ def run_block(
 
 def _results(
     block: _Block, schedule: Schedule, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
-) -> Iterator[tuple[ExecutionResult, float]]:
-    """Results in order, with the seconds that each took."""
+) -> Generator[Run, None, None]:
+    """Runs in order, with the seconds that each took."""
     done = 0
     if schedule.threads > 1 and len(block.items) >= schedule.serial_below:
-        for found in _ahead(block, schedule.threads, conflict_limit, counts, cancellation):
-            yield found
-            done += 1
+        with closing(_ahead(block, schedule.threads, conflict_limit, counts, cancellation)) as runs:
+            for run in runs:
+                yield run
+                done += 1
     for number in range(done, len(block.items)):
         if cancellation.is_cancelled:
-            yield cancelled(number), 0.0
+            yield Run(block.items[number], cancelled(number), 0.0)
         else:
             counts.in_order += 1
-            yield block.run_in_turn(number)
+            yield block.run_in_turn(number, is_watched=False)
 
 
 def _ahead(
     block: _Block, threads: int, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
-) -> Iterator[tuple[ExecutionResult, float]]:
-    """Results in order, until too many calls had to run again."""
+) -> Generator[Run, None, None]:
+    """Runs in order, until too many calls had to run again."""
     waiting: deque[Future[_Ahead]] = deque()
     begun = 0
-    with ThreadPoolExecutor(threads, thread_name_prefix="vmloom-block") as pool:
-        try:
-            for number in range(len(block.items)):
-                while begun < len(block.items) and len(waiting) < threads * _AHEAD:
-                    waiting.append(pool.submit(block.run_ahead, begun))
-                    begun += 1
-                run = waiting.popleft().result()
-                if cancellation.is_cancelled:
-                    return
-                if block.stands(run):
-                    counts.ahead += 1
-                    block.commit(number, run.result)
-                    yield run.result, run.seconds
-                    continue
-                counts.again += 1
-                yield block.run_in_turn(number)
-                if number >= _CERTAIN_AFTER and counts.again >= conflict_limit * (number + 1):
-                    return
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with thread_pool(threads, "vmloom-block") as pool:
+        for number in range(len(block.items)):
+            while begun < len(block.items) and len(waiting) < threads * _AHEAD:
+                waiting.append(pool.submit(block.run_ahead, begun))
+                begun += 1
+            ahead = waiting.popleft().result()
+            if cancellation.is_cancelled:
+                return
+            if block.stands(ahead):
+                counts.ahead += 1
+                block.commit(number, ahead)
+                yield ahead.run
+                continue
+            counts.again += 1
+            yield block.run_in_turn(number, is_watched=True)
+            if number >= _CERTAIN_AFTER and counts.again >= conflict_limit * (number + 1):
+                return
 
 
 def _apply(changes: Sequence[StateChange], state: StateAccess) -> None:

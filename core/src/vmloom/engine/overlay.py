@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from ..errors import StateError
 from ..result import StateChange
-from ..state import Account, StateAccess
+from ..state import Account, Slots, StateAccess
 
 
 class OverlayState(StateAccess):
     """What is changed here is seen here alone; all else is read from `source`.
 
     Any number of overlays, each used by one thread, may have one source if they share a `lock`, under which they read
-    it; nothing else may change the source for that long. `commit` only forgets how to go back.
+    it; nothing else may change the source for that long.
     """
 
     def __init__(self, source: StateAccess, lock: threading.Lock) -> None:
         self.source = source
         self._lock = lock
         self._absent: set[bytes] = set()
+        self._without_storage: set[bytes] = set()
         self.kept: dict[str, Any] = {}
         """What VMs keep with it that holds as long as the source is as it is."""
         super().__init__()
+
+    @contextmanager
+    def source_alone(self) -> Iterator[StateAccess | None]:
+        """The source while no other overlay reads it, for what leaves it as it was; None if it is not all that is seen.
+
+        For a VM that runs on such states in less time than it takes to load from them.
+        """
+        with self._lock:
+            yield None if self.snapshot() else self.source
 
     def load_account(self, address: bytes) -> Account | None:
         """The source's."""
@@ -48,24 +60,54 @@ class OverlayState(StateAccess):
         with self._lock:
             return tuple(self.source.get_slots(address))
 
+    def load_has_storage(self, address: bytes) -> bool:
+        """The source's."""
+        with self._lock:
+            return self.source.has_storage(address)
+
+    def is_complete(self, address: bytes) -> bool:
+        """Whether the source has neither the account nor storage for it: one that does not exist may have some.
+
+        What has become of the account here does not matter.
+        """
+        self.get_account(address)
+        if address not in self._absent or self.load_has_storage(address):
+            return False
+        self._without_storage.add(address)
+        return True
+
+    def _open_records(self, address: bytes) -> Slots:
+        # A source cannot tell whether it has records for an account that does not exist.
+        records = self._records.get(address)
+        if records is None:
+            self.get_account(address)
+            records = self._records[address] = Slots("record", address, complete=False)
+        return records
+
     def get_block_hash(self, number: int) -> bytes:
         """The source's."""
         with self._lock:
             return self.source.get_block_hash(number)
 
     def persist(self, changes: Iterable[StateChange]) -> None:
-        """Nothing: what is changed here stays here."""
+        """Raises `StateError`: whoever runs here is not the one to commit."""
+        raise StateError("a call may not commit: its changes are not its own until they are told to the caller")
 
     def has_cleared(self) -> bool:
-        """Whether all storage of an account was emptied at once, which tells less than the source may have."""
+        """Whether all storage or records of an account were removed at once, which tells less than there may be."""
         return any(
-            slots.complete and slots.address not in self._absent
-            for slots in (*self._storage.values(), *self._records.values())
-        )
+            slots.complete and slots.address not in self._without_storage for slots in self._storage.values()
+        ) or any(records.complete for records in self._records.values())
+
+    def restore(self) -> None:
+        """Take back all that was changed; what was read is kept."""
+        if self.journal.checkpoint():
+            self.revert(0)
 
     def forget(self) -> None:
         """Drop all that was changed or read here, for the next run."""
         self._absent.clear()
+        self._without_storage.clear()
         self._accounts.clear()
         self._storage.clear()
         self._records.clear()

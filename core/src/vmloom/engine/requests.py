@@ -23,6 +23,9 @@ MAX_VALUE: Final = (1 << 256) - 1
 _BLOCK_FIELDS: Final = {one.name: one.default for one in fields(BlockContext)}
 _CALL_KEYS: Final = ("caller", "value", "data", "gas_limit", "gas_price", "origin", "is_static", "block_context")
 
+_SHOWN: Final = 60
+"""Characters of what was handed in that a message repeats."""
+
 AddressLike: TypeAlias = bytes | str
 """20 bytes, or 40 hexadecimal digits with or without 0x in front."""
 BlockLike: TypeAlias = BlockContext | Mapping[str, Any] | None
@@ -41,16 +44,21 @@ class Call:
     context: ExecutionContext
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call whose code and VM are those that the state has when it is its turn: calls before it may change them."""
+
+    contract: SmartContract
+    context: ExecutionContext
+
+
 def address(value: Any, key: str) -> bytes:
     """The address that `value` is. Raises `InputError` with `key`."""
     if isinstance(value, (bytes, bytearray)) and len(value) == ADDRESS_SIZE:
         return bytes(value)
     if isinstance(value, str):
-        try:
-            found = bytes.fromhex(value.removeprefix("0x"))
-        except ValueError:
-            found = b""
-        if len(found) == ADDRESS_SIZE:
+        found = _bytes_of(value)
+        if found is not None and len(found) == ADDRESS_SIZE:
             return found
     raise InputError(
         f"{key}: an address of {ADDRESS_SIZE} bytes or 40 hexadecimal digits is needed, got {_shown(value)}"
@@ -70,8 +78,8 @@ def block(value: BlockLike) -> BlockContext:
         raise InputError(f"block_context: a mapping is needed, got {_shown(value)}")
     made: dict[str, Any] = {}
     for name, given in value.items():
-        if name not in _BLOCK_FIELDS:
-            raise _unknown(f"block_context.{name}", str(name), tuple(_BLOCK_FIELDS))
+        if not isinstance(name, str) or name not in _BLOCK_FIELDS:
+            raise _unknown("block_context.", name, tuple(_BLOCK_FIELDS))
         key = f"block_context.{name}"
         made[name] = address(given, key) if name == "coinbase" else number(given, key, MAX_VALUE)
     return BlockContext(**made)
@@ -82,8 +90,8 @@ def number(value: Any, key: str, limit: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"{key}: a whole number is needed, got {_shown(value)}")
     if not 0 <= value <= limit:
-        raise InputError(f"{key}: must be from 0 to {limit}, got {value}")
-    return value
+        raise InputError(f"{key}: must be from 0 to {limit}, got {_shown(value)}")
+    return int(value)
 
 
 def contract_of(value: Any) -> SmartContract:
@@ -93,7 +101,7 @@ def contract_of(value: Any) -> SmartContract:
     if isinstance(value, Mapping):
         for name in value:
             if name not in ("address", "code", "vm"):
-                raise _unknown(f"contract.{name}", str(name), ("address", "code", "vm"))
+                raise _unknown("contract.", name, ("address", "code", "vm"))
         if "address" not in value:
             raise InputError("contract: the key 'address' is missing")
         code = value.get("code")
@@ -111,10 +119,9 @@ def data(value: Any, key: str) -> bytes:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     if isinstance(value, str):
-        try:
-            return bytes.fromhex(value.removeprefix("0x"))
-        except ValueError:
-            pass
+        found = _bytes_of(value)
+        if found is not None:
+            return found
     raise InputError(f"{key}: bytes or hexadecimal digits are needed, got {_shown(value)}")
 
 
@@ -128,19 +135,23 @@ def context_of(contract: SmartContract, call: Mapping[str, Any] | ExecutionConte
             raise InputError(
                 f"context.address: 0x{call.address.hex()} is not the contract's, 0x{contract.address.hex()}"
             )
-        return call
+        if call.depth:
+            raise InputError(
+                f"context.depth: a call of the engine is a transaction of its own, of depth 0, got {call.depth}"
+            )
+        return _sendable(call)
     if not isinstance(call, Mapping):
         raise InputError(f"a mapping or an ExecutionContext is needed, got {_shown(call)}")
     for name in call:
         if name not in _CALL_KEYS:
-            raise _unknown(str(name), str(name), _CALL_KEYS)
+            raise _unknown("", name, _CALL_KEYS)
     if "caller" not in call:
         raise InputError("caller: is missing")
     caller = address(call["caller"], "caller")
     is_static = call.get("is_static", False)
     if not isinstance(is_static, bool):
         raise InputError(f"is_static: true or false is needed, got {_shown(is_static)}")
-    return ExecutionContext(
+    context = ExecutionContext(
         caller=caller,
         address=contract.address,
         origin=address(call["origin"], "origin") if "origin" in call else caller,
@@ -151,6 +162,14 @@ def context_of(contract: SmartContract, call: Mapping[str, Any] | ExecutionConte
         is_static=is_static,
         block=block(call.get("block_context")),
     )
+    return _sendable(context)
+
+
+def _sendable(context: ExecutionContext) -> ExecutionContext:
+    """`context`, unless it is a static call that sends something. Raises `InputError`."""
+    if context.is_static and context.value:
+        raise InputError(f"value: a static call cannot send any, got {_shown(context.value)}")
+    return context
 
 
 def call_of(contract: SmartContract, context: ExecutionContext, state: StateAccess, host: VmHost) -> Call:
@@ -165,14 +184,37 @@ def call_of(contract: SmartContract, context: ExecutionContext, state: StateAcce
     return Call(vm or host.vm_of_code(code), code, context)
 
 
-def _unknown(place: str, name: str, known: tuple[str, ...]) -> InputError:
-    near = nearest(name, known)
-    return InputError(f"{place}: there is no such key" + (f" (did you mean {near!r}?)" if near else ""))
+def _bytes_of(text: str) -> bytes | None:
+    """What hexadecimal digits, with or without 0x in front, stand for; None for other text."""
+    digits = text.removeprefix("0x")
+    if not digits.isalnum() and digits:  # `bytes.fromhex` passes over spaces
+        return None
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return None
+
+
+def _unknown(place: str, name: object, known: tuple[str, ...]) -> InputError:
+    if not isinstance(name, str):
+        return InputError(f"{place}{_shown(name)}: keys are names")
+    near = nearest(name[:_SHOWN], known)
+    short = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    return InputError(f"{place}{short}: there is no such key" + (f" (did you mean {near!r}?)" if near else ""))
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """`value` for a message: short, whatever it is and however it is written."""
+    if isinstance(value, (str, bytes, bytearray)):
+        text = repr(value[:_SHOWN])
+    elif isinstance(value, int) and value.bit_length() > 4 * _SHOWN:
+        return f"a number of {value.bit_length()} bits"
+    else:
+        try:
+            text = repr(value)
+        except Exception:  # applications' objects are theirs to describe
+            return f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 __all__ = [
@@ -180,6 +222,7 @@ __all__ = [
     "AddressLike",
     "BlockLike",
     "Call",
+    "Request",
     "UnknownContract",
     "address",
     "block",
