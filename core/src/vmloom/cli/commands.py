@@ -8,7 +8,7 @@ import click
 
 from ..plugins import CORE
 from ..settings import LOG_LEVELS
-from . import cache, configuration, demo, execution, listing, report
+from . import bench, cache, configuration, demo, execution, listing, report
 from .app import RootGroup
 from .parameters import ASSIGNMENT
 
@@ -47,5 +47,6 @@ for command in (
     execution.estimate,
     execution.disasm,
     report.report,
+    bench.bench,
 ):
     root.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..result import ExecutionResult, ExecutionState
@@ -48,6 +48,20 @@ def disassembly_table(instructions: Iterable[Instruction]) -> Table:
     for one in instructions:
         cells = (f"{one.offset:#06x}", one.name, one.operand, one.remark)
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    return table
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: Container[str]) -> Table:
+    """A table of texts; columns that are not `left` are numbers, which stand at the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right")
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
     return table
 
 
