@@ -1,10 +1,11 @@
 """Where jumps go: an abstract run of the code on stacks whose items are sets of constants.
 
 An item of the stack is known by the pushes that it may come from, through copies and exchanges; what anything else
-makes is unknown. Each block is gone through with the union of the stacks that reach it until nothing new comes. A jump
-is resolved if its target is known, and a push is a *label* if nothing but jumps ever look at what it pushed: only a
-label may be changed when code moves. Every fact is an over-approximation of what a run can do; code for which it would
-take too long is not resolved.
+makes is unknown. Each block is gone through until nothing new comes, once for each *context*: stacks are united only if
+they have the same jump destinations in the same places, so that what a function was called with goes back to where it
+was called from. A jump is resolved if its target is known, and a push is a *label* if nothing but jumps ever look at
+what it pushed: only a label may be changed when code moves. Every fact is an over-approximation of what a run can do;
+code for which it would take too long is not resolved.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class _Selected:
         self.selector = selector
 
 
+Context: TypeAlias = tuple[tuple[int, int], ...]
+"""Where on the stack, counted from the top, which jump destinations are."""
 Value: TypeAlias = Known | _Unknown | _Selected
 UNKNOWN: Final = _Unknown()
 STACK_LIMIT: Final = 1024
@@ -50,7 +53,10 @@ class Stack(NamedTuple):
 
 ANYTHING: Final = Stack((), is_open=True)
 _MOST_ORIGINS: Final = 64
-_VISITS_PER_BLOCK: Final = 200
+_MOST_CONTEXTS: Final = 64
+"""Contexts of one block that are told apart; those that come later are united."""
+_VISITS: Final = 200
+"""of a block in one context"""
 _WORK: Final = 2_000_000
 """Items of stacks gone through, all in all."""
 
@@ -103,13 +109,22 @@ class _Running(list[Value]):
         return Stack(tuple(reversed(self)), self.is_open)
 
 
+@dataclass(slots=True)
+class _Arrival:
+    """What is known where a block begins, in one context."""
+
+    stack: Stack
+    depth: tuple[int, int]
+    visits: int = 0
+    is_pending: bool = False
+
+
 class _Follower:
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
         self._flow = Flow()
-        self._stacks: dict[int, Stack] = {}
-        self._visits: dict[int, int] = {}
-        self._pending: deque[int] = deque()
+        self._arrivals: dict[int, dict[Context, _Arrival]] = {}
+        self._pending: deque[tuple[int, Context]] = deque()
         self._work = 0
 
     def run(self) -> Flow:
@@ -117,36 +132,61 @@ class _Follower:
         if self._listing.blocks:
             self._reach(0, Stack(()), (0, 0))
         while self._pending:
-            number = self._pending.popleft()
-            self._visits[number] = self._visits.get(number, 0) + 1
-            self._work += len(self._stacks[number].items) + 8
-            if self._visits[number] > _VISITS_PER_BLOCK or self._work > _WORK:
+            number, context = self._pending.popleft()
+            arrival = self._arrivals[number][context]
+            arrival.is_pending = False
+            arrival.visits += 1
+            self._work += len(arrival.stack.items) + 8
+            if arrival.visits > _VISITS or self._work > _WORK:
                 return Flow(is_complete=False)
-            self._go_through(number, self._listing.blocks[number])
+            self._go_through(number, self._listing.blocks[number], arrival)
             if flow.unresolved:
                 self._reach_all()
         return flow
 
     def _reach(self, number: int, stack: Stack, depth: tuple[int, int]) -> None:
-        """A stack arrives at a block."""
-        known = self._stacks.get(number)
-        joined = stack if known is None else self._join(known, stack)
+        """A stack arrives at a block, with its least and greatest depth."""
+        contexts = self._arrivals.setdefault(number, {})
+        context = self._context(stack)
+        if context not in contexts and len(contexts) >= _MOST_CONTEXTS:
+            context = ()
+        arrival = contexts.get(context)
+        if arrival is None:
+            arrival = contexts[context] = _Arrival(stack, depth)
+        elif not self._widen(arrival, stack, depth):
+            return
         low, high = self._flow.depths.get(number, depth)
-        bounds = min(low, depth[0]), max(high, depth[1])
-        if self._visits.get(number, 0) > 8 and bounds[1] > high:
+        self._flow.depths[number] = min(low, arrival.depth[0]), max(high, arrival.depth[1])
+        if not arrival.is_pending:
+            arrival.is_pending = True
+            self._pending.append((number, context))
+
+    def _widen(self, arrival: _Arrival, stack: Stack, depth: tuple[int, int]) -> bool:
+        """Let `arrival` stand for what arrives now, too. Whether it did not already."""
+        joined = self._join(arrival.stack, stack)
+        bounds = min(arrival.depth[0], depth[0]), max(arrival.depth[1], depth[1])
+        if bounds[1] > arrival.depth[1] and arrival.visits > 8:
             bounds = bounds[0], STACK_LIMIT  # it grows in a loop
-        if joined != known or bounds != (low, high) or number not in self._flow.depths:
-            self._stacks[number] = joined
-            self._flow.depths[number] = bounds
-            if number not in self._pending:
-                self._pending.append(number)
+        if joined == arrival.stack and bounds == arrival.depth:
+            return False
+        arrival.stack, arrival.depth = joined, bounds
+        return True
+
+    def _context(self, stack: Stack) -> Context:
+        items, destinations = self._listing.items, self._listing.destinations
+        found = []
+        for place, value in enumerate(stack.items):
+            if isinstance(value, frozenset):
+                offsets = {items[origin].value for origin in value}
+                offset = offsets.pop()
+                if not offsets and offset in destinations:
+                    found.append((place, offset))
+        return tuple(found)
 
     def _reach_all(self) -> None:
         """A jump may lead anywhere, with anything on the stack."""
         for offset in self._listing.destinations:
-            number = self._listing.block_at[offset]
-            if self._stacks.get(number) != ANYTHING:
-                self._reach(number, ANYTHING, (0, STACK_LIMIT))
+            self._reach(self._listing.block_at[offset], ANYTHING, (0, STACK_LIMIT))
 
     def _join(self, one: Stack, other: Stack) -> Stack:
         if not (one.is_open or other.is_open):
@@ -180,11 +220,10 @@ class _Follower:
 
     # A block
 
-    def _go_through(self, number: int, block: Block) -> None:
-        known = self._stacks[number]
-        stack = _Running(reversed(known.items))
-        stack.is_open = known.is_open
-        low, high = self._flow.depths[number]
+    def _go_through(self, number: int, block: Block, arrival: _Arrival) -> None:
+        stack = _Running(reversed(arrival.stack.items))
+        stack.is_open = arrival.stack.is_open
+        low, high = arrival.depth
         successors = self._flow.successors.setdefault(number, set())
         item: Item | None = None
         for index in range(block.first, block.last):
