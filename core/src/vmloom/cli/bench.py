@@ -22,7 +22,7 @@ from ..engine.router import PYTHON
 from ..factory import VmFactory
 from ..state import MemoryState
 from .app import EXIT_FAILED, EXIT_OK, App, pass_app
-from .execution import CALLER, GAS_LIMIT, json_option, vm_option
+from .execution import CALLER, GAS_LIMIT, json_option, vm_for, vm_option
 from .parameters import GAS, HEX, NUMBER, read_code
 from .rendering import table_of
 
@@ -100,7 +100,7 @@ def bench(
     if codes:
         state = _state(state_file, value)
         call = {"caller": CALLER, "data": input, "gas_limit": gas, "value": value}
-        contracts = [(_name(text), _contract(state, index, text, vm_name)) for index, text in enumerate(codes)]
+        contracts = [(_name(text), _contract(app, state, index, text, vm_name)) for index, text in enumerate(codes)]
         engine = ExecutionEngine(app.factory, state, config=_config(app.factory, threads))
         with _progress(len(codes) * _BATCH_TURNS * batch) as advance:
             rows = [_measure_call(engine, name, one, call, iterations, batch, advance) for name, one in contracts]
@@ -128,14 +128,15 @@ def _state(state_file: str | None, value: int) -> MemoryState:
     return state
 
 
-def _contract(state: MemoryState, index: int, text: str, vm_name: str | None) -> SmartContract:
+def _contract(app: App, state: MemoryState, index: int, text: str, vm_name: str | None) -> SmartContract:
     """The contract, with its code in the state, where it may look at itself."""
     code = read_code(text)
+    vm = vm_for(app, vm_name, code)
     address = (_FIRST_ADDRESS + index).to_bytes(20, "big")
     if code:
-        state.set_code(address, code, vm_name or "")
+        state.set_code(address, code, vm)
     state.commit()
-    return SmartContract(address, code, vm_name or "")
+    return SmartContract(address, code, vm)
 
 
 def _name(text: str) -> str:
@@ -173,7 +174,8 @@ def _measure_call(
         "gas_used": measured["gas_used"],
         "median_seconds": measured["median"],
         "best_seconds": measured.get("best", 0.0),
-        "gas_per_second": measured.get("gas_per_second", 0.0),
+        # What fails by an error uses all gas, however little it did: that is no speed.
+        "gas_per_second": 0.0 if measured["state"] == "failed" else measured.get("gas_per_second", 0.0),
         "batch_items_per_second": 0.0,
     }
     if row["error"]:
@@ -287,7 +289,7 @@ def _call_cells(row: Row) -> list[str]:
         f"{row['gas_used']:,}",
         _time(row["median_seconds"]),
         _time(row["best_seconds"]),
-        f"{row['gas_per_second'] / 1e6:,.1f}",
+        f"{row['gas_per_second'] / 1e6:,.1f}" if row["gas_per_second"] else "",
         f"{row['batch_items_per_second']:,.0f}",
         remark,
     ]

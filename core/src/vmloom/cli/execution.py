@@ -148,7 +148,7 @@ def estimate(app: App, /, as_json: bool, engine: str | None, **options: Any) -> 
 @pass_app
 def validate(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
     """Say whether CODE may be deployed. Exits with 1 if not."""
-    vm = app.factory.get_vm(_vm_name(app, vm_name, code))
+    vm = app.factory.get_vm(vm_for(app, vm_name, code))
     try:
         vm.validate_code(code)
     except CodeError as error:
@@ -169,7 +169,7 @@ def validate(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
 @pass_app
 def disasm(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
     """Print CODE as instructions."""
-    instructions = app.factory.get_vm(_vm_name(app, vm_name, code)).disassemble(code)
+    instructions = app.factory.get_vm(vm_for(app, vm_name, code)).disassemble(code)
     if as_json:
         for one in instructions:
             row = {"offset": one.offset, "name": one.name, "operand": one.operand, "remark": one.remark}
@@ -179,7 +179,8 @@ def disasm(app: App, code: bytes, vm_name: str | None, as_json: bool) -> int:
     return EXIT_OK
 
 
-def _vm_name(app: App, name: str | None, code: bytes) -> str:
+def vm_for(app: App, name: str | None, code: bytes) -> str:
+    """The VM of the option `--vm`, or without it the one for `code`. Raises `UsageError` if that is not to be told."""
     if name is not None:
         return name
     available = app.plugins.names("vm")
@@ -208,7 +209,7 @@ def described_call(
     state_file: str | None,
 ) -> Call:
     """The call that `call_options` describe. Raises `InputError`."""
-    vm = _vm_name(app, vm_name, code)
+    vm = vm_for(app, vm_name, code)
     if state_file is None:
         state = MemoryState()
         if value:  # with no state given, what is sent is there to be sent

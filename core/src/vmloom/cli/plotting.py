@@ -39,9 +39,11 @@ def _draw(path: Path, document: Mapping[str, Any]) -> None:
 
     is_calls = "calls" in document
     rows = [row for row in document["calls" if is_calls else "operations"] if not row["error"]]
+    if not rows:
+        raise InputError(f"--plot {path}: nothing could be measured")
     names = list(dict.fromkeys(row["name" if is_calls else "operation"] for row in rows))
     paths = [] if is_calls else list(dict.fromkeys(row["path"] for row in rows))
-    height = 1.4 + (0.5 if is_calls else 0.26 * max(1, len(paths)) + 0.14) * max(1, len(names))
+    height = 1.4 + (0.5 if is_calls else 0.26 * len(paths) + 0.14) * len(names)
     figure = Figure(figsize=(9, height), layout="constrained")
     if is_calls:
         _draw_calls(figure.subplots(1, 2, sharey=True), rows)
@@ -64,7 +66,7 @@ def _draw_calls(axes: Sequence[Axes], rows: Sequence[Mapping[str, Any]]) -> None
         axis.set_title(title, loc="left", fontsize=10)
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.locator_params(axis="x", nbins=5)
-        _finish(axis, "calls per second", max(values, default=1.0) * 1.25)
+        _finish(axis, "calls per second", max(values) * 1.25)
     axes[0].set_yticks(places, [f"{row['name']} ({row['vm']})" for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
 
@@ -72,7 +74,7 @@ def _draw_calls(axes: Sequence[Axes], rows: Sequence[Mapping[str, Any]]) -> None
 def _draw_operations(axis: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], paths: Sequence[str]) -> None:
     """A group of bars for each operation, on a logarithmic scale: paths may differ by thousands."""
     rates = {(row["operation"], row["path"]): row["items_per_second"] for row in rows}
-    thickness = 0.8 / max(1, len(paths))
+    thickness = 0.8 / len(paths)
     for index, path in enumerate(paths):
         values = [rates.get((name, path), 0.0) for name in names]
         places = [place + (index - (len(paths) - 1) / 2) * thickness for place in range(len(names))]
@@ -82,8 +84,8 @@ def _draw_operations(axis: Axes, rows: Sequence[Mapping[str, Any]], names: Seque
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xscale("log")
-    _finish(axis, "items per second, logarithmic", max(rates.values(), default=1.0) * 5)
-    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(paths) or 1, fontsize=8, frameon=False)
+    _finish(axis, "items per second, logarithmic", max(rates.values()) * 5)
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(paths), fontsize=8, frameon=False)
 
 
 def _finish(axis: Axes, label: str, right: float) -> None:

@@ -13,7 +13,7 @@ import click
 
 from ..errors import InputError
 from .app import EXIT_OK, App, pass_app
-from .execution import vm_option
+from .execution import vm_for, vm_option
 from .parameters import read_code
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _code(app: App, name: str, vm_name: str | None) -> Code:
     from ..report import Code
 
     code = read_code(name, "--code")
-    vm = app.factory.get_vm(vm_name or app.factory.vm_of_code(code))
+    vm = app.factory.get_vm(vm_for(app, vm_name, code))
     return Code(Path(name).stem[:80], code, list(vm.disassemble(code)))
 
 

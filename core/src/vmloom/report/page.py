@@ -37,7 +37,8 @@ def page(run: Run, *, title: str) -> str:
     }
     parts = _asset("page.html").split("@@")  # text, name, text, name, ..., text
     parts[1::2] = [values[name] for name in parts[1::2]]
-    return "".join(parts)
+    # JSON may have halves of surrogate pairs, which no file can.
+    return "".join(parts).encode("utf-8", "replace").decode()
 
 
 def _asset(name: str) -> str:

@@ -147,7 +147,7 @@ def _whole(text: bytes) -> Any:
 
 def _json(text: bytes, place: Place) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         reason = "it ends too early" if error.pos >= len(error.doc.rstrip()) else f"character {error.pos + 1}"
         raise place.error(f"no JSON: {reason}") from None
@@ -185,7 +185,7 @@ def _record(document: Any, place: Place) -> Iterator[Record]:
 
 def _step(document: dict[str, Any], place: Place) -> Step:
     op, name = document.get("op"), document.get("opName")
-    if isinstance(op, str) and not _HEX.fullmatch(op):  # struct logs have the name here
+    if isinstance(op, str) and op[:2] not in ("0x", "0X") and not op.isdecimal():  # struct logs have the name here
         op, name = None, op
     byte = None if op is None else _number(op, "op", place, 255)
     if name is None:
