@@ -7,10 +7,10 @@ import importlib.util
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from vmloom import (
@@ -22,7 +22,9 @@ from vmloom import (
     PurePrecompile,
     Revision,
     StateAccess,
+    VirtualMachine,
 )
+from vmloom.bytecode import BasicBlock, CodeAnalysis, OptimisationReport
 from vmloom.errors import CodeError, StateError
 from vmloom.testing.conformance import CONTRACT, PrecompileConformance, VmConformance, fresh_state
 
@@ -171,6 +173,121 @@ def test_each_defect_is_caught(calc: Any, defect: Any, test: str, arguments: tup
     check(calc.vm.CalcVm(config=calc.vm.CalcConfig(), host=None))  # a right one passes
     with pytest.raises((AssertionError, IndexError, StateError, TypeError)):
         check(broken_vm(calc, defect))
+
+
+def without_taking_back(vm: Any, calls: Any, state: StateAccess) -> Any:
+    return [vm.execute_call(code, context, state) for code, context in calls]
+
+
+def all_but_the_last(vm: Any, calls: Any, state: StateAccess) -> Any:
+    return VirtualMachine.execute_each(vm, calls, state)[:-1]
+
+
+def in_another_order(vm: Any, calls: Any, state: StateAccess) -> Any:
+    return VirtualMachine.execute_each(vm, calls[::-1], state)
+
+
+def back_to_the_beginning(vm: Any, calls: Any, state: StateAccess) -> Any:
+    results = VirtualMachine.execute_each(vm, calls, state)
+    state.revert(0)
+    return results
+
+
+def with_shared_metadata(vm: Any, calls: Any, state: StateAccess) -> Any:
+    results = VirtualMachine.execute_each(vm, calls, state)
+    for result in results:
+        SHARED["last"] = calls[0][1].gas_limit, len(RUNS)
+        result.metadata["shared"] = SHARED  # type: ignore[union-attr]
+    RUNS.append(1)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("together", "test"),
+    [
+        (without_taking_back, "test_calls_together_are_calls_alone"),
+        (all_but_the_last, "test_calls_together_are_calls_alone"),
+        (in_another_order, "test_calls_together_are_calls_alone"),
+        (without_taking_back, "test_calls_together_leave_the_state_as_it_was"),
+        (back_to_the_beginning, "test_calls_together_leave_the_state_as_it_was"),
+        (with_shared_metadata, "test_results_outlive_the_calls_after_them"),
+    ],
+)
+def test_calls_that_are_not_apart_are_caught(calc: Any, together: Any, test: str) -> None:
+    class Broken(calc.vm.CalcVm):  # type: ignore[misc]
+        def execute_each(self, calls: Any, state: StateAccess) -> Any:
+            return together(self, calls, state)
+
+    getattr(calc.TestConformance(), test)(calc.vm.CalcVm(config=calc.vm.CalcConfig(), host=None), fresh_state())
+    with pytest.raises(AssertionError):
+        getattr(calc.TestConformance(), test)(Broken(config=calc.vm.CalcConfig(), host=None), fresh_state())
+
+
+def keeps_the_value(vm: Any, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+    result: ExecutionResult = vm.execute(code, context, state)
+    return result
+
+
+def leaves_the_value(vm: Any, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+    if state.get_balance(context.caller) < context.value:
+        return ExecutionResult(ExecutionState.FAILED, 0, error="too little")
+    state.set_balance(context.caller, state.get_balance(context.caller) - context.value)
+    state.set_balance(context.address, state.get_balance(context.address) + context.value)
+    return keeps_the_value(vm, code, context, state)
+
+
+@pytest.mark.parametrize("call", [keeps_the_value, leaves_the_value])
+def test_a_value_that_does_not_follow_the_call_is_caught(calc: Any, call: Any) -> None:
+    class Broken(calc.vm.CalcVm):  # type: ignore[misc]
+        def execute_call(self, code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+            return cast("ExecutionResult", call(self, code, context, state))
+
+    with pytest.raises(AssertionError):
+        calc.TestConformance().test_a_call_moves_its_value(
+            Broken(config=calc.vm.CalcConfig(), host=None), fresh_state()
+        )
+
+
+def optimising(calc: Any, change: Callable[[bytes, int], bytes]) -> Any:
+    """A calculator that optimises by `change`, and analyses code as one block."""
+
+    class Optimising(calc.vm.CalcVm):  # type: ignore[misc]
+        def optimisation_rules(self) -> Mapping[str, str]:
+            return {"only": "The only rule."}
+
+        def optimise(self, code: bytes, *, rules: Sequence[str] | None = None, level: int = 1) -> OptimisationReport:
+            if not 0 <= level < 4 or not set(rules or ()) <= {"only"}:
+                raise ValueError(f"no-such-rule or {level}")
+            return OptimisationReport(code, change(code, level))
+
+        def analyse(self, code: bytes) -> CodeAnalysis:
+            end = len(change(code, 1))
+            return CodeAnalysis(end, (BasicBlock(0, end, 0, 0, (0,)),))
+
+    return Optimising(config=calc.vm.CalcConfig(), host=None)
+
+
+def test_a_right_optimiser_passes(calc: Any) -> None:
+    kit, vm = calc.TestConformance(), optimising(calc, lambda code, _: code)
+    kit.test_optimised_code_does_the_same(vm)
+    kit.test_unknown_rules_and_levels_are_refused(vm)
+    kit.test_analysis_tells_of_the_code(vm)
+    kit.test_analysis_of_any_bytes_is_contained(vm)
+
+
+@pytest.mark.parametrize(
+    ("change", "test"),
+    [
+        (lambda code, _: code[:-1], "test_optimised_code_does_the_same"),
+        (lambda code, level: code if level else code[:1], "test_optimised_code_does_the_same"),
+        (lambda code, level: code if level != 3 else b"\x01\x00\x08" + code, "test_optimised_code_does_the_same"),
+        (lambda code, _: code[:-1], "test_analysis_tells_of_the_code"),
+        (lambda code, _: bytes([code[20]]), "test_analysis_of_any_bytes_is_contained"),
+    ],
+)
+def test_a_wrong_optimiser_is_caught(calc: Any, change: Callable[[bytes, int], bytes], test: str) -> None:
+    with pytest.raises((AssertionError, IndexError, CodeError)):
+        getattr(calc.TestConformance(), test)(optimising(calc, change))
 
 
 def test_estimate_that_is_too_high_or_too_low_is_caught(calc: Any) -> None:

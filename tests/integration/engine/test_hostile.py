@@ -23,7 +23,7 @@ from vmloom.engine import EngineConfig, ExecutionEngine, SmartContract
 from vmloom.engine.batch import Cancellation
 from vmloom.errors import InputError, StateError, UnknownVm
 from vmloom.precompile import PrecompileSet
-from vmloom_evm.assembly import add, raw, ret_top, sload, sstore
+from vmloom_evm.assembly import add, call, pop, raw, ret_top, sload, sstore
 
 MakeEngine = Callable[..., ExecutionEngine]
 CALLER, CONTRACT, OTHER = b"\1" * 20, b"\2" * 20, b"\3" * 20
@@ -504,3 +504,34 @@ def test_measuring_survives_what_raises_and_counts_nothing(odd: ExecutionEngine)
     assert report["batch"]["items"] == 3
     assert odd.get_performance_metrics()["executions"] == 0
     assert odd.state.get_storage(CONTRACT, 0) == 0
+
+
+@pytest.mark.parametrize("told", [b"raise", b"exit"])
+def test_a_guest_that_breaks_down_in_a_batch_leaves_nothing(
+    make_engine: MakeEngine, host: Host, monkeypatch: pytest.MonkeyPatch, told: bytes
+) -> None:
+    """A contract of the EVM has changed the state when it calls one whose VM raises."""
+    code = bytes(sstore(0, add(sload(0), 1)) + pop(call(OTHER, gas=50_000)) + ret_top(sload(0)))
+    engine = make_engine(
+        {CONTRACT: Account(code=code), OTHER: Account(code=b"z", vm="prozvm")}, threads=2, serial_below=2
+    )
+    broken = threading.Event()
+
+    def run(_self: Any, _code: bytes, context: ExecutionContext, state: StateAccess) -> ExecutionResult:
+        state.set_storage(OTHER, 0, 9)
+        if not broken.is_set():
+            broken.set()
+            raise SystemExit if told == b"exit" else ZeroDivisionError("no")
+        return ExecutionResult(ExecutionState.SUCCESS, 1)
+
+    monkeypatch.setattr(type(engine.factory.get_vm("prozvm")), "execute", run)
+    if told == b"exit":
+        with pytest.raises(SystemExit):
+            engine.execute_contracts_batch([CONTRACT] * 20, [FROM] * 20)
+    else:
+        results = engine.execute_contracts_batch([CONTRACT] * 20, [FROM] * 20)
+        assert {count(result) for result in results if result.success} == {1}
+        assert sum(not result.success for result in results) <= 1
+    assert list(engine.state.changes_since(0)) == []
+    assert count(engine.execute_contract(CONTRACT, CALLER)) == 1
+    assert engine.state.get_storage(OTHER, 0) == 9

@@ -12,6 +12,8 @@ An optional program that a VM has no counterpart of is named in `unsupported`, w
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ from vmloom import (
     VmVersion,
 )
 from vmloom.alloc import dump_alloc
-from vmloom.errors import CodeError, GasEstimationError, VmloomError
+from vmloom.errors import CodeError, GasEstimationError, Unsupported, VmloomError
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 
@@ -285,6 +287,110 @@ class VmConformance(_Standard):
             with pytest.raises(GasEstimationError):
                 vm.estimate_gas(code, b"", ExecutionContext(caller=CALLER, address=CONTRACT, gas_limit=50_000), state)
 
+    # Whole calls, one by one and together
+
+    def test_a_call_moves_its_value(self, vm: VirtualMachine, state: MemoryState) -> None:
+        """`execute_call` moves the value with a success and not otherwise, and its result tells of that."""
+        call = self._call(value=3)
+        result = vm.execute_call(self.program_returning(b"paid"), call, state)
+        check_result(result, GAS)
+        assert result.success, result.error
+        assert (state.get_balance(CALLER), state.get_balance(CONTRACT)) == (10**18 - 3, 8)
+        balances = {change.address: change.new for change in result.state_changes if change.field == "balance"}
+        assert balances == {CALLER: 10**18 - 3, CONTRACT: 8}
+        before = dump_alloc(state)
+        for code in (self.program_reverting(), self.program_looping_forever()):
+            assert not vm.execute_call(code, self._call(value=3, gas_limit=60_000), state).success
+            assert dump_alloc(state) == before
+
+    def test_a_call_of_who_has_too_little_is_no_call(self, vm: VirtualMachine, state: MemoryState) -> None:
+        """It fails with no gas used, and nothing moves."""
+        before = dump_alloc(state)
+        result = vm.execute_call(self.program_returning(b"x"), self._call(value=10**18 + 1), state)
+        assert (result.state, result.gas_used) == (ExecutionState.FAILED, 0)
+        assert dump_alloc(state) == before
+
+    def test_calls_together_are_calls_alone(self, vm: VirtualMachine, state: MemoryState) -> None:
+        """`execute_each` gives for each call what it gives alone on that state: no call sees what another one did."""
+        calls = self._calls()
+        together = vm.execute_each(calls, state)
+        assert len(together) == len(calls)
+        for (code, context), found in zip(calls, together, strict=True):
+            assert _outcome(found) == _outcome(_alone(vm, code, context)), code.hex()
+
+    def test_calls_together_leave_the_state_as_it_was(self, vm: VirtualMachine, state: MemoryState) -> None:
+        """All that `execute_each` changed is taken back, and what was there uncommitted can still be, too."""
+        before = dump_alloc(state)
+        checkpoint = state.snapshot()
+        state.set_balance(CONTRACT, 6)
+        pending = dump_alloc(state)
+        vm.execute_each(self._calls(), state)
+        assert dump_alloc(state) == pending
+        state.revert(checkpoint)
+        assert dump_alloc(state) == before
+
+    def test_results_outlive_the_calls_after_them(self, vm: VirtualMachine, state: MemoryState) -> None:
+        """What a result says, state changes included, does not depend on when it is read."""
+        calls = self._calls()
+        first = vm.execute_each(calls, state)
+        vm.execute_each(calls[::-1], fresh_state())
+        for (code, context), found in zip(calls, first, strict=True):
+            assert _outcome(found) == _outcome(_alone(vm, code, context))
+
+    # Analysis and optimisation, where there are any
+
+    def test_analysis_tells_of_the_code(self, vm: VirtualMachine) -> None:
+        """Where there is an analysis, it has the code's size, and its blocks lie in it and do not overlap."""
+        for code in self._programs():
+            try:
+                found = vm.analyse(code)
+            except Unsupported as error:
+                pytest.skip(str(error))
+            assert found.size == len(code)
+            assert all(0 <= block.start < block.end <= len(code) for block in found.blocks)
+            ordered = sorted(found.blocks, key=lambda block: block.start)
+            assert all(one.end <= other.start for one, other in itertools.pairwise(ordered))
+            starts = {block.start for block in found.blocks}
+            assert all(starts.issuperset(block.successors or ()) for block in found.blocks)
+            assert json.loads(json.dumps(found.to_dict()))["size"] == len(code)
+
+    def test_analysis_of_any_bytes_is_contained(self, vm: VirtualMachine) -> None:
+        """Random bytes are analysed and optimised, or a `CodeError`; never another exception."""
+        source = random.Random(_SEED)
+        for size in range(1, 100):
+            code = source.randbytes(size)
+            for look in (vm.analyse, vm.optimise):
+                with contextlib.suppress(CodeError, Unsupported):
+                    look(code)
+
+    def test_optimised_code_does_the_same(self, vm: VirtualMachine) -> None:
+        """By every level and rule: the same outcome, for no more gas; level 0 leaves code as it is."""
+        asked: list[dict[str, Any]] = [{"level": level} for level in range(4)]
+        asked += [{"rules": [rule]} for rule in vm.optimisation_rules()]
+        for code in self._programs():
+            for options in asked:
+                try:
+                    report = vm.optimise(code, **options)
+                except Unsupported as error:
+                    assert not vm.optimisation_rules(), "it has rules, but does not optimise"
+                    pytest.skip(str(error))
+                assert report.original == code
+                assert options.get("level") != 0 or report.code == code
+                self._check_same(vm, code, report.code)
+
+    def test_unknown_rules_and_levels_are_refused(self, vm: VirtualMachine) -> None:
+        """Where code is optimised, a rule or level that does not exist raises `ValueError`."""
+        code = self.program_returning(b"x")
+        try:
+            vm.optimise(code)
+        except Unsupported as error:
+            pytest.skip(str(error))
+        with pytest.raises(ValueError, match="no-such-rule"):
+            vm.optimise(code, rules=["no-such-rule"])
+        for level in (-1, 4):
+            with pytest.raises(ValueError, match=str(level)):
+                vm.optimise(code, level=level)
+
     # Code
 
     def test_programs_are_valid(self, vm: VirtualMachine) -> None:
@@ -360,12 +466,54 @@ class VmConformance(_Standard):
             programs.append(self.program_storing(3, 42))
         return programs
 
+    def _programs(self) -> list[bytes]:
+        """All programs that this class has."""
+        programs = [self.program_returning(b"x" * 40), self.program_reverting(), self.program_looping_forever()]
+        optional = {"program_storing": (3, 42), "program_echoing": (), "program_emitting": ()}
+        for name, arguments in optional.items():
+            if name not in self.unsupported:
+                programs.append(getattr(self, name)(*arguments))
+        return programs
+
+    def _call(self, **fields: Any) -> ExecutionContext:
+        given = {"input": b"vmloom \x00\xff", "gas_limit": GAS, **fields}
+        return ExecutionContext(caller=CALLER, address=CONTRACT, origin=CALLER, **given)
+
+    def _calls(self) -> list[tuple[bytes, ExecutionContext]]:
+        """Calls of all programs with enough gas and too little, with and without value, each of them twice."""
+        contexts = [self._call(gas_limit=gas, value=value) for gas in (50_000, 1) for value in (0, 2, 10**18 + 1)]
+        return [(code, context) for code in self._programs() for context in contexts] * 2
+
+    def _check_same(self, vm: VirtualMachine, code: bytes, optimised: bytes) -> None:
+        vm.validate_code(optimised)
+        state, other = fresh_state(), fresh_state()
+        expected = self.run(vm, code, state, gas=50_000, input=b"same")
+        found = self.run(vm, optimised, other, gas=50_000, input=b"same")
+        assert found.gas_used <= expected.gas_used
+        assert (found.state, found.return_data, found.events) == (expected.state, expected.return_data, expected.events)
+        assert dump_alloc(other) == dump_alloc(state)
+
     def _run_hostile(self, vm: VirtualMachine, code: bytes, state: MemoryState) -> bool:
         """Whether it succeeded. Exceptions other than `CodeError` fail the test."""
         try:
             return self.run(vm, code, state, gas=30_000, input=b"\xff" * 5).success
         except CodeError:
             return False
+
+
+def _alone(vm: VirtualMachine, code: bytes, context: ExecutionContext) -> ExecutionResult | Exception:
+    try:
+        return vm.execute_call(code, context, fresh_state())
+    except Exception as error:
+        return error
+
+
+def _outcome(result: ExecutionResult | Exception) -> Any:
+    """What there is to compare: changes of state have no order."""
+    if isinstance(result, Exception):
+        return type(result), str(result)
+    shown = result.to_dict()
+    return {**shown, "state_changes": sorted(map(repr, shown["state_changes"]))}
 
 
 def fresh_state() -> MemoryState:
