@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from random import Random
+from threading import Lock
 from typing import Any
 
 import pytest
-from vmloom import Account, BlockContext, ExecutionContext, MemoryState, StateAccess, VirtualMachine
+from vmloom import (
+    Account,
+    BlockContext,
+    ExecutionContext,
+    ExecutionResult,
+    MemoryState,
+    StateAccess,
+    VirtualMachine,
+)
+from vmloom.engine.overlay import OverlayState
 from vmloom.factory import VmFactory
 from vmloom_evm.assembly import add, call, calldataload, log1, push, raw, ret_top, revert, sload, sstore
+from vmloom_evm.native import engine as native_engine
 from vmloom_evm.native.state import NativeState
 from vmloom_prozvm.bytecode import BytecodeBuilder
 from vmloom_prozvm.bytecode.container import pack
@@ -91,3 +102,35 @@ def test_results_last_longer_than_what_made_them(factory: VmFactory) -> None:
     evm.execute_each(random_calls(Random(1), 200), world(MemoryState))
     assert all(shown(result) == shown(first[0]) for result in first)
     assert len(shown(first[0])["state_changes"]) == 1
+
+
+@pytest.mark.parametrize("short", [1.0, 0.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_over_a_native_state_it_is_the_same(
+    factory: VmFactory, monkeypatch: pytest.MonkeyPatch, short: float, seed: int
+) -> None:
+    monkeypatch.setattr(native_engine, "_SHORT", short)
+    evm = factory.get_vm("evm")
+    source = world(NativeState)
+    overlay = OverlayState(source, Lock())
+    for _ in range(2):
+        calls = random_calls(Random(seed), 40)
+        found = evm.execute_each(calls, overlay)
+        expected = VirtualMachine.execute_each(evm, calls, world(NativeState))
+        for one, other in zip(found, expected, strict=True):
+            assert shown(one) == shown(other)
+        assert list(source.changes_since(0)) == list(world(NativeState).changes_since(0))
+    if evm.engine == "native":
+        assert (native_engine.TAKES_LONG in overlay.kept) == (not short)
+
+
+def test_what_an_overlay_has_changed_is_seen(factory: VmFactory) -> None:
+    evm = factory.get_vm("evm")
+    source = world(NativeState)
+    overlay = OverlayState(source, Lock())
+    overlay.set_storage(ADDRESSES[0], 0, 5)
+    context = ExecutionContext(caller=CALLER, address=ADDRESSES[0], gas_limit=100_000)
+    for state, old in ((overlay, 5), (source, 41)):
+        (result,) = evm.execute_each([(CODES[0], context)], state)
+        assert isinstance(result, ExecutionResult)
+        assert [(change.old, change.new) for change in result.state_changes] == [(old, old + 1)]

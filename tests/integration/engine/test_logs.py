@@ -10,6 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 from vmloom import Account
 from vmloom.engine import ExecutionEngine
+from vmloom.engine.batch import CHUNK
 from vmloom_evm.assembly import stop
 
 MakeEngine = Callable[..., ExecutionEngine]
@@ -64,7 +65,7 @@ def test_a_batch_is_summed_up(make_engine: MakeEngine, events: list[Any]) -> Non
     assert [(one["log_level"], one["event"], one["mode"], one["items"]) for one in events] == [
         ("debug", "batch", "independent", 1500),
         ("debug", "batch", "block", 1500),
-        ("debug", "batch", "independent", 1),
+        ("debug", "batch", "independent", CHUNK),
     ]
     assert [(one["success"], one["failed"]) for one in events[:2]] == [(1000, 500)] * 2
     assert all(one["seconds"] > 0 for one in events)

@@ -6,6 +6,7 @@ order of the items, whoever finishes first.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
@@ -14,11 +15,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..result import ExecutionResult
 from ..state import StateAccess
 from ..vm import VmHost
+from .intake import Given, Intake
 from .overlay import OverlayState
 from .requests import Call
 from .running import Item, cancelled, checked, refused, run_item
@@ -71,123 +73,144 @@ class Cancellation:
 
 
 def run_independent(
-    items: Iterable[Item],
+    items: Iterable[Item | Given],
     state: StateAccess,
     host: VmHost,
     schedule: Schedule,
     *,
+    intake: Intake,
     lock: threading.Lock,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
-) -> Generator[Run, None, None]:
-    """Each item with its result, in order; an item that fails, or could not be read, hurts no other one.
+) -> Generator[list[Run], None, None]:
+    """Each item with its result, in order, some at once; an item that fails, or could not be read, hurts no other one.
 
     What an item changes is in its result; `state` stays as it is, nothing else may change it meanwhile, and whoever
-    reads it, such as what makes the items, holds `lock`. What `items` raises when one is taken ends the batch.
+    reads it, such as what makes the items, holds `lock`. `intake` makes items of what is given, in the threads that run
+    them. What `items` raises when one is taken ends the batch.
     """
     cancellation = cancellation or Cancellation()
-    numbered = enumerate(items)
-    first = list(itertools.islice(numbered, min(schedule.serial_below, schedule.queue)))
-    overlays = _Overlays(state, lock)
-    everything = itertools.chain(first, numbered)
+    source = iter(items)
+    first = list(itertools.islice(source, min(schedule.serial_below, schedule.queue)))
+    worker = _Worker(state, host, lock, intake)
+    everything = itertools.chain(first, source)
     if schedule.threads < 2 or len(first) < schedule.serial_below:
-        runs = _run_here(everything, overlays, host, schedule, cancellation)
+        parts = _run_here(everything, worker, schedule, cancellation)
     else:
-        runs = _run_in_threads(everything, overlays, host, schedule, cancellation)
-    with closing(runs):
-        for count, run in enumerate(runs, 1):
-            yield run
+        parts = _run_in_threads(everything, worker, schedule, cancellation)
+    count = 0
+    with closing(parts):
+        for part in parts:
+            yield part
             if progress is not None:
-                progress(count)
-
-
-Numbered: TypeAlias = Iterable[tuple[int, Item]]
-
-
-class _Overlays(threading.local):
-    """Each thread's own state over the one that all read, and how many calls it hands to a VM at once."""
-
-    def __init__(self, state: StateAccess, lock: threading.Lock) -> None:
-        self.own = OverlayState(state, lock)
-        self.at_once = _AT_FIRST
+                for number in range(count + 1, count + len(part) + 1):
+                    progress(number)
+            count += len(part)
 
 
 def _run_here(
-    items: Numbered, overlays: _Overlays, host: VmHost, schedule: Schedule, cancellation: Cancellation
-) -> Generator[Run, None, None]:
-    for chunk in _chunks(items, min(CHUNK, schedule.queue)):
-        yield from _run_chunk(chunk, overlays, host, cancellation)
+    items: Iterable[Item | Given], worker: _Worker, schedule: Schedule, cancellation: Cancellation
+) -> Generator[list[Run], None, None]:
+    for first, chunk in _chunks(items, min(CHUNK, schedule.queue)):
+        yield worker.run(first, chunk, cancellation)
 
 
 def _run_in_threads(
-    items: Numbered, overlays: _Overlays, host: VmHost, schedule: Schedule, cancellation: Cancellation
-) -> Generator[Run, None, None]:
-    def run(chunk: list[tuple[int, Item]]) -> list[Run]:
-        return _run_chunk(chunk, overlays, host, either)
-
+    items: Iterable[Item | Given], worker: _Worker, schedule: Schedule, cancellation: Cancellation
+) -> Generator[list[Run], None, None]:
     either = Cancellation(cancellation)
     waiting: deque[Future[list[Run]]] = deque()
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
     most = max(1, schedule.queue // size)
     with thread_pool(schedule.threads, "vmloom-batch") as pool:
         try:
-            for chunk in _chunks(items, size):
-                waiting.append(pool.submit(run, chunk))
+            for first, chunk in _chunks(items, size):
+                waiting.append(pool.submit(worker.run, first, chunk, either))
                 while waiting and (len(waiting) >= most or waiting[0].done()):
-                    yield from waiting.popleft().result()
+                    yield waiting.popleft().result()
             while waiting:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
         except BaseException:  # whoever asked is gone, or was interrupted: do not finish what nobody reads
             either.cancel()
             raise
 
 
-def _run_chunk(
-    chunk: Sequence[tuple[int, Item]], overlays: _Overlays, host: VmHost, cancellation: Cancellation
-) -> list[Run]:
-    runs: list[Run] = []
-    for vm, group in itertools.groupby(chunk, lambda numbered: getattr(numbered[1], "vm", None)):
-        members = deque(group)
-        while members:
-            part = [members.popleft() for _ in range(min(len(members), overlays.at_once))]
-            if cancellation.is_cancelled:
-                runs += [Run(item, cancelled(index), 0.0) for index, item in part]
-            elif vm is None:
-                runs += [Run(item, refused(index, item), 0.0) for index, item in part if isinstance(item, Exception)]
-            else:
-                calls = [(index, item) for index, item in part if isinstance(item, Call)]
-                begun = time.perf_counter()
-                results = _run_calls(vm, calls, overlays.own, host)
-                seconds = time.perf_counter() - begun
-                _pace(overlays, seconds)
-                share = seconds / len(calls)
-                runs += [Run(call, result, share) for (_, call), result in zip(calls, results, strict=True)]
-    return runs
+class _Worker(threading.local):
+    """Runs items in any thread: each has a state of its own over the one that all read.
+
+    `at_once` is how many calls a thread hands to a VM together.
+    """
+
+    def __init__(self, state: StateAccess, host: VmHost, lock: threading.Lock, intake: Intake) -> None:
+        self.own = OverlayState(state, lock)
+        self.host, self.intake = host, intake
+        self.at_once = _AT_FIRST
+
+    def run(self, first: int, chunk: Sequence[Item | Given], cancellation: Cancellation) -> list[Run]:
+        """Run items, of which the first one has this number."""
+        items = [self.intake.item(one) if isinstance(one, Given) else one for one in chunk]
+        runs: list[Run] = []
+        for start, end, vm in _stretches([item.vm if isinstance(item, Call) else None for item in items]):
+            while start < end:
+                part = items[start : min(end, start + self.at_once)]
+                runs += self._run_part(vm, first + start, part, cancellation)
+                start += len(part)
+        return runs
+
+    def _run_part(self, vm: str | None, first: int, part: Sequence[Item], cancellation: Cancellation) -> Iterable[Run]:
+        if cancellation.is_cancelled:
+            return [Run(item, cancelled(index), 0.0) for index, item in enumerate(part, first)]
+        if vm is None:
+            return [
+                Run(item, refused(index, item), 0.0)
+                for index, item in enumerate(part, first)
+                if isinstance(item, Exception)
+            ]
+        calls = cast("Sequence[Call]", part)
+        begun = time.perf_counter()
+        results = _run_calls(vm, first, calls, self.own, self.host)
+        seconds = time.perf_counter() - begun
+        self._pace(seconds)
+        # As `Run(...)` for each, without a step of Python.
+        return map(_NEW_RUN, zip(calls, results, itertools.repeat(seconds / len(calls)), strict=False))
+
+    def _pace(self, seconds: float) -> None:
+        """Hand a VM more calls at once where they take no time, and fewer where nobody could cancel the rest."""
+        if seconds < _AT_ONCE_SECONDS / 4:
+            self.at_once = min(CHUNK, 2 * self.at_once)
+        elif seconds > _AT_ONCE_SECONDS:
+            self.at_once = max(1, self.at_once // 2)
 
 
-def _pace(overlays: _Overlays, seconds: float) -> None:
-    """Hand a VM more calls at once where they take no time, and fewer where nobody could cancel the rest."""
-    if seconds < _AT_ONCE_SECONDS / 4:
-        overlays.at_once = min(CHUNK, 2 * overlays.at_once)
-    elif seconds > _AT_ONCE_SECONDS:
-        overlays.at_once = max(1, overlays.at_once // 2)
+_NEW_RUN: Final[Callable[[tuple[Any, ...]], Run]] = functools.partial(tuple.__new__, Run)
+
+
+def _stretches(vms: Sequence[str | None]) -> Iterator[tuple[int, int, str | None]]:
+    """Where neighbours of one VM begin and end; None is for items that are no calls."""
+    if vms and vms.count(vms[0]) == len(vms):
+        yield 0, len(vms), vms[0]
+        return
+    start = 0
+    for vm, group in itertools.groupby(vms):
+        end = start + sum(1 for _ in group)
+        yield start, end, vm
+        start = end
 
 
 def _run_calls(
-    vm: str, calls: Sequence[tuple[int, Call]], overlay: OverlayState, host: VmHost
-) -> list[ExecutionResult]:
+    vm: str, first: int, calls: Sequence[Call], overlay: OverlayState, host: VmHost
+) -> Sequence[ExecutionResult]:
     try:
-        found = host.get_vm(vm).execute_each([(call.code, call.context) for _, call in calls], overlay)
-        results = [checked(vm, result) for result in found]
+        found = host.get_vm(vm).execute_each([(call.code, call.context) for call in calls], overlay)
+        if not all(issubclass(kind, ExecutionResult) for kind in set(map(type, found))):
+            results = [checked(vm, result) for result in found]
+            found = [refused(index, it) if isinstance(it, Exception) else it for index, it in enumerate(results, first)]
     except Exception:  # no VM of that name, or one that breaks its promise: one by one it shows for which call
-        results = []
+        found = []
     overlay.restore()
-    if len(results) == len(calls):
-        return [
-            refused(index, result) if isinstance(result, Exception) else result
-            for (index, _), result in zip(calls, results, strict=True)
-        ]
-    return [_run_alone(index, call, overlay, host) for index, call in calls]
+    if len(found) == len(calls):
+        return cast("Sequence[ExecutionResult]", found)
+    return [_run_alone(index, call, overlay, host) for index, call in enumerate(calls, first)]
 
 
 def _run_alone(index: int, call: Call, overlay: OverlayState, host: VmHost) -> ExecutionResult:
@@ -197,10 +220,12 @@ def _run_alone(index: int, call: Call, overlay: OverlayState, host: VmHost) -> E
         overlay.restore()
 
 
-def _chunks(items: Numbered, size: int) -> Iterator[list[tuple[int, Item]]]:
-    source = iter(items)
+def _chunks(items: Iterable[Item | Given], size: int) -> Iterator[tuple[int, list[Item | Given]]]:
+    """Lists of some items, each with the number of its first."""
+    source, first = iter(items), 0
     while chunk := list(itertools.islice(source, size)):
-        yield chunk
+        yield first, chunk
+        first += len(chunk)
 
 
 @contextmanager

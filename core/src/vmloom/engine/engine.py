@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from ..accelerator import Accelerator
 from ..bytecode import CodeAnalysis, OptimisationReport
@@ -26,7 +26,7 @@ from .batch import Cancellation, Progress, Run, Schedule, run_independent
 from .contract import SmartContract
 from .counting import CountingHost
 from .history import ErrorAnalysis, History, ended
-from .intake import Intake
+from .intake import Given, Intake
 from .logs import listener, log_batch, log_executions, states_of
 from .measuring import measure
 from .metrics import Metrics
@@ -124,7 +124,7 @@ class ExecutionEngine:
         Raises `InputError` if there are not as many data as contracts.
         """
         items = self._items(contracts, execution_data, mode)
-        return [run.result for run in self._run_batch(items, mode, progress, cancellation)]
+        return [run.result for part in self._run_batch(items, mode, progress, cancellation) for run in part]
 
     def iterate_contracts_batch(
         self,
@@ -139,67 +139,87 @@ class ExecutionEngine:
         Until it is closed or at its end, threads read the state: neither use nor change it.
         """
         items = self._items(contracts, execution_data, "independent")
-        with closing(self._run_batch(items, "independent", None, cancellation)) as runs:
-            for run in runs:
-                yield run.result
+        with closing(self._run_batch(items, "independent", None, cancellation)) as parts:
+            for part in parts:
+                for run in part:
+                    yield run.result
 
-    def _items(self, contracts: Iterable[Any], execution_data: Iterable[Any], mode: Mode) -> Iterator[Item]:
-        """Calls made of what was handed in, as they are asked for."""
+    def _items(
+        self, contracts: Iterable[Any], execution_data: Iterable[Any], mode: Mode
+    ) -> Iterable[Item] | Iterable[Item | Given]:
+        """Items made of what was handed in, as they are asked for.
+
+        What is independent and in sequences, where nobody changes it on the way, is left for threads to make items of.
+        """
         if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
             both = len(contracts), len(execution_data)
             if both[0] != both[1]:
                 raise InputError(f"execution_data: there are {both[0]} contracts, but data of {both[1]}")
-        intake = Intake(self.state, self._host, self._reading)
+            if mode == "independent":
+                return map(Given, contracts, execution_data)
+        return self._items_now(contracts, execution_data, mode)
+
+    def _items_now(self, contracts: Iterable[Any], execution_data: Iterable[Any], mode: Mode) -> Iterator[Item]:
+        intake = self._intake()
         for number, (contract, data) in enumerate(itertools.zip_longest(contracts, execution_data, fillvalue=_NOTHING)):
             if contract is _NOTHING or data is _NOTHING:
                 missing = "contract" if contract is _NOTHING else "data"
                 raise InputError(f"execution_data: there is no {missing} for item {number}")
+            if mode == "independent":
+                yield intake.item(Given(contract, data))
+                continue
             try:
-                if mode == "block":
-                    found = requests.contract_of(contract)
-                    yield Request(found, requests.context_of(found, data))
-                else:
-                    yield intake.call(contract, data)
+                found = requests.contract_of(contract)
+                yield Request(found, requests.context_of(found, data))
             except Exception as error:  # a mapping of the application's own may raise anything
                 yield error
 
+    def _intake(self) -> Intake:
+        return Intake(self.state, self._host, self._reading)
+
     def _run_batch(
-        self, items: Iterator[Item], mode: Mode, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Generator[Run, None, None]:
+        self,
+        items: Iterable[Item] | Iterable[Item | Given],
+        mode: Mode,
+        progress: Progress | None,
+        cancellation: Cancellation | None,
+    ) -> Generator[list[Run], None, None]:
+        """Runs in their order, some at once."""
         schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
         if mode == "independent":
-            runs = run_independent(
+            parts = run_independent(
                 items,
                 self.state,
                 self._host,
                 schedule,
+                intake=self._intake(),
                 lock=self._reading,
                 progress=progress,
                 cancellation=cancellation,
             )
         elif mode == "block":
-            runs = self._run_block(list(items), schedule, progress, cancellation)
+            parts = self._run_block(cast("list[Item]", list(items)), schedule, progress, cancellation)
         else:
             raise InputError(f"mode: independent or block, not {mode!r}")
-        with closing(runs):
-            yield from self._remembered(runs, mode)
+        with closing(parts):
+            yield from self._remembered(parts, mode)
 
-    def _remembered(self, runs: Iterable[Run], mode: Mode) -> Iterator[Run]:
-        """`runs`, of which a number at once is remembered and logged."""
+    def _remembered(self, parts: Iterable[list[Run]], mode: Mode) -> Iterator[list[Run]]:
+        """`parts`, of which a number of runs at once is remembered and logged."""
         if self.config.metrics:
             self._metrics.add_batch(mode)
         log, states = listener(), Counter[ExecutionState]()
         pending: list[Run] = []
         begun = time.perf_counter()
         try:
-            for run in runs:
-                pending.append(run)
+            for part in parts:
+                pending += part
                 if len(pending) >= _REMEMBERED_AT_ONCE:
                     self._remember(pending)
                     if log is not None:
                         states += states_of(pending)
                     pending = []
-                yield run
+                yield part
         finally:
             self._remember(pending)
             if log is not None:
@@ -281,9 +301,9 @@ class ExecutionEngine:
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Generator[Run, None, None]:
+    ) -> Generator[list[Run], None, None]:
         counts = BlockCounts()
-        yield from run_block(
+        runs = run_block(
             items,
             self.state,
             self._host,
@@ -293,6 +313,9 @@ class ExecutionEngine:
             progress=progress,
             cancellation=cancellation,
         )
+        with closing(runs):
+            for run in runs:
+                yield [run]
         if self.config.metrics:
             self._metrics.add_block(ahead=counts.ahead, again=counts.again, in_order=counts.in_order)
 

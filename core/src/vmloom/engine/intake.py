@@ -7,7 +7,7 @@ data of the plainest types go into a context at once; all else goes the way of s
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..context import ADDRESS_SIZE, BlockContext, ExecutionContext
 from ..state import StateAccess
@@ -22,15 +22,28 @@ _SETTERS: Final = [ExecutionContext.__dict__[name].__set__ for name in Execution
 """Of the fields in their order. Half of the time of making a context is what frozen classes do to set them."""
 
 
+class Given(NamedTuple):
+    """What was handed in for an item."""
+
+    contract: Any
+    data: Any
+
+
 class Intake:
-    """Makes calls on a `state` that stays as it is, and that is read under `lock`. For one thread."""
+    """Makes calls on a `state` that stays as it is, and that is read under `lock`. Safe to share by threads."""
 
     def __init__(self, state: StateAccess, host: VmHost, lock: threading.Lock) -> None:
         self._state, self._host, self._lock = state, host, lock
         self._known: dict[bytes, tuple[VmType, bytes]] = {}
 
-    def call(self, contract: Any, data: Any) -> Call:
-        """See `requests.contract_of`, `context_of` and `call_of`, also for what it raises."""
+    def item(self, given: Given) -> Call | Exception:
+        """The call, or why there is none."""
+        try:
+            return self._call(*given)
+        except Exception as error:  # a mapping of the application's own may raise anything
+            return error
+
+    def _call(self, contract: Any, data: Any) -> Call:
         known = self._known.get(contract) if type(contract) is bytes else None
         if known is not None:
             context = _plain_context(contract, data)

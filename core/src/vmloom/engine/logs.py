@@ -36,7 +36,7 @@ def log_executions(log: Any, runs: Sequence[tuple[Call, ExecutionResult, float]]
 
 
 def log_batch(log: Any, mode: str, states: Mapping[ExecutionState, int], seconds: float) -> None:
-    """One event for a batch: how many items were handed out by how they ended, and the time until the last one was."""
+    """One event for a batch: how many items had ended when it was left, by how they did, and the time until then."""
     ended = {state.value: count for state, count in sorted(states.items(), key=lambda item: item[0].value)}
     log.debug("batch", mode=mode, items=sum(states.values()), **ended, seconds=seconds)
 

@@ -41,8 +41,8 @@ READING: Final = "evm native"
 TAKES_LONG: Final = "evm native takes long"
 """Under which an overlay keeps whether calls take longer than `_SHORT`."""
 _SHORT: Final = 50e-6
-"""Seconds in which a call runs on the state that all threads share, one after the other, rather than on its thread's own,
-for which all that it reads has to be loaded."""
+"""Seconds in which a call runs on the state that all threads share, one after the other, rather than on its thread's
+own, for which all that it reads has to be loaded."""
 _RUNS: Final = count()
 GAS_BITS: Final = 63
 """Gas is a signed number of 64 bits in native code."""

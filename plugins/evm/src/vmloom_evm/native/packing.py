@@ -37,8 +37,9 @@ CALL: Final = struct_of(layout.Transaction, "given_sender", "is_static")
 INPUT: Final = struct_of(layout.Transaction, "given_sender", "blob_gas_available")
 OUTCOME: Final = struct_of(layout.Outcome, "refusal", "sender_balance")
 TRANSACTION_SIZE: Final = size_of(layout.Transaction)
-MODE: Final = Struct("@Q")
-MODE_OFFSET: Final = fields_of(layout.Transaction)["mode"].offset
+_MODE_OFFSET: Final = fields_of(layout.Transaction)["mode"].offset
+_CALL_BEFORE: Final = Struct(f"@{_MODE_OFFSET}xQ").pack(layout.EXECUTION).ljust(TRANSACTION_SIZE, b"\0")
+"""`layout.Transaction` of a call that is not written yet."""
 BLOCK: Final = struct_of(layout.Block, "number", "coinbase")
 ACCESS: Final = Struct("@24sQQ")
 AUTHORIZATION: Final = Struct("@32s32sQ24s")
@@ -119,19 +120,25 @@ def pack_transaction(
     return kept
 
 
+def calls_to_pack(count: int) -> bytearray:
+    """Room for so many calls, with what all of them have in common."""
+    return bytearray(_CALL_BEFORE * count)
+
+
 def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -> Sequence[bytes]:
     """Write the call `context` of the code in row `code` to offset `at` of `batch`, as `pack_transaction` does.
 
-    Raises `DoesNotFit`.
+    `batch` is from `calls_to_pack`. Raises `DoesNotFit`.
     """
-    kept: list[bytes] = []
-    data, price, hashes = context.input, context.gas_price, 0
+    kept: Sequence[bytes] = ()
+    data, price, gas_limit, blobs = context.input, context.gas_price, context.gas_limit, context.blob_hashes
+    hashes = 0
     try:
-        if type(data) is not bytes:
-            kept.append(data := bytes(data))
-        if context.blob_hashes:
-            hashes = _pack_hashes(context.blob_hashes, kept)
-        if context.gas_limit >> 63:
+        if type(data) is not bytes or blobs:
+            data = bytes(data)
+            kept = held = [data]
+            hashes = _pack_hashes(blobs, held) if blobs else 0
+        if gas_limit >> 63:
             raise DoesNotFit
         CALL.pack_into(
             batch,
@@ -141,15 +148,14 @@ def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -
             context.origin,
             NO_WORD,
             little(price) if price else NO_WORD,
-            context.gas_limit,
+            gas_limit,
             address_of_bytes(data),
             len(data),
             hashes,
-            len(context.blob_hashes),
+            len(blobs),
             code,
             context.is_static,
         )
-        MODE.pack_into(batch, at + MODE_OFFSET, layout.EXECUTION)
     except (OverflowError, error):
         raise DoesNotFit from None
     return kept
