@@ -75,12 +75,15 @@ class CodeAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A change by a rule: at which offset of the original, and the bytes and gas of one execution that it saves."""
+    """A change by a rule: at which offset of the original, and the bytes and gas of one execution that it saves.
+
+    None where that cannot be told of one change, since it makes others possible.
+    """
 
     rule: str
-    offset: int
-    saved_bytes: int
-    saved_gas: int
+    offset: int | None
+    saved_bytes: int | None
+    saved_gas: int | None
 
 
 @dataclass(frozen=True, slots=True)

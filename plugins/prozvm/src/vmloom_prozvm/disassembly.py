@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from vmloom import Instruction
 from vmloom.errors import CodeError
@@ -35,25 +35,41 @@ def disassemble(code: bytes, limits: CodeLimits = DEFAULT_CODE_LIMITS) -> Iterat
     except CodeError as error:
         yield Instruction(min(error.offset or 0, max(len(code) - 1, 0)), "INVALID", "", str(error))
         return
-    yield from _lines(program, "program", code[BODY_AT:], ())
+    for body in bodies(program, code):
+        remark, constants = body.title, [_shown(constant) for constant in body.bytecode.constants]
+        for offset, entry in zip(body.offsets, body.bytecode.instructions, strict=False):  # the last is the end's
+            name, operand = entry
+            opcode, parts = parse_instruction(entry)
+            text = "" if operand is None else " ".join(map(str, parts))
+            yield Instruction(offset, name, text, "; ".join(filter(None, (remark, _operand(constants, opcode, parts)))))
+            remark = ""
 
 
-def _lines(program: Bytecode, title: str, body: bytes, place: tuple[int, ...]) -> Iterator[Instruction]:
+class Body(NamedTuple):
+    """The code of a program or function in a container: where each instruction begins, and where the last one ends."""
+
+    title: str
+    bytecode: Bytecode
+    offsets: tuple[int, ...]
+
+
+def bodies(program: Bytecode, code: bytes) -> Iterator[Body]:
+    """All bodies of the program that `code` is the container of, in the order of the bytes."""
+    yield from _bodies(program, "program", code[BODY_AT:], ())
+
+
+def _bodies(program: Bytecode, title: str, body: bytes, place: tuple[int, ...]) -> Iterator[Body]:
     for index, constant in enumerate(program.constants):
         if isinstance(constant, Function):
             inner = (*place, _CONSTANTS, index, _BODY)
-            yield from _lines(constant.bytecode, f"function {_shown(constant.name)}", body, inner)
-    if not program.instructions:
-        return
-    offset = BODY_AT + cbor.offset_of(body, (*place, _CODE, 0))
-    remark, constants = title, [_shown(constant) for constant in program.constants]
-    for entry in program.instructions:
-        name, operand = entry
-        opcode, parts = parse_instruction(entry)
-        text = "" if operand is None else " ".join(map(str, parts))
-        yield Instruction(offset, name, text, "; ".join(filter(None, (remark, _operand(constants, opcode, parts)))))
-        offset += sum(map(_encoded_size, (int(opcode), *parts)))
-        remark = ""
+            yield from _bodies(constant.bytecode, f"function {_shown(constant.name)}", body, inner)
+    offsets: list[int] = []
+    if program.instructions:
+        offsets.append(BODY_AT + cbor.offset_of(body, (*place, _CODE, 0)))
+        for entry in program.instructions:
+            opcode, parts = parse_instruction(entry)
+            offsets.append(offsets[-1] + sum(map(_encoded_size, (int(opcode), *parts))))
+    yield Body(title, program, tuple(offsets))
 
 
 def _operand(constants: list[str], opcode: Opcode, parts: tuple[int, ...]) -> str:

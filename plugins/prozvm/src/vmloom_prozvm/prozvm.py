@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -18,12 +18,14 @@ from vmloom import (
     VirtualMachine,
     VmVersion,
 )
+from vmloom.bytecode import CodeAnalysis, OptimisationReport
 from vmloom.calls import begin_transaction, end_transaction
 from vmloom.factory import VmFactory
 from vmloom.marks import mark_warm
 from vmloom.nesting import in_a_thread, nested_here
 from vmloom.vm import VmHost
 
+from . import analysis
 from .bytecode.container import unpack
 from .bytecode.opcodes import Opcode
 from .bytecode.program import Bytecode
@@ -121,6 +123,18 @@ class ProzVm(VirtualMachine):
     def disassemble(self, code: bytes) -> Iterator[Instruction]:
         """The instructions of the program and its functions, each function's name as the remark of its first one."""
         return disassemble(bytes(code), self._limits)
+
+    def analyse(self, code: bytes) -> CodeAnalysis:
+        """Blocks of the program and its functions, and the bounds of their stacks. Raises `CodeError`."""
+        return analysis.analyse(bytes(code), self._limits)
+
+    def optimisation_rules(self) -> Mapping[str, str]:
+        """See `analysis.RULES`."""
+        return analysis.RULES
+
+    def optimise(self, code: bytes, *, rules: Sequence[str] | None = None, level: int = 1) -> OptimisationReport:
+        """See `VirtualMachine.optimise`. Failures name other instructions than they did; no run costs more gas."""
+        return analysis.optimise(bytes(code), self._limits, self.config.gas_schedule, rules=rules, level=level)
 
     def _prepare(self, code: bytes) -> Program:
         limits = self._limits

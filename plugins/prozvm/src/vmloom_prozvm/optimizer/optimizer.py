@@ -63,9 +63,12 @@ class BytecodeOptimizer:
         limits: The limits that values of the code will have.
         stack_limit: Values that the stack of one frame has room for, at least 1.
         constant_limit: Constants that one body of code may have; none are added beyond it.
+        rules: The passes that run, by their keys in the statistics, in place of those of `level`.
+        keeps_origins: Whether all changed code says in its metadata which instruction each one was. That takes room;
+            otherwise only code with other metadata does, which may tell of instructions by their index.
 
     Raises:
-        ValueError: For a number out of its range.
+        ValueError: For a number out of its range, and a rule that does not exist.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class BytecodeOptimizer:
         limits: ValueLimits = DEFAULT_LIMITS,
         stack_limit: int = STACK_ROOM,
         constant_limit: int = DEFAULT_CODE_LIMITS.constants,
+        rules: Iterable[str] | None = None,
+        keeps_origins: bool = True,
     ) -> None:
         if level not in range(HIGHEST_LEVEL + 1):
             raise ValueError(f"level must be 0 to {HIGHEST_LEVEL}, got {level}")
@@ -89,7 +94,8 @@ class BytecodeOptimizer:
         self.max_passes = max_passes
         self.debug = debug
         self._bounds: Final = Bounds(schedule or GasSchedule(), limits, constant_limit, stack_limit)
-        self._passes: Final = [(key, run) for least, key, run in PASSES if least <= level]
+        self._passes: Final = _chosen(level, rules)
+        self._keeps_origins: Final = keeps_origins
         self._stats = OptimizationStats()
 
     def optimize(
@@ -125,11 +131,14 @@ class BytecodeOptimizer:
     def _metadata(self, bytecode: Bytecode, origins: Sequence[int]) -> dict[str, Value]:
         """The metadata for code whose instructions were those at `origins` of `bytecode`.
 
-        Without origins where a list of them would be larger than a value may be: the code must still load.
+        Without origins where they are not wanted, or a list of them would be larger than a value may be: the code must
+        still load.
         """
         metadata = dict(bytecode.metadata)
         if not encode_origins(origins):
             return metadata
+        if not self._keeps_origins and not metadata.keys() - {ORIGINS}:
+            return {}
         encoded: list[Any] = encode_origins(original_indices(bytecode, origins))
         try:
             check_storable({**metadata, ORIGINS: encoded}, self._bounds.values)
@@ -142,7 +151,7 @@ class BytecodeOptimizer:
         self, instructions: Sequence[tuple[str | Opcode, Any]], constants: Sequence[Any], parameters: Sequence[str]
     ) -> tuple[list[tuple[str, Any]], list[Any], list[int]]:
         """The instructions and constants, and the index that each instruction had, with the end's."""
-        code = Code.read(instructions, constants, self._bounds, parameters) if self.level else None
+        code = Code.read(instructions, constants, self._bounds, parameters) if self._passes else None
         self._stats.original_size += len(instructions)
         if code is None:
             self._stats.optimized_size += len(instructions)
@@ -165,6 +174,17 @@ class BytecodeOptimizer:
             if self.debug and count:
                 print(f"round {number}, {key}: {count}, {len(code.instructions)} instructions left", file=sys.stderr)
         return total
+
+
+def _chosen(level: int, rules: Iterable[str] | None) -> list[tuple[str, Pass]]:
+    """The passes of a level, or those of some keys, in the order of a round."""
+    if rules is None:
+        return [(key, run) for least, key, run in PASSES if least <= level]
+    wanted = set(rules)
+    found = [(key, run) for _, key, run in PASSES if key in wanted]
+    for rule in sorted(wanted.difference(key for key, _ in found)):
+        raise ValueError(f"there is no rule {rule!r}; there are {', '.join(key for _, key, _ in PASSES)}")
+    return found
 
 
 def optimize_bytecode(bytecode: Bytecode, level: int = 1, **settings: Any) -> Bytecode:
