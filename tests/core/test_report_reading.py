@@ -69,6 +69,7 @@ def test_struct_logs_are_read(indent: int | None, envelope: bool) -> None:
     ("document", "message"),
     [
         ('{"pc":0,"op":1', "line 2: no JSON: it ends too early"),
+        ('{"pc":0,"op":"A', "line 2: no JSON: it ends too early"),
         ('{"pc":0 "op":1}', "line 2: no JSON: character 9"),
         ("[1]", "line 2: a JSON object is needed, got [1]"),
         ("{}", "line 2: neither an instruction (pc), nor a frame (type, from), nor an end (output, gasUsed)"),

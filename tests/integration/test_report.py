@@ -205,7 +205,8 @@ def test_browser_shows_every_step(tmp_path: Path, report: Callable[..., Path]) -
     trace = traced(tmp_path, OUTER, "--trace-memory")
     page = report(trace)
     steps = steps_of(trace)
-    for number in (0, next(at for at, one in enumerate(steps) if one["opName"] == "REVERT"), len(steps) - 1):
+    names = [step["opName"] for step in steps]
+    for number in (0, names.index("MSTORE") + 1, names.index("REVERT"), len(steps) - 1):
         step = steps[number]
         seen_page = shown(page, f"#step={number}")
         assert seen_page.by_id["now"] == f"{step['opName']} at {step['pc']:#06x}"

@@ -149,7 +149,8 @@ def _json(text: bytes, place: Place) -> Any:
     try:
         return json.loads(text.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        reason = "it ends too early" if error.pos >= len(error.doc.rstrip()) else f"character {error.pos + 1}"
+        is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
+        reason = "it ends too early" if is_cut else f"character {error.pos + 1}"
         raise place.error(f"no JSON: {reason}") from None
     except UnicodeDecodeError:
         raise place.error("no JSON: the bytes are no UTF-8 text") from None
