@@ -147,6 +147,8 @@ def test_a_vm_that_hides_its_changes_has_made_them(odd: ExecutionEngine) -> None
         lambda results: results and [],
         lambda results: results and None,
         lambda results: results // 0,
+        lambda results: (1 // 0 for _ in results),
+        lambda results: iter(results[1:]),
     ],
 )
 def test_results_that_do_not_fit_the_calls_are_made_one_by_one(

@@ -121,10 +121,12 @@ class ExecutionEngine:
         cancelled, and none if it is interrupted or `progress` raises.
 
         What is wrong with an item is its result, FAILED, whose error and metadata have its index: nothing else is lost.
-        Raises `InputError` if there are not as many data as contracts.
+        Raises `InputError` if there are not as many data as contracts. What is handed in for an item may be read, by a
+        thread, any time until its result is there, so an iterable must not hand out one object again with other values.
         """
         items = self._items(contracts, execution_data, mode)
-        return [run.result for part in self._run_batch(items, mode, progress, cancellation) for run in part]
+        with closing(self._run_batch(items, mode, progress, cancellation)) as parts:
+            return [run.result for part in parts for run in part]
 
     def iterate_contracts_batch(
         self,

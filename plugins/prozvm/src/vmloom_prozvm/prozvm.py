@@ -200,8 +200,21 @@ class ProzVm(VirtualMachine):
         measured = replace(program, compiled=_ByEngine(program.main, engine))
         return _with_room(lambda: self._execute(measured, measured.main, len(code), context, state))
 
-    def trace(self, code: bytes, context: ExecutionContext, state: StateAccess, sink: TextIO) -> ExecutionResult:
-        """`execute`, writing a JSON line for each instruction to `sink`, as `trace.Tracer` says."""
+    def trace(
+        self,
+        code: bytes,
+        context: ExecutionContext,
+        state: StateAccess,
+        sink: TextIO,
+        *,
+        memory: bool = False,
+        return_data: bool = False,
+        call_frames: bool = False,
+    ) -> ExecutionResult:
+        """`execute`, writing a JSON line for each instruction to `sink`, as `trace.Tracer` says.
+
+        Programs have no memory, and what contracts that they call do is not traced: the options change nothing.
+        """
         tracer = Tracer(self._programs.get(bytes(code)).main.bytecode, sink)
         result = self.execute_by(Stepping(tracer.step, with_stacks=True), code, context, state)
         tracer.finish(result)
