@@ -182,6 +182,11 @@ def test_list_of_steps_is_bounded_and_all_else_counts_all() -> None:
     assert run.notices[0].startswith("The list has 3 of 20 steps, from step 5 on")
 
 
+def test_first_frame_may_run_nothing_before_it_calls() -> None:
+    run = run_of([enter("CALL", FIRST, 100), enter("CALL", OTHER, 90), step("STOP", 90, depth=2), leave(0), leave(0)])
+    assert [(frame.depth, frame.steps) for frame in run.frames] == [(0, 0), (1, 1)]
+
+
 def test_trace_that_is_cut_off_is_shown_as_far_as_it_goes() -> None:
     run = run_of(nested(entries=True, exits=True)[:6])
     assert (run.step_count, len(run.frames), run.is_complete) == (4, 2, False)

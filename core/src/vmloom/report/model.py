@@ -318,9 +318,10 @@ class _Builder:
     def _go_to_depth(self, step: Step) -> None:
         """Open or close frames so that the step is in the innermost."""
         if self._base is None:
-            if step.depth > 1:
+            base = step.depth - max(0, len(self._open) - 1)  # frames may have begun that ran nothing yet
+            if base not in (0, 1):
                 raise step.place.error(f"the trace begins at depth {step.depth}: what comes before is missing")
-            self._base = step.depth
+            self._base = base
         wanted = step.depth - self._base + 1
         if wanted < 1:
             raise step.place.error(f"depth {step.depth} is above that of the first frame")

@@ -126,15 +126,13 @@
   function showFlame() {
     const place = byId("flame"), width = place.clientWidth || 800;
     const above = [];
-    for (let index = frames[zoomed].parent; index >= 0; index = frames[index].parent) above.unshift(index);
-    const skipped = Math.max(0, above.length - 6);
-    const rows = above.slice(skipped).map((index, row) => [index, 0, width, row])
-      .concat(boxes(zoomed, width).map(([index, x, wide, row]) => [index, x, wide, row + above.length - skipped]));
-    const height = (Math.max(...rows.map((row) => row[3])) + 1) * BAR;
+    for (let index = frames[zoomed].parent; index >= 0 && above.length < 6; index = frames[index].parent) above.unshift(index);
+    const rows = above.map((index, row) => [index, 0, width, row])
+      .concat(boxes(zoomed, width).map(([index, x, wide, row]) => [index, x, wide, row + above.length]));
+    const height = (rows.reduce((most, row) => Math.max(most, row[3]), 0) + 1) * BAR;
     const svg = make("svg", { height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Flame graph of gas" });
-    const limit = 4000;
     rows.sort((one, other) => other[2] - one[2]);
-    for (const [index, x, wide, row] of rows.slice(0, limit)) svg.append(flameBox(index, x, wide, row));
+    for (const [index, x, wide, row] of rows.slice(0, 4000)) svg.append(flameBox(index, x, wide, row));
     place.replaceChildren(svg);
     byId("flame-out").disabled = zoomed === 0;
     describe(zoomed);
@@ -178,7 +176,7 @@
       const by = order === 0 ? (one[0] < other[0] ? -1 : 1) : plain(one[order]) - plain(other[order]);
       return downwards ? -by : by;
     });
-    byId("opcode-table").tBodies[0].replaceChildren(...rows.map(([name, times, gas]) => {
+    byId("opcode-table").tBodies[0].replaceChildren(...rows.slice(0, 2000).map(([name, times, gas]) => {
       const share = total ? plain(gas) / total : 0;
       const find = make("button", { type: "button", class: "link mono", "aria-label": `Find ${name} among the steps` }, name);
       find.addEventListener("click", () => { byId("find").value = name; search(); toSteps(); });
@@ -244,6 +242,10 @@
   const listed = (step) => step >= steps.first && step < steps.first + count;
   const list = byId("list"), rowsPlace = byId("list-rows");
   byId("list-space").style.height = `${count * ROW}px`;
+  for (const [name, column] of [["--gas", steps.gas], ["--cost", steps.cost]]) {
+    const widest = column.reduce((most, value) => (plain(value) > plain(most) ? value : most), 0);
+    document.documentElement.style.setProperty(name, `${Math.min(20, Math.max(5, number(widest).length))}ch`);
+  }
   let chosen = 0, matches = [], pattern = "";
 
   function showRows() {
@@ -435,7 +437,7 @@
     choose(matches[at] + steps.first);
     byId("found").textContent = `${number(at + 1)} of ${number(matches.length)}`;
   }
-  byId("names").append(...names.slice().sort().map((name) => make("option", { value: name })));
+  byId("names").append(...names.slice(0, 500).sort().map((name) => make("option", { value: name })));
   byId("find").addEventListener("input", () => { gather(); byId("found").textContent = pattern ? plural(matches.length, "step") : ""; showRows(); });
   byId("step-bar").addEventListener("submit", (event) => {
     event.preventDefault();

@@ -16,6 +16,8 @@ ROW: Final = 32
 """Bytes of memory in a row."""
 _DATA_BYTES: Final = 32 << 20
 """Memory and return data that a page holds."""
+_STACK_WORDS: Final = 8_000_000
+"""New words of stacks that a page holds: once it has them, its list of steps ends."""
 _BLOCK: Final = 128 * ROW
 _LIKELY: Final = (0, 1, 2, 3, 4, 8, 17)
 """How many words instructions take off the stack."""
@@ -67,6 +69,9 @@ class Steps:
     def add(self, number: int, frame: int, step: Step) -> None:
         """Take step `number` of the trace, unless it is not to be listed."""
         if not self.first <= number < self.first + self._limit:
+            return
+        if len(self.stack_words) > _STACK_WORDS:
+            self._limit = number - self.first
             return
         last = self._last.setdefault(frame, _Last())
         self.pc.append(step.pc)

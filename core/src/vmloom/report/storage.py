@@ -41,22 +41,22 @@ class Storage:
         self._known: dict[_Key, str] = {}
         self._before: dict[_Key, str | None] = {}
         self._writes: list[_Write] = []
+        self._undoable: list[_Write] = []
+        """Those that frames which are open, or ended well within such, made."""
         self._marks: list[int] = []
-        """How many writes there were as each open frame began."""
+        """How many of these there were as each open frame began."""
 
     def enter(self) -> None:
         """A frame begins."""
-        self._marks.append(len(self._writes))
+        self._marks.append(len(self._undoable))
 
     def leave(self, *, failed: bool, at: int) -> None:
         """The innermost frame ends before step `at`; if it failed, what it and those below it wrote is gone."""
         mark = self._marks.pop()
-        if not failed:
-            return
-        for write in reversed(self._writes[mark:]):
-            if not write.undone:
-                write.undone = True
-                self._know(write.key, write.former, at)
+        while failed and len(self._undoable) > mark:
+            write = self._undoable.pop()
+            write.undone = True
+            self._know(write.key, write.former, at)
 
     def read(self, account: int, slot: str, value: str, at: int) -> None:
         """A slot was seen to hold `value`."""
@@ -67,7 +67,9 @@ class Storage:
         key = account, slot
         former = self._known.get(key)
         self._before.setdefault(key, former)
-        self._writes.append(_Write(key, value, former))
+        write = _Write(key, value, former)
+        self._writes.append(write)
+        self._undoable.append(write)
         self._know(key, value, at)
 
     def changes(self) -> list[Change]:
