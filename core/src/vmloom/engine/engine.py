@@ -125,8 +125,13 @@ class ExecutionEngine:
         thread, any time until its result is there, so an iterable must not hand out one object again with other values.
         """
         items = self._items(contracts, execution_data, mode)
-        with closing(self._run_batch(items, mode, progress, cancellation)) as parts:
-            return [run.result for part in parts for run in part]
+        checkpoint = self.state.snapshot()
+        try:
+            with closing(self._run_batch(items, mode, progress, cancellation)) as parts:
+                return [run.result for part in parts for run in part]
+        except BaseException:  # which may come after all has run
+            self.state.revert(checkpoint)
+            raise
 
     def iterate_contracts_batch(
         self,
