@@ -114,14 +114,31 @@ def test_over_a_native_state_it_is_the_same(
     source = world(NativeState)
     overlay = OverlayState(source, Lock())
     for _ in range(2):
-        calls = random_calls(Random(seed), 40)
+        calls = [call for call in random_calls(Random(seed), 40) if call[0] != CODES[2]]  # it calls another VM
         found = evm.execute_each(calls, overlay)
         expected = VirtualMachine.execute_each(evm, calls, world(NativeState))
         for one, other in zip(found, expected, strict=True):
             assert shown(one) == shown(other)
         assert list(source.changes_since(0)) == list(world(NativeState).changes_since(0))
+        calls = random_calls(Random(seed), 10)
+        assert list(map(shown, evm.execute_each(calls, overlay))) == [
+            shown(result) for result in VirtualMachine.execute_each(evm, calls, world(NativeState))
+        ]
+
+
+@pytest.mark.parametrize("short", [1.0, 0.0])
+def test_short_calls_run_on_the_state_that_is_there(
+    factory: VmFactory, monkeypatch: pytest.MonkeyPatch, short: float
+) -> None:
+    monkeypatch.setattr(native_engine, "_SHORT", short)
+    evm = factory.get_vm("evm")
+    overlay = OverlayState(world(NativeState), Lock())
+    context = ExecutionContext(caller=CALLER, address=ADDRESSES[0], gas_limit=100_000)
+    for count in (1, 2, 3, 10):
+        assert len(evm.execute_each([(CODES[0], context)] * count, overlay)) == count
     if evm.engine == "native":
-        assert (native_engine.TAKES_LONG in overlay.kept) == (not short)
+        assert overlay.kept[native_engine.TAKES_LONG] == (not short)
+        assert (native_engine.READING in overlay.kept) == (not short)
 
 
 def test_what_an_overlay_has_changed_is_seen(factory: VmFactory) -> None:

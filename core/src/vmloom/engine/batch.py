@@ -28,7 +28,9 @@ from .running import Item, cancelled, checked, refused, run_item
 Progress: TypeAlias = Callable[[int], None]
 """Told, from the calling thread and in order, how many items have ended."""
 CHUNK: Final = 256
-"""Items that a thread takes at once: enough that taking them costs nothing, few enough that threads end together."""
+"""Items that a thread takes at once, at most: enough that taking them costs nothing."""
+_CHUNK_SECONDS: Final = 0.01
+"""What they should take: so little that threads end together."""
 _AT_FIRST: Final = 16
 """Calls that a thread hands to a VM at once until it knows what they take."""
 _AT_ONCE_SECONDS: Final = 0.2
@@ -92,7 +94,7 @@ def run_independent(
     cancellation = cancellation or Cancellation()
     source = iter(items)
     first = list(itertools.islice(source, min(schedule.serial_below, schedule.queue)))
-    worker = _Worker(state, host, lock, intake)
+    worker = _Worker(state, host, lock, intake, _Pace())
     everything = itertools.chain(first, source)
     if schedule.threads < 2 or len(first) < schedule.serial_below:
         parts = _run_here(everything, worker, schedule, cancellation)
@@ -111,7 +113,7 @@ def run_independent(
 def _run_here(
     items: Iterable[Item | Given], worker: _Worker, schedule: Schedule, cancellation: Cancellation
 ) -> Generator[list[Run], None, None]:
-    for first, chunk in _chunks(items, min(CHUNK, schedule.queue)):
+    for first, chunk in _chunks(items, min(CHUNK, schedule.queue), worker.pace):
         yield worker.run(first, chunk, cancellation)
 
 
@@ -119,20 +121,36 @@ def _run_in_threads(
     items: Iterable[Item | Given], worker: _Worker, schedule: Schedule, cancellation: Cancellation
 ) -> Generator[list[Run], None, None]:
     either = Cancellation(cancellation)
-    waiting: deque[Future[list[Run]]] = deque()
+    waiting: deque[tuple[int, Future[list[Run]]]] = deque()
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
-    most = max(1, schedule.queue // size)
+    ahead = 0
     with thread_pool(schedule.threads, "vmloom-batch") as pool:
         try:
-            for first, chunk in _chunks(items, size):
-                waiting.append(pool.submit(worker.run, first, chunk, either))
-                while waiting and (len(waiting) >= most or waiting[0].done()):
-                    yield waiting.popleft().result()
+            for first, chunk in _chunks(items, size, worker.pace):
+                waiting.append((len(chunk), pool.submit(worker.run, first, chunk, either)))
+                ahead += len(chunk)
+                while waiting and (ahead + size > schedule.queue or waiting[0][1].done()):
+                    count, future = waiting.popleft()
+                    ahead -= count
+                    yield future.result()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[1].result()
         except BaseException:  # whoever asked is gone, or was interrupted: do not finish what nobody reads
             either.cancel()
             raise
+
+
+@dataclass(slots=True)
+class _Pace:
+    """What threads of a batch know of its items: the seconds that one took lately, None before the first."""
+
+    each: float | None = None
+
+    def size(self, most: int) -> int:
+        """How many items to take at once, up to `most`."""
+        if self.each is None:
+            return min(_AT_FIRST, most)
+        return max(1, min(most, int(_CHUNK_SECONDS / self.each) if self.each else most))
 
 
 class _Worker(threading.local):
@@ -141,9 +159,9 @@ class _Worker(threading.local):
     `at_once` is how many calls a thread hands to a VM together.
     """
 
-    def __init__(self, state: StateAccess, host: VmHost, lock: threading.Lock, intake: Intake) -> None:
+    def __init__(self, state: StateAccess, host: VmHost, lock: threading.Lock, intake: Intake, pace: _Pace) -> None:
         self.own = OverlayState(state, lock)
-        self.host, self.intake = host, intake
+        self.host, self.intake, self.pace = host, intake, pace
         self.at_once = _AT_FIRST
 
     def run(self, first: int, chunk: Sequence[Item | Given], cancellation: Cancellation) -> list[Run]:
@@ -170,11 +188,12 @@ class _Worker(threading.local):
         begun = time.perf_counter()
         results = _run_calls(vm, first, calls, self.own, self.host)
         seconds = time.perf_counter() - begun
-        self._pace(seconds)
+        self.pace.each = seconds / len(calls)
+        self._adapt(seconds)
         # As `Run(...)` for each, without a step of Python.
         return map(_NEW_RUN, zip(calls, results, itertools.repeat(seconds / len(calls)), strict=False))
 
-    def _pace(self, seconds: float) -> None:
+    def _adapt(self, seconds: float) -> None:
         """Hand a VM more calls at once where they take no time, and fewer where nobody could cancel the rest."""
         if seconds < _AT_ONCE_SECONDS / 4:
             self.at_once = min(CHUNK, 2 * self.at_once)
@@ -201,7 +220,7 @@ def _run_calls(
     vm: str, first: int, calls: Sequence[Call], overlay: OverlayState, host: VmHost
 ) -> Sequence[ExecutionResult]:
     try:
-        found = host.get_vm(vm).execute_each([(call.code, call.context) for call in calls], overlay)
+        found = list(host.get_vm(vm).execute_each([(call.code, call.context) for call in calls], overlay))
         if not all(issubclass(kind, ExecutionResult) for kind in set(map(type, found))):
             results = [checked(vm, result) for result in found]
             found = [refused(index, it) if isinstance(it, Exception) else it for index, it in enumerate(results, first)]
@@ -220,10 +239,10 @@ def _run_alone(index: int, call: Call, overlay: OverlayState, host: VmHost) -> E
         overlay.restore()
 
 
-def _chunks(items: Iterable[Item | Given], size: int) -> Iterator[tuple[int, list[Item | Given]]]:
-    """Lists of some items, each with the number of its first."""
+def _chunks(items: Iterable[Item | Given], most: int, pace: _Pace) -> Iterator[tuple[int, list[Item | Given]]]:
+    """Lists of items, each with the number of its first, and as long as the pace allows."""
     source, first = iter(items), 0
-    while chunk := list(itertools.islice(source, size)):
+    while chunk := list(itertools.islice(source, pace.size(most))):
         yield first, chunk
         first += len(chunk)
 
@@ -234,18 +253,26 @@ def thread_pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
 
     What they have not begun by then is dropped.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    prefix = f"{name}-{next(_pools)}"
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=prefix)
     try:
         yield pool
     finally:
-        _end(pool)
+        _end(pool, prefix)
 
 
-def _end(pool: ThreadPoolExecutor) -> None:
+_pools: Final = itertools.count()
+
+
+def _end(pool: ThreadPoolExecutor, prefix: str) -> None:
     interrupt: BaseException | None = None
     while True:
         try:
             pool.shutdown(wait=True, cancel_futures=True)
+            # One whose start was interrupted is not known to the pool. If it has not begun, it finds nothing to do.
+            for thread in threading.enumerate():
+                if thread.name.startswith(f"{prefix}_") and thread.ident is not None:
+                    thread.join()
             break
         except BaseException as error:
             interrupt = error

@@ -43,6 +43,8 @@ TAKES_LONG: Final = "evm native takes long"
 _SHORT: Final = 50e-6
 """Seconds in which a call runs on the state that all threads share, one after the other, rather than on its thread's
 own, for which all that it reads has to be loaded."""
+_TRIED: Final = 3
+"""Calls by which a thread learns whether they take long."""
 _RUNS: Final = count()
 GAS_BITS: Final = 63
 """Gas is a signed number of 64 bits in native code."""
@@ -113,15 +115,44 @@ class NativeEngine:
         for _, context in calls:
             if context.depth or context.value:
                 return None
-        if type(state) is OverlayState and TAKES_LONG not in state.kept and isinstance(state.source, NativeState):
-            with state.source_alone() as source:
-                if isinstance(source, NativeState):
-                    begun = perf_counter()
-                    results = self._each(specification, source, calls, host)
-                    if perf_counter() - begun > _SHORT * len(calls):
-                        state.kept[TAKES_LONG] = True
-                    return results
-        return self._each(specification, state if isinstance(state, NativeState) else _reading(state), calls, host)
+        done: list[ExecutionResult] = []
+        if type(state) is OverlayState and isinstance(state.source, NativeState) and not state.kept.get(TAKES_LONG):
+            done = self._each_on_source(specification, state, calls, host)
+        left = calls[len(done) :]
+        if not left:
+            return done
+        native = state if isinstance(state, NativeState) else _reading(state)
+        found = self._each(specification, native, left, host)
+        return None if found is None else done + found
+
+    def _each_on_source(
+        self,
+        specification: Specification,
+        state: OverlayState,
+        calls: Sequence[tuple[bytes, ExecutionContext]],
+        host: VmHost | None,
+    ) -> list[ExecutionResult]:
+        """The results of the first calls, run on the source of `state`: of all if they are short.
+
+        The first of a thread are tried, to learn what they take; not by the very first, which makes things ready.
+        """
+        done: list[ExecutionResult] = []
+        with state.source_alone() as source:
+            if not isinstance(source, NativeState):
+                return done
+            tried = 0 if TAKES_LONG in state.kept else min(_TRIED, len(calls))
+            for part in (calls[: tried and 1], calls[tried and 1 : tried], calls[tried:]):
+                if not part or state.kept.get(TAKES_LONG):
+                    continue
+                begun = perf_counter()
+                found = self._each(specification, source, part, host)
+                if found is None:
+                    state.kept[TAKES_LONG] = True
+                    continue
+                done += found
+                if 1 < len(done) == tried:
+                    state.kept[TAKES_LONG] = perf_counter() - begun > _SHORT * len(part)
+        return done
 
     def _each(
         self,
