@@ -40,7 +40,7 @@ ENGINE_METHODS = {
     "reset_metrics": [],
 }
 ASYNCHRONOUS = ["execute_contract", "execute_contracts_batch", "execute_operations_batch"]
-ASYNCHRONOUS += ["process_bytecode_batch", "optimize_bytecode_batch"]
+ASYNCHRONOUS += ["process_bytecode_batch", "optimize_bytecode_batch", "benchmark_vm_performance"]
 
 
 def positional(function: Any) -> list[str]:
@@ -63,7 +63,10 @@ def test_the_engine_has_the_methods_of_the_page(name: str, parameters: list[str]
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
 def test_what_may_take_long_has_an_asynchronous_form(name: str) -> None:
-    assert inspect.iscoroutinefunction(getattr(ExecutionEngine, f"a{name}"))
+    form = getattr(ExecutionEngine, f"a{name}")
+    assert inspect.iscoroutinefunction(form)
+    assert positional(form) == ENGINE_METHODS[name]
+    assert "Any" not in {one.annotation for one in inspect.signature(form).parameters.values()}
 
 
 def test_states_are_an_enumeration() -> None:
