@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import html.parser
+import io
 import json
 import re
 import shutil
@@ -14,7 +15,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from vmloom import Account, ExecutionContext, MemoryState
 from vmloom.cli.commands import root
+from vmloom.report import build, read_trace
+from vmloom_evm import Evm
 from vmloom_evm.assembly import (
     Bytecode,
     call,
@@ -28,6 +32,7 @@ from vmloom_evm.assembly import (
     sstore,
     staticcall,
 )
+from vmloom_evm.trace.structlog import StructLogTracer
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
@@ -180,6 +185,30 @@ def test_page_tells_the_same_of_a_trace_without_lines_of_frames(tmp_path: Path, 
     with_frames = told("--trace-memory")
     assert (frames, opcodes) == with_frames[:2]
     assert [row[1:] for row in storage] == [row[1:] for row in with_frames[2]]
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_page_tells_the_same_of_struct_logs(tmp_path: Path, memory: bool) -> None:
+    def told(text: bytes) -> Any:
+        run = build(read_trace(io.BytesIO(text)))
+        frames = [(one.kind, one.to, one.gas_used, one.reverted, one.first_step, one.steps) for one in run.frames]
+        changes = [(one.slot, one.before, one.after, one.undone) for one in run.changes]
+        return frames[1:], run.opcodes, changes, run.steps.gas, run.steps.memory if memory else None
+
+    lines = traced(tmp_path, OUTER, *(["--trace-memory"] if memory else [])).read_bytes()
+    evm, tracer = Evm(), StructLogTracer(memory=memory)
+    here, there = (number.to_bytes(20, "big") for number in (0xC0DE, CALLEE))
+    state = MemoryState({here: Account(code=bytes(OUTER)), there: Account(code=bytes(INNER))})
+    context = ExecutionContext(address=here, gas_limit=10_000_000)
+    result = evm.execute_traced(bytes(OUTER), context, state, [tracer])
+    frames, opcodes, *others = told(json.dumps(tracer.result(result.gas_used)).encode())
+    expected = told(lines)
+    assert others == list(expected[2:])
+    # Struct logs do not tell what precompiles used: it is the price of the call.
+    assert [one for one in frames if one[0] != "STATICCALL"] == [one for one in expected[0] if one[0] != "STATICCALL"]
+    assert {name: one for name, one in opcodes.items() if name != "STATICCALL"} == {
+        name: one for name, one in expected[1].items() if name != "STATICCALL"
+    }
 
 
 # What a browser shows
