@@ -479,7 +479,7 @@
       if (event.key === "Escape") list.focus({ preventScroll: true });
       return;
     }
-    const act = anywhere[event.key] || (event.target === list || event.target === document.body ? list === event.target ? inList[event.key] : null : null);
+    const act = anywhere[event.key] || (event.target === list ? inList[event.key] : null);
     if (!act) return;
     event.preventDefault();
     act();
