@@ -145,3 +145,15 @@ def test_picture_shows_every_row_and_peer(module: Callable[[str], Any], tmp_path
     assert all(f"row {number}" in text for number in range(3))
     assert "pyrevm: 2.88 times as long in the geometric mean" in text
     assert text == (tmp_path / "again.svg").read_text("utf-8")
+
+
+def test_every_part_of_the_engine_runs_and_is_right() -> None:
+    command = [sys.executable, str(BENCHMARKS / "engine.py"), "--quick", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    parts = json.loads(done.stdout)["parts"]
+    assert parts.keys() == {"batch", "threads", "metrics", "block", "operations"}
+    assert all(part["rows"] for part in parts.values())
+    (equal,) = parts["block"]["targets"]
+    assert equal["met"]
+    assert {target["target"].split(":")[0] for part in parts.values() for target in part["targets"]} >= {"operations"}

@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from ..result import ExecutionResult, ExecutionState
@@ -15,6 +16,8 @@ from .requests import Call
 _NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|\b[0-9][0-9_]*\b")
 _ITEM: Final = re.compile(r"^item \d+: ")
 OTHER: Final = "other"
+_VM, _CONTEXT, _STATE, _GAS_USED = map(attrgetter, ("vm", "context", "state", "gas_used"))
+_ADDRESS, _CALLER, _GAS_LIMIT = map(attrgetter, ("address", "caller", "gas_limit"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,19 @@ class Ended(NamedTuple):
 def ended(runs: Sequence[tuple[Call, ExecutionResult, float]]) -> Ended:
     """The columns of some runs, of one at least."""
     calls, results, seconds = zip(*runs, strict=True)
-    contexts = [call.context for call in calls]
-    states = [result.state for result in results]
+    contexts = list(map(_CONTEXT, calls))
+    states = list(map(_STATE, results))
     if states.count(ExecutionState.SUCCESS) == len(states):
         errors = [""] * len(states)
     else:
         errors = ["" if result.success else result.error for result in results]
     return Ended(
-        [call.vm for call in calls],
-        [context.address for context in contexts],
-        [context.caller for context in contexts],
+        list(map(_VM, calls)),
+        list(map(_ADDRESS, contexts)),
+        list(map(_CALLER, contexts)),
         states,
-        [context.gas_limit for context in contexts],
-        [result.gas_used for result in results],
+        list(map(_GAS_LIMIT, contexts)),
+        list(map(_GAS_USED, results)),
         seconds,
         errors,
     )
