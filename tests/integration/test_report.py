@@ -312,6 +312,17 @@ def test_texts_of_a_hostile_trace_are_texts(tmp_path: Path, report: Callable[...
 
 
 @needs_browser
+def test_reason_of_a_revert_is_text(tmp_path: Path, report: Callable[..., Path]) -> None:
+    said = "<b>too little</b>"
+    reason = bytes.fromhex("08c379a0") + b"".join(number.to_bytes(32, "big") for number in (32, len(said)))
+    step = {"pc": 0, "op": 0xFD, "gas": 9, "gasCost": 0, "stack": ["0x0", "0x0"], "depth": 1}
+    end = {"output": (reason + said.encode().ljust(32, b"\0")).hex(), "gasUsed": "0x0", "error": "execution reverted"}
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text(json.dumps(step) + "\n" + json.dumps(end) + "\n")
+    assert f"execution reverted: {said}" in shown(report(trace)).by_id["tree"]
+
+
+@needs_browser
 def test_long_list_draws_only_what_is_seen(tmp_path: Path, report: Callable[..., Path]) -> None:
     trace = tmp_path / "trace.jsonl"
     with trace.open("w") as sink:

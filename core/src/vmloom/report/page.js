@@ -32,6 +32,15 @@
   const accountName = (index) => accounts[index] || (index === frames[0].account ? "the first contract" : "an account that the trace does not name");
   const stateOf = (frame) => (frame.reverted ? "reverted" : frame.error ? "failed" : "");
   const codeLabel = (frame) => (frame.code >= 0 ? data.codes[frame.code].label : "");
+  function reasonOf(frame) {
+    // What a revert says as solidity and vyper do: Error(string), whose text follows an offset and its size.
+    const hex = frame.reverted && frame.output ? frame.output[0] : "";
+    if (!hex.startsWith("08c379a0") || hex.length < 136) return "";
+    const size = Math.min(parseInt(hex.slice(120, 136), 16), 300);
+    const pairs = hex.slice(136, 136 + 2 * size).match(/../g) || [];
+    return new TextDecoder().decode(Uint8Array.from(pairs, (pair) => parseInt(pair, 16)));
+  }
+  const errorOf = (frame) => [frame.error, reasonOf(frame)].filter(Boolean).join(": ");
   const children = frames.map(() => []);
   frames.forEach((frame, index) => { if (frame.parent >= 0) children[frame.parent].push(index); });
 
@@ -58,7 +67,7 @@
       frame.to ? make("code", { title: frame.to }, short(frame.to)) : null,
       make("span", {}, frame.used === null ? "gas not told" : `${number(frame.used)} gas`),
       frame.value && frame.value !== "0" ? make("span", {}, wei(frame.value)) : null,
-      frame.error ? make("span", { class: "why" }, frame.error) : null);
+      frame.error ? make("span", { class: "why" }, errorOf(frame)) : null);
     if (listed(frame.first)) {
       const link = make("button", { type: "button", class: "link" }, `step ${number(frame.first)}`);
       link.addEventListener("click", (event) => { event.preventDefault(); choose(frame.first); toSteps(); });
@@ -163,7 +172,7 @@
     const own = plain(frame.used) - children[index].reduce((sum, child) => sum + plain(frames[child].used), 0);
     const share = whole ? `, ${(100 * plain(frame.used) / whole).toFixed(1)}% of all` : "";
     const used = frame.used === null ? "gas not told" : `${number(frame.used)} gas${share}, ${number(Math.max(0, own))} of it its own`;
-    return [frame.kind, codeLabel(frame), frame.to, used, frame.error].filter(Boolean).join(" · ");
+    return [frame.kind, codeLabel(frame), frame.to, used, errorOf(frame)].filter(Boolean).join(" · ");
   }
   const describe = (index) => { byId("flame-text").textContent = flameText(index); };
 
@@ -488,8 +497,13 @@
     byId(id).addEventListener("click", act);
   }
   byId("flame-out").addEventListener("click", () => { zoomed = Math.max(0, frames[zoomed].parent); showFlame(); });
-  let resizing = 0;
-  addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => { showFlame(); showRows(); }, 100); });
+  addEventListener("resize", showRows);
+  let drawnWidth = byId("flame").clientWidth;
+  new ResizeObserver(() => {
+    if (byId("flame").clientWidth === drawnWidth) return;
+    drawnWidth = byId("flame").clientWidth;
+    showFlame();
+  }).observe(byId("flame"));
   function followHash(keep) {
     const match = /^#step=(\d+)$/.exec(location.hash);
     if (match) { choose(Number(match[1]), keep); byId("steps").scrollIntoView({ behavior: "instant" }); }
