@@ -85,7 +85,7 @@ class JitConfig(BaseModel):
     enabled: bool = True
     threshold: NonNegativeInt = 100
     """Executions of a program after which it is compiled; 0 compiles all at once."""
-    native: bool = False
+    native: bool = True
     """Whether machine code is tried before Python."""
     disk_cache: bool = False
     """Whether what is compiled is kept in the user's cache, which `vmloom cache` shows, for other processes."""
