@@ -150,7 +150,7 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
             "... value",
             "",
             "sets it; none removes it",
-            "TypeMismatch, StateOutsideTransaction, NotStorable, ReadOnlyState",
+            "TypeMismatch, ValueTooLarge, StateOutsideTransaction, NotStorable, ReadOnlyState",
         ),
         Opcode.INPUT: Words("", "bytes", "the input of the call", "CallFailed, ValueTooLarge"),
         Opcode.CALLER: Words("", "bytes", "who calls: 20 bytes", "CallFailed"),
