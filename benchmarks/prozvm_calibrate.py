@@ -36,6 +36,7 @@ from vmloom.errors import VmloomError
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom_prozvm.bytecode import Bytecode, BytecodeBuilder, Opcode, function, pack
+from vmloom_prozvm.config import ProzVmConfig
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.values import canonical
 
@@ -304,6 +305,19 @@ def state_rows() -> Iterator[Row]:
     yield Row("simple", "BLOCK", (("BLOCK", "timestamp"),))
 
 
+def loaded_programs() -> Iterator[tuple[str, Bytecode]]:
+    """Programs of all that takes time to read and verify; each returns at once."""
+    ending = [("LOAD_CONST", 0), ("RETURN", None)]
+    many = range(7_000)
+    yield "equal instructions", Bytecode([1], [*ending, *(("LOAD_CONST", 0), ("POP", None)) * 7_000, *ending])
+    jumps = [step for at in many for step in (("LOAD_CONST", 0), ("JUMP_IF_FALSE", 2 * at + 2))]
+    yield "jumps to all over", Bytecode([1], [*jumps, *ending])
+    small = [function(f"f{number}", (), Bytecode([1], ending)) for number in range(1_000)]
+    yield "small functions", Bytecode([1, *small], ending)
+    yield "small constants", Bytecode([1, *([[] for _ in range(1_000)] for _ in range(10))], ending)
+    yield "a large constant", Bytecode([1, DATA], ending)
+
+
 def rows() -> list[Row]:
     """All of them."""
     parts = (name_rows, binary_rows, collection_rows, conversion_rows, call_rows, crypto_rows, state_rows)
@@ -382,6 +396,16 @@ class Bench:
             raise RuntimeError(result.error)
         return taken, result.gas_used
 
+    def loading(self, title: str, program: Bytecode, repeats: int) -> Measured:
+        """Nanoseconds and gas of a byte of a program that is read and verified each time."""
+        vm, code = ProzVm(ProzVmConfig(cache_size=0)), pack(program)
+        seconds = float("inf")
+        for _ in range(repeats + 1):
+            begin = time.perf_counter()
+            vm.validate_code(code)
+            seconds = min(seconds, time.perf_counter() - begin)
+        return Measured("load", title, seconds * 1e9 / len(code), vm.config.load_gas_per_byte)
+
     def measured(self, row: Row, repeats: int) -> Measured:
         """Nanoseconds and gas of one copy of the row's piece, less its base. Raises `RuntimeError`."""
         codes = [contract(row, piece) for piece in (row.piece, row.base)]
@@ -447,6 +471,9 @@ def main() -> int:
             found.append(bench.measured(row, options.repeats))
         except (RuntimeError, VmloomError) as error:
             failed.append(f"{row.name}: {error}")
+    for title, program in loaded_programs():
+        if options.filter in f"load {title}":
+            found.append(bench.loading(title, program, options.repeats))
     about = {"python": platform.python_version(), "coincurve": version("coincurve"), "machine": platform.machine()}
     if options.json:
         middle = middle_of(found)
