@@ -208,6 +208,8 @@ def conversion_rows() -> Iterator[Row]:
     for title, value in shapes:
         yield taken("sized", "ENCODE", title, value, copies=8)
     yield taken("simple", "DECODE", "small", canonical(1234))
+    yield taken("simple", "TRY_DECODE", "small", canonical(1234))
+    yield taken("sized", "TRY_DECODE", "list of 4,096, cut short", canonical(NUMBERS)[:-1], copies=8)
     for title, value in (*shapes, ("map of keys that collide", COLLIDING), ("list of small", WIDE)):
         yield taken("sized", "DECODE", title, canonical(value), copies=8)
 

@@ -77,7 +77,7 @@ def test_items_of_every_collection(collection: Value, items: list[Value]) -> Non
     assert apply("ITEMS", collection) == items
 
 
-@pytest.mark.parametrize("name", ["ITEMS", "CELL_READ", "TO_INTEGER", "DECODE"])
+@pytest.mark.parametrize("name", ["ITEMS", "CELL_READ", "TO_INTEGER", "DECODE", "TRY_DECODE"])
 def test_none_is_refused_where_there_is_nothing_in_it(name: str) -> None:
     fails(TypeMismatch, 1, *const(None), (name,))
 
@@ -243,11 +243,13 @@ def test_kinds_of_functions_and_tasks() -> None:
 def test_encodings_are_canonical_and_read_back(value: Value) -> None:
     assert apply("ENCODE", value) == canonical(value)
     assert same(run(*const(value), ("ENCODE",), ("DECODE",)), value)
+    assert same(run(*const(value), ("ENCODE",), ("TRY_DECODE",)), value)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x18\x01", b"\xf9\x00\x00", b"\x01\x01", b"\xa1\xf5\x01", b"\xa1\x80\x01"])
 def test_malformed_data_are_refused(data: bytes) -> None:
     fails(MalformedData, 1, *const(data), ("DECODE",))
+    assert run(*const(data), ("TRY_DECODE",)) is None
 
 
 def test_functions_and_cells_have_no_encoding() -> None:
@@ -444,6 +446,7 @@ def test_integer_keys_of_a_map_are_bounded() -> None:
     fails(ValueTooLarge, 8, *const(*pairs), ("BUILD_MAP", 4), limits=Limits(values=limits))
     data = canonical(dict.fromkeys(collide, 0))
     fails(ValueTooLarge, 1, *const(data), ("DECODE",), limits=Limits(values=limits))
+    assert run(*const(data), ("TRY_DECODE",), limits=Limits(values=limits)) is None
 
 
 def test_looking_for_an_integer_costs_by_the_size_of_the_map() -> None:

@@ -54,6 +54,7 @@ SIZED_BEFORE: Final = frozenset(
         Opcode.TO_BYTES,
         Opcode.ENCODE,
         Opcode.DECODE,
+        Opcode.TRY_DECODE,
         Opcode.STATE_READ_AT,
         Opcode.STATE_WRITE_AT,
     )
@@ -72,6 +73,7 @@ SIZED_AFTER: Final = frozenset(
         Opcode.TO_STRING,
         Opcode.ENCODE,
         Opcode.DECODE,
+        Opcode.TRY_DECODE,
     )
 )
 """The instructions that make values which may be large: for all others `after` is 0.
@@ -89,6 +91,7 @@ _CONVERSIONS: Final = frozenset(
         Opcode.TO_BYTES,
         Opcode.ENCODE,
         Opcode.DECODE,
+        Opcode.TRY_DECODE,
     )
 )
 _FINDING: Final = frozenset((Opcode.INDEX, Opcode.STORE_INDEX))
@@ -149,6 +152,7 @@ def _default_base() -> dict[Opcode, int]:
             Opcode.TO_BYTES: 10,
             Opcode.ENCODE: 30,
             Opcode.DECODE: 30,
+            Opcode.TRY_DECODE: 30,
             Opcode.HASH_BLOCK: 60,
             Opcode.VERIFY_SIGNATURE: 3000,
             Opcode.MERKLE_ROOT: 60,
@@ -195,12 +199,11 @@ class GasSchedule(BaseModel):
     merkle_leaf: Price = 60
     """MERKLE_ROOT: each leaf, which brings two hashes with it."""
     state_read_byte: Price = 2
-    """What is read of the state, and DECODE: each byte beyond the ninth; a 64-bit integer has no more."""
+    """What is read of the state, DECODE and TRY_DECODE: each byte beyond the ninth; a 64-bit integer has no more."""
     key_cell: Price = 6
     """STATE_READ, STATE_WRITE, STATE_READ_AT and STATE_WRITE_AT: each cell of the key or path beyond the first."""
     state_write_cell: Price = 2_500
-    """STATE_WRITE and STATE_WRITE_AT: each cell of the value beyond the first; where there is no value under a path yet,
-    of the path, too."""
+    """STATE_WRITE and STATE_WRITE_AT: each cell of the value beyond the first; of a path, too, if it has none yet."""
     ledger_cell: Price = 2_500
     """LEDGER_APPEND: each cell beyond the first."""
     event_cell: Price = 64
@@ -353,7 +356,7 @@ class GasSchedule(BaseModel):
                 return self.per_cell * made
             case Opcode.ENCODE:
                 return self.hash_cell * _extra(one)
-            case Opcode.DECODE:
+            case Opcode.DECODE | Opcode.TRY_DECODE:
                 return self.reading(len(one)) if type(one) is bytes else 0
             case Opcode.TO_STRING:  # Python takes time that grows with the square of the number of digits
                 return self.limb_product * (limbs(one) ** 2 - 1) if type(one) is int else 0

@@ -381,6 +381,16 @@ def decode(data: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
         raise MalformedData(f"DECODE: {error}") from None
 
 
+def try_decode(data: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """TRY_DECODE: as DECODE, but None for bytes that are no value's encoding, or that of one beyond the limits."""
+    if type(data) is not bytes:
+        raise TypeMismatch(f"TRY_DECODE takes bytes, not {kind_of(data)}")
+    try:
+        return parse_canonical(data, limits)
+    except (NotCanonical, TypeMismatch, ValueTooLarge):
+        return None
+
+
 BINARY: Final[Mapping[Opcode, Binary]] = MappingProxyType(
     {
         Opcode.ADD: add,
@@ -415,6 +425,7 @@ UNARY: Final[Mapping[Opcode, Unary]] = MappingProxyType(
         Opcode.KIND: kind,
         Opcode.ENCODE: encode,
         Opcode.DECODE: decode,
+        Opcode.TRY_DECODE: try_decode,
     }
 )
 """What takes one value and gives one."""
