@@ -248,7 +248,7 @@ def test_results_are_of_the_declared_type(vm: ProzVm, name: str) -> None:
         if is_bytes or type(value) is {"int": int, "bool": bool, "str": str, "list": list, "map": dict}.get(name):
             assert deployed.send(data).success
         else:
-            assert deployed.refusal(data) == f"give: the result must be of type {name}"
+            assert deployed.refusal(data) == f"the result must be of type {name}"
 
 
 def test_bytes_are_returned_as_they_are() -> None:

@@ -213,7 +213,7 @@ def _answer(make: _Maker, action: tree.Action, arguments: tuple[core.Expression,
     else:
         name = action.result.name
         yield make.store(_RESULT, result)
-        reason = f"{action.name.identifier}: the result must be of type {name}"
+        reason = f"the result must be of type {name}"  # without a name, so that the code has it once
         yield make.require(make.is_of_type(make.load(_RESULT), name), reason)
         yield core.Return(make.span, make.load(_RESULT))
 

@@ -233,14 +233,15 @@ def store_index(collection: Value, key: Value, value: Value, limits: ValueLimits
     """
     if type(collection) is list:
         position = _position("STORE_INDEX", key, len(collection))
-        changed: Value = collection.copy()
-        changed[position] = value
-        before = collection[position]
+        items = collection.copy()
+        items[position] = value
+        changed: Value = items
+        before: object = collection[position]
     elif type(collection) is dict:
         known = _key("STORE_INDEX", key)
         _bound("STORE_INDEX: items", len(collection) + (known not in collection), limits.items)
         changed = {**collection, known: value}
-        before = collection.get(known, _ABSENT)  # type: ignore[arg-type]  # which is no value
+        before = collection.get(known, _ABSENT)  # which is no value
     else:
         raise TypeMismatch(f"STORE_INDEX changes a list or map, not {kind_of(collection)}")
     if not _is_no_larger(value, before):  # otherwise the limits hold as before, without a look at all items
