@@ -36,6 +36,7 @@ from vmloom.errors import VmloomError
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom_prozvm.bytecode import Bytecode, BytecodeBuilder, Opcode, function, pack
+from vmloom_prozvm.config import ProzVmConfig
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.values import canonical
 
@@ -207,6 +208,8 @@ def conversion_rows() -> Iterator[Row]:
     for title, value in shapes:
         yield taken("sized", "ENCODE", title, value, copies=8)
     yield taken("simple", "DECODE", "small", canonical(1234))
+    yield taken("simple", "TRY_DECODE", "small", canonical(1234))
+    yield taken("sized", "TRY_DECODE", "list of 4,096, cut short", canonical(NUMBERS)[:-1], copies=8)
     for title, value in (*shapes, ("map of keys that collide", COLLIDING), ("list of small", WIDE)):
         yield taken("sized", "DECODE", title, canonical(value), copies=8)
 
@@ -283,7 +286,11 @@ def state_rows() -> Iterator[Row]:
     yield Row("state", "STATE_READ_AT, committed", (*path, ("STATE_READ_AT", 2)), path, copies=32)
     number = (load("balances"), load(123), load(1))
     at = (*number[:1], ("LOAD_CONST", "number {}"), number[2])
-    yield Row("state", "STATE_WRITE_AT, new", (*at, ("STATE_WRITE_AT", 2)), at, begin, commit)
+    yield Row("state", "STATE_WRITE_AT, new, with its commit", (*at, ("STATE_WRITE_AT", 2)), at, begin, commit)
+    known = (*path, load(1))
+    yield Row("state", "STATE_WRITE_AT, same path", (*known, ("STATE_WRITE_AT", 2)), known, begin, commit)
+    wide = (load("x" * 900), ("LOAD_CONST", "number {}"), load(1))
+    yield Row("state", "STATE_WRITE_AT, new, 900 bytes", (*wide, ("STATE_WRITE_AT", 2)), wide, begin, commit)
     pair = ("TX_BEGIN", "TX_COMMIT")
     yield Row("state", "TX_BEGIN, TX_COMMIT", pair)
     yield Row("state", "TX_BEGIN, TX_REVERT", ("TX_BEGIN", "TX_REVERT"))
@@ -298,6 +305,19 @@ def state_rows() -> Iterator[Row]:
     for name in ("INPUT", "CALLER", "ADDRESS", "VALUE"):
         yield Row("simple", name, (name,))
     yield Row("simple", "BLOCK", (("BLOCK", "timestamp"),))
+
+
+def loaded_programs() -> Iterator[tuple[str, Bytecode]]:
+    """Programs of all that takes time to read and verify; each returns at once."""
+    ending = [("LOAD_CONST", 0), ("RETURN", None)]
+    many = range(7_000)
+    yield "equal instructions", Bytecode([1], [*ending, *(("LOAD_CONST", 0), ("POP", None)) * 7_000, *ending])
+    jumps = [step for at in many for step in (("LOAD_CONST", 0), ("JUMP_IF_FALSE", 2 * at + 2))]
+    yield "jumps to all over", Bytecode([1], [*jumps, *ending])
+    small = [function(f"f{number}", (), Bytecode([1], ending)) for number in range(1_000)]
+    yield "small functions", Bytecode([1, *small], ending)
+    yield "small constants", Bytecode([1, *([[] for _ in range(1_000)] for _ in range(10))], ending)
+    yield "a large constant", Bytecode([1, DATA], ending)
 
 
 def rows() -> list[Row]:
@@ -378,6 +398,16 @@ class Bench:
             raise RuntimeError(result.error)
         return taken, result.gas_used
 
+    def loading(self, title: str, program: Bytecode, repeats: int) -> Measured:
+        """Nanoseconds and gas of a byte of a program that is read and verified each time."""
+        vm, code = ProzVm(ProzVmConfig(cache_size=0)), pack(program)
+        seconds = float("inf")
+        for _ in range(repeats + 1):
+            begin = time.perf_counter()
+            vm.validate_code(code)
+            seconds = min(seconds, time.perf_counter() - begin)
+        return Measured("load", title, seconds * 1e9 / len(code), vm.config.load_gas_per_byte)
+
     def measured(self, row: Row, repeats: int) -> Measured:
         """Nanoseconds and gas of one copy of the row's piece, less its base. Raises `RuntimeError`."""
         codes = [contract(row, piece) for piece in (row.piece, row.base)]
@@ -443,6 +473,9 @@ def main() -> int:
             found.append(bench.measured(row, options.repeats))
         except (RuntimeError, VmloomError) as error:
             failed.append(f"{row.name}: {error}")
+    for title, program in loaded_programs():
+        if options.filter in f"load {title}":
+            found.append(bench.loading(title, program, options.repeats))
     about = {"python": platform.python_version(), "coincurve": version("coincurve"), "machine": platform.machine()}
     if options.json:
         middle = middle_of(found)

@@ -15,13 +15,14 @@ from vmloom_evm.assembly import call, mstore, op, pop, raw, ret_top, sstore, sta
 from vmloom_evm.native.state import NativeState
 from vmloom_prozvm.bytecode import BytecodeBuilder, Opcode, function
 from vmloom_prozvm.bytecode.container import pack
-from vmloom_prozvm.config import CallPrices
+from vmloom_prozvm.config import CallPrices, ProzVmConfig
 from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.runtime.world import StateWorld
 from vmloom_prozvm.values import Value, canonical
 
 from .contracts import BLOCK, CALLER, GAS, ORIGIN, contract, load, program, written
 
+LOADING = ProzVmConfig().load_gas_per_byte
 PROZ = bytes.fromhex("90").rjust(20, b"\0")
 EVM = bytes.fromhex("e7").rjust(20, b"\0")
 LAST = bytes.fromhex("1a57").rjust(20, b"\0")
@@ -199,7 +200,7 @@ def test_callee_gets_all_but_a_64th(here: World) -> None:
     code = state.get_code(PROZ)
     schedule = ProzVm().config.gas_schedule
     taken = (EVM, b"", 0)
-    left = gas - len(code) - sum(schedule.fixed(Opcode.LOAD_CONST, value) for value in taken)
+    left = gas - LOADING * len(code) - sum(schedule.fixed(Opcode.LOAD_CONST, value) for value in taken)
     left -= schedule.before(Opcode.CALL_CONTRACT, None, taken) + prices.cold_account
     assert told_gas == left - left // 64
 
@@ -225,9 +226,9 @@ def test_prices_of_accounts_and_value(here: World) -> None:
     assert used[NOBODY, 1] - used[NOBODY, 0] == prices.value + prices.new_account
     again = (load(LAST), load(b""), load(0), "CALL_CONTRACT", "POP")
     state = here.state(proz=proz(*again, *again), last=("", b""))
-    twice = here.run(state, PROZ).gas_used - len(state.get_code(PROZ))
+    twice = here.run(state, PROZ).gas_used - LOADING * len(state.get_code(PROZ))
     state = here.state(proz=proz(*again), last=("", b""))
-    once = here.run(state, PROZ).gas_used - len(state.get_code(PROZ))
+    once = here.run(state, PROZ).gas_used - LOADING * len(state.get_code(PROZ))
     assert 2 * once - twice == prices.cold_account
 
 

@@ -570,7 +570,19 @@ def test_random_instructions_end_in_the_errors_that_there_are() -> None:
 
 
 VALUES: Final = (0, 1, -1, 1 << 70, "", "a", "12", b"", b"\x81\x00", [], [1, [2]], {}, {"a": 1, 2: b"x"}, None, True)
-ON_ONE: Final = ("NEG", "NOT", "LENGTH", "ITEMS", "TO_STRING", "TO_INTEGER", "KIND", "ENCODE", "DECODE", "HASH_BLOCK")
+ON_ONE: Final = (
+    "NEG",
+    "NOT",
+    "LENGTH",
+    "ITEMS",
+    "TO_STRING",
+    "TO_INTEGER",
+    "KIND",
+    "ENCODE",
+    "DECODE",
+    "TRY_DECODE",
+    "HASH_BLOCK",
+)
 ON_ONE_MORE: Final = ("NEW_CELL", "CELL_READ", "AWAIT")
 ON_TWO: Final = ("ADD", "SUB", "MUL", "DIV", "MOD", "POW", "EQ", "LT", "AND", "INDEX", "CONTAINS", "RANGE", "TO_BYTES")
 ON_THREE: Final = ("STORE_INDEX", "SLICE", "VERIFY_SIGNATURE", "CALL_CONTRACT")

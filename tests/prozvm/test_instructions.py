@@ -31,7 +31,7 @@ from vmloom_prozvm.runtime.interpreter import Machine
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.runtime.loaded import load
 from vmloom_prozvm.runtime.run import Run
-from vmloom_prozvm.runtime.world import DictWorld, StateWorld
+from vmloom_prozvm.runtime.world import PATH_CELLS, DictWorld, StateWorld
 from vmloom_prozvm.values import Cell, Function, Value, ValueLimits, canonical, cells, check, same
 
 from .steps import body, const, fails, function, run
@@ -41,9 +41,9 @@ SCHEDULE = GasSchedule()
 ADDRESS = b"\xaa" * 20
 
 
-def used(*steps: tuple[Any, ...], **options: Any) -> int:
+def used(*steps: tuple[Any, ...], world: DictWorld | None = None, **options: Any) -> int:
     """Gas that the program uses, be it with an error."""
-    machine = Machine(DictWorld({}), schedule=SCHEDULE, gas=10**9, **options)
+    machine = Machine(world or DictWorld({}), schedule=SCHEDULE, gas=10**9, **options)
     with suppress(ProzError):
         machine.run(load(body(*steps)))
     return 10**9 - machine.gas
@@ -53,10 +53,10 @@ def apply(name: str, *operands: Value, **options: Any) -> Value:
     return run(*const(*operands), (name,), **options)
 
 
-def extra(*steps: tuple[Any, ...]) -> int:
+def extra(*steps: tuple[Any, ...], world: DictWorld | None = None) -> int:
     """Gas beyond what is fixed."""
     loaded = load(body(*steps))
-    return used(*steps) - sum(static_price(*entry, SCHEDULE) for entry in loaded.main.instructions)
+    return used(*steps, world=world) - sum(static_price(*entry, SCHEDULE) for entry in loaded.main.instructions)
 
 
 # Items, parts and ranges
@@ -77,7 +77,7 @@ def test_items_of_every_collection(collection: Value, items: list[Value]) -> Non
     assert apply("ITEMS", collection) == items
 
 
-@pytest.mark.parametrize("name", ["ITEMS", "CELL_READ", "TO_INTEGER", "DECODE"])
+@pytest.mark.parametrize("name", ["ITEMS", "CELL_READ", "TO_INTEGER", "DECODE", "TRY_DECODE"])
 def test_none_is_refused_where_there_is_nothing_in_it(name: str) -> None:
     fails(TypeMismatch, 1, *const(None), (name,))
 
@@ -243,11 +243,13 @@ def test_kinds_of_functions_and_tasks() -> None:
 def test_encodings_are_canonical_and_read_back(value: Value) -> None:
     assert apply("ENCODE", value) == canonical(value)
     assert same(run(*const(value), ("ENCODE",), ("DECODE",)), value)
+    assert same(run(*const(value), ("ENCODE",), ("TRY_DECODE",)), value)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x18\x01", b"\xf9\x00\x00", b"\x01\x01", b"\xa1\xf5\x01", b"\xa1\x80\x01"])
 def test_malformed_data_are_refused(data: bytes) -> None:
     fails(MalformedData, 1, *const(data), ("DECODE",))
+    assert run(*const(data), ("TRY_DECODE",)) is None
 
 
 def test_functions_and_cells_have_no_encoding() -> None:
@@ -410,10 +412,25 @@ def test_what_is_no_key_is_no_path(key: Value) -> None:
 
 
 def test_paths_are_paid_for_by_their_cells() -> None:
-    write = SCHEDULE.state_write_cell
-    assert extra(*const("a", b"x" * 20), ("STATE_READ_AT", 2)) == SCHEDULE.key_cell * 5
-    assert extra(("TX_BEGIN",), *const("a", b"x" * 20, 1), ("STATE_WRITE_AT", 2), ("TX_COMMIT",)) == write * 5
-    assert extra(*const("a"), ("STATE_READ_AT", 1)) == SCHEDULE.key_cell
+    key, created = SCHEDULE.key_cell, SCHEDULE.state_write_cell
+    assert extra(*const("a", b"x" * 20), ("STATE_READ_AT", 2)) == key * 5
+    assert extra(*const("a"), ("STATE_READ_AT", 1)) == key
+    where = ("a", b"x" * 20)
+    assert extra(*stored(*where, value=1)) == key * 5 + created * 5
+    assert extra(*stored(*where, value=1), *stored(*where, value=2)) == 2 * key * 5 + created * 5
+    assert extra(*stored(*where, value=None)) == key * 5
+    twice = [step for value in (1, None, 2) for step in [*const(*where, value), ("STATE_WRITE_AT", 2)]]
+    assert extra(("TX_BEGIN",), *twice, ("TX_COMMIT",)) == 3 * key * 5 + 2 * created * 5
+    state = {"_blockchain_state": {where: 7}}
+    assert extra(*stored(*where, value=b"y" * 16), world=DictWorld(state)) == key * 5 + created * 2
+
+
+@pytest.mark.parametrize("name", ["STATE_READ_AT", "STATE_WRITE_AT"])
+def test_paths_have_a_largest_size(name: str) -> None:
+    value = const(1) if name == "STATE_WRITE_AT" else ()
+    longest = "x" * 8 * (PATH_CELLS - 3)  # a cell more for the string itself, and two for the other key
+    run(("TX_BEGIN",), *const("a", longest), *value, (name, 2), ("TX_COMMIT",))
+    fails(ValueTooLarge, 3 + len(value), ("TX_BEGIN",), *const("a", longest + "x" * 8), *value, (name, 2))
 
 
 # Integers as keys, which can be made to collide
@@ -429,6 +446,7 @@ def test_integer_keys_of_a_map_are_bounded() -> None:
     fails(ValueTooLarge, 8, *const(*pairs), ("BUILD_MAP", 4), limits=Limits(values=limits))
     data = canonical(dict.fromkeys(collide, 0))
     fails(ValueTooLarge, 1, *const(data), ("DECODE",), limits=Limits(values=limits))
+    assert run(*const(data), ("TRY_DECODE",), limits=Limits(values=limits)) is None
 
 
 def test_looking_for_an_integer_costs_by_the_size_of_the_map() -> None:

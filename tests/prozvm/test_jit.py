@@ -631,7 +631,7 @@ def test_machine_code_comes_first_where_it_can_be_made(monkeypatch: pytest.Monke
         def run(self, machine: Machine) -> Value:
             return "made"
 
-    def compile_native(loaded: Loaded, *_: Any) -> Made | None:
+    def compile_native(loaded: Loaded, *_: Any, **__: Any) -> Made | None:
         return Made() if len(loaded.main.instructions) == 2 else None
 
     monkeypatch.setattr("vmloom_prozvm.jit.cache.native_compiler", lambda: compile_native)

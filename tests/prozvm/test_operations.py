@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from vmloom_prozvm.bytecode.opcodes import Opcode
 from vmloom_prozvm.errors import DivisionByZero, IndexOutOfRange, ProzError, TypeMismatch, ValueTooLarge
 from vmloom_prozvm.runtime import operations
 from vmloom_prozvm.runtime.operations import BINARY, TERNARY, UNARY
-from vmloom_prozvm.values import Function, Task, Value, ValueLimits, canonical, check, same
+from vmloom_prozvm.values import Function, Task, Value, ValueLimits, canonical, cells, check, same
 
 SMALL = ValueLimits(integer_bits=64, string_size=8, bytes_size=8, items=4, nesting=3, cells=12)
 ORDER = {Opcode.LT: operator.lt, Opcode.GT: operator.gt, Opcode.LTE: operator.le, Opcode.GTE: operator.ge}
@@ -385,3 +386,28 @@ def test_functions_are_values_that_only_logic_and_equality_take() -> None:
     function = Function("f", (), None)  # type: ignore[arg-type]  # nothing looks into it
     taken = {opcode for opcode in BINARY if not isinstance(outcome(lambda: BINARY[opcode](function, function)), type)}  # noqa: B023
     assert taken == {Opcode.EQ, Opcode.NEQ, Opcode.AND, Opcode.OR}
+
+
+@given(
+    st.lists(st.none() | st.booleans() | st.integers(-(2**130), 2**130) | st.text("ab", max_size=30), max_size=9),
+    st.one_of(st.none(), st.integers(-(2**200), 2**200), st.text("ab", max_size=40), st.just([0, [0]])),
+)
+def test_stored_items_are_held_to_the_limits_as_if_all_were_looked_at(items: list[Value], value: Value) -> None:
+    limits = ValueLimits(integer_bits=130, string_size=30, cells=24, nesting=2)
+    with suppress(ValueTooLarge):
+        check(items, limits)
+        for position in range(len(items)):
+            expected = [*items[:position], value, *items[position + 1 :]]
+            try:
+                check(expected, limits)
+            except ValueTooLarge:
+                with pytest.raises(ValueTooLarge):
+                    operations.store_index(items, position, value, limits)
+            else:
+                assert same(operations.store_index(items, position, value, limits), expected)
+
+
+@given(st.lists(st.one_of(st.booleans(), st.none(), st.integers(-(2**65), 2**65)), max_size=40), st.integers(0, 40))
+def test_cells_of_long_lists_are_those_of_their_items(items: list[Value], integers: int) -> None:
+    for some in (items, [one for one in items if one is not None], [one for one in items if type(one) is bool]):
+        assert cells([*some, *range(integers)]) == 1 + sum(map(cells, some)) + integers

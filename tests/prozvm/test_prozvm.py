@@ -270,9 +270,10 @@ def test_every_byte_of_the_code_is_paid_for_each_time(vm: ProzVm) -> None:
     code = contract(load(1), "RETURN")
     used = [run(vm, code).gas_used for _ in range(2)]
     prices = GasSchedule().base
-    assert used == [len(code) + 2 + 1] * 2
+    loading = ProzVmConfig().load_gas_per_byte * len(code)
+    assert used == [loading + 2 + 1] * 2
     assert sum(price for opcode, price in prices.items() if opcode.name in ("LOAD_CONST", "RETURN")) == 3
-    assert run(vm, code, gas=len(code) - 1).error == "out of gas"
+    assert run(vm, code, gas=loading - 1).error == "out of gas"
 
 
 def test_configured_prices_are_used() -> None:

@@ -19,6 +19,7 @@ from vmloom_prozvm.prozvm import ProzVm
 from vmloom_prozvm.runtime.limits import Limits
 from vmloom_prozvm.values import canonical
 
+NO_CALL = "the input is no call: the canonical encoding of a list of an action's name and its arguments"
 OWNER = b"\x0a" * 20
 ADDRESS = b"\x0c" * 20
 BLOCK = BlockContext(number=7, timestamp=1_700_000_000)
@@ -182,8 +183,8 @@ def test_constructor_runs_after_the_outermost_statements_and_shares_their_variab
         (canonical(["increment", "1"]), "increment: by must be of type int"),
         (canonical(["increment", None]), "increment: by must be of type int"),
         (canonical([]), "the input names no action"),
-        (canonical("increment"), "the input is no call: it is a list of an action's name and its arguments"),
-        (canonical({"increment": 1}), "the input is no call: it is a list of an action's name and its arguments"),
+        (canonical("increment"), NO_CALL),
+        (canonical({"increment": 1}), NO_CALL),
     ],
 )
 def test_wrong_calls_revert_with_a_reason(data: bytes, reason: str) -> None:
@@ -191,11 +192,12 @@ def test_wrong_calls_revert_with_a_reason(data: bytes, reason: str) -> None:
     assert counter.refusal(data) == reason
 
 
-def test_input_that_is_no_encoding_fails() -> None:
-    counter = deploy(ProzVm(), COUNTER, 5, OWNER)
-    result = counter.send(b"\xff")
-    assert result.state is ExecutionState.FAILED
-    assert result.metadata["fault"]["kind"] == "MalformedData"
+@pytest.mark.parametrize("data", [b"\xff", b"\0", canonical(["count"])[:-1], canonical(["count"]) + b"\0", b"\x98\x00"])
+def test_input_that_is_no_encoding_is_refused_and_leaves_gas(vm: ProzVm, data: bytes) -> None:
+    counter = deploy(vm, COUNTER, 5, OWNER)
+    assert counter.refusal(data) == NO_CALL
+    result = counter.send(data)
+    assert result.gas_used < 100_000
 
 
 TYPES = """
@@ -235,6 +237,18 @@ def test_arguments_are_of_their_types(name: str) -> None:
 def test_result_of_any_type_is_told_apart(value: Any) -> None:
     deployed = one(ProzVm(), "export action echo(x) -> any { return x; }")
     assert deployed.call("echo", value) == value
+
+
+@pytest.mark.parametrize("name", ["int", "bool", "str", "bytes", "address", "list", "map"])
+def test_results_are_of_the_declared_type(vm: ProzVm, name: str) -> None:
+    deployed = one(vm, f"export action give(x) -> {name} {{ return x; }}")
+    for value in VALUES.values():
+        is_bytes = type(value) is bytes and (name == "bytes" or (name == "address" and len(value) == 20))
+        data = canonical(["give", value])
+        if is_bytes or type(value) is {"int": int, "bool": bool, "str": str, "list": list, "map": dict}.get(name):
+            assert deployed.send(data).success
+        else:
+            assert deployed.refusal(data) == f"the result must be of type {name}"
 
 
 def test_bytes_are_returned_as_they_are() -> None:
@@ -305,7 +319,7 @@ def test_receive_that_is_not_exported_is_an_action_like_others() -> None:
         (canonical([1, OWNER, 2]), "construct takes 2 arguments"),
         (canonical([OWNER, 1]), "construct: start must be of type int"),
         (canonical([1, b"short"]), "construct: owner must be of type address"),
-        (canonical("list"), "the input of a constructor is a list of its arguments"),
+        (canonical("list"), "the input of a constructor is the canonical encoding of a list of its arguments"),
     ],
 )
 def test_wrong_arguments_of_the_constructor_revert(data: bytes, reason: str) -> None:

@@ -291,6 +291,16 @@ def test_error_in_a_function_of_an_earlier_program_has_its_place_there(source: s
     assert [(name, place.line) for name, place in raised.value.places] == [("wrong", 3), ("", 1)]
 
 
+@pytest.mark.parametrize("source", ["while (true) { old(0); }", "old(0);" * 20, "old(0);"])
+@pytest.mark.parametrize("use_vm", [True, False])
+def test_function_of_an_earlier_program_keeps_its_place_beside_one_of_its_name(source: str, use_vm: bool) -> None:
+    evaluator, env = Evaluator(use_vm=use_vm), Environment()
+    evaluator.evaluate("1;\naction wrong(x) {\n  return 1 / x; }\nlet old = wrong;", env)
+    with pytest.raises(DivisionByZero) as raised:
+        evaluator.evaluate("action wrong(x) { return x; }\n" + source, env)
+    assert [(name, place.line) for name, place in raised.value.places] == [("wrong", 3), ("", 2)]
+
+
 def test_constant_of_an_earlier_program_stays_one() -> None:
     evaluator, env = Evaluator(), Environment()
     evaluator.evaluate("const k = 1;", env)

@@ -85,7 +85,7 @@ class JitConfig(BaseModel):
     enabled: bool = True
     threshold: NonNegativeInt = 100
     """Executions of a program after which it is compiled; 0 compiles all at once."""
-    native: bool = False
+    native: bool = True
     """Whether machine code is tried before Python."""
     disk_cache: bool = False
     """Whether what is compiled is kept in the user's cache, which `vmloom cache` shows, for other processes."""
@@ -119,8 +119,11 @@ class ProzVmConfig(BaseModel):
     register_config: RegisterConfig = RegisterConfig()
     gas_schedule: GasSchedule = GasSchedule()
     """Prices of instructions, such as `gas_schedule = {base = {ADD = 4}, per_cell = 5}`; others keep their default."""
-    load_gas_per_byte: NonNegativeInt = 1
-    """Gas for each byte of a program that is run, whether it has to be read and verified or is known."""
+    load_gas_per_byte: NonNegativeInt = 4
+    """Gas for each byte of a program that is run, whether it has to be read and verified or is known.
+
+    The default is fitted to the code that takes longest to verify, as the prices of instructions are to their time.
+    """
     call_prices: CallPrices = CallPrices()
     code: CodeConfig = CodeConfig()
     optimization_level: Annotated[int, Field(ge=0, le=3)] = 0

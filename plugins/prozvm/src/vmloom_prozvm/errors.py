@@ -27,14 +27,17 @@ class ProzError(Exception):
         self.at = at
         self.function = ""
         self.trace: list[tuple[str, int]] = []
+        self.bodies: list[Any] = []
+        """The `Bytecode` of each function of the trace, None where that is not known: names may be those of several."""
         self.places: list[tuple[str, Any]] = []
         """The trace in the source, function and `language.sourcemap.Place`, where the evaluator of the language ran."""
 
-    def locate(self, function: str, at: int) -> None:
-        """Add the next call outwards to the trace: its function, and the index of the instruction that it was at."""
+    def locate(self, function: str, at: int, body: Any = None) -> None:
+        """Add the next call outwards to the trace: its function, the index of the instruction, and the bytecode."""
         if self.at is None:
             self.at, self.function = at, function
         self.trace.append((function, at))
+        self.bodies.append(body)
 
     def __str__(self) -> str:
         message = super().__str__() or type(self).__name__

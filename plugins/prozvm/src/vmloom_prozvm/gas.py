@@ -54,6 +54,7 @@ SIZED_BEFORE: Final = frozenset(
         Opcode.TO_BYTES,
         Opcode.ENCODE,
         Opcode.DECODE,
+        Opcode.TRY_DECODE,
         Opcode.STATE_READ_AT,
         Opcode.STATE_WRITE_AT,
     )
@@ -72,6 +73,7 @@ SIZED_AFTER: Final = frozenset(
         Opcode.TO_STRING,
         Opcode.ENCODE,
         Opcode.DECODE,
+        Opcode.TRY_DECODE,
     )
 )
 """The instructions that make values which may be large: for all others `after` is 0.
@@ -89,6 +91,7 @@ _CONVERSIONS: Final = frozenset(
         Opcode.TO_BYTES,
         Opcode.ENCODE,
         Opcode.DECODE,
+        Opcode.TRY_DECODE,
     )
 )
 _FINDING: Final = frozenset((Opcode.INDEX, Opcode.STORE_INDEX))
@@ -149,6 +152,7 @@ def _default_base() -> dict[Opcode, int]:
             Opcode.TO_BYTES: 10,
             Opcode.ENCODE: 30,
             Opcode.DECODE: 30,
+            Opcode.TRY_DECODE: 30,
             Opcode.HASH_BLOCK: 60,
             Opcode.VERIFY_SIGNATURE: 3000,
             Opcode.MERKLE_ROOT: 60,
@@ -195,11 +199,11 @@ class GasSchedule(BaseModel):
     merkle_leaf: Price = 60
     """MERKLE_ROOT: each leaf, which brings two hashes with it."""
     state_read_byte: Price = 2
-    """What is read of the state, and DECODE: each byte beyond the ninth; a 64-bit integer has no more."""
+    """What is read of the state, DECODE and TRY_DECODE: each byte beyond the ninth; a 64-bit integer has no more."""
     key_cell: Price = 6
-    """STATE_READ, STATE_WRITE and STATE_READ_AT: each cell of the key or path beyond the first."""
+    """STATE_READ, STATE_WRITE, STATE_READ_AT and STATE_WRITE_AT: each cell of the key or path beyond the first."""
     state_write_cell: Price = 2_500
-    """STATE_WRITE and STATE_WRITE_AT: each cell of the value, and of a path, beyond the first."""
+    """STATE_WRITE and STATE_WRITE_AT: each cell of the value beyond the first; of a path, too, if it has none yet."""
     ledger_cell: Price = 2_500
     """LEDGER_APPEND: each cell beyond the first."""
     event_cell: Price = 64
@@ -280,6 +284,13 @@ class GasSchedule(BaseModel):
         """Gas to charge before the state reads `size` bytes, as `TransactionStack.size` tells; comes to `before`."""
         return self.state_read_byte * max(0, size - SMALL_ENCODING)
 
+    def creating(self, keys: Sequence[Value]) -> int:
+        """Gas to charge before STATE_WRITE_AT gives a value to a path that has none; comes to `before`.
+
+        The keys grow the state once. What names have is in the code, whose deployment paid for them.
+        """
+        return self.state_write_cell * _path_extra(keys)
+
     def after(self, opcode: Opcode, result: Value) -> int:
         """Gas to charge once `opcode` has made `result`, 0 if that has one cell."""
         if opcode not in SIZED_AFTER:
@@ -315,9 +326,9 @@ class GasSchedule(BaseModel):
             case Opcode.MERKLE_ROOT:
                 return self.merkle_leaf * len(taken) + self.hash_cell * _extra(*taken)
             case Opcode.STATE_READ_AT:
-                return self.key_cell * max(0, sum(map(cells, taken)) - 1)
-            case Opcode.STATE_WRITE_AT:  # path and value have a first cell each
-                return self.state_write_cell * max(0, sum(map(cells, taken)) - 2)
+                return self.key_cell * _path_extra(taken)
+            case Opcode.STATE_WRITE_AT:
+                return self.key_cell * _path_extra(taken[:-1]) + self.state_write_cell * _extra(taken[-1])
             case Opcode.STATE_WRITE:
                 return self.state_write_cell * _extra(*taken)
             case Opcode.LEDGER_APPEND:
@@ -345,7 +356,7 @@ class GasSchedule(BaseModel):
                 return self.per_cell * made
             case Opcode.ENCODE:
                 return self.hash_cell * _extra(one)
-            case Opcode.DECODE:
+            case Opcode.DECODE | Opcode.TRY_DECODE:
                 return self.reading(len(one)) if type(one) is bytes else 0
             case Opcode.TO_STRING:  # Python takes time that grows with the square of the number of digits
                 return self.limb_product * (limbs(one) ** 2 - 1) if type(one) is int else 0
@@ -361,6 +372,11 @@ def limbs(number: int) -> int:
 def _extra(*values: Value) -> int:
     """Cells beyond the first of each value."""
     return sum(map(cells, values)) - len(values)
+
+
+def _path_extra(keys: Sequence[Value]) -> int:
+    """Cells beyond the first of all keys together."""
+    return max(0, sum(map(cells, keys)) - 1)
 
 
 def _items_cells(collection: Value) -> int:

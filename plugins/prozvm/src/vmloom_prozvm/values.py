@@ -285,6 +285,8 @@ def _scalar_cells(value: Any) -> int:
 
 def _collection_cells(collection: Any, known: dict[int, int]) -> int:
     """Its cells; `known` are those of its parts by identity, which holds as long as the outermost is there."""
+    if type(collection) is list and len(collection) >= _LONG and _has_only_limbs(collection):
+        return 1 + len(collection)
     total = 1
     for part in _parts(collection):
         kind = type(part)
@@ -300,6 +302,12 @@ def _collection_cells(collection: Any, known: dict[int, int]) -> int:
         else:
             total += _scalar_cells(part)
     return total
+
+
+def _has_only_limbs(items: list[Any]) -> bool:
+    """Whether all are integers of 64 bits or bools, or all none or bools: found faster than each is counted."""
+    kinds = set(map(type, items))
+    return kinds <= _WITHOUT_SIZE or (kinds <= _NUMBERS and min(items) > -_LIMB and max(items) < _LIMB)
 
 
 def _checked(item: Any, levels: int, limits: ValueLimits, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
@@ -405,6 +413,11 @@ _KINDS: Final = {
 }
 
 
+_LONG: Final = 16
+"""Items of a list from which on looking at the kinds of all of them first pays."""
+_LIMB: Final = 1 << 64
+_NUMBERS: Final = frozenset((int, bool))
+_WITHOUT_SIZE: Final = frozenset((type(None), bool))
 _UNSTORABLE: Final = frozenset((Function, Task, Cell))
 
 

@@ -59,7 +59,7 @@ class VM:
         gas_schedule: GasSchedule | None = None,
         limits: Limits | None = None,
         debug: bool = False,
-        native: bool = False,
+        native: bool = True,
         disk_cache: bool = False,
     ) -> None:
         self.use_jit: Final = use_jit

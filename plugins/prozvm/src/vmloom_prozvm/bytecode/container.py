@@ -179,22 +179,25 @@ def _instructions(code: Any, place: _Place) -> list[Instruction]:
         raise _Misshapen("code must be a list", place)
     instructions: list[Instruction] = []
     known: dict[Instruction, Instruction] = {}  # equal ones share their memory: programs can be long
-    at = 0
-    while at < len(code):
+    at, end = 0, len(code)
+    while at < end:
         form = _FORMS.get(code[at]) if type(code[at]) is int else None
         if form is None:
             raise _Misshapen(f"instruction {len(instructions)}: no such opcode", (*place, at))
         name, count = form
-        parts = code[at + 1 : at + 1 + count]
-        if len(parts) < count:
-            raise _Misshapen(f"instruction {len(instructions)}: {name} without its operand", (*place, at))
-        for index, part in enumerate(parts):
-            if type(part) is not int:
-                reason = f"instruction {len(instructions)}: the operand of {name} must be of integers"
-                raise _Misshapen(reason, (*place, at + 1 + index))
-        entry = name, tuple(parts) if count == 2 else parts[0] if parts else None
+        at += 1
+        if not count:
+            entry: Instruction = name, None
+        elif at + count > end:
+            raise _Misshapen(f"instruction {len(instructions)}: {name} without its operand", (*place, at - 1))
+        else:
+            for index in range(at, at + count):
+                if type(code[index]) is not int:
+                    reason = f"instruction {len(instructions)}: the operand of {name} must be of integers"
+                    raise _Misshapen(reason, (*place, index))
+            entry = name, code[at] if count == 1 else (code[at], code[at + 1])
+            at += count
         instructions.append(known.setdefault(entry, entry))
-        at += 1 + len(parts)
     return instructions
 
 

@@ -76,6 +76,7 @@ class Opcode(IntEnum):
     KIND = 83
     ENCODE = 84
     DECODE = 85
+    TRY_DECODE = 86
     # Ledger
     HASH_BLOCK = 110
     VERIFY_SIGNATURE = 111
@@ -193,6 +194,7 @@ UNARY: Final = (
     Opcode.KIND,
     Opcode.ENCODE,
     Opcode.DECODE,
+    Opcode.TRY_DECODE,
 )
 BINARY: Final = (*ARITHMETIC, *COMPARISON, *LOGIC)
 OPERATIONS: Final[Mapping[Opcode, Operation]] = _rows()

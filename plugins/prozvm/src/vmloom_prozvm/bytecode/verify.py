@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ..errors import ProzError, Unverifiable
 from ..values import Function, ValueLimits, check, check_storable, kind_of
 from .opcodes import ENDING, OPERATIONS, Opcode, Operand
-from .program import Bytecode, OperandValue, opcode_of, operand_parts, stack_effect
+from .program import Bytecode, opcode_of, operand_parts, stack_effect
 
 DEEPEST_FUNCTIONS: Final = 32
 """No limit of function nesting may exceed this: functions are packed and read by recursion."""
@@ -121,6 +121,17 @@ def parse_instruction(entry: object) -> tuple[Opcode, tuple[int, ...]]:
     return opcode, parts
 
 
+class _Form(NamedTuple):
+    """An instruction: what it takes from the stack and puts there, and where control goes after it."""
+
+    opcode: Opcode
+    taken: int
+    put: int
+    goes_on: bool
+    """whether the next instruction may be next"""
+    target: int | None
+
+
 class _Checker:
     """The checks of one function, and where it is for messages."""
 
@@ -178,10 +189,10 @@ class _Checker:
         except ProzError as error:
             raise self.fault(f"metadata: {error}") from None
 
-    def forms(self) -> list[tuple[Opcode, OperandValue]]:
+    def forms(self) -> list[_Form]:
         """Every instruction, with its operand in range."""
-        forms: list[tuple[Opcode, OperandValue]] = []
-        known: dict[int, tuple[Opcode, OperandValue]] = {}  # by identity, which equal ones of a container share
+        forms: list[_Form] = []
+        known: dict[int, _Form] = {}  # by identity, which equal ones of a container share
         for index, entry in enumerate(self.code.instructions):
             form = known.get(id(entry))
             if form is None:
@@ -190,7 +201,10 @@ class _Checker:
                     self.operand(opcode, parts)
                 except ValueError as error:
                     raise self.fault(str(error), instruction=index) from None
-                known[id(entry)] = form = opcode, entry[1]
+                target = parts[0] if OPERATIONS[opcode].operand is Operand.TARGET else None
+                form = known[id(entry)] = _Form(
+                    opcode, *stack_effect(opcode, entry[1]), goes_on=opcode not in ENDING, target=target
+                )
             forms.append(form)
         return forms
 
@@ -234,50 +248,49 @@ class _Checker:
         if count != len(constant.parameters):
             raise ValueError(f"`{constant.name}` has {len(constant.parameters)} parameters, not {count}")
 
-    def depths(self, forms: Sequence[tuple[Opcode, OperandValue]], *, strict: bool) -> list[int | None]:
-        """Follow every path once. Each instruction must be reached with one depth, whichever path leads there."""
-        end = len(forms)
+    def depths(self, forms: Sequence[_Form], *, strict: bool) -> list[int | None]:
+        """Follow every path once. Each instruction must be reached with one depth, whichever path leads there.
+
+        What is not a jump takes hardly more than a look: hostile code is large, and the caller pays for its bytes.
+        """
+        end, most = len(forms), self.limits.stack
         depths: list[int | None] = [None] * (end + 1)
-        depths[0] = 0
+        depths[0] = depth = 0
         pending = [0]
         while pending:
             index = pending.pop()
-            if index == end:
-                continue
-            opcode, operand = forms[index]
-            depth = self.step(index, opcode, operand, depths[index] or 0, strict=strict)
-            following = [] if opcode in ENDING else [index + 1]
-            if OPERATIONS[opcode].operand is Operand.TARGET:
-                assert isinstance(operand, int)
-                following.append(operand)
-            for target in following:
-                if depths[target] is None:
-                    depths[target] = depth
-                    pending.append(target)
-                elif depths[target] != depth:
-                    where = "the end" if target == end else f"instruction {target}"
-                    reason = (
-                        f"goes on to {where} with {depth} values on the stack, where another way has {depths[target]}"
-                    )
-                    raise self.fault(reason, instruction=index)
+            depth = depths[index] or 0
+            while index != end:
+                opcode, taken, put, goes_on, target = forms[index]
+                if taken > depth:
+                    if strict or opcode is not Opcode.RETURN:
+                        raise self.lack(index, opcode, taken, depth)
+                    taken = depth
+                depth += put - taken
+                if depth > most:
+                    raise self.fault(f"more than {most} values on the stack", instruction=index)
+                if goes_on and target is None and depths[index + 1] is None:
+                    index += 1
+                    depths[index] = depth
+                    continue
+                for following in ([index + 1] if goes_on else []) + ([] if target is None else [target]):
+                    if depths[following] is None:
+                        depths[following] = depth
+                        pending.append(following)
+                    elif depths[following] != depth:
+                        raise self.mismatch(index, following, depth, depths)
+                break
         return depths
 
-    def step(self, index: int, opcode: Opcode, operand: OperandValue, depth: int, *, strict: bool) -> int:
-        """The depth after an instruction."""
-        taken, put = stack_effect(opcode, operand)
-        if opcode is Opcode.RETURN and not strict:
-            taken = min(taken, depth)
-        if taken > depth:
-            reason = (
-                "RETURN on an empty stack"
-                if opcode is Opcode.RETURN
-                else f"{opcode.name} takes {taken} of {depth} values"
-            )
-            raise self.fault(reason, instruction=index)
-        after = depth - taken + put
-        if after > self.limits.stack:
-            raise self.fault(f"more than {self.limits.stack} values on the stack", instruction=index)
-        return after
+    def lack(self, index: int, opcode: Opcode, taken: int, depth: int) -> Unverifiable:
+        if opcode is Opcode.RETURN:
+            return self.fault("RETURN on an empty stack", instruction=index)
+        return self.fault(f"{opcode.name} takes {taken} of {depth} values", instruction=index)
+
+    def mismatch(self, index: int, target: int, depth: int, depths: Sequence[int | None]) -> Unverifiable:
+        where = "the end" if target == len(depths) - 1 else f"instruction {target}"
+        reason = f"goes on to {where} with {depth} values on the stack, where another way has {depths[target]}"
+        return self.fault(reason, instruction=index)
 
     def fault(self, reason: str, *, instruction: int | None = None, constant: int | None = None) -> Unverifiable:
         return Unverifiable(reason, function=self.name, path=self.path, instruction=instruction, constant=constant)

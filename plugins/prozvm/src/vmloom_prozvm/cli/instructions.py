@@ -37,7 +37,7 @@ TITLES: Final[Mapping[str, tuple[Opcode, Opcode]]] = MappingProxyType(
         "Control": (Opcode.JUMP, Opcode.RETURN),
         "Functions and cells": (Opcode.CALL_NAME, Opcode.CELL_WRITE),
         "Concurrency": (Opcode.SPAWN, Opcode.AWAIT),
-        "Kinds and encodings": (Opcode.TO_STRING, Opcode.DECODE),
+        "Kinds and encodings": (Opcode.TO_STRING, Opcode.TRY_DECODE),
         "Ledger": (Opcode.HASH_BLOCK, Opcode.STATE_WRITE_AT),
         "The call and its surroundings": (Opcode.INPUT, Opcode.REVERT),
     }
@@ -129,6 +129,7 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
         Opcode.KIND: Words("v", "str", "none, bool, integer, string, bytes, list, map, function, task or cell"),
         Opcode.ENCODE: Words("v", "bytes", "its canonical encoding", "NotStorable, ValueTooLarge"),
         Opcode.DECODE: Words("bytes", "v", "the value of a canonical encoding", "TypeMismatch, MalformedData"),
+        Opcode.TRY_DECODE: Words("bytes", "v", "the same, or none where DECODE finds no value", "TypeMismatch"),
         Opcode.HASH_BLOCK: Words("value", "str", "SHA-256 of the canonical encoding, as hex", "NotStorable"),
         Opcode.VERIFY_SIGNATURE: Words(
             "signature message key", "bool", "whether the owner of the key signed", "TypeMismatch, MalformedSignature"
@@ -150,7 +151,7 @@ WORDS: Final[Mapping[Opcode, Words]] = MappingProxyType(
             "... value",
             "",
             "sets it; none removes it",
-            "TypeMismatch, StateOutsideTransaction, NotStorable, ReadOnlyState",
+            "TypeMismatch, ValueTooLarge, StateOutsideTransaction, NotStorable, ReadOnlyState",
         ),
         Opcode.INPUT: Words("", "bytes", "the input of the call", "CallFailed, ValueTooLarge"),
         Opcode.CALLER: Words("", "bytes", "who calls: 20 bytes", "CallFailed"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..bytecode.opcodes import Opcode
+from ..errors import ProzError
 from ..gas import SIZED_AFTER, SIZED_BEFORE, GasSchedule
 from ..runtime import operations
 from ..runtime.hashes import hash_block, merkle_root
@@ -151,10 +152,12 @@ def _reading_path(
 def _writing_path(schedule: GasSchedule) -> Callable[..., tuple[Path, int]]:
     price = _path_prices(lambda keys: schedule.sizes(Opcode.STATE_WRITE_AT, (*keys, None)))
 
-    def write_path(gas: int, value: Value, *keys: Value) -> tuple[Path, int]:
+    def write_path(gas: int, transactions: TransactionStack, value: Value, *keys: Value) -> tuple[Path, int]:
         cost, found = price(keys)
         if value is not None and (type(value) is not int or value.bit_length() > 64):
             cost = schedule.sizes(Opcode.STATE_WRITE_AT, (*keys, value))
+        if value is not None and not transactions.has(found):
+            cost += schedule.creating(keys)
         gas -= cost
         if gas < 0:
             raise Leave
@@ -175,7 +178,10 @@ def _path_prices(
                 raise Leave
         found = known.get(keys)
         if found is None:
-            found = price(keys), path_of(keys)
+            try:
+                found = price(keys), path_of(keys)
+            except ProzError:  # the interpreter charges before it fails
+                raise Leave from None
             if len(known) < _PATHS and all(map(_is_short, keys)):
                 known[keys] = found
         return found

@@ -128,7 +128,7 @@ class Compiled:
         if resume.failure is Failure.FINAL and self.metered:
             machine.gas = variables["gas"] + resume.refund
         if isinstance(error, ProzError):
-            error.locate(function.name, function.original(resume.at))
+            error.locate(function.name, function.original(resume.at), function.bytecode)
         if isinstance(error, OutOfGas):
             machine.gas = 0
         raise error

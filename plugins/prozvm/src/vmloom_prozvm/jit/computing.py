@@ -62,6 +62,7 @@ RESULTS: Final[Mapping[Opcode, Kind]] = {
     Opcode.KIND: STRING,
     Opcode.ENCODE: Kind(BYTES),
     Opcode.DECODE: ANY,
+    Opcode.TRY_DECODE: ANY,
 }
 
 

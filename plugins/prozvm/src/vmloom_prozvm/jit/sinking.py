@@ -178,7 +178,7 @@ class StateWriter(Emitter):
             self._settle()
         *keys, value = (entry.text for entry in self._pop(count + 1))
         if self._mode.priced:
-            self._text.line(f"p, gas = x_STATE_WRITE_AT(gas, {value}, {', '.join(keys)})", self._here)
+            self._text.line(f"p, gas = x_STATE_WRITE_AT(gas, T, {value}, {', '.join(keys)})", self._here)
         else:
             self._text.line(f"p = path({', '.join(keys)})", self._here)
         self._text.line(f"T.write(p, {value})", self._final(Opcode.STATE_WRITE_AT, count))

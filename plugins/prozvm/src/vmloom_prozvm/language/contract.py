@@ -35,6 +35,7 @@ RECEIVE: Final = "receive"
 _INPUT: Final = "~input"
 _CALL: Final = "~call"
 _NAME: Final = "~name"
+_RESULT: Final = "~result"
 _ANY: Final = "any"
 _PLACE: Final = re.compile(r"^(?:function `.*?`, )?instruction \d+: ", re.DOTALL)
 """How the errors of results begin that have a place."""
@@ -142,9 +143,11 @@ def _dispatcher(exported: list[tree.Action]) -> Iterator[core.Statement]:
     receive = next((action for action in exported if action.name.identifier == RECEIVE), None)
     yield make.store(_INPUT, make.operate(Opcode.INPUT))
     yield core.If(make.span, make.is_empty(_INPUT), tuple(_receiving(receive)))
-    yield make.store(_CALL, make.operate(Opcode.DECODE, make.load(_INPUT)))
+    yield make.store(_CALL, make.operate(Opcode.TRY_DECODE, make.load(_INPUT)))
     is_call = make.is_kind(make.load(_CALL), "list")
-    yield make.require(is_call, "the input is no call: it is a list of an action's name and its arguments")
+    yield make.require(
+        is_call, "the input is no call: the canonical encoding of a list of an action's name and its arguments"
+    )
     yield make.require(make.operate(Opcode.LENGTH, make.load(_CALL)), "the input names no action")
     yield make.store(_NAME, make.argument(0))
     for action in exported:
@@ -159,7 +162,7 @@ def _dispatcher(exported: list[tree.Action]) -> Iterator[core.Statement]:
                 *_value_check(here, action),
                 here.require(here.has_length(_CALL, len(action.parameters) + 1), _arity(name, action)),
                 *_type_checks(here, action, 1),
-                _answer(here, action, arguments),
+                *_answer(here, action, arguments),
             ),
         )
     yield make.refuse("the contract has no action of this name")
@@ -175,7 +178,7 @@ def _receiving(receive: tree.Action | None) -> Iterator[core.Statement]:
         return
     make = _Maker(receive.name.span)
     yield from _value_check(make, receive)
-    yield _answer(make, receive, ())
+    yield from _answer(make, receive, ())
 
 
 def _construction(constructor: tree.Action) -> Iterator[core.Statement]:
@@ -186,9 +189,9 @@ def _construction(constructor: tree.Action) -> Iterator[core.Statement]:
     count = len(constructor.parameters)
     if count:
         yield make.require(make.operate(Opcode.LENGTH, make.load(_INPUT)), _arity(CONSTRUCT, constructor))
-        yield make.store(_CALL, make.operate(Opcode.DECODE, make.load(_INPUT)))
+        yield make.store(_CALL, make.operate(Opcode.TRY_DECODE, make.load(_INPUT)))
         is_list = make.is_kind(make.load(_CALL), "list")
-        yield make.require(is_list, "the input of a constructor is a list of its arguments")
+        yield make.require(is_list, "the input of a constructor is the canonical encoding of a list of its arguments")
         yield make.require(make.has_length(_CALL, count), _arity(CONSTRUCT, constructor))
         yield from _type_checks(make, constructor, 0)
     else:
@@ -197,12 +200,22 @@ def _construction(constructor: tree.Action) -> Iterator[core.Statement]:
     yield core.Do(make.span, core.Call(make.span, CONSTRUCT, arguments))
 
 
-def _answer(make: _Maker, action: tree.Action, arguments: tuple[core.Expression, ...]) -> core.Statement:
-    """Return what the action does; where that may be anything, always encoded, so that one can tell what it was."""
+def _answer(make: _Maker, action: tree.Action, arguments: tuple[core.Expression, ...]) -> Iterator[core.Statement]:
+    """Return what the action does, if that is of the type that it declares.
+
+    Where it may be anything it is always encoded, so that one can tell what it was.
+    """
     result: core.Expression = core.Call(make.span, action.name.identifier, arguments)
-    if action.result is not None and action.result.name == _ANY:
-        result = make.operate(Opcode.ENCODE, result)
-    return core.Return(make.span, result)
+    if action.result is None:
+        yield core.Return(make.span, result)
+    elif action.result.name == _ANY:
+        yield core.Return(make.span, make.operate(Opcode.ENCODE, result))
+    else:
+        name = action.result.name
+        yield make.store(_RESULT, result)
+        reason = f"the result must be of type {name}"  # without a name, so that the code has it once
+        yield make.require(make.is_of_type(make.load(_RESULT), name), reason)
+        yield core.Return(make.span, make.load(_RESULT))
 
 
 def _value_check(make: _Maker, action: tree.Action) -> Iterator[core.Statement]:
@@ -217,11 +230,7 @@ def _type_checks(make: _Maker, action: tree.Action, first: int) -> Iterator[core
         name = _type(parameter)
         if name == _ANY:
             continue
-        test: core.Expression = make.is_kind(make.argument(index), KINDS[name])
-        if name == "address":
-            size = make.operate(Opcode.LENGTH, make.argument(index))
-            is_long = make.operate(Opcode.EQ, size, make.constant(ADDRESS_SIZE))
-            test = core.Both(make.span, test, is_long)
+        test = make.is_of_type(make.argument(index), name)
         yield make.require(test, f"{action.name.identifier}: {parameter.name.identifier} must be of type {name}")
 
 
@@ -253,6 +262,14 @@ class _Maker:
 
     def is_kind(self, value: core.Expression, kind: str) -> core.Operate:
         return self.operate(Opcode.EQ, self.operate(Opcode.KIND, value), self.constant(kind))
+
+    def is_of_type(self, value: core.Expression, name: str) -> core.Expression:
+        """Whether a value, which is computed twice at most, is of a type other than any."""
+        test = self.is_kind(value, KINDS[name])
+        if name != "address":
+            return test
+        size = self.operate(Opcode.LENGTH, value)
+        return core.Both(self.span, test, self.operate(Opcode.EQ, size, self.constant(ADDRESS_SIZE)))
 
     def is_empty(self, register: str) -> core.Operate:
         return self.has_length(register, 0)

@@ -361,8 +361,11 @@ class _Mixed(TreeEvaluator):
 
 def _say_where(error: ProzError, known: SourceMap, names: Mapping[str, Any]) -> None:
     """Give an error its places: in the program that `known` is of, or in a function of `names` from an earlier one."""
-    for name, index in error.trace:
-        place = known.place(name, index)
+    bodies = error.bodies if len(error.bodies) == len(error.trace) else [None] * len(error.trace)
+    for (name, index), body in zip(error.trace, bodies, strict=True):
+        # A function of an earlier program may have the name of one of this program, and has a map of its own.
+        place = SourceMap(body).place("", index) if name and body is not None else None
+        place = place or known.place(name, index)
         if place is None:
             found = (one for one in names.values() if type(one) is Function and one.name == name)
             place = next((SourceMap(one.bytecode).place("", index) for one in found), None)

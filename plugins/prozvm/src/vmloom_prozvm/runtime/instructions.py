@@ -188,7 +188,10 @@ def _state_read_at(run: Run, stack: list[Value], count: int) -> None:
 def _state_write_at(run: Run, stack: list[Value], count: int) -> None:
     *keys, value = take(stack, count + 1)
     run.charge_operands(Opcode.STATE_WRITE_AT, *keys, value)
-    run.transactions.write(path_of(keys), value)
+    path = path_of(keys)
+    if run.schedule is not None and value is not None and not run.transactions.has(path):
+        run.charge(run.schedule.creating(keys))
+    run.transactions.write(path, value)
 
 
 def _begin_transaction(run: Run, _stack: list[Value], _: None) -> None:

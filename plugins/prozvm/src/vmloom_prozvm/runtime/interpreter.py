@@ -275,10 +275,11 @@ class Machine(Run):
             self.gas = max(0, min(self.gas, gas))
 
     def _locate(self, error: ProzError, frame: Frame, at: int) -> None:
-        error.locate(frame.function.name, frame.function.original(at))
+        error.locate(frame.function.name, frame.function.original(at), frame.function.bytecode)
         for waiting in reversed(self.frames):
             if waiting is not frame and waiting.code is not _HALT:
-                error.locate(waiting.function.name, waiting.function.original(waiting.next - 1))
+                function = waiting.function
+                error.locate(function.name, function.original(waiting.next - 1), function.bytecode)
 
 
 Engine = Callable[[Machine, Frame], None]

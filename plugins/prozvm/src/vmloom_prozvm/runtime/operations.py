@@ -21,6 +21,7 @@ from ..bytecode.opcodes import Opcode
 from ..errors import DivisionByZero, IndexOutOfRange, MalformedData, NotCanonical, TypeMismatch, ValueTooLarge
 from ..values import (
     DEFAULT_LIMITS,
+    Function,
     Key,
     Value,
     ValueLimits,
@@ -159,6 +160,8 @@ def _comparison(opcode: Opcode, order: _Order) -> Binary:
     return compare
 
 
+_ABSENT: Final = object()
+"""Where a map has no value."""
 _ORDERED: Final = frozenset((int, str, bytes))
 
 less = _comparison(Opcode.LT, operator.lt)
@@ -230,14 +233,19 @@ def store_index(collection: Value, key: Value, value: Value, limits: ValueLimits
     """
     if type(collection) is list:
         position = _position("STORE_INDEX", key, len(collection))
-        changed: Value = [*collection[:position], value, *collection[position + 1 :]]
+        items = collection.copy()
+        items[position] = value
+        changed: Value = items
+        before: object = collection[position]
     elif type(collection) is dict:
         known = _key("STORE_INDEX", key)
         _bound("STORE_INDEX: items", len(collection) + (known not in collection), limits.items)
         changed = {**collection, known: value}
+        before = collection.get(known, _ABSENT)  # which is no value
     else:
         raise TypeMismatch(f"STORE_INDEX changes a list or map, not {kind_of(collection)}")
-    check(changed, limits)
+    if not _is_no_larger(value, before):  # otherwise the limits hold as before, without a look at all items
+        check(changed, limits)
     return changed
 
 
@@ -381,6 +389,16 @@ def decode(data: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
         raise MalformedData(f"DECODE: {error}") from None
 
 
+def try_decode(data: Value, limits: ValueLimits = DEFAULT_LIMITS, /) -> Value:
+    """TRY_DECODE: as DECODE, but None for bytes that are no value's encoding, or that of one beyond the limits."""
+    if type(data) is not bytes:
+        raise TypeMismatch(f"TRY_DECODE takes bytes, not {kind_of(data)}")
+    try:
+        return parse_canonical(data, limits)
+    except (NotCanonical, TypeMismatch, ValueTooLarge):
+        return None
+
+
 BINARY: Final[Mapping[Opcode, Binary]] = MappingProxyType(
     {
         Opcode.ADD: add,
@@ -415,6 +433,7 @@ UNARY: Final[Mapping[Opcode, Unary]] = MappingProxyType(
         Opcode.KIND: kind,
         Opcode.ENCODE: encode,
         Opcode.DECODE: decode,
+        Opcode.TRY_DECODE: try_decode,
     }
 )
 """What takes one value and gives one."""
@@ -478,6 +497,14 @@ def _position(name: str, key: Value, size: int) -> int:
     if not 0 <= key < size:
         raise IndexOutOfRange(f"{name}: position {_short(key)}, but there are {size}")
     return key
+
+
+def _is_no_larger(value: Value, before: object) -> bool:
+    """Whether a value of no parts takes the place of another that has at least as many cells."""
+    kind = type(value)
+    if kind is list or kind is dict or kind is Function or before is _ABSENT:
+        return False
+    return (cells(value) if kind in _ORDERED else 1) <= (cells(before) if type(before) in _ORDERED else 1)  # type: ignore[arg-type]
 
 
 def _short(number: int) -> str:

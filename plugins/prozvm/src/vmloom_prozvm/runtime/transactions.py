@@ -89,6 +89,12 @@ class TransactionStack:
         """Bytes that `read` decodes, to be charged for before; 0 for what this run wrote, which was paid for then."""
         return 0 if key in self._overlay else self._world.size(key)
 
+    def has(self, key: Path) -> bool:
+        """Whether `read` gives anything but None."""
+        if key in self._overlay:
+            return self._overlay[key] is not None
+        return self._world.has(key)
+
     def write(self, key: Path, value: Value) -> None:
         """STATE_WRITE: set `key`; None removes it. Raises what `World.check` does."""
         self._world.check(value)

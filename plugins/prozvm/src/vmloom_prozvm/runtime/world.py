@@ -15,13 +15,14 @@ from vmloom.errors import StateError
 from vmloom.state import StateAccess
 
 from .. import cbor
-from ..errors import NotCanonical, ProzError, ReadOnlyState, TypeMismatch
+from ..errors import NotCanonical, ProzError, ReadOnlyState, TypeMismatch, ValueTooLarge
 from ..values import (
     DEFAULT_LIMITS,
     Key,
     Value,
     ValueLimits,
     canonical,
+    cells,
     check,
     check_storable,
     is_key,
@@ -41,6 +42,8 @@ TIMESTAMP: Final = "timestamp"
 Path: TypeAlias = "str | tuple[Key, ...]"
 """Where a value is: under a name, or under keys, one inside the other. One string is always a name, never a tuple."""
 
+PATH_CELLS: Final = 128
+"""Cells of 8 bytes that the keys of a path have together at most."""
 _VALUE: Final = b"s"
 _AT_PATH: Final = b"k"
 _COUNT: Final = b"n"
@@ -61,6 +64,9 @@ class World(Protocol):
 
     def size(self, key: Path) -> int:
         """Bytes of the canonical encoding of what `read` gives, known without decoding it; 0 if there is nothing."""
+
+    def has(self, key: Path) -> bool:
+        """Whether there is a value under `key`."""
 
     def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
@@ -134,6 +140,10 @@ class StateWorld:
     def size(self, key: Path) -> int:
         """Bytes of the record that `read` decodes; 0 if there is none."""
         return len(self._state.get_record(self._address, self._record(key)) or b"")
+
+    def has(self, key: Path) -> bool:
+        """Whether there is a value under `key`."""
+        return self._state.get_record(self._address, self._record(key)) is not None
 
     def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
@@ -228,6 +238,11 @@ class DictWorld:
         value = self.read(key)
         return 0 if value is None else cbor.size(value)
 
+    def has(self, key: Path) -> bool:
+        """Whether there is anything under `key`."""
+        values = self._env.get(STATE_KEY)
+        return values is not None and values.get(key) is not None
+
     def write(self, key: Path, value: Value) -> None:
         """Set the value under `key`; None removes it. Raises what `check` does."""
         self.check(value)
@@ -262,10 +277,14 @@ class DictWorld:
 
 
 def path_of(keys: Sequence[Value]) -> Path:
-    """The path of these keys, at least one. Raises `TypeMismatch` for what can be no key."""
+    """The path of these keys, at least one. Raises `TypeMismatch` for what can be no key, and `ValueTooLarge`."""
+    size = 0
     for key in keys:
         if not is_key(key):
             raise TypeMismatch(f"the state has strings, integers and bytes as keys, not {kind_of(key)}")
+        size += cells(key)
+    if size > PATH_CELLS:
+        raise ValueTooLarge(f"a path of {size} cells; the limit is {PATH_CELLS}")
     first = keys[0]
     return first if len(keys) == 1 and type(first) is str else tuple(keys)  # type: ignore[arg-type]  # all are keys
 

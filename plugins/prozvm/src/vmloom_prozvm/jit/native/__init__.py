@@ -21,10 +21,14 @@ they left is written through: what native code has committed, then, one inside t
 ledger's entries go the same way. *Limits*: of frames it counts; all else was verified or has no size. *Interrupts*:
 Python is called every 2^20 turns of loops and calls, and has its signals handled then.
 
+What is written how. `emit` writes LLVM's text of a program. What all programs have in common, such as the undo log, is
+kernel functions in `slots` and `encodings`, on the structs of `layout`; `kernels` makes them the beginning of each
+module.
+
 What pays. `worth_it` says quickly whether a program has a loop or a call that native code may do, `Facts.pays` whether
 it does all of its innermost loops: if not, generated Python is the better choice, as it is after some runs that
 had other values. Compiling takes a tenth of a second; if asked to, machine code is kept in the object cache, under the
-digest of its text and of all that it depends on.
+digest of its text, of the kernels and of all that it depends on.
 """
 
 from __future__ import annotations

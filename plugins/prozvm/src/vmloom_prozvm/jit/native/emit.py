@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple
 from ... import cbor
 from ...bytecode.opcodes import ENDING, Opcode
 from . import layout as at_
+from .encodings import power, put_digest, put_integer
 from .facts import Facts, FunctionFacts, Kind, State, map_order, successors
+from .kernels import symbol
 from .layout import ANY, BOOL, CELL, DIGEST, INT, LIST, MAP, NONE, OBJECT, UNSET
-from .prelude import PRELUDE
+from .slots import append, begin, commit, need, read, revert, write
 
 MAX_REGISTERS: Final = 96
 """of one function that is compiled"""
@@ -84,7 +86,7 @@ class Module:
         texts += [self._entered(it) for it in facts.functions[1:] if it.headers or it.calls]
         while self._wanted:
             texts.append(self._called(facts.functions[self._wanted.pop()]))
-        self.text: Final = "\n".join((*self._tables(), *texts, self._enter(), PRELUDE))
+        self.text: Final = "\n".join((*self._tables(), *texts, self._enter()))
 
     @property
     def level(self) -> int:
@@ -218,6 +220,10 @@ class Function:
         self.lines.append(f"  {name} = {text}")
         return name
 
+    def call(self, type_: str, kernel: Callable[..., Any], given: str) -> str:
+        """A call of a kernel; the name of its result."""
+        return self.op(f"call {type_} {symbol(kernel)}({given})")
+
     def do(self, text: str) -> None:
         """An instruction without a result."""
         self.lines.append(f"  {text}")
@@ -231,15 +237,28 @@ class Function:
         """Begin LLVM's block of this label."""
         self.lines.append(f"{label}:")
 
+    def get(self, base: str, number: int, type_: str = "i64") -> str:
+        """A word of memory."""
+        return self.op(f"load {type_}, ptr {self.op(f'getelementptr i64, ptr {base}, i64 {number}')}")
+
     def field(self, number: int, type_: str = "i64") -> str:
         """A word of the head of the memory."""
-        return self.op(f"load {type_}, ptr {self.op(f'getelementptr i64, ptr %m, i64 {number}')}")
+        return self.get("%m", number, type_)
 
-    def guard(self, condition: str, leave: str, *, likely: bool = True) -> None:
-        """Go on if the condition holds, and to `leave` otherwise."""
+    def put(self, base: str, first: int, words: Sequence[str]) -> None:
+        """Write words to memory."""
+        for number, word in enumerate(words, first):
+            self.do(f"store i64 {word}, ptr {self.op(f'getelementptr i64, ptr {base}, i64 {number}')}")
+
+    def guard(self, condition: str, leave: str) -> None:
+        """Go on if the condition holds, as it nearly always does, and to `leave` otherwise."""
         on = self.label()
-        self.do(f"br i1 {condition}, label %{on}, label %{leave}" + (", !prof !0" if likely else ""))
+        self.do(f"br i1 {condition}, label %{on}, label %{leave}, !prof !0")
         self.begin(on)
+
+    def guard_not(self, condition: str, leave: str) -> None:
+        """The same with a condition that is not to hold."""
+        self.guard(self.op(f"xor i1 {condition}, true"), leave)
 
     # Beginning and end
 
@@ -461,17 +480,18 @@ class Function:
 
     def global_value(self, register: int) -> Val:
         """The value of one of the main program's registers, from memory."""
-        words = []
-        for word in range(self.width):
-            place = self.op(f"getelementptr i64, ptr %globals, i64 {CELL * register + word}")
-            words.append(self.op(f"load i64, ptr {place}"))
-        return Val(ANY, words[0], tuple(words[1:]))
+        kind, *words = (self.get("%globals", CELL * register + word) for word in range(self.width))
+        return Val(ANY, kind, tuple(words))
 
     def word_of(self, value: Val, leave: str) -> str:
         """The word of what must be an integer."""
         if value.tag == ANY:
             self.guard(self.op(f"icmp eq i64 {value.kind}, {INT}"), leave)
         return value.words[0]
+
+    def is_scalar(self, kind: str, most: int = NONE) -> str:
+        """Whether a kind is that of an integer, or another up to `most`, as an i1."""
+        return self.op(f"icmp ult i64 {self.op(f'sub i64 {kind}, {INT}')}, {most}")
 
     def is_true(self, value: Val, leave: str) -> str:
         """Whether the value is true, as an i1."""
@@ -482,7 +502,7 @@ class Function:
             return "true" if self.facts.objects[value.constant] else "false"
         if value.tag == ANY:
             most = DIGEST if self.module.wide else NONE
-            self.guard(self.op(f"icmp ult i64 {self.op(f'sub i64 {value.kind}, 1')}, {most}"), leave)
+            self.guard(self.is_scalar(value.kind, most), leave)
             some = self.op(f"icmp ne i64 {value.words[0]}, 0")
             return self.op(f"or i1 {some}, {self.op(f'icmp eq i64 {value.kind}, {DIGEST}')}")
         return self.op(f"icmp ne i64 {value.words[0]}, 0")
@@ -559,10 +579,10 @@ class Function:
         ask, on = self.label(), self.label()
         self.do(f"br i1 {self.op(f'icmp sgt i64 {fuel}, 0')}, label %{on}, label %{ask}, !prof !0")
         self.begin(ask)
-        answer = self.op(f"call i64 @need(ptr %m, i64 {at_.POLL}, i64 0)")
+        answer = self.call("i1", need, f"ptr %m, i64 {at_.POLL}, i64 0")
         self.at = start
         leave = self.leave_to(start, self.stack, 0)
-        self.do(f"br i1 {self.op(f'icmp ne i64 {answer}, 0')}, label %{on}, label %{leave}")
+        self.do(f"br i1 {answer}, label %{on}, label %{leave}")
         self.begin(on)
 
     def _go_to(self, target: int) -> None:
@@ -571,9 +591,7 @@ class Function:
 
     def _return(self) -> None:
         value = self.stack[-1] if self.stack else Val(NONE, str(NONE), ("0",))
-        for number, word in enumerate(value.words[1:], 1):
-            place = self.op(f"getelementptr i64, ptr %m, i64 {at_.DIGEST_WORDS + number}")
-            self.do(f"store i64 {word}, ptr {place}")
+        self.put("%m", at_.DIGEST_WORDS + 1, value.words[1:])
         if self.it.number == 0:
             self.do(f"store i64 {value.kind}, ptr %pc")
             self.do(f"store i64 {value.words[0]}, ptr %high")
@@ -615,9 +633,7 @@ def _store_constant(f: Function, _: Opcode, operand: tuple[int, object]) -> None
 
 def _store_global(f: Function, _: Opcode, _operand: object) -> None:
     register, value = f.facts.global_register(f.it, f.at), f.pop()
-    for number, word in enumerate((value.kind, *value.words)[: f.width]):
-        place = f.op(f"getelementptr i64, ptr %globals, i64 {CELL * register + number}")
-        f.do(f"store i64 {word}, ptr {place}")
+    f.put("%globals", CELL * register, (value.kind, *value.words)[: f.width])
 
 
 def _pop(f: Function, _: Opcode, _operand: object) -> None:
@@ -648,8 +664,7 @@ def _checked(f: Function, opcode: Opcode, _: object) -> None:
 
 def _exact(f: Function, name: str, left: str, right: str, leave: str) -> str:
     pair = f.op(f"call {{i64, i1}} @llvm.{name}.with.overflow.i64(i64 {left}, i64 {right})")
-    fits = f.op(f"xor i1 {f.op(f'extractvalue {{i64, i1}} {pair}, 1')}, true")
-    f.guard(fits, leave)
+    f.guard_not(f.op(f"extractvalue {{i64, i1}} {pair}, 1"), leave)
     return f.op(f"extractvalue {{i64, i1}} {pair}, 0")
 
 
@@ -659,7 +674,7 @@ def _division(f: Function, opcode: Opcode, _: object) -> None:
     f.guard(f.op(f"icmp ne i64 {right}, 0"), leave)
     least = f.op(f"icmp eq i64 {left}, {-(1 << 63)}")
     beyond = f.op(f"and i1 {least}, {f.op(f'icmp eq i64 {right}, -1')}")
-    f.guard(f.op(f"xor i1 {beyond}, true"), leave)
+    f.guard_not(beyond, leave)
     rest = f.op(f"srem i64 {left}, {right}")
     some = f.op(f"icmp ne i64 {rest}, 0")
     signs = f.op(f"icmp slt i64 {f.op(f'xor i64 {rest}, {right}')}, 0")
@@ -674,9 +689,9 @@ def _division(f: Function, opcode: Opcode, _: object) -> None:
 
 def _power(f: Function, _: Opcode, _operand: object) -> None:
     leave, left, right = _integers(f)
-    pair = f.op(f"call {{i64, i1}} @power(i64 {left}, i64 {right})")
-    f.guard(f.op(f"xor i1 {f.op(f'extractvalue {{i64, i1}} {pair}, 1')}, true"), leave)
-    _replace(f, 2, f.integer(f.op(f"extractvalue {{i64, i1}} {pair}, 0")))
+    pair = f.call("{i64, i64}", power, f"i64 {left}, i64 {right}")
+    f.guard(f.op(f"icmp eq i64 {f.op(f'extractvalue {{i64, i64}} {pair}, 0')}, 0"), leave)
+    _replace(f, 2, f.integer(f.op(f"extractvalue {{i64, i64}} {pair}, 1")))
 
 
 def _negate(f: Function, _: Opcode, _operand: object) -> None:
@@ -699,7 +714,7 @@ def _equality(f: Function, opcode: Opcode, _: object) -> None:
     leave = f.leave()
     for value in (left, right):
         if value.tag == ANY:
-            f.guard(f.op(f"icmp ult i64 {f.op(f'sub i64 {value.kind}, 1')}, {NONE}"), leave)
+            f.guard(f.is_scalar(value.kind), leave)
     kinds = f.op(f"icmp eq i64 {left.kind}, {right.kind}")
     words = f.op(f"icmp eq i64 {left.words[0]}, {right.words[0]}")
     same = f.op(f"and i1 {kinds}, {words}")
@@ -796,14 +811,11 @@ def _result(f: Function, kind: Kind | None, tag: str, word: str) -> Val:
     return Val(kind.tag, tag if kind.tag == ANY else str(kind.tag), tuple(words))
 
 
-def _build_list(f: Function, _: Opcode, count: int) -> None:
-    items = _scalars(f, f.stack[len(f.stack) - count :] if count else [])
-    _replace(f, count, Val(LIST, str(LIST), (str(count),), items=items))
-
-
-def _build_map(f: Function, _: Opcode, count: int) -> None:
-    items = _scalars(f, f.stack[len(f.stack) - 2 * count :] if count else [])
-    _replace(f, 2 * count, Val(MAP, str(MAP), (str(2 * count),), items=items))
+def _build(f: Function, opcode: Opcode, count: int) -> None:
+    """BUILD_LIST and BUILD_MAP, which has two values for each item."""
+    tag, taken = (LIST, count) if opcode is Opcode.BUILD_LIST else (MAP, 2 * count)
+    items = _scalars(f, f.stack[len(f.stack) - taken :])
+    _replace(f, taken, Val(tag, str(tag), (str(taken),), items=items))
 
 
 def _scalars(f: Function, values: Sequence[Val]) -> tuple[Val, ...]:
@@ -875,54 +887,48 @@ def _put(f: Function, end: str, part: bytes | Val) -> str:
         return f.op(f"getelementptr i8, ptr {end}, i64 {len(part)}")
     if part.tag == DIGEST:
         words = ", ".join(f"i64 {word}" for word in part.words)
-        return f.op(f"call ptr @put_digest(ptr {end}, {words})")
+        return f.call("ptr", put_digest, f"ptr {end}, {words}")
     if part.tag == BOOL:
         byte = f.op(f"trunc i64 {f.op(f'add i64 {part.words[0]}, 244')} to i8")
         f.do(f"store i8 {byte}, ptr {end}")
         return f.op(f"getelementptr i8, ptr {end}, i64 1")
-    return f.op(f"call ptr @put_integer(ptr {end}, i64 {part.words[0]})")
-
-
-def _slot(f: Function, key: str) -> tuple[int, str]:
-    number = f.facts.slot(key)
-    return number, f.op(f"getelementptr i64, ptr {f.field(at_.SLOTS, 'ptr')}, i64 {at_.SLOT * number}")
+    return f.call("ptr", put_integer, f"ptr {end}, i64 {part.words[0]}")
 
 
 def _state_read(f: Function, _: Opcode, key: str) -> None:
-    number, slot = _slot(f, key)
-    leave = f.leave()
-    ask, on = f.label(), f.label()
+    number, leave = f.facts.slot(key), f.leave()
+    slot = f.op(f"getelementptr i64, ptr {f.field(at_.SLOTS, 'ptr')}, i64 {at_.SLOT * number}")
+    ask, good, here, on = f.label(), f.label(), f.label(), f.label()
     kind = f.op(f"load i64, ptr {slot}")
-    known = f.op(f"icmp ult i64 {f.op(f'sub i64 {kind}, 1')}, {NONE}")
-    here = f.label()
+    known = f.is_scalar(kind)
     f.do(f"br label %{here}")
     f.begin(here)
     f.do(f"br i1 {known}, label %{on}, label %{ask}, !prof !0")
     f.begin(ask)
-    asked = f.op(f"call i64 @slow_read(ptr %m, ptr {slot}, i64 {number})")
-    good = f.label()
+    asked = f.call("i64", read, f"ptr %m, i64 {number}")
     f.do(f"br i1 {f.op(f'icmp ne i64 {asked}, 0')}, label %{good}, label %{leave}")
     f.begin(good)
     f.do(f"br label %{on}")
     f.begin(on)
     tag = f.op(f"phi i64 [{kind}, %{here}], [{asked}, %{good}]")
-    word = f.op(f"load i64, ptr {f.op(f'getelementptr i64, ptr {slot}, i64 {at_.SLOT_WORD}')}")
+    word = f.get(slot, at_.SLOT_WORD)
     f.stack.append(Val(ANY, tag, (word, *["0"] * (f.width - 2))))
 
 
 def _state_write(f: Function, _: Opcode, key: str) -> None:
     value, leave = f.stack[-1], f.leave()
     if value.tag == ANY:
-        f.guard(f.op(f"icmp ult i64 {f.op(f'sub i64 {value.kind}, 1')}, {BOOL}"), leave)
-    number, slot = _slot(f, key)
-    given = f"ptr %m, ptr {slot}, i64 {number}, i64 {value.kind}, i64 {value.words[0]}"
-    f.guard(f.op(f"icmp ne i64 {f.op(f'call i64 @write({given})')}, 0"), leave)
+        f.guard(f.is_scalar(value.kind, BOOL), leave)
+    given = f"ptr %m, i64 {f.facts.slot(key)}, i64 {value.kind}, i64 {value.words[0]}"
+    f.guard(f.call("i1", write, given), leave)
     f.pop()
 
 
+_TRANSACTIONS: Final = {Opcode.TX_BEGIN: begin, Opcode.TX_COMMIT: commit, Opcode.TX_REVERT: revert}
+
+
 def _transaction(f: Function, opcode: Opcode, _: object) -> None:
-    name = opcode.name.removeprefix("TX_").lower()
-    f.guard(f.op(f"icmp ne i64 {f.op(f'call i64 @{name}(ptr %m)')}, 0"), f.leave())
+    f.guard(f.call("i1", _TRANSACTIONS[opcode], "ptr %m"), f.leave())
 
 
 def _charge(_: Function, _opcode: Opcode, _operand: object) -> None:
@@ -933,10 +939,9 @@ def _append_ledger(f: Function, _: Opcode, _operand: object) -> None:
     (value,) = _scalars(f, f.stack[-1:])
     objects = len(f.facts.objects)
     check = value.constant if value.constant is not None else objects + (value.tag == DIGEST)
-    cell = f.op(f"call ptr @append(ptr %m, i64 {check})")
+    cell = f.call("ptr", append, f"ptr %m, i64 {check}")
     f.guard(f.op(f"icmp ne ptr {cell}, null"), f.leave())
-    for number, word in enumerate((value.kind, *value.words)):
-        f.do(f"store i64 {word}, ptr {f.op(f'getelementptr i64, ptr {cell}, i64 {number}')}")
+    f.put(cell, 0, (value.kind, *value.words))
     f.pop()
 
 
@@ -970,8 +975,8 @@ WRITERS: Final[Mapping[Opcode, Callable[[Function, Opcode, Any], None]]] = {
     Opcode.CALL_NAME: _call_name,
     Opcode.CALL_FUNC_CONST: _call,
     Opcode.CALL_TOP: _call,
-    Opcode.BUILD_LIST: _build_list,
-    Opcode.BUILD_MAP: _build_map,
+    Opcode.BUILD_LIST: _build,
+    Opcode.BUILD_MAP: _build,
     Opcode.HASH_BLOCK: _hash_block,
     Opcode.STATE_READ: _state_read,
     Opcode.STATE_WRITE: _state_write,

@@ -50,9 +50,14 @@ class Kind:
     items: tuple[Kind, ...] = ()
     """Of a list that was just built; of a map, keys and values in turn, in canonical order."""
 
+    @property
+    def built(self) -> bool:
+        """Whether it is a list or map that was just built, which lives no longer than the block."""
+        return self.tag in (LIST, MAP)
+
     def loose(self) -> Kind:
         """The same as it is kept across blocks and in registers."""
-        if self.tag in (LIST, MAP):
+        if self.built:
             return ANYTHING
         return self if self.tag == OBJECT else _LOOSE[self.tag]
 
@@ -60,7 +65,7 @@ class Kind:
         """What is known of a value that is either of the two."""
         if self == other:
             return self
-        return _LOOSE[self.tag] if self.tag == other.tag and self.tag not in (LIST, MAP) else ANYTHING
+        return _LOOSE[self.tag] if self.tag == other.tag and not self.built else ANYTHING
 
 
 ANYTHING: Final = Kind(ANY)
@@ -277,7 +282,7 @@ class Facts:
         before = state.stack[:]
         step = Step(native=True, price=price)
         handler = _HANDLERS.get(opcode)
-        native = handler is not None and handler(self, facts, operand, state, step, opcode)
+        native = handler is not None and handler(self, facts, operand, state, step)
         if not native:
             step.native = False
             state.stack[:] = before
@@ -427,12 +432,12 @@ def _integer(kind: Kind) -> bool:
     return kind.tag in (INT, ANY)
 
 
-def _load_constant(facts: Facts, _f: FunctionFacts, operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
+def _load_constant(facts: Facts, _f: FunctionFacts, operand: Any, state: State, _s: Step) -> bool:
     state.stack.append(facts.constant(operand))
     return True
 
 
-def _load_name(_: Facts, function: FunctionFacts, operand: int, state: State, _s: Step, _o: Opcode) -> bool:
+def _load_name(_: Facts, function: FunctionFacts, operand: int, state: State, _s: Step) -> bool:
     kind = state.registers[operand]
     if function.number == 0:
         state.stack.append(kind)
@@ -446,54 +451,34 @@ def _kept(facts: Facts, function: FunctionFacts, register: int, kind: Kind) -> K
     return ANYTHING if function.number == 0 and register in facts.stored else kind.loose()
 
 
-def _store_name(facts: Facts, function: FunctionFacts, operand: int, state: State, _s: Step, _o: Opcode) -> bool:
+def _store_name(facts: Facts, function: FunctionFacts, operand: int, state: State, _s: Step) -> bool:
     kind = state.stack.pop()
     state.registers[operand] = _kept(facts, function, operand, kind)
-    return kind.tag not in (LIST, MAP)
+    return not kind.built
 
 
-def _store_constant(facts: Facts, function: FunctionFacts, operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
+def _store_constant(facts: Facts, function: FunctionFacts, operand: Any, state: State, _s: Step) -> bool:
     state.registers[operand[0]] = _kept(facts, function, operand[0], facts.constant(operand[1]))
     return True
 
 
-def _store_global(_: Facts, _f: FunctionFacts, _operand: int, state: State, _s: Step, _o: Opcode) -> bool:
+def _store_global(_: Facts, _f: FunctionFacts, _operand: int, state: State, _s: Step) -> bool:
     kind = state.stack.pop()  # the register is one of those that are known to change, even of the main program
-    return kind.tag not in (LIST, MAP)
+    return not kind.built
 
 
-def _pop(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
+def _pop(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step) -> bool:
     state.stack.pop()
     return True
 
 
-def _duplicate(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
+def _duplicate(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step) -> bool:
     state.stack.append(state.stack[-1])
-    return state.stack[-1].tag not in (LIST, MAP)
+    return not state.stack[-1].built
 
 
-def _arithmetic(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    right, left = state.stack.pop(), state.stack.pop()
-    state.stack.append(INTEGER)
-    return _integer(left) and _integer(right)
-
-
-def _negate(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    kind = state.stack.pop()
-    state.stack.append(INTEGER)
-    return _integer(kind)
-
-
-def _order(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    right, left = state.stack.pop(), state.stack.pop()
-    state.stack.append(TRUTH)
-    return _integer(left) and _integer(right)
-
-
-def _equality(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    right, left = state.stack.pop(), state.stack.pop()
-    state.stack.append(TRUTH)
-    return left.tag in (*SCALARS, ANY) and right.tag in (*SCALARS, ANY)
+def _has_equality(kind: Kind) -> bool:
+    return kind.tag in (*SCALARS, ANY)
 
 
 def has_truth(kind: Kind) -> bool:
@@ -501,31 +486,30 @@ def has_truth(kind: Kind) -> bool:
     return kind.tag in (*SCALARS, DIGEST, ANY) or (kind.tag == OBJECT and kind.known)
 
 
-def _logic(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    right, left = state.stack.pop(), state.stack.pop()
-    state.stack.append(TRUTH)
-    return has_truth(left) and has_truth(right)
+def _operation(taken: int, takes: Callable[[Kind], bool], result: Kind) -> _Handler:
+    """An instruction that makes one value of as many that are all alike."""
+
+    def handle(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step) -> bool:
+        kinds = state.stack[-taken:]
+        state.stack[-taken:] = [result]
+        return all(map(takes, kinds))
+
+    return handle
 
 
-def _negation(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
+def _jump(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step) -> bool:
+    return not any(kind.built for kind in state.stack)
+
+
+def _jump_if_false(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step) -> bool:
     kind = state.stack.pop()
-    state.stack.append(TRUTH)
-    return has_truth(kind)
+    return has_truth(kind) and not any(kind.built for kind in state.stack)
 
 
-def _jump(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    return all(kind.tag not in (LIST, MAP) for kind in state.stack)
-
-
-def _jump_if_false(_: Facts, _f: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
-    kind = state.stack.pop()
-    return has_truth(kind) and all(kind.tag not in (LIST, MAP) for kind in state.stack)
-
-
-def _return(facts: Facts, function: FunctionFacts, _operand: Any, state: State, _s: Step, _o: Opcode) -> bool:
+def _return(facts: Facts, function: FunctionFacts, _operand: Any, state: State, _s: Step) -> bool:
     kind = state.stack[-1] if state.stack else NOTHING
     facts._returns(function, state)
-    return kind.tag not in (LIST, MAP)
+    return not kind.built
 
 
 def _call(facts: Facts, state: State, step: Step, callee: int | None, count: int) -> bool:
@@ -537,14 +521,14 @@ def _call(facts: Facts, state: State, step: Step, callee: int | None, count: int
     step.callee = callee
     state.stack.append(facts.functions[callee].result or INTEGER)
     wanted = facts.functions[callee].parameters
-    if any(kind.tag in (LIST, MAP) for kind in (*state.stack, *arguments)):
+    if any(kind.built for kind in (*state.stack, *arguments)):
         return False
     return all(
         _integer(kind) if want.tag == INT else kind.tag != DIGEST for kind, want in zip(arguments, wanted, strict=True)
     )
 
 
-def _call_name(facts: Facts, function: FunctionFacts, operand: Any, state: State, step: Step, _o: Opcode) -> bool:
+def _call_name(facts: Facts, function: FunctionFacts, operand: Any, state: State, step: Step) -> bool:
     register, count = operand
     kind = state.registers[register]
     named = kind.constant if kind.tag == OBJECT and kind.known else None
@@ -553,11 +537,11 @@ def _call_name(facts: Facts, function: FunctionFacts, operand: Any, state: State
     return named is not None and _call(facts, state, step, facts.callee(facts.objects[named]), count)
 
 
-def _call_constant(facts: Facts, _f: FunctionFacts, operand: Any, state: State, step: Step, _o: Opcode) -> bool:
+def _call_constant(facts: Facts, _f: FunctionFacts, operand: Any, state: State, step: Step) -> bool:
     return _call(facts, state, step, facts.callee(operand[0]), operand[1])
 
 
-def _call_top(facts: Facts, _f: FunctionFacts, operand: int, state: State, step: Step, _o: Opcode) -> bool:
+def _call_top(facts: Facts, _f: FunctionFacts, operand: int, state: State, step: Step) -> bool:
     kind = state.stack.pop()
     callee = facts.callee(facts.objects[kind.constant]) if kind.tag == OBJECT and kind.known else None
     return _call(facts, state, step, callee, operand)
@@ -570,21 +554,21 @@ def size_of(facts: Facts, kind: Kind) -> tuple[int, int]:
         return cells(value), len(cbor2.dumps(value)) + 16
     if kind.tag == DIGEST:
         return _DIGEST_CELLS, _DIGEST_ENCODING
-    if kind.tag in (LIST, MAP):
+    if kind.built:
         sizes = [size_of(facts, item) for item in kind.items]
         return 1 + sum(size[0] for size in sizes), 9 + sum(size[1] for size in sizes)
     return 1, _INTEGER_ENCODING
 
 
 def _height(kind: Kind) -> int:
-    return 1 + max(map(_height, kind.items), default=0) if kind.tag in (LIST, MAP) else 0
+    return 1 + max(map(_height, kind.items), default=0) if kind.built else 0
 
 
 def encodable(facts: Facts, kind: Kind) -> bool:
     """Whether native code can make the encoding: of constants and scalars, and collections of them."""
     if kind.tag == OBJECT:
         return kind.known and _storable(facts, facts.objects[kind.constant])
-    if kind.tag in (LIST, MAP):
+    if kind.built:
         return all(encodable(facts, item) for item in kind.items)
     return kind.tag in (*SCALARS, DIGEST, ANY)
 
@@ -612,7 +596,7 @@ def _build(facts: Facts, state: State, step: Step, made: Kind, taken: int) -> bo
     return True
 
 
-def _build_list(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step, _o: Opcode) -> bool:
+def _build_list(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step) -> bool:
     items = tuple(state.stack[len(state.stack) - count :]) if count else ()
     return _build(facts, state, step, Kind(LIST, items=items), count)
 
@@ -632,7 +616,7 @@ def map_order(facts: Facts, kinds: Sequence[Kind]) -> list[int] | None:
     return sorted(range(len(keys)), key=lambda position: cbor2.dumps(keys[position]))
 
 
-def _build_map(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step, _o: Opcode) -> bool:
+def _build_map(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step) -> bool:
     kinds = state.stack[len(state.stack) - 2 * count :] if count else []
     if map_order(facts, kinds) is None:
         return False
@@ -642,7 +626,7 @@ def _build_map(facts: Facts, _f: FunctionFacts, count: int, state: State, step: 
     return _build(facts, state, step, Kind(MAP, items=tuple(kinds)), 2 * count)
 
 
-def _hash_block(facts: Facts, _f: FunctionFacts, _operand: Any, state: State, step: Step, _o: Opcode) -> bool:
+def _hash_block(facts: Facts, _f: FunctionFacts, _operand: Any, state: State, step: Step) -> bool:
     kind = state.stack.pop()
     state.stack.append(HASH)
     if not encodable(facts, kind):
@@ -653,22 +637,22 @@ def _hash_block(facts: Facts, _f: FunctionFacts, _operand: Any, state: State, st
     return encoding <= MAX_ENCODING
 
 
-def _state_read(facts: Facts, _f: FunctionFacts, key: str, state: State, _s: Step, _o: Opcode) -> bool:
+def _state_read(facts: Facts, _f: FunctionFacts, key: str, state: State, _s: Step) -> bool:
     facts.slot(key)
     state.stack.append(ANYTHING)
     return True
 
 
-def _state_write(facts: Facts, _f: FunctionFacts, key: str, state: State, _s: Step, _o: Opcode) -> bool:
+def _state_write(facts: Facts, _f: FunctionFacts, key: str, state: State, _s: Step) -> bool:
     facts.slot(key)
     return state.stack.pop().tag in (INT, BOOL, ANY)
 
 
-def _plain(_: Facts, _f: FunctionFacts, _operand: Any, _state: State, _s: Step, _o: Opcode) -> bool:
+def _plain(_: Facts, _f: FunctionFacts, _operand: Any, _state: State, _s: Step) -> bool:
     return True
 
 
-def _append_ledger(facts: Facts, _f: FunctionFacts, _operand: Any, state: State, step: Step, _o: Opcode) -> bool:
+def _append_ledger(facts: Facts, _f: FunctionFacts, _operand: Any, state: State, step: Step) -> bool:
     kind = state.stack.pop()
     if kind.tag not in (INT, DIGEST, ANY) and not (kind.tag == OBJECT and kind.known):
         return False
@@ -677,7 +661,7 @@ def _append_ledger(facts: Facts, _f: FunctionFacts, _operand: Any, state: State,
     return True
 
 
-_Handler = Callable[[Facts, FunctionFacts, Any, State, Step, Opcode], bool]
+_Handler = Callable[[Facts, FunctionFacts, Any, State, Step], bool]
 _HANDLERS: Final[Mapping[Opcode, _Handler]] = {
     Opcode.LOAD_CONST: _load_constant,
     Opcode.LOAD_NAME: _load_name,
@@ -686,12 +670,12 @@ _HANDLERS: Final[Mapping[Opcode, _Handler]] = {
     Opcode.STORE_GLOBAL: _store_global,
     Opcode.POP: _pop,
     Opcode.DUP: _duplicate,
-    **dict.fromkeys(ARITHMETIC, _arithmetic),
-    Opcode.NEG: _negate,
-    **dict.fromkeys(_ORDER, _order),
-    **dict.fromkeys((Opcode.EQ, Opcode.NEQ), _equality),
-    **dict.fromkeys(LOGIC, _logic),
-    Opcode.NOT: _negation,
+    **dict.fromkeys(ARITHMETIC, _operation(2, _integer, INTEGER)),
+    Opcode.NEG: _operation(1, _integer, INTEGER),
+    **dict.fromkeys(_ORDER, _operation(2, _integer, TRUTH)),
+    **dict.fromkeys((Opcode.EQ, Opcode.NEQ), _operation(2, _has_equality, TRUTH)),
+    **dict.fromkeys(LOGIC, _operation(2, has_truth, TRUTH)),
+    Opcode.NOT: _operation(1, has_truth, TRUTH),
     Opcode.JUMP: _jump,
     Opcode.JUMP_IF_FALSE: _jump_if_false,
     Opcode.RETURN: _return,

@@ -1,11 +1,18 @@
-"""What generated code and Python both know: kinds of values by number, and where things are in a run's memory.
+"""What kernels, generated code and Python all know: kinds of values by number, and where things are in a run's memory.
 
-Everything is in words of 64 bits. A *cell* holds a value: its kind, and one word, or the four of a digest.
+A *cell* holds a value: its kind, and one word, or the four of a digest. Everything is in words of 64 bits, and Python
+reads and writes it as such, for a memoryview is quicker than a field: each number below that says where something is
+comes from the structs, in words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from vmloom.kernel import Ptr, embedded, fields_of, i64, size_of, struct, u8, u64
+
+# Kinds
 
 UNSET: Final = 0
 """A register that nothing was stored in; a slot that was not read yet."""
@@ -30,71 +37,9 @@ FOREIGN: Final = 10
 LEFT: Final = 255
 """What a function returns instead of a kind when the interpreter is to go on."""
 
-CELL: Final = 5
-"""words"""
+# Rooms
 
-# The head of the memory
-
-GAS: Final = 0
-ENTRY: Final = 1
-"""Where to begin: a number from `Program.entries`."""
-DEPTH: Final = 2
-"""How many more frames may begin."""
-NEED: Final = 3
-"""Address of the C function that asks Python: (what, and which above `WHAT_BITS`) -> 1 to go on, 0 to leave."""
-SHA256: Final = 4
-"""Address of the C function (data, size, digest)."""
-SPILL: Final = 5
-"""Address of where the next frame goes that is left."""
-GLOBALS: Final = 6
-"""Address of the cells of the main program's registers."""
-INCOMING: Final = 7
-"""Address of the cells that a run begins with: registers, then the stack."""
-SLOTS: Final = 8
-UNDO: Final = 9
-UNDONE: Final = 10
-"""Entries in the undo log."""
-MARKS: Final = 11
-OPEN: Final = 12
-"""Transactions that native code has opened."""
-LEDGER: Final = 13
-APPENDED: Final = 14
-STAMP: Final = 15
-"""The number of the innermost transaction; no two have the same."""
-STAMPS: Final = 16
-"""The last number that was given."""
-ORDER: Final = 17
-"""Counts slots that became dirty."""
-WRITABLE: Final = 18
-"""Whether the state may be written where native code has opened no transaction."""
-FUEL: Final = 19
-"""Loop turns and calls until Python is asked whether to go on."""
-CHECKED: Final = 20
-"""Address of a word for each constant: whether the ledger takes it; two more for integers and digests."""
-SCRATCH: Final = 21
-"""Address of room for an encoding."""
-RESULT: Final = 24
-"""A cell: what the function returns that Python called."""
-DIGEST_WORDS: Final = 32
-"""Four words: the last digest, also of a result."""
-HEAD: Final = 40
-
-# A slot of the state, an entry of the undo log, a mark of a transaction
-
-SLOT: Final = 8
-SLOT_KIND: Final = 0
-SLOT_WORD: Final = 1
-SLOT_DIRTY: Final = 2
-SLOT_STAMP: Final = 3
-"""The transaction in which the slot was saved last."""
-SLOT_WRITABLE: Final = 4
-SLOT_ORDER: Final = 5
-
-UNDO_ENTRY: Final = 4
-"""Slot, kind, word, dirty."""
 UNDO_ROOM: Final = 4096
-MARK: Final = 4
-"""Entries of the undo log, entries of the ledger, stamp of the transaction around."""
 MARKS_ROOM: Final = 256
 LEDGER_ROOM: Final = 4096
 SCRATCH_ROOM: Final = 4096
@@ -114,3 +59,145 @@ TURNS: Final = 1 << 20
 """Loop turns and calls between two polls."""
 FRAME_HEAD: Final = 4
 """Words of a frame that is left, before its registers: function, instruction, values on the stack, words of it all."""
+
+
+@struct
+class Cell:
+    """A value."""
+
+    kind: u64
+    words: Ptr[i64] = embedded(4)
+
+
+@struct
+class Slot:
+    """What native code knows of a key of the state."""
+
+    kind: u64
+    word: i64
+    dirty: u64
+    """Whether it was written."""
+    stamp: u64
+    """The transaction in which it was saved last."""
+    writable: u64
+    """Whether Python has said that it may be written."""
+    order: u64
+    """How many others were written before it."""
+    spare: Ptr[u64] = embedded(2)
+
+
+@struct
+class Undone:
+    """An entry of the undo log: what a slot was before a transaction wrote it first."""
+
+    slot: u64
+    kind: u64
+    word: i64
+    dirty: u64
+
+
+@struct
+class Mark:
+    """Where a transaction began."""
+
+    undone: u64
+    """Entries of the undo log."""
+    appended: u64
+    """Entries of the ledger."""
+    stamp: u64
+    """The transaction around it."""
+    spare: u64
+
+
+@struct
+class Run:
+    """The head of the memory of a run."""
+
+    gas: i64
+    entry: u64
+    """Where to begin: a number from `Program.entries`."""
+    depth: i64
+    """How many more frames may begin."""
+    need: Callable[[u64], u64]
+    """Asks Python: (what, and which above `WHAT_BITS`) -> 1 to go on, 0 to leave."""
+    sha256: Callable[[Ptr[u8], u64, Ptr[u8]], None]
+    """(data, size, digest)"""
+    spill: Ptr[u64]
+    """Where the next frame goes that is left."""
+    globals: Ptr[Cell]
+    """The main program's registers."""
+    incoming: Ptr[Cell]
+    """What a run begins with: registers, then the stack."""
+    slots: Ptr[Slot]
+    undo: Ptr[Undone]
+    undone: u64
+    """Entries in the undo log."""
+    marks: Ptr[Mark]
+    open: u64
+    """Transactions that native code has opened."""
+    ledger: Ptr[Cell]
+    appended: u64
+    """Entries of the ledger."""
+    stamp: u64
+    """The number of the innermost transaction; no two have the same."""
+    stamps: u64
+    """The last number that was given."""
+    order: u64
+    """Counts slots that became dirty."""
+    writable: u64
+    """Whether the state may be written where native code has opened no transaction."""
+    fuel: i64
+    """Loop turns and calls until Python is asked whether to go on."""
+    checked: Ptr[u64]
+    """For each constant whether the ledger takes it; two more for integers and digests."""
+    scratch: Ptr[u8]
+    """Room for an encoding."""
+    result: Ptr[Cell] = embedded(1)
+    """What the function returns that Python called."""
+    digest: Ptr[i64] = embedded(4)
+    """The last digest, also of a result."""
+
+
+def _words(kind: type) -> int:
+    return size_of(kind) // 8
+
+
+def _at(kind: type, field: str) -> int:
+    return fields_of(kind)[field].offset // 8
+
+
+CELL: Final = _words(Cell)
+SLOT: Final = _words(Slot)
+SLOT_KIND: Final = _at(Slot, "kind")
+SLOT_WORD: Final = _at(Slot, "word")
+SLOT_DIRTY: Final = _at(Slot, "dirty")
+SLOT_STAMP: Final = _at(Slot, "stamp")
+SLOT_WRITABLE: Final = _at(Slot, "writable")
+SLOT_ORDER: Final = _at(Slot, "order")
+UNDO_ENTRY: Final = _words(Undone)
+MARK: Final = _words(Mark)
+GAS: Final = _at(Run, "gas")
+ENTRY: Final = _at(Run, "entry")
+DEPTH: Final = _at(Run, "depth")
+NEED: Final = _at(Run, "need")
+SHA256: Final = _at(Run, "sha256")
+SPILL: Final = _at(Run, "spill")
+GLOBALS: Final = _at(Run, "globals")
+INCOMING: Final = _at(Run, "incoming")
+SLOTS: Final = _at(Run, "slots")
+UNDO: Final = _at(Run, "undo")
+UNDONE: Final = _at(Run, "undone")
+MARKS: Final = _at(Run, "marks")
+OPEN: Final = _at(Run, "open")
+LEDGER: Final = _at(Run, "ledger")
+APPENDED: Final = _at(Run, "appended")
+STAMP: Final = _at(Run, "stamp")
+STAMPS: Final = _at(Run, "stamps")
+ORDER: Final = _at(Run, "order")
+WRITABLE: Final = _at(Run, "writable")
+FUEL: Final = _at(Run, "fuel")
+CHECKED: Final = _at(Run, "checked")
+SCRATCH: Final = _at(Run, "scratch")
+RESULT: Final = _at(Run, "result")
+DIGEST_WORDS: Final = _at(Run, "digest")
+HEAD: Final = _words(Run)

@@ -13,8 +13,8 @@ from ...runtime.interpreter import Frame, Machine, Step, transfer
 from ...values import Value
 from ..codegen import Uncompilable as NoPython
 from ..compiled import Compiled
+from . import kernels, state
 from . import layout as at
-from . import state
 from .emit import Module, Uncompilable
 from .facts import Facts
 from .hashing import address as sha256_address
@@ -144,16 +144,16 @@ class Program:
 
 
 def _linked(text: str, level: int, cache: ObjectCache | None) -> Any:
-    """The library of a module's text, from the cache if it is there."""
+    """The library of a module's text, with the kernels that it calls; from the cache if it is there."""
     from vmloom_native.build import host
     from vmloom_native.library import Library
 
-    key = key_of("vmloom-prozvm", host(), level, text)
+    key = key_of("vmloom-prozvm", host(), level, kernels.digest(), text)
     content = None if cache is None else cache.get(key)
     if content is None:
-        from vmloom_native.codegen import emit_object, host_header
+        from vmloom_native.codegen import emit_object
 
-        content = emit_object(f"{host_header()}\n{text}\n", level=level)
+        content = emit_object(f"{kernels.text()}\n{text}\n", level=level)
         if cache is not None:
             cache.put(key, content, "a ProzVM program")
     return Library(content)
