@@ -60,8 +60,8 @@ from vmloom_native.cpu import CpuAccelerator
 WIDTH: Final = 120
 """Characters of a table that goes to a file."""
 LONG_CALLS: Final = 64
-"""Calls of many transfers, each as good as half a millisecond of work."""
-TRANSFERS_EACH: Final = 200
+"""Calls of many transfers, for each processor."""
+TRANSFERS_EACH: Final = 1_000
 BUFFER: Final = 1 << 22
 """Bytes that hashlib hashes at once."""
 BLOCK_SIZE: Final = 60
@@ -256,11 +256,11 @@ def threads(options: Options) -> Part:
     long_items = [TARGET] * LONG_CALLS * most, [item] * LONG_CALLS * most
     buffer = bytes(BUFFER)
     hashes: list[Side] = []
-    kinds: dict[str, list[Side]] = {"hashlib on large buffers": hashes, "transfers": [], "calls of 200 transfers": []}
+    kinds: dict[str, list[Side]] = {"hashlib on large buffers": hashes, "transfers": [], "calls of 1,000 transfers": []}
     for count in (1, *counts):
         hashes.append(Side("", partial(_hash, buffer, 4 * most, count), 4 * most))
         kinds["transfers"].append(batch_side("transfers", work.world, as_items(work), threads=count))
-        kinds["calls of 200 transfers"].append(
+        kinds["calls of 1,000 transfers"].append(
             batch_side("calls", long_world, long_items, threads=count, serial_below=2)
         )
     measure([side for sides in kinds.values() for side in sides], options.rounds)
