@@ -19,6 +19,7 @@ from vmloom.errors import InputError
 from vmloom_prozvm.bytecode.container import unpack
 from vmloom_prozvm.cli.execution import Order, run_source
 from vmloom_prozvm.cli.repl import is_open
+from vmloom_prozvm.config import ProzVmConfig
 from vmloom_prozvm.errors import OutOfGas, ProzError
 from vmloom_prozvm.language.abi import load_abi
 from vmloom_prozvm.language.contract import compile_contract
@@ -332,7 +333,7 @@ def test_calls_of_contracts_are_profiled_by_line(write: Any, tmp_path: Path) -> 
     assert found["gas_used"] == plain["gas_used"]
     lines = {row["line"]: row for row in found["lines"]}
     assert lines[2]["instructions"] == 4
-    load = Path(out).stat().st_size
+    load = ProzVmConfig().load_gas_per_byte * Path(out).stat().st_size
     assert sum(row["gas"] for row in lines.values()) == found["gas_used"] - load
     assert "return n * 2;" in run("profile", out, "--source", source, *call).stdout
     failed = run("profile", out, "--source", source, "--input", "0x8164")
@@ -359,7 +360,8 @@ def test_traces_of_contracts_have_functions_lines_and_all_gas(write: Any, tmp_pa
     *steps, last = map(json.loads, trace.read_text().splitlines())
     assert last == {"output": "182a", "gasUsed": hex(traced["gas_used"])}
     spent = sum(int(step["gasCost"], 16) for step in steps)
-    assert spent == traced["gas_used"] - Path(out).stat().st_size
+    load = ProzVmConfig().load_gas_per_byte * Path(out).stat().st_size
+    assert spent == traced["gas_used"] - load
     (product,) = (step for step in steps if step["opName"] == "MUL")
     assert product == {
         "pc": 2, "function": "double", "op": 12, "opName": "MUL", "gas": product["gas"], "gasCost": "0x5", "depth": 2,

@@ -46,18 +46,18 @@ ENOUGH = 1_000_000
 BIG = (1 << 63) - 1
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _quick_compiler() -> Iterator[None]:
     """Without LLVM's passes, which take most of the time."""
     if importlib.util.find_spec("llvmlite") is None:
         yield
         return
-    from vmloom_native import codegen
+    from vmloom_prozvm.jit.native import program
 
     with pytest.MonkeyPatch.context() as patch:
-        emit = codegen.emit_object
+        link = program._linked
         patch.setattr(
-            codegen, "emit_object", lambda text, level: emit(text, level=0 if level < AS_IT_IS else level - AS_IT_IS)
+            program, "_linked", lambda text, level, cache: link(text, max(0, level - AS_IT_IS) % AS_IT_IS, cache)
         )
         yield
 

@@ -58,7 +58,9 @@ _OURS: Final[Mapping[Kind, tuple[str, tuple[str, ...]]]] = {
 
 RESERVED: Final[Mapping[Kind, frozenset[str]]] = {
     "state": frozenset({"memory"}),
-    "command": frozenset({"cache", "config", "demo", "disasm", "estimate", "plugins", "run", "validate"}),
+    "command": frozenset(
+        {"bench", "cache", "config", "demo", "disasm", "estimate", "plugins", "report", "run", "validate"}
+    ),
 }
 """Names that the core itself provides; no plugin may take them."""
 
