@@ -82,11 +82,6 @@ class Flow:
     depths: dict[int, tuple[int, int]] = field(default_factory=dict)
     """The least and greatest depth of the stack where a block begins."""
 
-    @property
-    def is_resolved(self) -> bool:
-        """Whether every jump that can be reached is known."""
-        return self.is_complete and not self.unresolved
-
 
 def follow(listing: Listing) -> Flow:
     """Run `listing` on abstract stacks."""

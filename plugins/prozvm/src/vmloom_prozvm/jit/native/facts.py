@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final
 
-import cbor2
-
+from ... import cbor
 from ...bytecode.opcodes import ARITHMETIC, COMPARISON, ENDING, LOGIC, Opcode
 from ...bytecode.program import stack_effect
 from ...gas import GasSchedule
@@ -551,7 +550,7 @@ def size_of(facts: Facts, kind: Kind) -> tuple[int, int]:
     """(cells, the most bytes of the encoding) of a value; of what is only known when it runs, as of an integer."""
     if kind.tag == OBJECT:
         value = facts.objects[kind.constant]
-        return cells(value), len(cbor2.dumps(value)) + 16
+        return cells(value), cbor.size(value) + 16
     if kind.tag == DIGEST:
         return _DIGEST_CELLS, _DIGEST_ENCODING
     if kind.built:
@@ -613,7 +612,8 @@ def map_order(facts: Facts, kinds: Sequence[Kind]) -> list[int] | None:
         keys.append(key)
     if len(set(keys)) != len(keys):
         return None
-    return sorted(range(len(keys)), key=lambda position: cbor2.dumps(keys[position]))
+    places = {key: place for place, key in enumerate(keys)}
+    return [places[key] for key in cbor.in_order(keys)]
 
 
 def _build_map(facts: Facts, _f: FunctionFacts, count: int, state: State, step: Step) -> bool:
