@@ -592,3 +592,11 @@ def test_places_in_the_state_are_shown_as_they_are_written() -> None:
     assert path_text("total") == "STATE.total"
     assert path_text("a b") == 'STATE["a b"]'
     assert path_text(("m", 1, b"\xff")) == 'STATE.m[1][hex"ff"]'
+
+
+def test_a_broken_container_is_refused_with_its_name(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.prozc"
+    broken.write_bytes(b"\0proz\1garbage")
+    result = run("disasm", str(broken))
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {broken}: offset 0xd: truncated: a container has more than 38 bytes\n"

@@ -658,6 +658,17 @@ def test_what_cannot_be_compiled_is_counted_and_runs() -> None:
     assert (stats["fallbacks"], stats["compilations"], stats["jit_executions"]) == (1, 0, 0)
 
 
+def test_what_is_known_of_a_program_is_told_by_its_hash() -> None:
+    jit = JITCompiler(hot_threshold=2)
+    assert jit.hot_path("0" * 64) is None
+    digests = {jit.track_execution(counting(), 0.5) for _ in range(2)}
+    known = jit.hot_path(digests.pop())
+    assert known is not None
+    assert (known.execution_count, known.total_time, known.tier) == (2, 1.0, 1)
+    jit.compile_hot_path(counting())
+    assert known.tier == 2
+
+
 def test_the_hash_is_sha256_of_the_container() -> None:
     program = counting()
     assert JITCompiler().content_hash(program) == sha256(pack(program)).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 from vmloom.cli.app import EXIT_OK, App, pass_app
 from vmloom.cli.execution import json_option
-from vmloom.errors import InputError
+from vmloom.errors import CodeError, InputError
 
 from ..bytecode.container import MAGIC, unpack
 from ..bytecode.program import Bytecode
@@ -49,11 +49,14 @@ def disasm(app: App, file: str, source_file: str | None, optimize: int, as_json:
 
 
 def _program(file: str, source_file: str | None) -> tuple[Bytecode, Source | None]:
-    """The program in a file, and its source if that is there. Raises `InputError`, `CodeError`."""
+    """The program in a file, and its source if that is there. Raises `InputError`, and `CodeError` for a source."""
     data = b"" if file == STDIN else read_bytes(file)
     if data.startswith(MAGIC):
         source = None if source_file is None else Source(read_source(source_file), source_file)
-        return unpack(data), source
+        try:
+            return unpack(data), source
+        except CodeError as error:
+            raise InputError(f"{shown_name(file)}: {error}") from None
     if source_file is not None:
         raise InputError(f"--source: {shown_name(file)} is a source itself")
     text = read_source(file)
