@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from vmloom import Account, ExecutionState
 from vmloom.engine import ExecutionEngine, SmartContract
 from vmloom.engine.batch import Cancellation
 from vmloom.engine.requests import UnknownContract
-from vmloom.errors import InputError, UnknownVm
+from vmloom.errors import InputError, UnknownVm, Unsupported
 from vmloom_evm.assembly import add, calldataload, ret_top, revert, sload, sstore
 
 MakeEngine = Callable[..., ExecutionEngine]
@@ -302,6 +303,14 @@ def test_prometheus_reads_the_counts(engine: ExecutionEngine) -> None:
     executions = {sample.labels["state"]: sample.value for sample in families["vmloom_executions"].samples}
     assert executions == {"success": 1.0, "failed": 1.0, "reverted": 0.0}
     assert [sample.labels for sample in families["vmloom_failures"].samples] == [{"cause": "out of gas"}]
+
+
+def test_without_prometheus_it_says_what_to_install(engine: ExecutionEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "vmloom.engine.exposition", raising=False)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(Unsupported, match="need prometheus_client") as raised:
+        engine.prometheus_metrics()
+    assert raised.value.fix == 'pip install "vmloom-core[metrics]"'
 
 
 # Asynchronous callers

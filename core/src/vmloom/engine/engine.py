@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from ..accelerator import Accelerator
 from ..bytecode import CodeAnalysis, OptimisationReport
-from ..errors import InputError
+from ..errors import InputError, Unsupported
 from ..factory import VmFactory
 from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
@@ -342,9 +342,16 @@ class ExecutionEngine:
             return self._errors.to_dict()
 
     def prometheus_metrics(self) -> str:
-        """The counts of `get_performance_metrics` in Prometheus's text format. Needs `vmloom-core[metrics]`."""
-        from .exposition import exposition
+        """The counts of `get_performance_metrics` in Prometheus's text format.
 
+        Raises `Unsupported` where `vmloom-core[metrics]` is not installed.
+        """
+        try:
+            from .exposition import exposition
+        except ModuleNotFoundError as error:
+            raise Unsupported(f"metrics for Prometheus need {error.name}").with_fix(
+                'pip install "vmloom-core[metrics]"'
+            ) from None
         return exposition(self.get_performance_metrics(), self.get_error_analysis())
 
     def get_execution_history(
