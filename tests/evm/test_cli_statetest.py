@@ -404,6 +404,20 @@ def test_interrupt_ends_workers_and_exits_with_130(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal masks")
+def test_workers_are_not_interrupted_themselves() -> None:
+    """In a fresh process, where the first worker is also the first child that multiprocessing starts."""
+    program = """
+import functools, signal
+from vmloom_evm.cli.parallel import in_processes
+if __name__ == "__main__":
+    held_back = in_processes(functools.partial, (signal.pthread_sigmask, signal.SIG_BLOCK), [(), ()], 2)
+    assert list(held_back) == [{signal.SIGINT}] * 2
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_work_is_done_here_too() -> None:
     parallel._begin(lambda offset: lambda item: item + offset, (1,))
     assert parallel._work(2) == 3
