@@ -99,10 +99,11 @@ class VirtualMachine(ABC):
 
     def execute_each(
         self, calls: Sequence[tuple[bytes, ExecutionContext]], state: StateAccess
-    ) -> list[ExecutionResult | Exception]:
+    ) -> Sequence[ExecutionResult | Exception]:
         """`execute_call` of each, all on `state` as it is now: what one changes is in its result, and taken back.
 
-        What a call raises is in its place. A VM that can run many calls at once overrides this.
+        What a call raises is in its place. A VM that can run many calls at once overrides this; an execution engine
+        may hand it `CallColumns`, for which it may give `ResultColumns`. See `vmloom.engine.columns`.
         """
         results: list[ExecutionResult | Exception] = []
         for code, context in calls:

@@ -12,6 +12,7 @@ import pytest
 from vmloom import Account, ExecutionState
 from vmloom.engine import ExecutionEngine
 from vmloom.engine.batch import Cancellation
+from vmloom.engine.columns import BatchResults
 from vmloom_evm.assembly import add, ret_top, sload, sstore
 
 MakeEngine = Callable[..., ExecutionEngine]
@@ -41,7 +42,7 @@ def test_tasks_take_turns_on_the_state(engine: ExecutionEngine) -> None:
         block = engine.aexecute_contracts_batch([COUNTER] * 30, [FROM] * 30, mode="block")
         singles = [engine.aexecute_contract(COUNTER, CALLER) for _ in range(20)]
         found = await asyncio.gather(*singles[:10], block, *singles[10:])
-        return [one for some in found for one in (some if isinstance(some, list) else [some])]
+        return [one for some in found for one in (some if isinstance(some, BatchResults) else [some])]
 
     assert sorted(counts(asyncio.run(run()))) == list(range(1, 51))
     assert sorted(counts(asyncio.run(run()))) == list(range(51, 101))  # of another loop, too

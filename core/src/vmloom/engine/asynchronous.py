@@ -15,9 +15,11 @@ from typing import Final, TypeVar
 
 from ..result import ExecutionResult
 from ..state import StateAccess
-from .batch import CHUNK, Cancellation
+from .batch import Cancellation
 
 T = TypeVar("T")
+_FEW: Final = 256
+"""Results collected for one hop between threads, at most."""
 _FEW_SECONDS: Final = 0.02
 """What collecting results for one hop between threads may take."""
 
@@ -72,6 +74,6 @@ def next_few(results: Iterator[ExecutionResult]) -> list[ExecutionResult]:
     begun = time.perf_counter()
     for result in results:
         found.append(result)
-        if len(found) >= CHUNK or time.perf_counter() - begun > _FEW_SECONDS:
+        if len(found) >= _FEW or time.perf_counter() - begun > _FEW_SECONDS:
             break
     return found

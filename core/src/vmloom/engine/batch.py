@@ -6,7 +6,6 @@ order of the items, whoever finishes first.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import threading
 import time
@@ -15,19 +14,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from ..result import ExecutionResult
+from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
-from ..vm import VmHost
-from .intake import Given, Intake
+from ..vm import VmHost, VmType
+from .columns import CallColumns, ResultColumns
+from .intake import Given, Givens, Intake
 from .overlay import OverlayState
 from .requests import Call
 from .running import Item, cancelled, checked, refused, run_item
 
 Progress: TypeAlias = Callable[[int], None]
 """Told, from the calling thread and in order, how many items have ended."""
-CHUNK: Final = 256
+CHUNK: Final = 512
 """Items that a thread takes at once, at most: enough that taking them costs nothing."""
 _CHUNK_SECONDS: Final = 0.01
 """What they should take: so little that threads end together."""
@@ -37,12 +37,23 @@ _AT_ONCE_SECONDS: Final = 0.2
 """What a thread may take until it looks again whether the batch was cancelled, where single calls are shorter."""
 
 
-class Run(NamedTuple):
-    """An item and what came of it. `seconds` is its share of the time that those took that ran at once with it."""
+class Part(NamedTuple):
+    """Neighbouring items that ran at once, and what came of each.
 
-    item: Item
-    result: ExecutionResult
+    `vm` is the VM of all of them, which are `Call`s or columns of them then; None if none of them ran. `seconds` is the
+    share that each had of the time that all took.
+    """
+
+    vm: VmType | None
+    items: Sequence[Item] | CallColumns
+    results: Sequence[ExecutionResult]
     seconds: float
+
+    @classmethod
+    def of_one(cls, item: Item, result: ExecutionResult, seconds: float) -> Part:
+        """An item that ran, or did not, by itself."""
+        vm = item.vm if isinstance(item, Call) and result.state is not ExecutionState.PENDING else None
+        return cls(vm, (item,), (result,), seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +85,55 @@ class Cancellation:
         return self._event.is_set() or (self._other is not None and self._other.is_cancelled)
 
 
+Chunk: TypeAlias = Sequence[Item] | Givens
+"""Neighbours that a thread takes at once."""
+
+
+class Source(Protocol):
+    """What the items of a batch are taken from, in their order."""
+
+    def take(self, count: int) -> Chunk:
+        """The next items, at most so many; none at the end, and fewer nowhere else."""
+
+    def has(self, count: int) -> bool:
+        """Whether there are so many, asked before any is taken."""
+
+
+class ItemSource:
+    """Items that are made as they are taken. A `Source`."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = iter(items)
+
+    def take(self, count: int) -> Chunk:
+        """See `Source.take`."""
+        return list(itertools.islice(self._items, count))
+
+    def has(self, count: int) -> bool:
+        """See `Source.has`. Makes so many."""
+        first = list(itertools.islice(self._items, count))
+        self._items = itertools.chain(first, self._items)
+        return len(first) >= count
+
+
+class GivenSource:
+    """What was handed in for items, of which threads make calls. A `Source`."""
+
+    def __init__(self, contracts: Sequence[Any], data: Sequence[Any]) -> None:
+        self._count = min(len(contracts), len(data))
+        self._contracts, self._data = iter(contracts), iter(data)
+
+    def take(self, count: int) -> Chunk:
+        """See `Source.take`."""
+        return Givens(list(itertools.islice(self._contracts, count)), list(itertools.islice(self._data, count)))
+
+    def has(self, count: int) -> bool:
+        """See `Source.has`."""
+        return self._count >= count
+
+
 def run_independent(
-    items: Iterable[Item | Given],
+    source: Source,
     state: StateAccess,
     host: VmHost,
     schedule: Schedule,
@@ -84,49 +142,45 @@ def run_independent(
     lock: threading.Lock,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
-) -> Generator[list[Run], None, None]:
+) -> Generator[Part, None, None]:
     """Each item with its result, in order, some at once; an item that fails, or could not be read, hurts no other one.
 
     What an item changes is in its result; `state` stays as it is, nothing else may change it meanwhile, and whoever
     reads it, such as what makes the items, holds `lock`. `intake` makes items of what is given, in the threads that run
-    them. What `items` raises when one is taken ends the batch.
+    them. What `source` raises when items are taken ends the batch.
     """
     cancellation = cancellation or Cancellation()
-    source = iter(items)
-    first = list(itertools.islice(source, min(schedule.serial_below, schedule.queue)))
     worker = _Worker(state, host, lock, intake, _Pace())
-    everything = itertools.chain(first, source)
-    if schedule.threads < 2 or len(first) < schedule.serial_below:
-        parts = _run_here(everything, worker, schedule, cancellation)
-    else:
-        parts = _run_in_threads(everything, worker, schedule, cancellation)
+    least = schedule.serial_below
+    run = _run_in_threads if schedule.threads > 1 and schedule.queue >= least and source.has(least) else _run_here
+    parts = run(source, worker, schedule, cancellation)
     count = 0
     with closing(parts):
-        for part in parts:
+        for part in itertools.chain.from_iterable(parts):
             yield part
             if progress is not None:
-                for number in range(count + 1, count + len(part) + 1):
+                for number in range(count + 1, count + len(part.results) + 1):
                     progress(number)
-            count += len(part)
+            count += len(part.results)
 
 
 def _run_here(
-    items: Iterable[Item | Given], worker: _Worker, schedule: Schedule, cancellation: Cancellation
-) -> Generator[list[Run], None, None]:
-    for first, chunk in _chunks(items, min(CHUNK, schedule.queue), worker.pace):
+    source: Source, worker: _Worker, schedule: Schedule, cancellation: Cancellation
+) -> Generator[list[Part], None, None]:
+    for first, chunk in _chunks(source, min(CHUNK, schedule.queue), worker.pace):
         yield worker.run(first, chunk, cancellation)
 
 
 def _run_in_threads(
-    items: Iterable[Item | Given], worker: _Worker, schedule: Schedule, cancellation: Cancellation
-) -> Generator[list[Run], None, None]:
+    source: Source, worker: _Worker, schedule: Schedule, cancellation: Cancellation
+) -> Generator[list[Part], None, None]:
     either = Cancellation(cancellation)
-    waiting: deque[tuple[int, Future[list[Run]]]] = deque()
+    waiting: deque[tuple[int, Future[list[Part]]]] = deque()
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
     ahead = 0
     with thread_pool(schedule.threads, "vmloom-batch") as pool:
         try:
-            for first, chunk in _chunks(items, size, worker.pace):
+            for first, chunk in _chunks(source, size, worker.pace):
                 waiting.append((len(chunk), pool.submit(worker.run, first, chunk, either)))
                 ahead += len(chunk)
                 while waiting and (ahead + size > schedule.queue or waiting[0][1].done()):
@@ -164,34 +218,43 @@ class _Worker(threading.local):
         self.host, self.intake, self.pace = host, intake, pace
         self.at_once = _AT_FIRST
 
-    def run(self, first: int, chunk: Sequence[Item | Given], cancellation: Cancellation) -> list[Run]:
+    def run(self, first: int, chunk: Chunk, cancellation: Cancellation) -> list[Part]:
         """Run items, of which the first one has this number."""
-        items = [self.intake.item(one) if isinstance(one, Given) else one for one in chunk]
-        runs: list[Run] = []
-        for start, end, vm in _stretches([item.vm if isinstance(item, Call) else None for item in items]):
-            while start < end:
-                part = items[start : min(end, start + self.at_once)]
-                runs += self._run_part(vm, first + start, part, cancellation)
-                start += len(part)
-        return runs
+        if isinstance(chunk, Givens):
+            alike = self.intake.columns(chunk)
+            if alike is not None:
+                return self._run_neighbours(*alike, first, cancellation)
+            chunk = [self.intake.item(Given(*both)) for both in zip(chunk.contracts, chunk.data, strict=False)]
+        parts: list[Part] = []
+        for vm, group in itertools.groupby(chunk, _vm_of):
+            items = list(group)
+            parts += self._run_neighbours(vm, items, first, cancellation)
+            first += len(items)
+        return parts
 
-    def _run_part(self, vm: str | None, first: int, part: Sequence[Item], cancellation: Cancellation) -> Iterable[Run]:
+    def _run_neighbours(
+        self, vm: VmType | None, items: Sequence[Item] | CallColumns, first: int, cancellation: Cancellation
+    ) -> list[Part]:
+        """Run items of one VM, some at once; None is for those that are no calls."""
+        parts = []
+        start = 0
+        while start < len(items):
+            some: Sequence[Any] = items[start : start + self.at_once]
+            parts.append(self._run_at_once(vm, some, first + start, cancellation))
+            start += len(some)
+        return parts
+
+    def _run_at_once(self, vm: VmType | None, items: Sequence[Any], first: int, cancellation: Cancellation) -> Part:
         if cancellation.is_cancelled:
-            return [Run(item, cancelled(index), 0.0) for index, item in enumerate(part, first)]
+            return Part(None, items, [cancelled(first + place) for place in range(len(items))], 0.0)
         if vm is None:
-            return [
-                Run(item, refused(index, item), 0.0)
-                for index, item in enumerate(part, first)
-                if isinstance(item, Exception)
-            ]
-        calls = cast("Sequence[Call]", part)
+            return Part(None, items, [refused(index, item) for index, item in enumerate(items, first)], 0.0)
         begun = time.perf_counter()
-        results = _run_calls(vm, first, calls, self.own, self.host)
+        results = _run_calls(vm, first, items, self.own, self.host)
         seconds = time.perf_counter() - begun
-        self.pace.each = seconds / len(calls)
+        self.pace.each = seconds / len(items)
         self._adapt(seconds)
-        # As `Run(...)` for each, without a step of Python.
-        return map(_NEW_RUN, zip(calls, results, itertools.repeat(seconds / len(calls)), strict=False))
+        return Part(vm, items, results, seconds / len(items))
 
     def _adapt(self, seconds: float) -> None:
         """Hand a VM more calls at once where they take no time, and fewer where nobody could cancel the rest."""
@@ -201,35 +264,30 @@ class _Worker(threading.local):
             self.at_once = max(1, self.at_once // 2)
 
 
-_NEW_RUN: Final[Callable[[tuple[Any, ...]], Run]] = functools.partial(tuple.__new__, Run)
-
-
-def _stretches(vms: Sequence[str | None]) -> Iterator[tuple[int, int, str | None]]:
-    """Where neighbours of one VM begin and end; None is for items that are no calls."""
-    if vms and vms.count(vms[0]) == len(vms):
-        yield 0, len(vms), vms[0]
-        return
-    start = 0
-    for vm, group in itertools.groupby(vms):
-        end = start + sum(1 for _ in group)
-        yield start, end, vm
-        start = end
+def _vm_of(item: Item) -> VmType | None:
+    """The VM of a call; None for items that are none."""
+    return item.vm if isinstance(item, Call) else None
 
 
 def _run_calls(
-    vm: str, first: int, calls: Sequence[Call], overlay: OverlayState, host: VmHost
+    vm: VmType, first: int, calls: Sequence[Call] | CallColumns, overlay: OverlayState, host: VmHost
 ) -> Sequence[ExecutionResult]:
+    plain = calls if isinstance(calls, CallColumns) else [(call.code, call.context) for call in calls]
+    found: Sequence[Any]
     try:
-        found = list(host.get_vm(vm).execute_each([(call.code, call.context) for call in calls], overlay))
-        if not all(issubclass(kind, ExecutionResult) for kind in set(map(type, found))):
-            results = [checked(vm, result) for result in found]
-            found = [refused(index, it) if isinstance(it, Exception) else it for index, it in enumerate(results, first)]
+        found = host.get_vm(vm).execute_each(plain, overlay)
+        if not isinstance(found, ResultColumns):
+            found = list(found)
+            if not all(issubclass(kind, ExecutionResult) for kind in set(map(type, found))):
+                results = [checked(vm, result) for result in found]
+                found = [refused(at, it) if isinstance(it, Exception) else it for at, it in enumerate(results, first)]
+        fits = len(found) == len(calls)
     except Exception:  # no VM of that name, or one that breaks its promise: one by one it shows for which call
-        found = []
+        fits = False
     overlay.restore()
-    if len(found) == len(calls):
-        return cast("Sequence[ExecutionResult]", found)
-    return [_run_alone(index, call, overlay, host) for index, call in enumerate(calls, first)]
+    if fits:
+        return found
+    return [_run_alone(index, Call(vm, *call), overlay, host) for index, call in enumerate(plain, first)]
 
 
 def _run_alone(index: int, call: Call, overlay: OverlayState, host: VmHost) -> ExecutionResult:
@@ -239,10 +297,10 @@ def _run_alone(index: int, call: Call, overlay: OverlayState, host: VmHost) -> E
         overlay.restore()
 
 
-def _chunks(items: Iterable[Item | Given], most: int, pace: _Pace) -> Iterator[tuple[int, list[Item | Given]]]:
-    """Lists of items, each with the number of its first, and as long as the pace allows."""
-    source, first = iter(items), 0
-    while chunk := list(itertools.islice(source, pace.size(most))):
+def _chunks(source: Source, most: int, pace: _Pace) -> Iterator[tuple[int, Chunk]]:
+    """Neighbours, each time with the number of the first, and as many as the pace allows."""
+    first = 0
+    while chunk := source.take(pace.size(most)):
         yield first, chunk
         first += len(chunk)
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..accelerator import Accelerator
 from ..bytecode import CodeAnalysis, OptimisationReport
@@ -22,10 +22,11 @@ from ..state import StateAccess
 from ..vm import VmHost
 from . import requests
 from .asynchronous import Turn, in_thread, next_few, undone_if_cancelled
-from .batch import Cancellation, Progress, Run, Schedule, run_independent
+from .batch import Cancellation, GivenSource, ItemSource, Part, Progress, Schedule, Source, run_independent
+from .columns import BatchResults
 from .contract import SmartContract
 from .counting import CountingHost
-from .history import ErrorAnalysis, History, ended
+from .history import Ended, ErrorAnalysis, History, ended
 from .intake import Given, Intake
 from .logs import listener, log_batch, log_executions, states_of
 from .measuring import measure
@@ -33,7 +34,7 @@ from .metrics import Metrics
 from .operations import Operation, known_operations
 from .optimising import optimise
 from .optimistic import BlockCounts, run_block
-from .requests import AddressLike, BlockLike, Call, Request
+from .requests import AddressLike, BlockLike
 from .router import Router, run_operations
 from .running import Item
 
@@ -99,7 +100,7 @@ class ExecutionEngine:
         call = requests.call_of(found, requests.context_of(found, given), self.state, self._host)
         begun = time.perf_counter()
         result = self._host.get_vm(call.vm).execute_call(call.code, call.context, self.state)
-        self._remember([Run(call, result, time.perf_counter() - begun)])
+        self._remember([Part.of_one(call, result, time.perf_counter() - begun)])
         return result
 
     # Batches
@@ -112,8 +113,8 @@ class ExecutionEngine:
         mode: Mode = "independent",
         progress: Progress | None = None,
         cancellation: Cancellation | None = None,
-    ) -> list[ExecutionResult]:
-        """One result for each contract and its data, in their order.
+    ) -> BatchResults:
+        """One result for each contract and its data, in their order, used as a list of them.
 
         The keys of data are the parameters of `execute_contract`. In mode `independent` every item runs on the state
         as it is and leaves it so: its changes are in its result. In mode `block` each runs on what those before it
@@ -124,11 +125,10 @@ class ExecutionEngine:
         Raises `InputError` if there are not as many data as contracts. What is handed in for an item may be read, by a
         thread, any time until its result is there, so an iterable must not hand out one object again with other values.
         """
-        items = self._items(contracts, execution_data, mode)
         checkpoint = self.state.snapshot()
         try:
-            with closing(self._run_batch(items, mode, progress, cancellation)) as parts:
-                return [run.result for part in parts for run in part]
+            with closing(self._run_batch(contracts, execution_data, mode, progress, cancellation)) as parts:
+                return BatchResults([part.results for part in parts])
         except BaseException:  # which may come after all has run
             self.state.revert(checkpoint)
             raise
@@ -145,57 +145,37 @@ class ExecutionEngine:
         Items are taken no further ahead than `EngineConfig.queue`; closing the iterator cancels what has not begun.
         Until it is closed or at its end, threads read the state: neither use nor change it.
         """
-        items = self._items(contracts, execution_data, "independent")
-        with closing(self._run_batch(items, "independent", None, cancellation)) as parts:
+        with closing(self._run_batch(contracts, execution_data, "independent", None, cancellation)) as parts:
             for part in parts:
-                for run in part:
-                    yield run.result
+                yield from part.results
 
-    def _items(
-        self, contracts: Iterable[Any], execution_data: Iterable[Any], mode: Mode
-    ) -> Iterable[Item] | Iterable[Item | Given]:
-        """Items made of what was handed in, as they are asked for.
+    def _source(self, contracts: Iterable[Any], execution_data: Iterable[Any]) -> Source:
+        """What independent items are taken from.
 
-        What is independent and in sequences, where nobody changes it on the way, is left for threads to make items of.
+        What is in sequences, where nobody changes it on the way, is left for threads to make items of.
         """
         if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
-            both = len(contracts), len(execution_data)
-            if both[0] != both[1]:
-                raise InputError(f"execution_data: there are {both[0]} contracts, but data of {both[1]}")
-            if mode == "independent":
-                return map(Given, contracts, execution_data)
-        return self._items_now(contracts, execution_data, mode)
-
-    def _items_now(self, contracts: Iterable[Any], execution_data: Iterable[Any], mode: Mode) -> Iterator[Item]:
+            _check_lengths(contracts, execution_data)
+            return GivenSource(contracts, execution_data)
         intake = self._intake()
-        for number, (contract, data) in enumerate(itertools.zip_longest(contracts, execution_data, fillvalue=_NOTHING)):
-            if contract is _NOTHING or data is _NOTHING:
-                missing = "contract" if contract is _NOTHING else "data"
-                raise InputError(f"execution_data: there is no {missing} for item {number}")
-            if mode == "independent":
-                yield intake.item(Given(contract, data))
-                continue
-            try:
-                found = requests.contract_of(contract)
-                yield Request(found, requests.context_of(found, data))
-            except Exception as error:  # a mapping of the application's own may raise anything
-                yield error
+        return ItemSource(intake.item(Given(*both)) for both in _pairs(contracts, execution_data))
 
     def _intake(self) -> Intake:
         return Intake(self.state, self._host, self._reading)
 
     def _run_batch(
         self,
-        items: Iterable[Item] | Iterable[Item | Given],
+        contracts: Iterable[Any],
+        execution_data: Iterable[Any],
         mode: Mode,
         progress: Progress | None,
         cancellation: Cancellation | None,
-    ) -> Generator[list[Run], None, None]:
-        """Runs in their order, some at once."""
+    ) -> Generator[Part, None, None]:
+        """All items in their order, some at once."""
         schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
         if mode == "independent":
             parts = run_independent(
-                items,
+                self._source(contracts, execution_data),
                 self.state,
                 self._host,
                 schedule,
@@ -205,27 +185,30 @@ class ExecutionEngine:
                 cancellation=cancellation,
             )
         elif mode == "block":
-            parts = self._run_block(cast("list[Item]", list(items)), schedule, progress, cancellation)
+            items = [requests.request_of(*both) for both in _pairs(contracts, execution_data)]
+            parts = self._run_block(items, schedule, progress, cancellation)
         else:
             raise InputError(f"mode: independent or block, not {mode!r}")
         with closing(parts):
             yield from self._remembered(parts, mode)
 
-    def _remembered(self, parts: Iterable[list[Run]], mode: Mode) -> Iterator[list[Run]]:
-        """`parts`, of which a number of runs at once is remembered and logged."""
+    def _remembered(self, parts: Iterable[Part], mode: Mode) -> Iterator[Part]:
+        """`parts`, of which a number of items at once is remembered and logged."""
         if self.config.metrics:
             self._metrics.add_batch(mode)
         log, states = listener(), Counter[ExecutionState]()
-        pending: list[Run] = []
+        pending: list[Part] = []
+        count = 0
         begun = time.perf_counter()
         try:
             for part in parts:
-                pending += part
-                if len(pending) >= _REMEMBERED_AT_ONCE:
+                pending.append(part)
+                count += len(part.results)
+                if count >= _REMEMBERED_AT_ONCE:
                     self._remember(pending)
                     if log is not None:
                         states += states_of(pending)
-                    pending = []
+                    pending, count = [], 0
                 yield part
         finally:
             self._remember(pending)
@@ -308,9 +291,9 @@ class ExecutionEngine:
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
-    ) -> Generator[list[Run], None, None]:
+    ) -> Generator[Part, None, None]:
         counts = BlockCounts()
-        runs = run_block(
+        parts = run_block(
             items,
             self.state,
             self._host,
@@ -320,9 +303,8 @@ class ExecutionEngine:
             progress=progress,
             cancellation=cancellation,
         )
-        with closing(runs):
-            for run in runs:
-                yield [run]
+        with closing(parts):
+            yield from parts
         if self.config.metrics:
             self._metrics.add_block(ahead=counts.ahead, again=counts.again, in_order=counts.in_order)
 
@@ -377,30 +359,25 @@ class ExecutionEngine:
             self._history.clear()
             self._errors.clear()
 
-    def _remember(self, runs: Sequence[Run]) -> None:
+    def _remember(self, parts: Sequence[Part]) -> None:
         """Count and log calls that ran, and keep the last ones."""
         log = listener() if self.config.log_executions else None
         if not self.config.metrics and log is None:
             return
-        pending = ExecutionState.PENDING
-        ran = [
-            (item, result, seconds)
-            for item, result, seconds in runs
-            if isinstance(item, Call) and result.state is not pending
-        ]
-        if log is not None:
-            log_executions(log, ran)
-        if not self.config.metrics or not ran:
-            return
-        executions = ended(ran)
+        for executions, results in ended(parts):
+            if log is not None:
+                log_executions(log, executions)
+            if self.config.metrics:
+                self._count(executions, results)
+
+    def _count(self, executions: Ended, results: Sequence[ExecutionResult]) -> None:
         with self._remembering:
-            if executions.states.count(ExecutionState.SUCCESS) < len(ran):
-                for number, (item, result, _) in enumerate(ran, self._history.count + 1):
-                    if result.state is not ExecutionState.SUCCESS:
-                        self._errors.add(item.vm, item.context.address, result, number)
+            for place in executions.failures():
+                number = self._history.count + 1 + place
+                self._errors.add(executions.vm, executions.contracts[place], results[place], number)
             if self.config.opcode_metrics:
-                for item, result, _ in ran:
-                    self._metrics.add_instructions(item.vm, result)
+                for result in results:
+                    self._metrics.add_instructions(executions.vm, result)
             self._history.add(executions, time.time())
             self._metrics.add(executions)
 
@@ -456,7 +433,7 @@ class ExecutionEngine:
         mode: Mode = "independent",
         progress: Progress | None = None,
         cancellation: Cancellation | None = None,
-    ) -> list[ExecutionResult]:
+    ) -> BatchResults:
         """`execute_contracts_batch` in a thread, which is also where `progress` is called and items are taken.
 
         Cancelling the awaiting task cancels items that have not begun, and leaves the state as it was before the batch.
@@ -512,6 +489,24 @@ class ExecutionEngine:
         work = functools.partial(self.benchmark_vm_performance, test_data, num_iterations, cancellation=own)
         async with self._turn.taken():
             return await undone_if_cancelled(self.state, work, own)
+
+
+def _check_lengths(contracts: Sequence[Any], execution_data: Sequence[Any]) -> None:
+    """Raises `InputError` where there are more of one than of the other."""
+    both = len(contracts), len(execution_data)
+    if both[0] != both[1]:
+        raise InputError(f"execution_data: there are {both[0]} contracts, but data of {both[1]}")
+
+
+def _pairs(contracts: Iterable[Any], execution_data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each contract with its data. Raises `InputError` at the first that has no other."""
+    if isinstance(contracts, Sequence) and isinstance(execution_data, Sequence):
+        _check_lengths(contracts, execution_data)
+    for number, both in enumerate(itertools.zip_longest(contracts, execution_data, fillvalue=_NOTHING)):
+        if both[0] is _NOTHING or both[1] is _NOTHING:
+            missing = "contract" if both[0] is _NOTHING else "data"
+            raise InputError(f"execution_data: there is no {missing} for item {number}")
+        yield both
 
 
 def _processors() -> int:

@@ -1,21 +1,31 @@
 """Calls of what is handed in for a batch whose items do not depend on one another.
 
 Making the call is the largest part of a small item. So a contract is looked up once, for the state stays as it is, and
-data of the plainest types go into a context at once; all else goes the way of single calls, which says what is wrong.
+data of the plainest types go into a context at once, or, where neighbours are alike, from column to column with no
+object for a call; all else goes the way of single calls, which says what is wrong.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ..context import ADDRESS_SIZE, BlockContext, ExecutionContext
 from ..state import StateAccess
 from ..vm import VmHost, VmType
 from . import requests
+from .columns import CallColumns
 from .requests import DEFAULT_BLOCK, DEFAULT_GAS_LIMIT, MAX_GAS_LIMIT, MAX_VALUE, Call
 
-_PLAIN_KEYS: Final = frozenset(("caller", "value", "data", "gas_limit", "gas_price", "block_context"))
+_KINDS: Final[dict[str, Sequence[set[type]]]] = {
+    **{key: [{bytes}] for key in ("caller", "data")},
+    **{key: [{int}] for key in ("value", "gas_limit", "gas_price")},
+    "block_context": [{BlockContext}, {type(None)}],
+}
+"""Of what the columns of plain calls may be, all entries alike."""
+_PLAIN_KEYS: Final = frozenset(_KINDS)
 _MOST_CONTRACTS: Final = 4096
 """Contracts whose code is remembered."""
 _SETTERS: Final = [ExecutionContext.__dict__[name].__set__ for name in ExecutionContext.__slots__]
@@ -27,6 +37,18 @@ class Given(NamedTuple):
 
     contract: Any
     data: Any
+
+
+class Givens:
+    """What was handed in for neighbours: each has its place in `contracts` and in `data`."""
+
+    __slots__ = ("contracts", "data")
+
+    def __init__(self, contracts: Sequence[Any], data: Sequence[Any]) -> None:
+        self.contracts, self.data = contracts, data
+
+    def __len__(self) -> int:
+        return min(len(self.contracts), len(self.data))
 
 
 class Intake:
@@ -43,6 +65,29 @@ class Intake:
         except Exception as error:  # a mapping of the application's own may raise anything
             return error
 
+    def columns(self, given: Givens) -> tuple[VmType, CallColumns] | None:
+        """The calls and their VM if all are plain and alike, and what is known of their contracts; else None.
+
+        Those are left for `item`, and so is saying what is wrong.
+        """
+        try:
+            return self._columns(given.contracts, given.data)
+        except Exception:  # a key of the application's own may raise anything
+            return None
+
+    def _columns(self, contracts: Sequence[Any], data: Sequence[Any]) -> tuple[VmType, CallColumns] | None:
+        count = len(data)
+        if len(contracts) != count or set(map(type, contracts)) != {bytes}:
+            return None
+        found = [self._known.get(contracts[0])]
+        if contracts.count(contracts[0]) == count:
+            found *= count
+        else:
+            found = list(map(self._known.get, contracts))
+        vms, codes = zip(*found, strict=True)  # raises for None, a contract that is not known
+        made = _plain_columns(contracts, codes, data)
+        return None if made is None or vms.count(vms[0]) != count else (vms[0], made)
+
     def _call(self, contract: Any, data: Any) -> Call:
         known = self._known.get(contract) if type(contract) is bytes else None
         if known is not None:
@@ -56,6 +101,34 @@ class Intake:
         if type(contract) is bytes and len(self._known) < _MOST_CONTRACTS:
             self._known[contract] = call.vm, call.code
         return call
+
+
+def _plain_columns(addresses: Sequence[bytes], codes: Sequence[bytes], data: Sequence[Any]) -> CallColumns | None:
+    """What `_plain_context` makes of each of `data`, or None where one may be otherwise or they are not alike.
+
+    Those are alike that have the same keys, gas price and block, and send nothing. Each step here goes over a whole
+    column without a step of Python for each call.
+    """
+    count, first = len(data), data[0]
+    if set(map(type, data)) != {dict} or not _PLAIN_KEYS.issuperset(first) or set(map(len, data)) != {len(first)}:
+        return None
+    columns = {key: list(map(itemgetter(key), data)) for key in first}
+    if any(set(map(type, column)) not in _KINDS[key] for key, column in columns.items()):
+        return None
+    callers, inputs = columns["caller"], columns.get("data") or [b""] * count
+    gas_limits, prices = columns.get("gas_limit") or [DEFAULT_GAS_LIMIT] * count, columns.get("gas_price", [0])
+    blocks = columns.get("block_context", [None])
+    price, block = prices[0], DEFAULT_BLOCK if blocks[0] is None else blocks[0]
+    if (
+        set(map(len, callers)) != {ADDRESS_SIZE}
+        or any(columns.get("value", ()))
+        or not 0 <= min(gas_limits) <= max(gas_limits) <= MAX_GAS_LIMIT
+        or not 0 <= price <= MAX_VALUE
+        or prices.count(price) != len(prices)
+        or blocks.count(blocks[0]) != len(blocks)
+    ):
+        return None
+    return CallColumns(addresses, codes, callers, inputs, gas_limits, gas_price=price, block=block)
 
 
 def _plain_context(address: bytes, data: Any) -> ExecutionContext | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..result import ExecutionResult, ExecutionState
-from .batch import Run
-from .requests import Call
+from ..result import ExecutionState
+from .batch import Part
+from .columns import ResultColumns
+from .history import Ended
 
 
 def listener() -> Any:
@@ -21,17 +22,17 @@ def listener() -> Any:
     return structlog.get_logger("vmloom.engine") if structlog is not None and structlog.is_configured() else None
 
 
-def log_executions(log: Any, runs: Sequence[tuple[Call, ExecutionResult, float]]) -> None:
-    """One event for each call that ran: gas in gas, seconds, and why it did not succeed."""
-    for item, result, seconds in runs:
+def log_executions(log: Any, executions: Ended) -> None:
+    """One event for each: gas in gas, seconds, and why it did not succeed."""
+    for place, state in enumerate(executions.states):
         log.info(
             "execution",
-            vm=item.vm,
-            contract="0x" + item.context.address.hex(),
-            state=result.state.value,
-            gas_used=result.gas_used,
-            seconds=seconds,
-            error="" if result.success else result.error,
+            vm=executions.vm,
+            contract="0x" + executions.contracts[place].hex(),
+            state=state.value,
+            gas_used=executions.gas_used[place],
+            seconds=executions.seconds[place],
+            error=executions.errors[place] if executions.errors else "",
         )
 
 
@@ -41,6 +42,10 @@ def log_batch(log: Any, mode: str, states: Mapping[ExecutionState, int], seconds
     log.debug("batch", mode=mode, items=sum(states.values()), **ended, seconds=seconds)
 
 
-def states_of(runs: Sequence[Run]) -> Counter[ExecutionState]:
-    """How many runs ended how."""
-    return Counter(run.result.state for run in runs)
+def states_of(parts: Iterable[Part]) -> Counter[ExecutionState]:
+    """How many items ended how."""
+    found: Counter[ExecutionState] = Counter()
+    for part in parts:
+        results = part.results
+        found.update(results.states if isinstance(results, ResultColumns) else [result.state for result in results])
+    return found

@@ -6,15 +6,14 @@ DDSketch (relative error 1 %). Safe to share by threads.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..result import ExecutionResult, ExecutionState
-from .history import Ended
+from .history import Ended, are_all
 
 if TYPE_CHECKING:
     from ddsketch import DDSketch
@@ -35,9 +34,12 @@ class Distribution:
         self._sketch: DDSketch | None = None
         self.total = 0.0
 
-    def add(self, values: Iterable[float]) -> None:
-        """Count numbers."""
-        self._pending.update(values)
+    def add(self, values: Sequence[float]) -> None:
+        """Count numbers, of one at least."""
+        if are_all(values, values[0]):
+            self._pending[values[0]] += len(values)
+        else:
+            self._pending.update(values)
         if len(self._pending) >= _PENDING:
             self._flush()
 
@@ -96,31 +98,23 @@ class Metrics:
             self._block: Counter[str] = Counter()
 
     def add(self, executions: Ended) -> None:
-        """Count executions that ended."""
+        """Count executions that ended, of one at least."""
+        contracts, states = executions.contracts, executions.states
         with self._lock:
-            for vm in dict.fromkeys(executions.vms):
-                if executions.vms.count(vm) == len(executions.vms):
-                    self._add_of_vm(vm, executions)
-                else:
-                    mine = [one == vm for one in executions.vms]
-                    columns: list[Any] = [list(itertools.compress(column, mine)) for column in executions]
-                    self._add_of_vm(vm, Ended(*columns))
-            if executions.contracts.count(executions.contracts[0]) == len(executions.contracts):
-                self._add_of_contract(executions.contracts[0], len(executions.contracts), sum(executions.gas_used))
+            counts = self._vms.get(executions.vm)
+            if counts is None:
+                counts = self._vms[executions.vm] = _VmCounts()
+            if are_all(states, states[0]):
+                counts.states[states[0]] += len(states)
             else:
-                for contract, used in zip(executions.contracts, executions.gas_used, strict=True):
+                counts.states.update(states)
+            counts.gas.add(executions.gas_used)
+            counts.seconds.add(executions.seconds)
+            if are_all(contracts, contracts[0]):
+                self._add_of_contract(contracts[0], len(contracts), sum(executions.gas_used))
+            else:
+                for contract, used in zip(contracts, executions.gas_used, strict=True):
                     self._add_of_contract(contract, 1, used)
-
-    def _add_of_vm(self, vm: str, executions: Ended) -> None:
-        counts = self._vms.get(vm)
-        if counts is None:
-            counts = self._vms[vm] = _VmCounts()
-        if executions.states.count(ExecutionState.SUCCESS) == len(executions.states):
-            counts.states[ExecutionState.SUCCESS] += len(executions.states)
-        else:
-            counts.states.update(executions.states)
-        counts.gas.add(executions.gas_used)
-        counts.seconds.add(executions.seconds)
 
     def _add_of_contract(self, contract: bytes, count: int, gas: int) -> None:
         if contract in self._contracts or len(self._contracts) < _CONTRACTS:

@@ -22,7 +22,7 @@ from ..errors import CodeError, UnknownVm
 from ..result import Event, StateChange
 from ..state import Account, StateAccess
 from ..vm import VmHost
-from .batch import Cancellation, Progress, Run, Schedule, thread_pool
+from .batch import Cancellation, Part, Progress, Schedule, thread_pool
 from .overlay import OverlayState
 from .requests import UnknownContract
 from .running import Item, cancelled, run_item
@@ -120,7 +120,7 @@ class _Ahead(NamedTuple):
     `is_certain` says that reads and changes tell all: no VM broke down, and no storage was emptied without being read.
     """
 
-    run: Run
+    part: Part
     reads: dict[Place, int | None]
     changes: tuple[StateChange, ...]
     events: tuple[Event, ...]
@@ -145,13 +145,13 @@ class _Block:
         overlay.forget()
         begun = time.perf_counter()
         item, result, error = run_item(number, self.items[number], overlay, self.host)
-        run = Run(item, result, time.perf_counter() - begun)
+        part = Part.of_one(item, result, time.perf_counter() - begun)
         changes = tuple(overlay.changes_since(0))  # not the result's: they are what a VM says of itself
         assert result.state_changes is not None  # read now: engines may have them in places that the next run uses
         is_certain = not overlay.has_cleared() and (error is None or error is item or isinstance(error, _TOLD))
-        return _Ahead(run, overlay.reads, changes, tuple(overlay.events), is_certain)
+        return _Ahead(part, overlay.reads, changes, tuple(overlay.events), is_certain)
 
-    def run_in_turn(self, number: int, *, is_watched: bool) -> Run:
+    def run_in_turn(self, number: int, *, is_watched: bool) -> Part:
         """Run call `number` on the state itself, all before it being committed; threads run ahead if `is_watched`."""
         begun = time.perf_counter()
         with self.versions.lock:
@@ -159,7 +159,7 @@ class _Block:
             item, result, _ = run_item(number, self.items[number], self.state, self.host)
             if is_watched:
                 self.versions.written(number, self.state.changes_since(checkpoint))
-        return Run(item, result, time.perf_counter() - begun)
+        return Part.of_one(item, result, time.perf_counter() - begun)
 
     def stands(self, ahead: _Ahead) -> bool:
         """Whether what a run has read is still what there is."""
@@ -186,7 +186,7 @@ def run_block(
     counts: BlockCounts | None = None,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
-) -> Generator[Run, None, None]:
+) -> Generator[Part, None, None]:
     """Each item with its result, as if each had run on `state` after the one before it; `state` has all changes.
 
     Once at least `conflict_limit` of the calls, 0 to 1, had to run again, the rest runs in order. If this is closed or
@@ -197,9 +197,9 @@ def run_block(
     checkpoint = state.snapshot()
     try:
         # Closed before the state goes back: threads may be reading it.
-        with closing(_results(block, schedule, conflict_limit, counts, cancellation or Cancellation())) as runs:
-            for count, run in enumerate(runs, 1):
-                yield run
+        with closing(_results(block, schedule, conflict_limit, counts, cancellation or Cancellation())) as parts:
+            for count, part in enumerate(parts, 1):
+                yield part
                 if progress is not None:
                     with block.versions.lock:  # it may look at the state
                         progress(count)
@@ -210,17 +210,17 @@ def run_block(
 
 def _results(
     block: _Block, schedule: Schedule, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
-) -> Generator[Run, None, None]:
-    """Runs in order, with the seconds that each took."""
+) -> Generator[Part, None, None]:
+    """One after the other, with the seconds that each took."""
     done = 0
     if schedule.threads > 1 and len(block.items) >= schedule.serial_below:
-        with closing(_ahead(block, schedule.threads, conflict_limit, counts, cancellation)) as runs:
-            for run in runs:
-                yield run
+        with closing(_ahead(block, schedule.threads, conflict_limit, counts, cancellation)) as parts:
+            for part in parts:
+                yield part
                 done += 1
     for number in range(done, len(block.items)):
         if cancellation.is_cancelled:
-            yield Run(block.items[number], cancelled(number), 0.0)
+            yield Part.of_one(block.items[number], cancelled(number), 0.0)
         else:
             counts.in_order += 1
             yield block.run_in_turn(number, is_watched=False)
@@ -228,8 +228,8 @@ def _results(
 
 def _ahead(
     block: _Block, threads: int, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
-) -> Generator[Run, None, None]:
-    """Runs in order, until too many calls had to run again."""
+) -> Generator[Part, None, None]:
+    """One after the other, until too many calls had to run again."""
     waiting: deque[Future[_Ahead]] = deque()
     begun = 0
     with thread_pool(threads, "vmloom-block") as pool:
@@ -243,7 +243,7 @@ def _ahead(
             if block.stands(ahead):
                 counts.ahead += 1
                 block.commit(number, ahead)
-                yield ahead.run
+                yield ahead.part
                 continue
             counts.again += 1
             yield block.run_in_turn(number, is_watched=True)

@@ -165,6 +165,15 @@ def context_of(contract: SmartContract, call: Mapping[str, Any] | ExecutionConte
     return _sendable(context)
 
 
+def request_of(contract: Any, call: Any) -> Request | Exception:
+    """The call of a contract from its data, or why there is none."""
+    try:
+        found = contract_of(contract)
+        return Request(found, context_of(found, call))
+    except Exception as error:  # a mapping of the application's own may raise anything
+        return error
+
+
 def _sendable(context: ExecutionContext) -> ExecutionContext:
     """`context`, unless it is a static call that sends something. Raises `InputError`."""
     if context.is_static and context.value:
@@ -229,4 +238,5 @@ __all__ = [
     "call_of",
     "context_of",
     "contract_of",
+    "request_of",
 ]

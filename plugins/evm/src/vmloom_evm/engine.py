@@ -74,7 +74,7 @@ class Engine(Protocol):
         calls: Sequence[tuple[bytes, ExecutionContext]],
         *,
         host: VmHost | None = None,
-    ) -> list[ExecutionResult] | None:
+    ) -> Sequence[ExecutionResult] | None:
         """`execute` of each call on `state` as it is, which is left so; None if they have to run one by one.
 
         Where `state` is an overlay, what it reads from does not change as long as it lives.

@@ -34,12 +34,13 @@ class _Late:
     """The class that it extends."""
     names: frozenset[str]
     """Of its fields."""
-    _given: tuple[Callable[..., Reader], tuple[Any, ...]]
+    _given: tuple[Any, ...]
+    """What makes the reader, and its arguments."""
     _reader: Reader
 
     def __getattr__(self, name: str) -> Any:
         if name == "_reader":
-            make, arguments = self._given
+            make, *arguments = self._given
             value: Any = make(*arguments)
         elif name in self.names:
             value = self._reader.read(name)
@@ -80,7 +81,7 @@ class LateTransactionResult(_Late, TransactionResult):
 def late(kind: type[Late], make: Callable[..., Reader], *arguments: Any) -> Late:
     """A result of `kind` whose fields are read from `make(*arguments)`, each when it is first asked for."""
     result = kind.__new__(kind)
-    object.__setattr__(result, "_given", (make, arguments))
+    object.__setattr__(result, "_given", (make, *arguments))
     return result
 
 

@@ -23,6 +23,7 @@ from vmloom import (
     VmVersion,
 )
 from vmloom.bytecode import CodeAnalysis, OptimisationReport
+from vmloom.engine.columns import CallColumns
 from vmloom.errors import CodeTooLarge, ConfigError, InvalidCode, ProhibitedOpcode
 from vmloom.estimate import estimate_gas
 from vmloom.factory import VmFactory
@@ -191,8 +192,13 @@ class Evm(VirtualMachine):
 
     def execute_each(
         self, calls: Sequence[tuple[bytes, ExecutionContext]], state: StateAccess
-    ) -> list[ExecutionResult | Exception]:
+    ) -> Sequence[ExecutionResult | Exception]:
         """See `VirtualMachine.execute_each`. Those of one fork that send no value run at once, where the engine can."""
+        if isinstance(calls, CallColumns):
+            specification = self._only_specification or self.specification(self.fork_at(calls.block))
+            at_once = not self._counts_instructions
+            found = self.executor.execute_each(specification, state, calls, host=self.host) if at_once else None
+            return super().execute_each(calls, state) if found is None else found
         results: list[ExecutionResult | Exception] = []
         for is_plain, group in groupby(calls, lambda call: not call[1].value and not self._counts_instructions):
             members = list(group)
@@ -202,7 +208,7 @@ class Evm(VirtualMachine):
 
     def _execute_at_once(
         self, calls: Sequence[tuple[bytes, ExecutionContext]], state: StateAccess
-    ) -> list[ExecutionResult] | None:
+    ) -> Sequence[ExecutionResult] | None:
         """None if the engine cannot, or they are not all of one fork."""
         forks = {self.fork_at(block) for block in {id(context.block): context.block for _, context in calls}.values()}
         if len(forks) != 1:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, groupby
 from threading import Lock, local
-from time import perf_counter
-from typing import Final
+from time import thread_time
+from typing import Final, TypeAlias
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess, StateChange
+from vmloom.engine.columns import CallColumns
 from vmloom.engine.overlay import OverlayState
 from vmloom.errors import StateError
 from vmloom.vm import VmHost
@@ -46,6 +47,8 @@ own, for which all that it reads has to be loaded."""
 _TRIED: Final = 3
 """Calls by which a thread learns whether they take long."""
 _RUNS: Final = count()
+Calls: TypeAlias = Sequence[tuple[bytes, ExecutionContext]]
+"""May be `CallColumns`."""
 GAS_BITS: Final = 63
 """Gas is a signed number of 64 bits in native code."""
 
@@ -107,15 +110,14 @@ class NativeEngine:
         self,
         specification: Specification,
         state: StateAccess,
-        calls: Sequence[tuple[bytes, ExecutionContext]],
+        calls: Calls,
         *,
         host: VmHost | None = None,
-    ) -> list[ExecutionResult] | None:
+    ) -> Sequence[ExecutionResult] | None:
         """See `Engine.execute_each`. The batch is one call of native code, unless it has a need."""
-        for _, context in calls:
-            if context.depth or context.value:
-                return None
-        done: list[ExecutionResult] = []
+        if not isinstance(calls, CallColumns) and any(context.depth or context.value for _, context in calls):
+            return None
+        done: Sequence[ExecutionResult] = ()
         if type(state) is OverlayState and isinstance(state.source, NativeState) and not state.kept.get(TAKES_LONG):
             done = self._each_on_source(specification, state, calls, host)
         left = calls[len(done) :]
@@ -123,47 +125,49 @@ class NativeEngine:
             return done
         native = state if isinstance(state, NativeState) else _reading(state)
         found = self._each(specification, native, left, host)
-        return None if found is None else done + found
+        return None if found is None else [*done, *found] if done else found
 
     def _each_on_source(
-        self,
-        specification: Specification,
-        state: OverlayState,
-        calls: Sequence[tuple[bytes, ExecutionContext]],
-        host: VmHost | None,
-    ) -> list[ExecutionResult]:
+        self, specification: Specification, state: OverlayState, calls: Calls, host: VmHost | None
+    ) -> Sequence[ExecutionResult]:
         """The results of the first calls, run on the source of `state`: of all if they are short.
 
-        The first of a thread are tried, to learn what they take; not by the very first, which makes things ready.
+        The first of a thread run one by one, to learn what they take; not from the very first, which makes things
+        ready, nor from one that was slow by accident.
         """
         done: list[ExecutionResult] = []
         with state.source_alone() as source:
             if not isinstance(source, NativeState):
                 return done
-            tried = 0 if TAKES_LONG in state.kept else min(_TRIED, len(calls))
-            for part in (calls[: tried and 1], calls[tried and 1 : tried], calls[tried:]):
-                if not part or state.kept.get(TAKES_LONG):
-                    continue
-                begun = perf_counter()
-                found = self._each(specification, source, part, host)
-                if found is None:
-                    state.kept[TAKES_LONG] = True
-                    continue
-                done += found
-                if 1 < len(done) == tried:
-                    state.kept[TAKES_LONG] = perf_counter() - begun > _SHORT * len(part)
-        return done
+            if TAKES_LONG not in state.kept:
+                seconds = []
+                for place in range(min(_TRIED, len(calls))):
+                    begun = thread_time()
+                    found = self._each(specification, source, calls[place : place + 1], host)
+                    seconds.append(thread_time() - begun)
+                    if found is None:
+                        state.kept[TAKES_LONG] = True
+                        return done
+                    done += found
+                if len(seconds) > 1:
+                    state.kept[TAKES_LONG] = min(seconds[1:]) > _SHORT
+            left = calls[len(done) :]
+            if not left or state.kept.get(TAKES_LONG):
+                return done
+            found = self._each(specification, source, left, host)
+            if found is None:
+                state.kept[TAKES_LONG] = True
+                return done
+        return [*done, *found] if done else found
 
     def _each(
-        self,
-        specification: Specification,
-        state: NativeState,
-        calls: Sequence[tuple[bytes, ExecutionContext]],
-        host: VmHost | None,
-    ) -> list[ExecutionResult] | None:
+        self, specification: Specification, state: NativeState, calls: Calls, host: VmHost | None
+    ) -> Sequence[ExecutionResult] | None:
         session = self._session(specification, state, (), host)
         results: list[ExecutionResult] = []
         try:
+            if isinstance(calls, CallColumns):
+                return session.call_columns(state, calls)
             for block, group in groupby(calls, lambda call: call[1].block):
                 results += session.calls(state, block, list(group))
         except DoesNotFit:

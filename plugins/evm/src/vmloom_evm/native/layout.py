@@ -318,6 +318,11 @@ class Transaction:
     created: u160
     gas_used: i64
     max_gas_used: i64
+    # What everybody asks for, where Python reads it of all that ran at once without a look at each outcome
+    outcome_offset: u64
+    """Where in `Run.outcome` its outcome begins."""
+    status: u64
+    gas_left: i64
 
 
 @struct

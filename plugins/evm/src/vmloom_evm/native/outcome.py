@@ -39,6 +39,9 @@ def keep_outcome(run: Run, tx: Transaction) -> None:
     changes = end
     end = put_changes(run, end)
     run.outcome_size = end
+    tx.outcome_offset = begin
+    tx.status = run.status
+    tx.gas_left = run.frame.gas
     header = pointer(Outcome, address_of(run.outcome) + begin)[0]
     header.refusal = tx.refusal
     header.end = end

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from struct import Struct, error
 from typing import Any, Final
 
 from vmloom import BlockContext, ExecutionContext
+from vmloom.engine.columns import CallColumns
 from vmloom.kernel import U64_MAX, u160, u256
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
@@ -40,6 +43,9 @@ TRANSACTION_SIZE: Final = size_of(layout.Transaction)
 _MODE_OFFSET: Final = fields_of(layout.Transaction)["mode"].offset
 _CALL_BEFORE: Final = Struct(f"@{_MODE_OFFSET}xQ").pack(layout.EXECUTION).ljust(TRANSACTION_SIZE, b"\0")
 """`layout.Transaction` of a call that is not written yet."""
+_ROW: Final = TRANSACTION_SIZE // 8
+"""Words of 64 bits from a field of a transaction to that of the next one."""
+_ADDRESS_PADDING: Final = bytes(4)
 BLOCK: Final = struct_of(layout.Block, "number", "coinbase")
 ACCESS: Final = Struct("@24sQQ")
 AUTHORIZATION: Final = Struct("@32s32sQ24s")
@@ -159,6 +165,65 @@ def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -
     except (OverflowError, error):
         raise DoesNotFit from None
     return kept
+
+
+def pack_columns(calls: CallColumns, code_row: Callable[[bytes], int]) -> tuple[bytearray, bytes]:
+    """Rows as `pack_call` makes them, field by field, and what must live as long as they are used.
+
+    Raises `DoesNotFit`.
+    """
+    count, inputs = len(calls), b"".join(calls.inputs)
+    sizes = list(map(len, calls.inputs))
+    try:
+        batch = _row_of_all(calls, code_row) * count
+        callers = _words_of(calls.callers)
+        set_column(batch, "given_sender", callers)
+        set_column(batch, "given_origin", callers)
+        set_column(batch, "gas_limit", [array("q", calls.gas_limits)])
+        set_column(batch, "data", [array("Q", accumulate(sizes[:-1], initial=address_of_bytes(inputs)))])
+        set_column(batch, "data_size", [array("Q", sizes)])
+        if not _are_one(calls):
+            set_column(batch, "given_to", _words_of(calls.addresses))
+            set_column(batch, "code", [array("Q", map(code_row, calls.codes))])
+    except (OverflowError, ValueError, error):
+        raise DoesNotFit from None
+    return batch, inputs
+
+
+def _are_one(calls: CallColumns) -> bool:
+    """Whether all are of one contract."""
+    count, addresses, codes = len(calls), calls.addresses, calls.codes
+    return addresses.count(addresses[0]) == count and codes.count(codes[0]) == count
+
+
+def _row_of_all(calls: CallColumns, code_row: Callable[[bytes], int]) -> bytearray:
+    """A row with what all calls have in common, which includes the contract where that is one."""
+    row, price = bytearray(_CALL_BEFORE), calls.gas_price
+    words = (NO_WORD, little(price) if price else NO_WORD)
+    CALL.pack_into(
+        row, 0, NO_ADDRESS, calls.addresses[0], NO_ADDRESS, *words, 0, 0, 0, 0, 0, code_row(calls.codes[0]), 0
+    )
+    return row
+
+
+def _words_of(addresses: Sequence[bytes]) -> list[memoryview]:
+    """The three words in which native code has each address, one column after the other."""
+    words = memoryview(_ADDRESS_PADDING.join((*addresses, b""))).cast("Q")
+    return [words[part::3] for part in range(3)]
+
+
+def set_column(batch: bytearray, name: str, columns: Sequence[memoryview | array[int]]) -> None:
+    """Set the field `name` of every row of `batch`, each of its words from a column. Raises `ValueError` for others."""
+    words = memoryview(batch).cast("B")
+    first = fields_of(layout.Transaction)[name].offset // 8
+    for place, column in enumerate(columns, first):
+        view = memoryview(column)
+        words.cast(view.format)[place::_ROW] = view  # type: ignore[call-overload]
+
+
+def column_of(batch: bytearray, name: str, kind: str = "Q") -> list[int]:
+    """The field `name`, a number of `kind`, of every row of `batch`."""
+    return memoryview(batch).cast(kind)[fields_of(layout.Transaction)[name].offset // 8 :: _ROW].tolist()  # type: ignore[call-overload,no-any-return]
 
 
 NO_LISTS: Final = (0, 0, 0, 0, 0)

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vmloom import BlockContext, ExecutionContext, ExecutionResult, ExecutionState, StateChange
+from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateChange
+from vmloom.engine.columns import CallColumns
 from vmloom.errors import StateError
 from vmloom.kernel import U64_MAX
 from vmloom.kernel.structs import fields_of
 from vmloom.vm import VmHost
 
 from ..engine import MessageResult
-from ..reference.engine import STATES
 from ..results import LateExecutionResult, LateTransactionResult, late
 from ..specification import Specification
 from ..trace.hooks import Tracer
@@ -38,10 +38,11 @@ from .packing import (
     calls_to_pack,
     pack_block,
     pack_call,
+    pack_columns,
     pack_transaction,
     pack_words,
 )
-from .reading import ENDED, FIRST, CallReading, TransactionReading
+from .reading import FIRST, CallOutcomes, CallReading, TransactionReading
 from .state import IN_USE, NativeState
 from .watching import Watch
 
@@ -53,10 +54,6 @@ Records: TypeAlias = Mapping[int, Sequence[StateChange]]
 NO_RECORDS: Final[Records] = {}
 GAS_LEFT: Final = Struct("@QQ")
 GAS_LEFT_OFFSET: Final = fields_of(layout.Transaction)["gas_available"].offset
-# What sets slots of frozen classes in half of the time of `object.__setattr__`
-_set_given: Final = LateExecutionResult.__dict__["_given"].__set__
-_set_state: Final = ExecutionResult.__dict__["state"].__set__
-_set_gas_used: Final = ExecutionResult.__dict__["gas_used"].__set__
 
 
 class Session:
@@ -139,25 +136,30 @@ class Session:
             pack_call(batch, at, context, state.code_row(code))
             for at, (code, context) in zip(range(0, size, TRANSACTION_SIZE), calls, strict=True)
         ]
+        outcomes = self._apart(state, block, batch, [context.gas_limit for _, context in calls])
+        del kept
+        return list(outcomes)
+
+    def call_columns(self, state: NativeState, calls: CallColumns) -> CallOutcomes:
+        """`calls` of calls that are in columns, with results in such. Raises `DoesNotFit`."""
+        batch, kept = pack_columns(calls, state.code_row)
+        outcomes = self._apart(state, calls.block, batch, calls.gas_limits)
+        del kept
+        return outcomes
+
+    def _apart(
+        self, state: NativeState, block: BlockContext, batch: bytearray, gas_limits: Sequence[int]
+    ) -> CallOutcomes:
+        """Run calls that are packed in `batch`, each on the state as it is. Raises `DoesNotFit`."""
         self.memory.set("batch_apart", 1)
         try:
-            blob, _ = self._perform(state, block, batch, len(calls))
+            blob, _ = self._perform(state, block, batch, len(gas_limits))
         finally:
             self.memory.set("batch_apart", 0)
-        del kept
-        results: list[ExecutionResult] = []
-        at = 0
-        for _, context in calls:
-            _, end, status, gas_left = ENDED.unpack_from(blob, at)
-            gas_limit = context.gas_limit
-            result = LateExecutionResult.__new__(LateExecutionResult)
-            _set_given(result, (CallReading, (blob, at, state, gas_limit)))
-            # Everybody asks for these, and reading them here takes no time.
-            _set_state(result, STATES.get(status, ExecutionState.FAILED))
-            _set_gas_used(result, gas_limit - gas_left)
-            results.append(result)
-            at = end
-        return results
+        outcomes = CallOutcomes(blob, batch, state, gas_limits)
+        if state.source is not None:
+            self._read_clearings(state, outcomes)
+        return outcomes
 
     # Transactions
 

@@ -66,7 +66,7 @@ class ReferenceEngine:
         calls: Sequence[tuple[bytes, ExecutionContext]],
         *,
         host: VmHost | None = None,
-    ) -> list[ExecutionResult] | None:
+    ) -> Sequence[ExecutionResult] | None:
         """See `Engine.execute_each`: one by one."""
         return None
 
