@@ -23,10 +23,13 @@ def factory(request: pytest.FixtureRequest) -> VmFactory:
 
 @pytest.fixture(params=[MemoryState, NativeState])
 def make_engine(request: pytest.FixtureRequest, factory: VmFactory) -> Callable[..., ExecutionEngine]:
-    """An engine on a new state of one kind, with `accounts` and a rich caller."""
+    """An engine on a new state of one kind, with `accounts` and a rich caller.
+
+    Calls of blocks run ahead of their turn however short they are, unless a test says otherwise.
+    """
 
     def make(accounts: dict[bytes, Account] | None = None, **options: object) -> ExecutionEngine:
         state: StateAccess = request.param({CALLER: Account(balance=10**18), **(accounts or {})})
-        return ExecutionEngine(factory, state, config=EngineConfig.model_validate(options))
+        return ExecutionEngine(factory, state, config=EngineConfig.model_validate({"ahead_from": 0, **options}))
 
     return make

@@ -49,7 +49,7 @@ def test_calls_that_share_nothing_stand_as_they_ran(make_engine: MakeEngine) -> 
     engine = make_engine(ACCOUNTS, threads=3, serial_below=2)
     data = [{"caller": CALLERS[0], "data": slot.to_bytes(32, "big") + bytes(31) + b"\1"} for slot in range(100)]
     engine.execute_contracts_batch([ADDER] * 100, data, mode="block")
-    assert engine.get_performance_metrics()["block"] == {"ahead": 100, "again": 0, "in_order": 0}
+    assert engine.get_performance_metrics()["block"] == {"ahead": 100, "again": 0, "in_order": 0, "short": 0}
     assert [engine.state.get_storage(ADDER, slot) for slot in range(100)] == [1] * 100
 
 
@@ -75,3 +75,18 @@ def test_an_interrupted_block_leaves_the_state_as_it_was(make_engine: MakeEngine
         engine.execute_contracts_batch([ADDER] * 50, data, mode="block", progress=interrupt)
     assert [engine.state.get_storage(ADDER, slot) for slot in range(50)] == [0] * 50
     assert engine.execute_contract(ADDER, CALLERS[0], data=bytes(63) + b"\1").success
+
+
+@pytest.mark.parametrize(("least", "in_order"), [(60, 100), (1e-9, 4)])
+def test_only_calls_that_take_long_run_ahead(make_engine: MakeEngine, least: float, in_order: int) -> None:
+    ran = []
+    for threads in (1, 3):
+        engine = make_engine(ACCOUNTS, threads=threads, serial_below=2, ahead_from=least)
+        contracts, data = conflicts.random_block(Random(0), 0.25, 100)
+        results = engine.execute_contracts_batch(contracts, data, mode="block")
+        ran.append(([conflicts.outcome(result) for result in results], conflicts.contents(engine.state, 100)))
+    assert ran[0] == ran[1]
+    counts = engine.get_performance_metrics()["block"]
+    assert sum(counts.values()) == 100
+    assert counts["short"] >= in_order
+    assert (counts["ahead"] > 0) == (in_order < 100)

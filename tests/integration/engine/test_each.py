@@ -16,8 +16,10 @@ from vmloom import (
     StateAccess,
     VirtualMachine,
 )
+from vmloom.engine.columns import CallColumns
 from vmloom.engine.overlay import OverlayState
 from vmloom.factory import VmFactory
+from vmloom.settings import Settings
 from vmloom_evm.assembly import add, call, calldataload, log1, push, raw, ret_top, revert, sload, sstore
 from vmloom_evm.native import engine as native_engine
 from vmloom_evm.native.state import NativeState
@@ -74,6 +76,21 @@ def random_calls(random: Random, count: int) -> list[tuple[bytes, ExecutionConte
     return calls
 
 
+def random_columns(random: Random, count: int) -> CallColumns:
+    """Plain calls of one contract or of several."""
+    which = [random.randrange(len(CODES)) for _ in range(count)] if random.random() < 0.6 else [0] * count
+    inputs = [bytes(random.choice([0, 2, 31])) + bytes([random.randrange(3)]) for _ in which]
+    return CallColumns(
+        [ADDRESSES[one] for one in which],
+        [CODES[one] for one in which],
+        [random.choice([CALLER, b"\7" * 20]) for _ in which],
+        inputs,
+        [random.choice([300_000, 30_000, 100]) for _ in which],
+        gas_price=random.choice([0, 9]),
+        block=random.choice([BlockContext(), BlockContext(number=7)]),
+    )
+
+
 def shown(result: Any) -> Any:
     if isinstance(result, Exception):
         return type(result), str(result)
@@ -93,6 +110,64 @@ def test_at_once_is_one_by_one(factory: VmFactory, kind: Any, seed: int) -> None
     for one, other in zip(found, expected, strict=True):
         assert shown(one) == shown(other)
     assert list(state.changes_since(0)) == list(world(kind).changes_since(0))
+
+
+@pytest.mark.parametrize("kind", [MemoryState, NativeState])
+@pytest.mark.parametrize("seed", range(12))
+def test_columns_are_their_calls_one_by_one(factory: VmFactory, kind: Any, seed: int) -> None:
+    evm = factory.get_vm("evm")
+    calls = random_columns(Random(seed), 40)
+    expected = [shown(result) for result in VirtualMachine.execute_each(evm, list(calls), world(kind))]
+    state, source = world(kind), world(kind)
+    overlay = OverlayState(source, Lock())
+    for where in (state, overlay, overlay):
+        assert list(map(shown, evm.execute_each(calls, where))) == expected
+        for one in (state, source):
+            assert list(one.changes_since(0)) == list(world(kind).changes_since(0))
+
+
+@pytest.mark.parametrize("gas_limit", [-1, 1 << 63, 1 << 64])
+def test_what_native_code_cannot_hold_is_no_call_of_it(factory: VmFactory, gas_limit: int) -> None:
+    """An engine refuses such; whoever else makes columns gets what single calls give."""
+    evm = factory.get_vm("evm")
+    one = ([ADDRESSES[0]], [CODES[0]], [CALLER], [bytes(32)])
+    both = [CallColumns(*one, [limit], gas_price=0, block=BlockContext()) for limit in (gas_limit, 10**6)]
+    if gas_limit < 0:
+        with pytest.raises(ValueError, match="gas_limit"):
+            evm.execute_each(both[0], world(NativeState))
+    else:
+        (result,) = evm.execute_each(both[0], world(NativeState))
+        assert shown(result) == shown(evm.execute_each(both[1], world(NativeState))[0])
+
+
+def test_bytes_of_any_kind_are_read_where_they_are(factory: VmFactory) -> None:
+    evm = factory.get_vm("evm")
+    inputs: list[Any] = [bytearray(b"\0" * 31 + b"\2"), b"\0" * 31 + b"\2"]
+    calls = CallColumns(
+        [ADDRESSES[0]] * 2, [CODES[0]] * 2, [CALLER] * 2, inputs, [10**6] * 2, gas_price=0, block=BlockContext()
+    )
+    first, other = map(shown, evm.execute_each(calls, world(NativeState)))
+    assert first["state_changes"]
+    assert first == other
+
+
+@pytest.mark.parametrize("kind", [MemoryState, NativeState])
+def test_results_do_not_follow_the_state(factory: VmFactory, kind: Any) -> None:
+    """Storage that was cleared without ever being looked at is told as it was when the call ran."""
+    settings = {"evm": {"engine": factory.get_vm("evm").config.engine, "revision": "shanghai"}}  # type: ignore[attr-defined]
+    evm = VmFactory(Settings({"vm": settings})).get_vm("evm")
+    state = world(kind)
+    state.set_storage(ADDRESSES[3], 5, 50)
+    calls = CallColumns(
+        [ADDRESSES[3]] * 3, [CODES[3]] * 3, [CALLER] * 3, [b""] * 3, [10**6] * 3, gas_price=0, block=BlockContext()
+    )
+    results = [*evm.execute_each(calls, state), *evm.execute_each(list(calls), state)]
+    state.set_storage(ADDRESSES[3], 5, 51)
+    state.set_code(ADDRESSES[3], b"")
+    for result in results:
+        assert isinstance(result, ExecutionResult)
+        words = [(change.old, change.new) for change in result.state_changes if change.field == "storage"]
+        assert words == [(50, 0)]
 
 
 def test_results_last_longer_than_what_made_them(factory: VmFactory) -> None:

@@ -103,7 +103,7 @@ def host() -> Host:
 def odd(request: pytest.FixtureRequest, host: Host) -> ExecutionEngine:
     """An engine with the odd VM on one thread, or on three."""
     state = MemoryState({CONTRACT: Account(code=b"x"), OTHER: Account(code=b"y")})
-    config = EngineConfig(threads=request.param, serial_below=2)
+    config = EngineConfig(threads=request.param, serial_below=2, ahead_from=0)
     return ExecutionEngine(host, state, config=config)  # type: ignore[arg-type]  # all that it asks for is there
 
 
@@ -267,7 +267,7 @@ def test_a_slow_call_is_the_last_after_a_cancellation(host: Host) -> None:
     engine = ExecutionEngine(
         host,  # type: ignore[arg-type]
         MemoryState({CONTRACT: Account(code=b"x")}),
-        config=EngineConfig(threads=2, serial_below=2),
+        config=EngineConfig(threads=2, serial_below=2, ahead_from=0),
     )
     cancellation = Cancellation()
 

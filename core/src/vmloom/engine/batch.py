@@ -58,11 +58,15 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How a batch runs: on how many threads, and how many items may be taken before their turn to be handed out."""
+    """How a batch runs: on how many threads, and how many items may be taken before their turn to be handed out.
+
+    Calls of a block run ahead of their turn from `ahead_from` seconds of a processor on.
+    """
 
     threads: int
     queue: int
     serial_below: int
+    ahead_from: float = 0.0
 
 
 class Cancellation:

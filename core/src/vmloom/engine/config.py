@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 
 class EngineConfig(BaseModel):
@@ -30,7 +30,12 @@ class EngineConfig(BaseModel):
     """Items of a batch that are taken from its source ahead of those that have ended."""
     serial_below: NonNegativeInt = 16
     """Batches of fewer items run on the calling thread."""
+    ahead_from: NonNegativeFloat = 0.0005
+    """Seconds of a processor that calls of a block have to take, lately, for threads to run them ahead of their turn.
+
+    Shorter ones run one after the other, and so do those where threads turn out to gain nothing. With 0 all run ahead.
+    """
     conflict_limit: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
-    """Share of a block's transactions executed again, from which on the rest of the block runs one after the other."""
+    """Share of a block's calls ahead of their turn executed again, from which on the rest runs one after the other."""
     accelerators: tuple[str, ...] | None = None
     """Accelerators to use, by name; None for every one that is installed."""

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..accelerator import Accelerator
@@ -172,7 +173,8 @@ class ExecutionEngine:
         cancellation: Cancellation | None,
     ) -> Generator[Part, None, None]:
         """All items in their order, some at once."""
-        schedule = Schedule(self.config.threads or _processors(), self.config.queue, self.config.serial_below)
+        config = self.config
+        schedule = Schedule(config.threads or _processors(), config.queue, config.serial_below, config.ahead_from)
         if mode == "independent":
             parts = run_independent(
                 self._source(contracts, execution_data),
@@ -306,7 +308,7 @@ class ExecutionEngine:
         with closing(parts):
             yield from parts
         if self.config.metrics:
-            self._metrics.add_block(ahead=counts.ahead, again=counts.again, in_order=counts.in_order)
+            self._metrics.add_block(**asdict(counts))
 
     # What is known of what ran
 

@@ -5,6 +5,10 @@ calling thread takes them in order. If nobody has written since what a call has 
 would have made in its turn, and are made; otherwise it runs again, now in its turn, on the state itself. This is
 Block-STM (Gelashvili et al., 2022) with one thread that commits, so that calls read what is committed and nothing else:
 no call ever runs twice ahead of its turn. Where too many have to run again the rest runs in order at once.
+
+All this takes some hundred microseconds of Python for a call. So calls run in order, on the calling thread, as long as
+they are short, and for a while after threads have turned out to gain nothing, be it that all of them do Python or that
+the machine's processors are busy.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from ..state import Account, StateAccess
 from ..vm import VmHost
 from .batch import Cancellation, Part, Progress, Schedule, thread_pool
 from .overlay import OverlayState
+from .pacing import Pace
 from .requests import UnknownContract
 from .running import Item, cancelled, run_item
 
@@ -49,7 +54,14 @@ class BlockCounts:
     again: int = 0
     """calls that ran again in their turn"""
     in_order: int = 0
-    """calls that did not run ahead at all"""
+    """calls that did not run ahead at all, for want of threads, or since too many before them had to run again"""
+    short: int = 0
+    """calls that ran in order since they were short lately, or threads had gained nothing"""
+
+    def have_conflicts(self, limit: float) -> bool:
+        """Whether enough calls ran ahead to say so, and a share of at least `limit` of them had to run again."""
+        ran = self.ahead + self.again
+        return ran > _CERTAIN_AFTER and self.again >= limit * ran
 
 
 class _Versions:
@@ -125,6 +137,8 @@ class _Ahead(NamedTuple):
     changes: tuple[StateChange, ...]
     events: tuple[Event, ...]
     is_certain: bool
+    seconds: float
+    """of a processor"""
 
 
 @dataclass
@@ -143,13 +157,13 @@ class _Block:
         if overlay is None:
             overlay = self.own.overlay = _WatchedState(self.state, self.versions)
         overlay.forget()
-        begun = time.perf_counter()
+        begun, begun_here = time.perf_counter(), time.thread_time()
         item, result, error = run_item(number, self.items[number], overlay, self.host)
         part = Part.of_one(item, result, time.perf_counter() - begun)
         changes = tuple(overlay.changes_since(0))  # not the result's: they are what a VM says of itself
         assert result.state_changes is not None  # read now: engines may have them in places that the next run uses
         is_certain = not overlay.has_cleared() and (error is None or error is item or isinstance(error, _TOLD))
-        return _Ahead(part, overlay.reads, changes, tuple(overlay.events), is_certain)
+        return _Ahead(part, overlay.reads, changes, tuple(overlay.events), is_certain, time.thread_time() - begun_here)
 
     def run_in_turn(self, number: int, *, is_watched: bool) -> Part:
         """Run call `number` on the state itself, all before it being committed; threads run ahead if `is_watched`."""
@@ -189,8 +203,9 @@ def run_block(
 ) -> Generator[Part, None, None]:
     """Each item with its result, as if each had run on `state` after the one before it; `state` has all changes.
 
-    Once at least `conflict_limit` of the calls, 0 to 1, had to run again, the rest runs in order. If this is closed or
-    interrupted before its end, the state is as it was before the block; if it is cancelled, the state has what ran.
+    Once at least `conflict_limit` of the calls that ran ahead, 0 to 1, had to run again, the rest runs in order. If
+    this is closed or interrupted before its end, the state is as it was before the block; if it is cancelled, the state
+    has what ran.
     """
     counts = counts or BlockCounts()
     block = _Block(items, state, host)
@@ -212,42 +227,53 @@ def _results(
     block: _Block, schedule: Schedule, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
 ) -> Generator[Part, None, None]:
     """One after the other, with the seconds that each took."""
-    done = 0
-    if schedule.threads > 1 and len(block.items) >= schedule.serial_below:
-        with closing(_ahead(block, schedule.threads, conflict_limit, counts, cancellation)) as parts:
-            for part in parts:
-                yield part
-                done += 1
-    for number in range(done, len(block.items)):
-        if cancellation.is_cancelled:
-            yield Part.of_one(block.items[number], cancelled(number), 0.0)
-        else:
-            counts.in_order += 1
-            yield block.run_in_turn(number, is_watched=False)
+    pace, count, done = Pace(schedule.ahead_from), len(block.items), 0
+    may_be_ahead = schedule.threads > 1 and count >= schedule.serial_below
+    while done < count and not cancellation.is_cancelled:
+        if may_be_ahead and pace.is_long():
+            with closing(_ahead(block, done, schedule.threads, pace, counts, cancellation)) as parts:
+                for part in parts:
+                    yield part
+                    done += 1
+                    if counts.have_conflicts(conflict_limit):
+                        may_be_ahead = False
+                        break
+            continue
+        begun = time.thread_time()
+        part = block.run_in_turn(done, is_watched=False)
+        pace.ran_in_order(time.thread_time() - begun)
+        counts.short += may_be_ahead
+        counts.in_order += not may_be_ahead
+        yield part
+        done += 1
+    for number in range(done, count):
+        yield Part.of_one(block.items[number], cancelled(number), 0.0)
 
 
 def _ahead(
-    block: _Block, threads: int, conflict_limit: float, counts: BlockCounts, cancellation: Cancellation
+    block: _Block, first: int, threads: int, pace: Pace, counts: BlockCounts, cancellation: Cancellation
 ) -> Generator[Part, None, None]:
-    """One after the other, until too many calls had to run again."""
+    """One after the other from number `first` on, as long as that seems to gain something."""
     waiting: deque[Future[_Ahead]] = deque()
-    begun = 0
+    begun = first
+    pace.begin_ahead()
     with thread_pool(threads, "vmloom-block") as pool:
-        for number in range(len(block.items)):
+        for number in range(first, len(block.items)):
             while begun < len(block.items) and len(waiting) < threads * _AHEAD:
                 waiting.append(pool.submit(block.run_ahead, begun))
                 begun += 1
             ahead = waiting.popleft().result()
             if cancellation.is_cancelled:
                 return
+            pace.ran_ahead(ahead.seconds)
             if block.stands(ahead):
                 counts.ahead += 1
                 block.commit(number, ahead)
                 yield ahead.part
-                continue
-            counts.again += 1
-            yield block.run_in_turn(number, is_watched=True)
-            if number >= _CERTAIN_AFTER and counts.again >= conflict_limit * (number + 1):
+            else:
+                counts.again += 1
+                yield block.run_in_turn(number, is_watched=True)
+            if pace.gains_nothing():
                 return
 
 

@@ -179,7 +179,9 @@ def pack_columns(calls: CallColumns, code_row: Callable[[bytes], int]) -> tuple[
         callers = _words_of(calls.callers)
         set_column(batch, "given_sender", callers)
         set_column(batch, "given_origin", callers)
-        set_column(batch, "gas_limit", [array("q", calls.gas_limits)])
+        if max(calls.gas_limits) >> 63:
+            raise DoesNotFit
+        set_column(batch, "gas_limit", [array("Q", calls.gas_limits)])
         set_column(batch, "data", [array("Q", accumulate(sizes[:-1], initial=address_of_bytes(inputs)))])
         set_column(batch, "data_size", [array("Q", sizes)])
         if not _are_one(calls):
