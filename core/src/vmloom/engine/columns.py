@@ -71,12 +71,14 @@ class ResultColumns(Sequence[ExecutionResult], ABC):
     """Results of which some fields are columns, by place: `states` and `gas_used`, in gas.
 
     As a sequence it is the results, all of which are made when one is asked for. A VM that gives these vouches for
-    them: an engine looks at none before its caller does.
+    them: an engine looks at none before its caller does. Raises `ValueError` for columns of different lengths.
     """
 
     __slots__ = ("_made", "gas_used", "states")
 
     def __init__(self, states: Sequence[ExecutionState], gas_used: Sequence[int]) -> None:
+        if len(states) != len(gas_used):
+            raise ValueError(f"gas_used: {len(gas_used)} of {len(states)} results")
         self.states, self.gas_used = states, gas_used
         self._made: list[ExecutionResult] | None = None
 
