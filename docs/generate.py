@@ -64,6 +64,7 @@ TYPES = {
     "PositiveInt | None": "number, 1 and up",
     "NonNegativeInt": "number, 0 and up",
     "NonNegativeInt | None": "number, 0 and up",
+    "NonNegativeFloat": "number, 0 and up",
     "Annotated[float, Field(ge=0, lt=1)]": "number, 0 to below 1",
     "Annotated[float, Field(ge=0.0, le=1.0)]": "number, 0 to 1",
     "tuple[str, ...] | None": "list of texts",
