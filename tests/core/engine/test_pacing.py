@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from vmloom.engine import pacing
 from vmloom.engine.pacing import Pace
@@ -17,6 +19,9 @@ class Clock:
 
     def perf_counter(self) -> float:
         return self.now
+
+    def thread_time(self) -> float:
+        raise AssertionError("tests tell what calls took")
 
 
 @pytest.fixture
@@ -50,7 +55,9 @@ def run_ahead(pace: Pace, clock: Clock, wall: float, count: int = 32) -> bool:
         ((), False),
         ((9.0, 9.0, 9.0), False),
         ((LONG, LONG, LONG, LONG), True),
-        ((0.0, 0.0, 0.0, LONG, LONG, LONG, LONG), True),
+        ((0.0, 0.0, 0.0, 0.0, *[LONG] * 7), False),  # on the wall, and then not often enough on the processor
+        ((0.0, 0.0, 0.0, 0.0, *[LONG] * 8), True),
+        ((0.0, 0.0, 0.0, 0.0, *[LONG] * 4, 0.0, 0.0, LONG, LONG, *[LONG] * 3), False),
         ((LONG, LONG, LONG, LONG, 0.0, 0.0), False),
         ((9.0, 0.0, 0.0, 0.0), False),
         ((9.0, LONG, LONG, LONG), True),
@@ -58,6 +65,16 @@ def run_ahead(pace: Pace, clock: Clock, wall: float, count: int = 32) -> bool:
 )
 def test_the_last_calls_but_the_longest_decide(seconds: tuple[float, ...], is_long: bool) -> None:
     assert pace_after(*seconds).is_long() == is_long
+
+
+def test_short_calls_are_timed_by_what_costs_least() -> None:
+    pace = pace_after(0.0, 0.0, 0.0)
+    assert pace.clock is time.thread_time
+    pace.ran_in_order(0.0)
+    assert pace.clock is time.perf_counter
+    for _ in range(4):
+        pace.ran_in_order(LONG)
+    assert pace.clock is time.thread_time
 
 
 def test_threads_that_gain_go_on(clock: Clock) -> None:

@@ -239,9 +239,10 @@ def _results(
                         may_be_ahead = False
                         break
             continue
-        begun = time.thread_time()
+        clock = pace.clock
+        begun = clock()
         part = block.run_in_turn(done, is_watched=False)
-        pace.ran_in_order(time.thread_time() - begun)
+        pace.ran_in_order(clock() - begun)
         counts.short += may_be_ahead
         counts.in_order += not may_be_ahead
         yield part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 _LATELY: Final = 4
@@ -27,19 +28,33 @@ class Pace:
         self._lately: deque[float] = deque(maxlen=_LATELY)
         self._left_in_order, self._next_rest = 0, _REST
         self._window, self._seconds, self._begun = 0, 0.0, 0.0
+        self._by_processor = True
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """By which calls in order are to be timed.
+
+        Asking for processor time takes ten times as long as asking for that on the wall, which is never less: while
+        calls are short by the latter, so they are by the former.
+        """
+        return time.thread_time if self._by_processor else time.perf_counter
 
     def ran_in_order(self, seconds: float) -> None:
-        """A call took so much processor time."""
+        """A call took so long by `clock`."""
         self._lately.append(seconds)
         self._left_in_order -= 1
+        if len(self._lately) == _LATELY and (self._by_processor or seconds >= self._ahead_from):
+            # The one that took longest may have made things ready.
+            seems_long = sum(sorted(self._lately)[:-1]) >= (_LATELY - 1) * self._ahead_from
+            if seems_long != self._by_processor:
+                self._by_processor = seems_long
+                self._lately.clear()
 
     def is_long(self) -> bool:
         """Whether the next calls should run ahead: lately they took long, even without the one that took longest."""
         if not self._ahead_from:
             return True
-        if self._left_in_order > 0 or len(self._lately) < _LATELY:
-            return False
-        return sum(sorted(self._lately)[:-1]) >= (_LATELY - 1) * self._ahead_from
+        return self._left_in_order <= 0 and len(self._lately) == _LATELY and self._by_processor
 
     def begin_ahead(self) -> None:
         """Calls run ahead from now on."""
