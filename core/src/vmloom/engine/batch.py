@@ -27,7 +27,7 @@ from .running import Item, cancelled, checked, refused, run_item
 
 Progress: TypeAlias = Callable[[int], None]
 """Told, from the calling thread and in order, how many items have ended."""
-CHUNK: Final = 512
+CHUNK: Final = 1024
 """Items that a thread takes at once, at most: enough that taking them costs nothing."""
 _CHUNK_SECONDS: Final = 0.01
 """What they should take: so little that threads end together."""

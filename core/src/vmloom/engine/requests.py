@@ -98,7 +98,7 @@ def contract_of(value: Any) -> SmartContract:
     """A contract: itself, an address, or a mapping with `address` and maybe `code` and `vm`. Raises `InputError`."""
     if isinstance(value, SmartContract):
         return value
-    if isinstance(value, Mapping):
+    if not isinstance(value, (bytes, str)) and isinstance(value, Mapping):
         for name in value:
             if name not in ("address", "code", "vm"):
                 raise _unknown("contract.", name, ("address", "code", "vm"))
@@ -140,7 +140,7 @@ def context_of(contract: SmartContract, call: Mapping[str, Any] | ExecutionConte
                 f"context.depth: a call of the engine is a transaction of its own, of depth 0, got {call.depth}"
             )
         return _sendable(call)
-    if not isinstance(call, Mapping):
+    if not isinstance(call, (dict, Mapping)):  # in an order in which most are found out at once
         raise InputError(f"a mapping or an ExecutionContext is needed, got {_shown(call)}")
     for name in call:
         if name not in _CALL_KEYS:

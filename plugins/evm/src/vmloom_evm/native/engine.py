@@ -6,7 +6,7 @@ what the run has changed is written back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, groupby
 from threading import Lock, local
@@ -33,7 +33,8 @@ from .arena import STACK_SPACING
 from .build import BINDINGS, Interpreter
 from .machine import Build
 from .memory import FRAMES
-from .packing import DoesNotFit
+from .packing import DoesNotFit, PackedCalls, are_one
+from .reading import CallOutcomes
 from .session import Session
 from .state import IN_USE, NativeState
 
@@ -130,35 +131,68 @@ class NativeEngine:
     def _each_on_source(
         self, specification: Specification, state: OverlayState, calls: Calls, host: VmHost | None
     ) -> Sequence[ExecutionResult]:
-        """The results of the first calls, run on the source of `state`: of all if they are short.
-
-        The first of a thread run one by one, to learn what they take; not from the very first, which makes things
-        ready, nor from one that was slow by accident.
-        """
-        done: list[ExecutionResult] = []
+        """The results of the first calls, run on the source of `state`: of all if they are short."""
+        done: Sequence[ExecutionResult] = ()
+        found: Sequence[ExecutionResult] | None = ()
+        rows: dict[bytes, int] = {}
         with state.source_alone() as source:
             if not isinstance(source, NativeState):
                 return done
             if TAKES_LONG not in state.kept:
-                seconds = []
-                for place in range(min(_TRIED, len(calls))):
-                    begun = thread_time()
-                    found = self._each(specification, source, calls[place : place + 1], host)
-                    seconds.append(thread_time() - begun)
-                    if found is None:
-                        state.kept[TAKES_LONG] = True
-                        return done
-                    done += found
-                if len(seconds) > 1:
-                    state.kept[TAKES_LONG] = min(seconds[1:]) > _SHORT
+                done = self._tried(specification, source, state, calls, host)
             left = calls[len(done) :]
             if not left or state.kept.get(TAKES_LONG):
                 return done
-            found = self._each(specification, source, left, host)
+            if isinstance(left, CallColumns) and source.source is None:
+                codes = left.codes[:1] if are_one(left) else set(left.codes)
+                rows = {code: source.code_row(code) for code in codes}
+            else:
+                found = self._each(specification, source, left, host)
+        if rows and isinstance(left, CallColumns):
+            found = self._columns_on_source(specification, state, left, rows, host)
+        if found is None:
+            state.kept[TAKES_LONG] = True
+            return done
+        return [*done, *found] if done else found
+
+    def _tried(
+        self, specification: Specification, source: NativeState, state: OverlayState, calls: Calls, host: VmHost | None
+    ) -> list[ExecutionResult]:
+        """The results of the first calls, one by one, by which is noted whether such take long.
+
+        It does not follow from the very first, which makes things ready, nor from one that was slow by accident.
+        """
+        done: list[ExecutionResult] = []
+        seconds = []
+        for place in range(min(_TRIED, len(calls))):
+            begun = thread_time()
+            found = self._each(specification, source, calls[place : place + 1], host)
+            seconds.append(thread_time() - begun)
             if found is None:
                 state.kept[TAKES_LONG] = True
                 return done
-        return [*done, *found] if done else found
+            done += found
+        if len(seconds) > 1:
+            state.kept[TAKES_LONG] = min(seconds[1:]) > _SHORT
+        return done
+
+    def _columns_on_source(
+        self,
+        specification: Specification,
+        state: OverlayState,
+        calls: CallColumns,
+        rows: Mapping[bytes, int],
+        host: VmHost | None,
+    ) -> Sequence[ExecutionResult] | None:
+        """`_each` on the source of `state`, which other threads need too: they wait for native code and no more."""
+        try:
+            packed = PackedCalls(calls, rows.__getitem__)
+            with state.source_alone() as source:
+                assert isinstance(source, NativeState)
+                blob = self._session(specification, source, (), host).run_packed(source, packed)
+        except DoesNotFit:
+            return None
+        return CallOutcomes(blob, packed.batch, source, calls.gas_limits)
 
     def _each(
         self, specification: Specification, state: NativeState, calls: Calls, host: VmHost | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from struct import Struct, error
 from typing import Any, Final
@@ -167,32 +167,43 @@ def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -
     return kept
 
 
-def pack_columns(calls: CallColumns, code_row: Callable[[bytes], int]) -> tuple[bytearray, bytes]:
-    """Rows as `pack_call` makes them, field by field, and what must live as long as they are used.
+class PackedCalls:
+    """Rows as `pack_call` makes them, packed field by field, with what must live as long as they are used."""
 
-    Raises `DoesNotFit`.
-    """
-    count, inputs = len(calls), b"".join(calls.inputs)
-    sizes = list(map(len, calls.inputs))
-    try:
-        batch = _row_of_all(calls, code_row) * count
-        callers = _words_of(calls.callers)
-        set_column(batch, "given_sender", callers)
-        set_column(batch, "given_origin", callers)
+    __slots__ = ("_inputs", "batch", "calls")
+
+    def __init__(self, calls: CallColumns, code_row: Callable[[bytes], int]) -> None:
+        """Pack `calls`, whose codes are in these rows. Raises `DoesNotFit`."""
+        self.calls = calls
+        self._inputs = b"".join(calls.inputs)  # whatever kind of bytes they are
+        sizes = list(map(len, calls.inputs))
         if max(calls.gas_limits) >> 63:
             raise DoesNotFit
-        set_column(batch, "gas_limit", [array("Q", calls.gas_limits)])
-        set_column(batch, "data", [array("Q", accumulate(sizes[:-1], initial=address_of_bytes(inputs)))])
-        set_column(batch, "data_size", [array("Q", sizes)])
-        if not _are_one(calls):
-            set_column(batch, "given_to", _words_of(calls.addresses))
-            set_column(batch, "code", [array("Q", map(code_row, calls.codes))])
-    except (OverflowError, ValueError, error):
-        raise DoesNotFit from None
-    return batch, inputs
+        try:
+            batch = _row_of_all(calls, code_row) * len(calls)
+            callers = _words_of(calls.callers)
+            set_column(batch, "given_sender", callers)
+            set_column(batch, "given_origin", callers)
+            set_column(batch, "gas_limit", [array("Q", calls.gas_limits)])
+            set_column(batch, "data", [array("Q", _places(sizes, address_of_bytes(self._inputs)))])
+            set_column(batch, "data_size", [array("Q", sizes)])
+            if not are_one(calls):
+                set_column(batch, "given_to", _words_of(calls.addresses))
+                set_column(batch, "code", [array("Q", map(code_row, calls.codes))])
+        except (OverflowError, ValueError, error):
+            raise DoesNotFit from None
+        self.batch = batch
 
 
-def _are_one(calls: CallColumns) -> bool:
+def _places(sizes: Sequence[int], first: int) -> Iterable[int]:
+    """Where pieces of these sizes begin that stand one behind the other."""
+    size = sizes[0]
+    if size and sizes.count(size) == len(sizes):  # as calls of one function have them
+        return range(first, first + size * len(sizes), size)
+    return accumulate(sizes[:-1], initial=first)
+
+
+def are_one(calls: CallColumns) -> bool:
     """Whether all are of one contract."""
     count, addresses, codes = len(calls), calls.addresses, calls.codes
     return addresses.count(addresses[0]) == count and codes.count(codes[0]) == count

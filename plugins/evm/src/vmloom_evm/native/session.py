@@ -35,10 +35,10 @@ from .packing import (
     NO_WORD,
     TRANSACTION_SIZE,
     DoesNotFit,
+    PackedCalls,
     calls_to_pack,
     pack_block,
     pack_call,
-    pack_columns,
     pack_transaction,
     pack_words,
 )
@@ -142,24 +142,31 @@ class Session:
 
     def call_columns(self, state: NativeState, calls: CallColumns) -> CallOutcomes:
         """`calls` of calls that are in columns, with results in such. Raises `DoesNotFit`."""
-        batch, kept = pack_columns(calls, state.code_row)
-        outcomes = self._apart(state, calls.block, batch, calls.gas_limits)
-        del kept
-        return outcomes
+        packed = PackedCalls(calls, state.code_row)
+        return self._apart(state, calls.block, packed.batch, calls.gas_limits)
+
+    def run_packed(self, state: NativeState, packed: PackedCalls) -> bytes:
+        """What `CallOutcomes` of these calls read. Raises `DoesNotFit`.
+
+        For who has others wait for `state`: packing before and reading after this is not done meanwhile.
+        """
+        return self._run_apart(state, packed.calls.block, packed.batch, len(packed.calls))
 
     def _apart(
         self, state: NativeState, block: BlockContext, batch: bytearray, gas_limits: Sequence[int]
     ) -> CallOutcomes:
-        """Run calls that are packed in `batch`, each on the state as it is. Raises `DoesNotFit`."""
-        self.memory.set("batch_apart", 1)
-        try:
-            blob, _ = self._perform(state, block, batch, len(gas_limits))
-        finally:
-            self.memory.set("batch_apart", 0)
-        outcomes = CallOutcomes(blob, batch, state, gas_limits)
+        outcomes = CallOutcomes(self._run_apart(state, block, batch, len(gas_limits)), batch, state, gas_limits)
         if state.source is not None:
             self._read_clearings(state, outcomes)
         return outcomes
+
+    def _run_apart(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> bytes:
+        """Run calls that are packed in `batch`, each on the state as it is. Raises `DoesNotFit`."""
+        self.memory.set("batch_apart", 1)
+        try:
+            return self._perform(state, block, batch, count)[0]
+        finally:
+            self.memory.set("batch_apart", 0)
 
     # Transactions
 
