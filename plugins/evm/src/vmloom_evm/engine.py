@@ -77,7 +77,8 @@ class Engine(Protocol):
     ) -> Sequence[ExecutionResult] | None:
         """`execute` of each call on `state` as it is, which is left so; None if they have to run one by one.
 
-        Where `state` is an overlay, what it reads from does not change as long as it lives.
+        Where `state` is an overlay, what it reads from does not change as long as it lives. `calls` may be columns; see
+        `vmloom.engine.columns`.
         """
 
     def deploy(
