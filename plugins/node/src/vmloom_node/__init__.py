@@ -1,0 +1,1 @@
+"""The node: a chain of blocks over vmloom's machines, and the JSON-RPC that serves it."""
