@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -293,6 +294,32 @@ def test_config_check(vmloom: Any, environment: Any) -> None:
     vmloom.write("node.toml", "[vm.clac]\nstack_limit = 9\n")
     result = vmloom("--config", "node.toml", "config", "check")
     assert error_of(result) == "error: node.toml: [vm.clac]: unknown section (did you mean `vm.calc`?)"
+
+
+def test_config_init_writes_what_check_accepts(vmloom: Any) -> None:
+    assert vmloom("config", "init").stdout == "wrote vmloom.toml\n"
+    written = (vmloom.folder / "vmloom.toml").read_text()
+    assert "\n[vm.calc]\n# max_code_size = 4096\n" in written
+    assert '\n[logging]\n# level = "warning"\n' in written
+    assert vmloom("config", "check").stdout == "ok\n"
+    vmloom.write("vmloom.toml", re.sub(r"(?m)^# (\w+ = )", r"\1", written))  # as defaults they change nothing
+    assert vmloom("config", "check").stdout == "ok\n"
+    assert vmloom("config", "show", "--json").exit_code == 0
+
+
+def test_config_init_replaces_nothing_unasked(vmloom: Any) -> None:
+    vmloom.write("node.toml", "[vm.calc]\n")
+    assert error_of(vmloom("config", "init", "node.toml")) == "error: node.toml: is there already"
+    assert (vmloom.folder / "node.toml").read_text() == "[vm.calc]\n"
+    assert vmloom("config", "init", "node.toml", "--force", "--section", "vm.calc").exit_code == 0
+    assert [line for line in (vmloom.folder / "node.toml").read_text().splitlines() if line[:1] == "["] == ["[vm.calc]"]
+    refused = vmloom("config", "init", "other.toml", "--section", "vm.clac")
+    assert error_of(refused) == "error: --section vm.clac: unknown section (did you mean `vm.calc`?)"
+
+
+def test_a_section_of_a_command_that_is_not_installed(vmloom: Any) -> None:
+    vmloom.write("vmloom.toml", "[node]\nchain_id = 1\n")
+    assert "no installed plugin offers command 'node'" in error_of(vmloom("config", "check"))
 
 
 def test_configuration_takes_effect(vmloom: Any) -> None:

@@ -15,6 +15,7 @@ from vmloom.settings import Settings, load_settings
 
 class Inner(BaseModel, extra="forbid"):
     price: int = 1
+    names: tuple[str, ...] = ()
 
 
 class Model(BaseModel):  # lenient on purpose: the core must refuse unknown keys for it
@@ -55,6 +56,7 @@ def test_every_source_overrides_the_weaker_ones(tmp_path: Path) -> None:
         "fast": "pyproject.toml",
         "disabled": "default",
         "price": "default",
+        "names": "default",
         "prices": "default",
     }
 
@@ -95,8 +97,19 @@ def test_other_types_in_variables(tmp_path: Path) -> None:
         VMLOOM_VM__EVM__STACK_LIMIT="7",
         VMLOOM_VM__EVM__PRICES='{"ADD": 5}',
         VMLOOM_VM__EVM__INNER__PRICE="9",
+        VMLOOM_VM__EVM__INNER__NAMES="a,b",
     )
-    assert evm(settings) == Model(fast=True, stack_limit=7, prices={"ADD": 5}, inner=Inner(price=9))
+    inner = Inner(price=9, names=("a", "b"))
+    assert evm(settings) == Model(fast=True, stack_limit=7, prices={"ADD": 5}, inner=inner)
+
+
+def test_a_section_of_a_command(tmp_path: Path) -> None:
+    (tmp_path / "vmloom.toml").write_text("[node]\nstack_limit = 2\n[node.inner]\nprice = 3\n")
+    settings = load(tmp_path, VMLOOM_NODE__INNER__NAMES="a")
+    assert settings.section_names("command") == ["node"]
+    assert settings.section("command", "node", Model) == Model(stack_limit=2, inner=Inner(price=3, names=("a",)))
+    with pytest.raises(ConfigError, match=r"^VMLOOM_NODE__INNER__PRISE: unknown key"):
+        load(tmp_path, VMLOOM_NODE__INNER__PRISE="1").section("command", "node", Model)
 
 
 def test_hyphens_are_underscores_in_variables(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 from .accelerator import Accelerator
 from .errors import ConfigError, PluginError
 from .hookspecs import PrecompileSpec, VmSpec
-from .plugins import Kind, Offer, PluginRecord, PluginRegistry, Status, one_line
+from .plugins import KINDS, Kind, Offer, PluginRecord, PluginRegistry, Status, one_line
 from .precompile import PrecompileSet
-from .settings import Settings, load_settings
+from .settings import Settings, load_settings, section_key
 from .state import MemoryState, StateAccess
 from .vm import VirtualMachine, VmHost, VmType
 
@@ -213,12 +213,12 @@ def check_sections(settings: Settings, plugins: PluginRegistry) -> None:
     """
     if any(record.status is not Status.LOADED for record in plugins.records):
         return
-    kinds: tuple[Kind, ...] = ("vm", "precompiles", "accelerator", "state")
-    for kind in kinds:
+    for kind in KINDS:
         known = plugins.names(kind)
         for name in settings.section_names(kind):
             if name not in known:
-                raise settings.unknown_section((kind, name), known, f"no installed plugin offers {kind} '{name}'")
+                where = section_key(kind, name)
+                raise settings.unknown_section(where, known, f"no installed plugin offers {kind} '{name}'")
 
 
 def _log() -> Any:

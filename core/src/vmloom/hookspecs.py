@@ -68,7 +68,10 @@ class StateSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec(Spec):
-    """A click command, added to the command line under `name`; `config` is not used."""
+    """A click command, added to the command line under `name`.
+
+    `config` is the model of the section of that name, for a command that has one; the core knows which may: `[node]`.
+    """
 
 
 class VmloomSpecs:

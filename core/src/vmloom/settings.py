@@ -41,7 +41,9 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _NAMED: Final = tuple(kind for kind in KINDS if kind != "command")
 """Sections that hold one section for each plugin's offer: `[vm.evm]`."""
-_SECTIONS: Final = (*_NAMED, "plugins", "logging", "engine")
+_OF_COMMANDS: Final = ("node",)
+"""Sections of commands that plugins offer: `[node]` is read by the model of the command `node`."""
+_SECTIONS: Final = (*_NAMED, *_OF_COMMANDS, "plugins", "logging", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,13 @@ class Settings:
 
     def section_names(self, kind: str) -> list[str]:
         """The names that have a section of that kind: `["evm"]` for `[vm.evm]`."""
+        if kind == "command":
+            return [name for name in _OF_COMMANDS if self._tree.get(name)]
         return sorted(self._tree.get(kind, {}))
 
     def raw(self, kind: str, name: str) -> dict[str, Any]:
         """The section as it was read, without defaults."""
-        return dict(self._tree.get(kind, {}).get(name, {}))
+        return dict((self._tree if kind == "command" else self._tree.get(kind, {})).get(name, {}))
 
     def section(self, kind: str, name: str, model: type[Model] | None, *, skip: Iterable[str] = ()) -> Model | None:
         """The section checked by `model`; keys in `skip` are someone else's. None without a model.
@@ -179,11 +183,12 @@ class Settings:
         Raises `ConfigError` for a key that the model does not have or a value that it refuses.
         """
         raw = {key: value for key, value in self.raw(kind, name).items() if key not in skip}
+        where = section_key(kind, name)
         if model is None:
             for key in raw:
-                raise self.error((kind, name, key), f"unknown key ({kind} {name} has no settings)")
+                raise self.error((*where, key), f"unknown key ({kind} {name} has no settings)")
             return None
-        checked: Model = self._validate((kind, name), raw, model)
+        checked: Model = self._validate(where, raw, model)
         return checked
 
     def values(self, key: Key, checked: Any) -> Iterator[Value]:
@@ -271,17 +276,25 @@ class Settings:
     def _validate(self, key: Key, raw: Mapping[str, Any], model: type[Any]) -> Any:
         from pydantic import TypeAdapter, ValidationError
 
+        values = self._read_texts(key, raw, model)
+        try:
+            return TypeAdapter(model).validate_python(values)
+        except ValidationError as error:
+            raise self._refused(key, model, error) from None
+
+    def _read_texts(self, key: Key, raw: Mapping[str, Any], model: type[Any]) -> dict[str, Any]:
+        """The values, with what variables and options said as text read by the types of the model's fields."""
         fields = _field_types(model)
         values: dict[str, Any] = {}
         for name, value in raw.items():
             if name not in fields:  # models may be lenient; a configuration is not
                 raise self.unknown((*key, name), fields)
-            is_text = isinstance(value, str) and self.origin((*key, name)).is_text
-            values[name] = _from_text(value, fields[name]) if is_text else value
-        try:
-            return TypeAdapter(model).validate_python(values)
-        except ValidationError as error:
-            raise self._refused(key, model, error) from None
+            if isinstance(value, Mapping) and hasattr(fields[name], "model_fields"):  # a table within the section
+                value = self._read_texts((*key, name), value, fields[name])
+            elif isinstance(value, str) and self.origin((*key, name)).is_text:
+                value = _from_text(value, fields[name])
+            values[name] = value
+        return values
 
     def _refused(self, key: Key, model: type[Any], error: ValidationError) -> ConfigError:
         first = error.errors(include_url=False)[0]
@@ -294,6 +307,11 @@ class Settings:
         if not first["loc"]:  # a rule about several fields: only the section can be named
             return ConfigError(f"{self.origin(key).place((*key, '')).rstrip()}: {message}")
         return self.error(where, f"{message[:1].lower()}{message[1:]}{given}")
+
+
+def section_key(kind: str, name: str) -> Key:
+    """The section of an offer: `[vm.evm]` of the VM `evm`, but `[node]` of the command `node`."""
+    return (name,) if kind == "command" else (kind, name)
 
 
 def load_settings(

@@ -62,6 +62,14 @@ class App:
         """The factory with an option of a command on top: `("--engine", {"vm": {"evm": {"engine": "native"}}})`."""
         return VmFactory(self.settings.overridden(values, Origin("option", option)), plugins=self.plugins)
 
+    def factory_with_defaults(self) -> VmFactory:
+        """A factory for which nothing is configured, whatever files and variables say."""
+        return VmFactory(Settings(), plugins=self.plugins)
+
+    def with_config(self, file: str | None) -> App:
+        """This invocation, but with FILE instead of what the global option `--config` named; itself for None."""
+        return self if file is None else App(file, self._overrides)
+
     @functools.cached_property
     def console(self) -> Console:
         """Where data for people goes: stdout."""

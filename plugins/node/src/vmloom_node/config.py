@@ -25,7 +25,7 @@ from vmloom.suggest import nearest
 from vmloom_evm.forks import LATEST, fork_named
 
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
-"""The phrase that development nodes share. Its keys are public: whatever they hold on a real network is taken at once."""
+"""The phrase that development nodes share. Its keys are public: what they hold on a real network is taken at once."""
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Namespace = Literal["eth", "net", "web3", "debug", "txpool", "evm", "anvil", "hardhat", "vmloom"]
@@ -99,7 +99,7 @@ class StoreConfig(_Section):
     history: NonNegativeInt = 1_024
     """Blocks whose state can be read and reverted to, counted back from the newest; 0 keeps all."""
     sync: bool = True
-    """Whether a block is on the disk before it is answered for; without it a crash of the machine may lose the last ones."""
+    """Whether a block is on the disk before it is answered for; else a crash of the machine may lose the last ones."""
 
     @model_validator(mode="after")
     def _place(self) -> Self:
@@ -178,7 +178,7 @@ class NodeConfig(_Section):
     read_only: bool = False
     """Whether the node only answers: no transaction is taken and no block is made. For looking at a stored chain."""
     replay: tuple[str, ...] = ()
-    """Files of blocks that are run and checked at the start: RLP as geth exports it, or a test of the form BlockchainTests."""
+    """Files of blocks that are run and checked at the start: RLP as geth exports it, or BlockchainTests' JSON."""
     genesis: GenesisConfig = GenesisConfig()
     accounts: AccountsConfig = AccountsConfig()
     mining: MiningConfig = MiningConfig()
