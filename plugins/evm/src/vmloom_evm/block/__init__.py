@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .invalid import InvalidBlock
-from .process import BlockInput, BlockObserver, BlockResult, Rejection, process_block
+from .process import BlockInput, BlockObserver, BlockResult, Rejection, SignedTransaction, process_block
 from .receipts import Receipt
 from .rewards import NO_REWARD, Ommer
 from .system_calls import system_call
@@ -21,6 +21,7 @@ __all__ = [
     "Ommer",
     "Receipt",
     "Rejection",
+    "SignedTransaction",
     "Withdrawal",
     "process_block",
     "system_call",

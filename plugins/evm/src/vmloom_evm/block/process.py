@@ -6,10 +6,11 @@ state is as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from vmloom import BlockContext, Event, MemoryState
+from vmloom import BlockContext, Event, StateAccess
 from vmloom.hashing import create_address, keccak256
 from vmloom.vm import VmHost
 
@@ -47,6 +48,19 @@ class BlockInput:
     withdrawals: tuple[Withdrawal, ...] = ()
     reward: int | None = None
     deposit_contract: bytes = DEPOSIT_CONTRACT_ADDRESS
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A transaction of which it is known already who sent it (20 bytes) and how it is encoded.
+
+    Who gives it vouches for the sender: the signature is not looked at.
+    """
+
+    tx: Transaction
+    sender: bytes
+    encoded: bytes
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +105,36 @@ class BlockObserver:
 
 
 NOBODY = BlockObserver()
+Included: TypeAlias = Transaction | SignedTransaction | TransactionRefused
+"""A transaction of a block, or why it could not be decoded."""
 
 
 def process_block(
     specification: Specification,
-    state: MemoryState,
+    state: StateAccess,
     block: BlockInput,
-    transactions: Iterable[Transaction | TransactionRefused],
+    transactions: Iterable[Included],
     *,
     transactions_only: bool = False,
     observer: BlockObserver = NOBODY,
     host: VmHost | None = None,
     engine: Engine = REFERENCE,
+    root_of: Callable[[Any], bytes] = state_root,
 ) -> BlockResult:
     """Run a block on `state`. What is given as a refusal (it could not be decoded) is reported with the others.
 
     `transactions_only` leaves out all that surrounds the transactions: system calls, rewards, withdrawals, requests.
+    `root_of` computes the state root (32 bytes) of `state` as it stands; the default reads every account of a
+    `MemoryState`, a store that keeps its trie knows a shorter way.
 
     Raises `InvalidBlock` where a system contract that the fork requires is missing or fails, or a deposit event is
     malformed (EIP-6110, EIP-7002, EIP-7251).
     """
     checkpoint = state.snapshot()
     try:
-        return _Block(specification, state, block, observer, host, engine).process(transactions, transactions_only)
+        return _Block(specification, state, block, observer, host, engine, root_of).process(
+            transactions, transactions_only
+        )
     except BaseException:
         state.revert(checkpoint)
         raise
@@ -129,6 +150,7 @@ class _Candidate:
     tx: Transaction
     sender: bytes
     encoded: bytes
+    hash: bytes
 
 
 class _Block:
@@ -137,11 +159,12 @@ class _Block:
     def __init__(
         self,
         specification: Specification,
-        state: MemoryState,
+        state: StateAccess,
         block: BlockInput,
         observer: BlockObserver,
         host: VmHost | None,
         engine: Engine,
+        root_of: Callable[[Any], bytes],
     ) -> None:
         self.specification = specification
         self.rules = specification.rules
@@ -151,6 +174,7 @@ class _Block:
         self.observer = observer
         self.host = host
         self.engine = engine
+        self.root_of = root_of
         self.gas_used = 0
         self.blob_gas_used = 0
         self.included: list[Transaction] = []
@@ -160,7 +184,7 @@ class _Block:
         self.events: list[Event] = []
         self.requests: tuple[bytes, ...] | None = None
 
-    def process(self, transactions: Iterable[Transaction | TransactionRefused], transactions_only: bool) -> BlockResult:
+    def process(self, transactions: Iterable[Included], transactions_only: bool) -> BlockResult:
         if not transactions_only:
             open_block(
                 self.specification,
@@ -179,7 +203,7 @@ class _Block:
             self.close()
         return self.result()
 
-    def include_all(self, transactions: Iterable[Transaction | TransactionRefused]) -> None:
+    def include_all(self, transactions: Iterable[Included]) -> None:
         """Run the transactions in one go. Nobody watches them, and receipts need no state root in between."""
         candidates: list[_Candidate] = []
         for index, one in enumerate(transactions):
@@ -203,7 +227,7 @@ class _Block:
                 self.take(candidate, outcome)
         self.rejected.sort(key=lambda rejection: rejection.index)
 
-    def include_each(self, transactions: Iterable[Transaction | TransactionRefused]) -> None:
+    def include_each(self, transactions: Iterable[Included]) -> None:
         """Run the transactions one by one."""
         for index, one in enumerate(transactions):
             try:
@@ -212,12 +236,15 @@ class _Block:
             except TransactionRefused as cause:
                 self.rejected.append(Rejection(index, cause))
 
-    def candidate(self, index: int, one: Transaction | TransactionRefused) -> _Candidate:
+    def candidate(self, index: int, one: Included) -> _Candidate:
         """What can be said of a transaction without running it. Raises `TransactionRefused`."""
         if isinstance(one, TransactionRefused):
             raise one
+        if isinstance(one, SignedTransaction):
+            return _Candidate(index, one.tx, one.sender, one.encoded, one.hash)
         sender = sender_of(self.specification, self.context, one)
-        return _Candidate(index, one, sender, encode_transaction(one))
+        encoded = encode_transaction(one)
+        return _Candidate(index, one, sender, encoded, keccak256(encoded))
 
     def run(self, candidate: _Candidate) -> TransactionResult:
         """Run it, watched. Raises `TransactionRefused`, with nothing changed."""
@@ -256,13 +283,13 @@ class _Block:
         self.included.append(candidate.tx)
         self.encoded.append(candidate.encoded)
         self.events.extend(result.events)
-        self.receipts.append(self.receipt(candidate.tx, candidate.sender, keccak256(candidate.encoded), result))
+        self.receipts.append(self.receipt(candidate.tx, candidate.sender, candidate.hash, result))
 
     def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
         return Receipt(
             type=tx.type,
             success=result.success,
-            state_root=b"" if self.rules.status_receipts else state_root(self.state),
+            state_root=b"" if self.rules.status_receipts else self.root_of(self.state),
             cumulative_gas_used=self.gas_used,
             events=result.events,
             transaction_hash=transaction_hash,
@@ -299,7 +326,7 @@ class _Block:
             included=tuple(self.included),
             receipts=tuple(self.receipts),
             rejected=tuple(self.rejected),
-            state_root=state_root(self.state),
+            state_root=self.root_of(self.state),
             transactions_root=ordered_root(self.encoded),
             receipts_root=receipts_root(self.receipts),
             logs_hash=logs_hash(self.events),

@@ -19,7 +19,7 @@ from vmloom.kernel import Ptr
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom.marks import CREATED, WARM_ACCOUNTS, WARM_SLOTS
-from vmloom.state import Slots
+from vmloom.state import Slots, StateDiff
 
 from ..marks import DESTROYED, TOUCHED
 from . import layout
@@ -322,6 +322,10 @@ class NativeState(StateAccess):
     def commit(self) -> None:
         """See `StateAccess.commit`."""
         self.persist(self.changes_since(0))
+        self.forget_undo_log()
+
+    def forget_undo_log(self) -> None:
+        """Let all changes stand, and nothing be persisted: who calls this has done that, with `write_to`."""
         self.journal.clear()
         self._journal_count.value = 0
         self._noted = 0
