@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from .errors import StateError
@@ -31,6 +32,21 @@ class Account(NamedTuple):
 
 
 NO_ACCOUNT = Account()
+_FIELDS_OF_CHANGE = attrgetter("address", "field", "key", "old", "new")
+
+
+class StateDiff(NamedTuple):
+    """What has changed since the last commit, as it is to be written: what stands there now.
+
+    Storage and records of the *cleared* addresses were removed before the words and records given here were written;
+    those of an account that exists no more, which is None, always are.
+    """
+
+    accounts: dict[bytes, Account | None]
+    storage: dict[bytes, dict[int, int]]
+    records: dict[bytes, dict[bytes, bytes | None]]
+    cleared_storage: set[bytes]
+    cleared_records: set[bytes]
 
 
 class Slots(dict[Any, Any]):
@@ -105,7 +121,51 @@ class StateAccess(ABC):
     def commit(self) -> None:
         """Make all changes durable. Checkpoints taken before can no longer be reverted to."""
         self.persist(self.changes_since(0))
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the changes as committed, for a caller who has written what `diff` tells."""
         self.journal.clear()
+
+    def diff(self) -> StateDiff:
+        """What has changed since the last commit, account by account; what was changed back may be told, too."""
+        storage, records = self._cleared()
+        return self._diff(self.changes_since(0), storage, records)
+
+    def _cleared(self) -> tuple[set[bytes], set[bytes]]:
+        """The addresses whose storage, and those whose records, have been removed as a whole since the last commit."""
+        storage: set[bytes] = set()
+        records: set[bytes] = set()
+        for mapping, key, _ in self.journal.changes_since(0):
+            if mapping is self._storage:
+                storage.add(key)
+            elif mapping is self._records:
+                records.add(key)
+        return storage, records
+
+    def _diff(self, changes: Iterable[StateChange], storage: set[bytes], records: set[bytes]) -> StateDiff:
+        """`changes` put in order; `storage` and `records` are the addresses that were cleared."""
+        found = StateDiff({}, {}, {}, storage, records)
+        for address, field, key, _, new in map(_FIELDS_OF_CHANGE, changes):
+            if field == "storage":
+                found.storage.setdefault(address, {})[key] = new
+            elif field == "record":
+                found.records.setdefault(address, {})[key] = new
+            elif address not in found.accounts:
+                account = found.accounts[address] = self.get_account(address)
+                if account is None:
+                    storage.add(address)
+                    records.add(address)
+        # A word that was cleared and then set to what it was is no change, but has to be written again.
+        for address in storage:
+            found.storage[address] = self._words_known(address)
+        for address in records:
+            found.records[address] = dict(self._records.get(address, {}))
+        return found
+
+    def _words_known(self, address: bytes) -> dict[int, int]:
+        """The account's words that are not zero and were loaded or set."""
+        return {slot: word for slot, word in self._storage.get(address, {}).items() if word}
 
     def begin_transaction(self) -> None:
         """Drop the former transaction's marks, transient words, events and original values."""

@@ -322,14 +322,22 @@ class NativeState(StateAccess):
     def commit(self) -> None:
         """See `StateAccess.commit`."""
         self.persist(self.changes_since(0))
-        self.forget_undo_log()
+        self.settle()
 
-    def forget_undo_log(self) -> None:
-        """Let all changes stand, and nothing be persisted: who calls this has done that, with `write_to`."""
+    def settle(self) -> None:
+        """See `StateAccess.settle`."""
         self.journal.clear()
         self._journal_count.value = 0
         self._noted = 0
         self._notes.clear()
+
+    def diff(self) -> StateDiff:
+        """See `StateAccess.diff`."""
+        changes, cleared = self.changes_and_cleared(0)
+        return self._diff(changes, cleared, self._cleared()[1])
+
+    def _words_known(self, address: bytes) -> dict[int, int]:
+        return self.storage_of(address)
 
     def begin_transaction(self) -> None:
         """See `StateAccess.begin_transaction`."""
