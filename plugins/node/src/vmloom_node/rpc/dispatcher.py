@@ -1,0 +1,176 @@
+"""From a JSON-RPC text to its answer, whatever carries it: a socket, or a client in the same process.
+
+Synchronous and safe from any thread. Every mistake of the client and every failure of a method becomes an error in the
+answer; what nobody foresaw is logged here and told as an internal error, without particulars.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from vmloom.errors import VmloomError
+from vmloom.suggest import nearest
+
+from ..config import RpcConfig
+from . import methods
+from .errors import told
+from .limits import RateLimit, check_deadline, time_limit, timed_out
+from .metrics import UNKNOWN_METHOD, Metrics
+from .protocol import Code, Item, Message, Refused, Request, RpcError, answer, answer_error, parse
+from .session import Session
+from .subscriptions import Hub, Subscriber
+from .table import METHODS, Method
+
+if TYPE_CHECKING:
+    from ..chain import Chain
+
+assert methods  # importing them fills METHODS
+
+_log: Final = structlog.get_logger("vmloom.rpc")
+_SHOWN: Final = 60
+"""Characters of an unknown method's name that the answer repeats."""
+
+
+class Dispatcher:
+    """Answers for `chain` within the bounds of `config`. `close` when done."""
+
+    def __init__(self, chain: Chain, config: RpcConfig | None = None) -> None:
+        self.chain = chain
+        self.config = config or RpcConfig()
+        served = frozenset[str](self.config.namespaces)
+        self.methods: Mapping[str, Method] = {
+            name: method for name, method in METHODS.items() if method.namespace in served
+        }
+        self.hub = Hub(chain)
+        self.metrics = Metrics(self._gauges)
+        self._rate = RateLimit(self.config.calls_per_second)
+        self._session = self.session()
+
+    def session(self, subscriber: Subscriber | None = None) -> Session:
+        """What the methods of a client work on; one with a `subscriber` can be sent notifications."""
+        return Session(self.chain, self.config, self.hub, self.metrics, subscriber)
+
+    def call(self, name: str, params: list[Any], session: Session | None = None) -> Any:
+        """The JSON-ready result of a method. Raises `RpcError`, and nothing else."""
+        method = self.methods.get(name)
+        begin = time.perf_counter()
+        failed = True
+        try:
+            if method is None:
+                raise self._unknown(name)
+            result = method.function(session or self._session, *method.arguments(params))
+            failed = False
+        except VmloomError as error:
+            raise told(error) from error
+        except Exception as error:
+            _log.exception("a method failed", method=name)
+            raise RpcError(Code.INTERNAL_ERROR, "internal error") from error
+        finally:
+            seconds = time.perf_counter() - begin
+            self.metrics.call(name if method else UNKNOWN_METHOD, seconds, failed=failed)
+            if self.config.log_requests:
+                _log.info("call", method=name[:_SHOWN], seconds=round(seconds, 6), failed=failed)
+        return result
+
+    def handle(self, text: bytes | str, session: Session | None = None) -> bytes | None:
+        """The answer to a request or a batch; None if there is nothing to answer, as with notifications."""
+        return Exchange(self, text, session).run()
+
+    def admit(self, client: str, count: int) -> bool:
+        """Whether a client may make `count` calls now."""
+        return self._rate.admit(client, count)
+
+    def close(self) -> None:
+        """Listen to the chain no more."""
+        self.hub.close()
+
+    def _unknown(self, name: str) -> RpcError:
+        close = nearest(name[:_SHOWN], self.methods)
+        hint = f" (did you mean {close}?)" if close else ""
+        shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "..."
+        return RpcError(Code.METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available{hint}")
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        head, (pending, queued) = self.chain.head, self.chain.pool_size
+        return {
+            "vmloom_head_number": ("Number of the last block", head.number),
+            "vmloom_head_timestamp": ("UNIX time of the last block, in seconds", head.timestamp),
+            "vmloom_head_gas_used": ("Gas used by the last block", head.gas_used),
+            "vmloom_pool_pending": ("Transactions that can be mined now", pending),
+            "vmloom_pool_queued": ("Transactions that wait for others before them", queued),
+        }
+
+
+class Exchange:
+    """One text and its answer. `run` works; `give_up`, from another thread, answers for what has no answer yet."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, text: bytes | str, session: Session | None = None, client: str | None = None
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._text = text
+        self._session = session
+        self._client = client
+        self._message: Message | None = None
+        self._answers: dict[int, str | None] = {}
+        """By position in the message; None for what gets no answer."""
+        self._abandoned = False
+
+    def run(self) -> bytes | None:
+        """The answer, None for none. No longer than its limits allow, but for the method that runs at the time."""
+        config = self._dispatcher.config
+        with time_limit(config.timeout_s):
+            self._message = message = parse(self._text, batch_items=config.max_batch)
+            refusal = self._refusal(len(message.items))
+            size = 0
+            for position, item in enumerate(message.items):
+                if self._abandoned:
+                    break
+                text = self._answer(item, refusal)
+                size += len(text or "")
+                if text is not None and size > config.max_response_bytes:
+                    refusal = RpcError(Code.RESPONSE_TOO_LARGE, "response too large")
+                    text = answer_error(item.id, refusal)
+                    size += len(text)
+                self._answers[position] = text
+            return self._joined(message)
+
+    def give_up(self) -> bytes:
+        """The answer as far as it has come, and that the time is up for the rest; `run` ends after this item."""
+        self._abandoned = True
+        message = self._message or Message((Refused(None, timed_out()),))
+        return self._joined(message, done=dict(self._answers)) or b""
+
+    def _refusal(self, count: int) -> RpcError | None:
+        if self._client is None or self._dispatcher.admit(self._client, count):
+            return None
+        self._dispatcher.metrics.refused.labels("rate").inc(count)
+        return RpcError(Code.LIMIT_EXCEEDED, "rate limit exceeded, try again in a second")
+
+    def _answer(self, item: Item, refusal: RpcError | None) -> str | None:
+        is_notification = isinstance(item, Request) and item.is_notification
+        try:
+            if isinstance(item, Refused):
+                raise item.error
+            if refusal is not None:
+                raise refusal
+            check_deadline()
+            result = self._dispatcher.call(item.method, item.params, self._session)
+            return None if is_notification else answer(item.id, result)
+        except RpcError as error:
+            return None if is_notification else answer_error(item.id, error)
+
+    def _joined(self, message: Message, done: Mapping[int, str | None] | None = None) -> bytes | None:
+        answers = self._answers if done is None else done
+        late = timed_out()
+        texts = [
+            answers[position] if position in answers else answer_error(item.id, late)
+            for position, item in enumerate(message.items)
+        ]
+        told_texts = [text for text in texts if text is not None]
+        if not told_texts:
+            return None
+        return (f"[{','.join(told_texts)}]" if message.is_batch else told_texts[0]).encode("ascii")

@@ -1,0 +1,108 @@
+"""What a client may ask of the node beside what `config.RpcConfig` sets: counts, time, and how fast.
+
+The time limit reaches the methods as a deadline of the thread's context, so that loops over blocks or instructions end
+in time without passing it along.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import Final
+
+from vmloom_evm.table import OPS
+from vmloom_evm.trace.hooks import TracedFrame, Tracer
+
+from .protocol import Code, RpcError
+
+MAX_LOGS: Final = 100_000
+"""Logs in one answer."""
+MAX_TRACE_STEPS: Final = 1_000_000
+"""Instructions in one answer of the struct logger."""
+MAX_MINED_BLOCKS: Final = 100_000
+"""Blocks that one request may mine."""
+MAX_SIMULATED_BLOCKS: Final = 256
+"""Of eth_simulateV1, gaps counted; geth's."""
+MAX_FEE_HISTORY: Final = 1_024
+"""Blocks of eth_feeHistory; geth's."""
+MAX_PERCENTILES: Final = 100
+"""Reward percentiles of eth_feeHistory; geth's."""
+MAX_PROOF_KEYS: Final = 1_024
+"""Slots of eth_getProof; geth's."""
+MAX_FILTERS: Final = 1_000
+"""Poll filters at once."""
+FILTER_SECONDS: Final = 300.0
+"""That a poll filter lives without being asked; geth's."""
+MAX_SUBSCRIPTIONS: Final = 100
+"""Of one WebSocket."""
+MAX_UNREAD: Final = 10_000
+"""Notifications that a slow subscriber may leave unread before it is cut off."""
+MAX_WAITING: Final = 1_000
+"""Requests that may wait for a thread before others are turned away."""
+
+_deadline: Final[ContextVar[float]] = ContextVar("vmloom_rpc_deadline", default=float("inf"))
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Set the deadline of what runs inside; 0 is no limit."""
+    token = _deadline.set(time.monotonic() + seconds if seconds else float("inf"))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def check_deadline() -> None:
+    """Raise `RpcError` if the time of this call is up."""
+    if time.monotonic() > _deadline.get():
+        raise timed_out()
+
+
+def timed_out() -> RpcError:
+    """What the client is told when its time is up."""
+    return RpcError(Code.TIMED_OUT, "request timed out")
+
+
+class DeadlineTracer(Tracer):
+    """Ends a traced run whose time is up: looks at the clock at every jump and call, without which no run is long."""
+
+    opcodes = frozenset(OPS[name].code for name in ("JUMP", "JUMPI", "CALL", "DELEGATECALL", "STATICCALL", "CREATE"))
+
+    def before(self, frame: TracedFrame, opcode: int) -> None:
+        """Look at the clock. Raises `RpcError`."""
+        check_deadline()
+
+
+class RateLimit:
+    """A bucket of tokens for each client. Safe from any thread; remembers a bounded number of clients."""
+
+    _CLIENTS: Final = 10_000
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = per_second
+        self._burst = max(1.0, per_second)
+        self._clock = clock
+        self._lock = Lock()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def admit(self, client: str, count: int = 1) -> bool:
+        """Whether `client` may make `count` requests now; if so they are counted.
+
+        More than fit into a full bucket are let in when it is full, and have to be earned before the next.
+        """
+        if not self._rate:
+            return True
+        now = self._clock()
+        with self._lock:
+            tokens, since = self._buckets.pop(client, (self._burst, now))
+            tokens = min(self._burst, tokens + (now - since) * self._rate)
+            admitted = tokens >= min(count, self._burst)
+            self._buckets[client] = (tokens - count if admitted else tokens, now)
+            if len(self._buckets) > self._CLIENTS:
+                self._buckets.popitem(last=False)
+        return admitted

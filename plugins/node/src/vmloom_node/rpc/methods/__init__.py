@@ -1,0 +1,3 @@
+"""The methods, by namespace. Importing this package fills `table.METHODS`."""
+
+from __future__ import annotations
