@@ -65,7 +65,7 @@ def decode(data: bytes, start: int = 0) -> RlpItem:
 
 def _read(data: bytes, offset: int, limit: int, depth: int) -> tuple[RlpItem, int]:
     """The item at `offset`, which must end by `limit`, and the offset after it."""
-    is_list, begin, end = _extent(data, offset, limit)
+    is_list, begin, end = extent(data, offset, limit)
     if not is_list:
         return data[begin:end], end
     if depth == MAX_DEPTH:
@@ -77,7 +77,7 @@ def _read(data: bytes, offset: int, limit: int, depth: int) -> tuple[RlpItem, in
     return items, end
 
 
-def _extent(data: bytes, offset: int, limit: int) -> tuple[bool, int, int]:
+def extent(data: bytes, offset: int, limit: int) -> tuple[bool, int, int]:
     """Whether the item at `offset` is a list, and where its payload begins and ends."""
     if offset >= limit:
         raise RlpError(offset, "an item is missing")
