@@ -5,7 +5,8 @@ Yellow paper, section 4.4; EIP-1559, EIP-3675, EIP-4399, EIP-4788, EIP-4844, EIP
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Final
 
 from vmloom.hashing import keccak256
@@ -29,7 +30,7 @@ MAX_GAS_LIMIT: Final = (1 << 63) - 1
 _HASH = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Header:
     """A block header. Hashes and roots have 32 bytes, gas is in gas, `base_fee` is wei per gas, times are UNIX seconds.
 
@@ -57,11 +58,11 @@ class Header:
     excess_blob_gas: int | None = None
     parent_beacon_root: bytes | None = None
     requests_hash: bytes | None = None
-    hash: bytes = field(init=False, compare=False)
-    """keccak256 of the encoding"""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hash", keccak256(self.encode()))
+    @cached_property
+    def hash(self) -> bytes:
+        """keccak256 of the encoding, 32 bytes"""
+        return keccak256(self.encode())
 
     def items(self) -> list[RlpItem]:
         """The fields as RLP has them. Those that forks have added end with the last one that is not None."""
@@ -75,7 +76,7 @@ class Header:
         return rlp.encode(self.items())
 
 
-NAMES: Final = tuple(one.name for one in fields(Header) if one.init)
+NAMES: Final = tuple(one.name for one in fields(Header))
 """The fields in the order of their encoding."""
 _REQUIRED: Final = NAMES.index("base_fee")
 _SIZES: Final = {

@@ -1,0 +1,36 @@
+"""What a chain tells those who have subscribed, once it has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .block import Block, TransactionEntry, TransactionReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlock:
+    """The chain has become longer by this block."""
+
+    block: Block
+    receipts: tuple[TransactionReceipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """These blocks are no more: the chain went back to a snapshot. The newest comes first."""
+
+    blocks: tuple[NewBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingTransaction:
+    """The mempool has taken this transaction."""
+
+    entry: TransactionEntry
+
+
+ChainEvent: TypeAlias = NewBlock | Reverted | PendingTransaction
+Subscriber: TypeAlias = Callable[[ChainEvent], None]
+"""Called in order, by the thread that has made the change, after it is done. What it raises is logged and dropped."""

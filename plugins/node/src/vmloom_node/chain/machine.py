@@ -1,0 +1,46 @@
+"""The EVM by a chain's schedule of forks, on an engine that also creates contracts of other VMs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import cast
+
+from vmloom import BlockContext
+from vmloom.vm import VmHost
+from vmloom_evm import Evm, EvmConfig
+from vmloom_evm.engine import Engine
+from vmloom_evm.engines import choose_engine
+from vmloom_evm.forks import Fork
+from vmloom_evm.specification import Specification
+
+from .foreign import DeployingEngine, NodeHost
+from .genesis import ForkSchedule
+
+
+class ChainEvm(Evm):
+    """Runs the blocks of a chain: which fork is the block's, whatever `config` says of it.
+
+    `host` finds the other VMs. With `creates_foreign` off, transactions are Ethereum's and nothing else.
+    """
+
+    def __init__(
+        self, config: EvmConfig, host: VmHost | None, schedule: ForkSchedule, *, creates_foreign: bool = True
+    ) -> None:
+        super().__init__(config, host)
+        self.host = NodeHost(self.host)
+        self.schedule = schedule
+        self._creates_foreign = creates_foreign
+
+    @cached_property
+    def _only_specification(self) -> Specification | None:
+        return None
+
+    @cached_property
+    def executor(self) -> Engine:
+        """See `Evm.executor`."""
+        engine = choose_engine(self.config, self._custom_ops)
+        return cast("Engine", DeployingEngine(engine, self.host)) if self._creates_foreign else engine
+
+    def fork_at(self, block: BlockContext) -> Fork:
+        """The fork of `block` by the schedule."""
+        return self.schedule.fork_at(block.number, block.timestamp)
