@@ -5,3 +5,9 @@
 """
 
 from __future__ import annotations
+
+from .dispatcher import Dispatcher
+from .protocol import Code, RpcError
+from .server import BackgroundServer, make_app, serve
+
+__all__ = ["BackgroundServer", "Code", "Dispatcher", "RpcError", "make_app", "serve"]

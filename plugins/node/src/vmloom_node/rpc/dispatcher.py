@@ -16,6 +16,7 @@ from vmloom.suggest import nearest
 
 from ..config import RpcConfig
 from . import methods
+from .contracts import Creations
 from .errors import told
 from .limits import RateLimit, check_deadline, time_limit, timed_out
 from .metrics import UNKNOWN_METHOD, Metrics
@@ -45,13 +46,15 @@ class Dispatcher:
             name: method for name, method in METHODS.items() if method.namespace in served
         }
         self.hub = Hub(chain)
+        self._creations = Creations(chain)
         self.metrics = Metrics(self._gauges)
+        self.metrics.subscriptions.set_function(lambda: self.hub.subscriptions)
         self._rate = RateLimit(self.config.calls_per_second)
         self._session = self.session()
 
     def session(self, subscriber: Subscriber | None = None) -> Session:
         """What the methods of a client work on; one with a `subscriber` can be sent notifications."""
-        return Session(self.chain, self.config, self.hub, self.metrics, subscriber)
+        return Session(self.chain, self.config, self.hub, self.metrics, self._creations, subscriber)
 
     def call(self, name: str, params: list[Any], session: Session | None = None) -> Any:
         """The JSON-ready result of a method. Raises `RpcError`, and nothing else."""
@@ -94,13 +97,12 @@ class Dispatcher:
         return RpcError(Code.METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available{hint}")
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
-        head, (pending, queued) = self.chain.head, self.chain.pool_size
+        head = self.chain.head.header
         return {
             "vmloom_head_number": ("Number of the last block", head.number),
             "vmloom_head_timestamp": ("UNIX time of the last block, in seconds", head.timestamp),
             "vmloom_head_gas_used": ("Gas used by the last block", head.gas_used),
-            "vmloom_pool_pending": ("Transactions that can be mined now", pending),
-            "vmloom_pool_queued": ("Transactions that wait for others before them", queued),
+            "vmloom_pool_transactions": ("Transactions that wait for a block", len(self.chain.pool)),
         }
 
 

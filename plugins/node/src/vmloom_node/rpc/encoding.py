@@ -232,11 +232,3 @@ def log_json(log: Log, *, removed: bool = False) -> Json:
         "logIndex": hex(log.index),
         "removed": removed,
     }
-
-
-def by_sender(entries: Iterable[TransactionEntry]) -> dict[str, dict[str, Json]]:
-    """Transactions by sender and nonce, as txpool_content groups them: nonces in decimal."""
-    grouped: dict[str, dict[str, Json]] = {}
-    for entry in entries:
-        grouped.setdefault(hexed(entry.sender), {})[str(entry.tx.nonce)] = transaction_json(entry, is_pending=True)
-    return grouped

@@ -195,7 +195,8 @@ ShortQuantity: TypeAlias = Annotated[int, Shape("quantity", quantity(64))]
 Slot: TypeAlias = Annotated[int, Shape("slot", read_word)]
 Number: TypeAlias = Annotated[int, Shape("number or quantity", _lenient(256))]
 """As the development methods take it: a JSON number too, and leading zeros."""
-ShortNumber: TypeAlias = Annotated[int, Shape("number or quantity", _lenient(64))]
+read_short_number: Final = _lenient(64)
+ShortNumber: TypeAlias = Annotated[int, Shape("number or quantity", read_short_number)]
 Percentile: TypeAlias = Annotated[float, Shape("number from 0 to 100", read_percentile)]
 JsonObject: TypeAlias = Annotated[Mapping[str, Any], Shape("object", read_object)]
 

@@ -42,7 +42,7 @@ _KEEP_ALIVE: Final = 65
 """Seconds that an idle connection is kept. Clients keep theirs for up to a minute, and should be those who end them."""
 _GRACE: Final = 1.0
 """Seconds beyond the time limit in which a call may notice by itself that its time is up."""
-_SHUTDOWN: Final = 10
+_SHUTDOWN: Final = 5
 """Seconds that running requests have to finish when the server stops."""
 
 

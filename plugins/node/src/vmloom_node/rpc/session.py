@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import RpcConfig
+from .contracts import Creations
 from .metrics import Metrics
 from .subscriptions import Hub, Subscriber
 
@@ -21,4 +22,5 @@ class Session:
     config: RpcConfig
     hub: Hub
     metrics: Metrics
+    creations: Creations
     subscriber: Subscriber | None = None

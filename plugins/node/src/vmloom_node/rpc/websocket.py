@@ -33,6 +33,8 @@ class Outbox:
         self._loop = loop
         self._texts: deque[tuple[str, bool]] = deque()
         """And whether each is an answer."""
+        self._held: list[str] | None = None
+        """Notifications that come while a request is answered, which has to be told first."""
         self._answers = 0
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -45,10 +47,17 @@ class Outbox:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the client with it
             self._loop.call_soon_threadsafe(self._offer, text)
 
-    async def put(self, text: str) -> None:
-        """Send an answer when its turn comes; returns once there is room for the next."""
-        self._texts.append((text, True))
-        self._answers += 1
+    def hold(self) -> None:
+        """Keep notifications back until `put`."""
+        self._held = []
+
+    async def put(self, text: str | None) -> None:
+        """Send an answer when its turn comes, if there is one; returns once there is room for the next."""
+        if text is not None:
+            self._texts.append((text, True))
+            self._answers += 1
+        self._texts += [(one, False) for one in self._held or ()]
+        self._held = None
         self._changed.set()
         if self._answers >= _UNREAD_ANSWERS:
             self._has_room.clear()
@@ -68,10 +77,12 @@ class Outbox:
         return text
 
     def _offer(self, text: str) -> None:
-        if len(self._texts) >= MAX_UNREAD:
+        if len(self._texts) + len(self._held or ()) >= MAX_UNREAD:
             self.overflowed = True
             self._texts.clear()
             self._has_room.set()
+        elif self._held is not None:
+            self._held.append(text)
         else:
             self._texts.append((text, False))
         self._changed.set()
@@ -109,9 +120,9 @@ class SocketEndpoint:
             if message["type"] != "websocket.receive":
                 return
             text = message.get("text")
+            outbox.hold()
             answer = await self._desk.answer(message["bytes"] if text is None else text, client, session)
-            if answer is not None:
-                await outbox.put(answer.decode("ascii"))
+            await outbox.put(None if answer is None else answer.decode("ascii"))
 
     async def _send(self, socket: WebSocket, outbox: Outbox) -> None:
         while (text := await outbox.get()) is not None:

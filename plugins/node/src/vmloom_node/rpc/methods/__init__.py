@@ -1,3 +1,7 @@
-"""The methods, by namespace. Importing this package fills `table.METHODS`."""
+"""The methods, by what they are about. Importing this package fills `table.METHODS`."""
 
 from __future__ import annotations
+
+from . import blocks, calls, debug, development, fees, logs, net, node, state, transactions
+
+__all__ = ["blocks", "calls", "debug", "development", "fees", "logs", "net", "node", "state", "transactions"]

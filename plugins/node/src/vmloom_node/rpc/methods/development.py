@@ -1,0 +1,361 @@
+"""`evm_*`, `anvil_*` and `hardhat_*`: what a development node does on command, under the names that tools know.
+
+Numbers may be JSON numbers or quantities, since the tools differ in it. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, TypeAlias, cast
+
+from vmloom.alloc import dump_alloc, parse_alloc
+from vmloom.errors import InputError
+from vmloom.state import MemoryState
+from vmloom.store import StoredState
+
+from ..encoding import Json, hexed
+from ..limits import MAX_MINED_BLOCKS
+from ..parameters import Address, Data, Hash, Number, Shape, ShortNumber, Slot, field_of, read_object, read_short_number
+from ..session import Session
+from ..table import method
+from .net import CLIENT_VERSION
+
+_MAX_STATE_BYTES: Final = 1 << 28
+"""Of a state that is loaded, once it is unpacked."""
+
+# Blocks and time
+
+
+@method("evm_snapshot", "anvil_snapshot")
+def snapshot(session: Session) -> str:
+    """Remember blocks, state, mempool and time; an id for evm_revert."""
+    return hex(session.chain.snapshot())
+
+
+@method("evm_revert", "anvil_revert")
+def revert(session: Session, id: ShortNumber) -> bool:
+    """Go back to a snapshot, which is used up by it, as are all later ones; false if there is none of this id."""
+    return session.chain.revert(id)
+
+
+def _read_mine_options(value: Any, place: str) -> tuple[int | None, int]:
+    """(timestamp, blocks): a timestamp alone, or an object with both."""
+    if not isinstance(value, dict):
+        return read_short_number(value, place), 1
+    blocks = field_of(value, "blocks", read_short_number, place)
+    return field_of(value, "timestamp", read_short_number, place), 1 if blocks is None else blocks
+
+
+MineOptions: TypeAlias = Annotated[
+    tuple[int | None, int], Shape("timestamp, or object with timestamp and blocks", _read_mine_options)
+]
+
+
+@method("evm_mine")
+def mine(session: Session, options: MineOptions = (None, 1)) -> str:
+    """Make a block of what waits, or as many as `blocks` says, the first at `timestamp`; `0x0`."""
+    timestamp, blocks = options
+    _mine(session, blocks, timestamp=timestamp)
+    return "0x0"
+
+
+@method("anvil_mine")
+def anvil_mine(session: Session, blocks: ShortNumber = 1, interval: ShortNumber | None = None) -> None:
+    """Make blocks, `interval` seconds apart."""
+    _mine(session, blocks, interval=interval)
+
+
+@method("hardhat_mine")
+def hardhat_mine(session: Session, blocks: ShortNumber = 1, interval: ShortNumber | None = None) -> bool:
+    """Make blocks, `interval` seconds apart; true."""
+    _mine(session, blocks, interval=interval)
+    return True
+
+
+def _mine(session: Session, blocks: int, *, timestamp: int | None = None, interval: int | None = None) -> None:
+    if blocks > MAX_MINED_BLOCKS:
+        raise InputError(f"blocks: {blocks} at once, the limit is {MAX_MINED_BLOCKS}")
+    session.chain.mine(blocks, timestamp=timestamp, interval=interval)
+
+
+@method("evm_increaseTime", "anvil_increaseTime")
+def increase_time(session: Session, seconds: ShortNumber) -> int:
+    """Let the time of blocks run ahead by `seconds` more; how far it is ahead in all."""
+    return session.chain.clock.increase(seconds)
+
+
+@method("evm_setNextBlockTimestamp", "anvil_setNextBlockTimestamp")
+def set_next_block_timestamp(session: Session, timestamp: ShortNumber) -> None:
+    """Have the next block at exactly this time, and time go on from there."""
+    session.chain.clock.set_next(timestamp, session.chain.head.header.timestamp)
+
+
+@method("evm_setTime", "anvil_setTime")
+def set_time(session: Session, timestamp: ShortNumber) -> int:
+    """Have it be `timestamp` now; the seconds by which time moved."""
+    return session.chain.clock.set(timestamp)
+
+
+@method("anvil_setBlockTimestampInterval")
+def set_timestamp_interval(session: Session, seconds: ShortNumber) -> None:
+    """Have each block exactly so many seconds after its parent."""
+    if not seconds:
+        raise InputError("seconds: a block is at least 1 second after its parent")
+    session.chain.clock.step = seconds
+
+
+@method("anvil_removeBlockTimestampInterval")
+def remove_timestamp_interval(session: Session) -> bool:
+    """Have blocks at the time of the world again; false if they were."""
+    clock = session.chain.clock
+    was_set, clock.step = clock.step is not None, None
+    return was_set
+
+
+# Mining
+
+
+@method("evm_setAutomine", "anvil_setAutomine")
+def set_automine(session: Session, enabled: bool) -> bool:
+    """Make a block for each transaction from now on, or none by itself; true."""
+    session.chain.set_mining("transaction" if enabled else "manual")
+    return True
+
+
+@method("anvil_getAutomine", "hardhat_getAutomine")
+def get_automine(session: Session) -> bool:
+    """Whether there is a block for each transaction."""
+    return session.chain.mining == "transaction"
+
+
+@method("evm_setIntervalMining", "anvil_setIntervalMining")
+def set_interval_mining(session: Session, seconds: ShortNumber) -> bool:
+    """Make a block each `seconds`, or with 0 none by itself; true."""
+    session.chain.set_mining("interval" if seconds else "manual", seconds or None)
+    return True
+
+
+@method("evm_setBlockGasLimit", "anvil_setBlockGasLimit")
+def set_block_gas_limit(session: Session, gas: ShortNumber) -> bool:
+    """Give blocks this gas limit from the next one on; true."""
+    chain = session.chain
+    if chain.options.gas_limit is not None:
+        chain.options = replace(chain.options, gas_limit=gas)
+    chain.next_block.gas_limit = gas
+    return True
+
+
+@method("anvil_setCoinbase", "hardhat_setCoinbase")
+def set_coinbase(session: Session, address: Address) -> bool:
+    """Name who gets the tips from the next block on; true."""
+    session.chain.coinbase = address
+    return True
+
+
+@method("anvil_setNextBlockBaseFeePerGas", "hardhat_setNextBlockBaseFeePerGas")
+def set_next_base_fee(session: Session, fee: Number) -> bool:
+    """Give the next block this base fee, in wei per gas; true."""
+    session.chain.next_block.base_fee = fee
+    return True
+
+
+@method("anvil_setPrevRandao", "hardhat_setPrevRandao")
+def set_prev_randao(session: Session, value: Slot) -> bool:
+    """Give the next block this randomness, 32 bytes; true."""
+    session.chain.next_block.prev_randao = value.to_bytes(32, "big")
+    return True
+
+
+@method("anvil_setMinGasPrice", "hardhat_setMinGasPrice")
+def set_min_gas_price(session: Session, price: Number) -> bool:
+    """Take only transactions that offer so many wei per gas; true."""
+    pool = session.chain.pool
+    pool.limits = replace(pool.limits, min_gas_price=price)
+    return True
+
+
+# Accounts
+
+
+@method("anvil_setBalance", "hardhat_setBalance")
+def set_balance(session: Session, address: Address, balance: Number) -> bool:
+    """Give an account exactly so many wei; true."""
+    session.chain.set_balance(address, balance)
+    return True
+
+
+@method("anvil_addBalance")
+def add_balance(session: Session, address: Address, wei: Number) -> bool:
+    """Give an account so many wei more; true."""
+    with session.chain.edit() as state:
+        balance = state.get_balance(address) + wei
+        if balance >> 256:
+            raise InputError("wei: the balance would not fit 256 bits")
+        state.set_balance(address, balance)
+    return True
+
+
+@method("anvil_setCode", "hardhat_setCode")
+def set_code(session: Session, address: Address, code: Data, vm: str | None = None) -> bool:
+    """Set an account's code, and the VM that runs it, by default the one whose magic it begins with; true."""
+    session.chain.set_code(address, code, vm)
+    return True
+
+
+@method("anvil_setNonce", "hardhat_setNonce")
+def set_nonce(session: Session, address: Address, nonce: ShortNumber) -> bool:
+    """Set an account's nonce; true."""
+    session.chain.set_nonce(address, nonce)
+    return True
+
+
+@method("anvil_setStorageAt", "hardhat_setStorageAt")
+def set_storage(session: Session, address: Address, slot: Slot, word: Slot) -> bool:
+    """Set a word of an account's storage; true."""
+    session.chain.set_storage(address, slot, word)
+    return True
+
+
+@method("anvil_impersonateAccount", "hardhat_impersonateAccount")
+def impersonate(session: Session, address: Address) -> bool:
+    """Take transactions of an account without its key; true."""
+    session.chain.accounts.impersonate(address)
+    return True
+
+
+@method("anvil_stopImpersonatingAccount", "hardhat_stopImpersonatingAccount")
+def stop_impersonating(session: Session, address: Address) -> bool:
+    """Take them no more; false if they were not taken."""
+    return session.chain.accounts.stop_impersonating(address)
+
+
+@method("anvil_autoImpersonateAccount")
+def impersonate_all(session: Session, enabled: bool) -> bool:
+    """Take transactions of any account without its key, or no more; true."""
+    session.chain.accounts.impersonates_all = enabled
+    return True
+
+
+# The mempool
+
+
+@method("anvil_dropTransaction")
+def drop_transaction(session: Session, hash: Hash) -> str | None:
+    """Take a transaction out of the mempool; its hash, or null if it is not there."""
+    return hexed(hash) if session.chain.drop(hash) else None
+
+
+@method("hardhat_dropTransaction")
+def hardhat_drop_transaction(session: Session, hash: Hash) -> bool:
+    """Take a transaction out of the mempool; false if it is not there."""
+    return session.chain.drop(hash)
+
+
+@method("anvil_dropAllTransactions")
+def drop_all_transactions(session: Session) -> None:
+    """Empty the mempool."""
+    for digest in session.chain.pool.hashes():
+        session.chain.drop(digest)
+
+
+@method("anvil_removePoolTransactions")
+def remove_pool_transactions(session: Session, address: Address) -> None:
+    """Take all transactions of a sender out of the mempool."""
+    content = session.chain.pool_content()
+    for group in (content.pending, content.queued):
+        for waiting in group.get(address, {}).values():
+            session.chain.drop(waiting.hash)
+
+
+# The node
+
+
+def _read_reset(value: Any, place: str) -> Mapping[str, Any]:
+    options = read_object(value, place)
+    if options.get("forking"):
+        raise InputError(f"{place}.forking: this node does not fork other chains")
+    return options
+
+
+ResetOptions: TypeAlias = Annotated[Mapping[str, Any], Shape("object", _read_reset)]
+
+
+@method("anvil_reset", "hardhat_reset")
+def reset(session: Session, options: ResetOptions | None = None) -> bool:  # noqa: ARG001  it says only what is refused
+    """Go back to the genesis block; true. Forking another chain is not offered."""
+    session.chain.reset()
+    return True
+
+
+@method("anvil_dumpState")
+def dump_state(session: Session) -> str:
+    """All accounts after the last block, as data for anvil_loadState: an alloc file as JSON, packed with gzip."""
+    store = session.chain.store
+    with store.at(store.version) as view:
+        accounts = dump_alloc(cast("MemoryState", StoredState(view)))
+    return hexed(gzip.compress(json.dumps(accounts, separators=(",", ":")).encode(), compresslevel=1, mtime=0))
+
+
+@method("anvil_loadState")
+def load_state(session: Session, data: Data) -> bool:
+    """Set the accounts that anvil_dumpState has written, leaving all others; true."""
+    loaded = parse_alloc(_unpacked(data), "state")
+    with session.chain.edit() as state:
+        for address, account in loaded.accounts():
+            state.set_account(address, account)
+            state.clear_storage(address)
+            for slot, word in loaded.storage_of(address).items():
+                state.set_storage(address, slot, word)
+            for key, value in loaded.records_of(address).items():
+                state.set_record(address, key, value)
+    return True
+
+
+def _unpacked(data: bytes) -> Any:
+    """The JSON in a packed state. Raises `InputError`, also for one that would fill the memory."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        text = unpacker.decompress(data, _MAX_STATE_BYTES)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise InputError(f"state: cut short, or more than {_MAX_STATE_BYTES} bytes")
+        return json.loads(text)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise InputError(f"state: not what anvil_dumpState writes: {error}") from None
+
+
+@method("anvil_nodeInfo")
+def node_info(session: Session) -> Json:
+    """The head, the fork and the fees, as anvil tells them."""
+    chain = session.chain
+    head = chain.head
+    return {
+        "currentBlockNumber": head.number,
+        "currentBlockTimestamp": head.header.timestamp,
+        "currentBlockHash": hexed(head.hash),
+        "hardFork": chain.fork().name,
+        "transactionOrder": "fifo" if chain.options.by_arrival else "fees",
+        "environment": {
+            "baseFee": hex(chain.next_base_fee()),
+            "chainId": chain.chain_id,
+            "gasLimit": hex(head.header.gas_limit),
+            "gasPrice": hex(chain.gas_price()),
+        },
+        "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},
+    }
+
+
+@method("anvil_metadata", "hardhat_metadata")
+def metadata(session: Session) -> Json:
+    """Version, chain and head."""
+    chain = session.chain
+    return {
+        "clientVersion": CLIENT_VERSION,
+        "chainId": chain.chain_id,
+        "instanceId": hexed(chain.block("earliest").hash),
+        "latestBlockNumber": chain.head.number,
+        "latestBlockHash": hexed(chain.head.hash),
+    }
