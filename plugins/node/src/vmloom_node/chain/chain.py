@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from threading import Lock, RLock
+from types import MappingProxyType
 from typing import Any, Final
 
 from vmloom import Account, BlockContext, MemoryState, StateAccess
 from vmloom.errors import InputError, StateError
 from vmloom.hashing import keccak256
 from vmloom.state import NO_ACCOUNT, StateDiff
-from vmloom.store import Changes, MemoryStore, Store
+from vmloom.store import Changes, MemoryStore, Store, StoreView
 from vmloom.vm import VmHost
 from vmloom_evm.block import BlockObserver, BlockResult, SignedTransaction, Withdrawal, process_block
 from vmloom_evm.block.process import NOBODY
@@ -50,7 +51,9 @@ from .machine import ChainEvm
 from .options import ChainOptions, MiningMode
 from .pool import Pool, PoolContent, Waiting
 from .records import StoredBlock
+from .replay import import_block
 from .requests import BlockRef, TransactionRequest
+from .simulation import BlockOfCalls, SimulatedBlock, simulate
 from .world import Readers, World
 
 IMPERSONATED_S: Final = 1
@@ -89,6 +92,9 @@ class NextBlock:
     prev_randao: bytes | None = None
     gas_limit: int | None = None
     withdrawals: tuple[Withdrawal, ...] = ()
+
+
+NO_HASHES: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
 class Chain:
@@ -218,7 +224,7 @@ class Chain:
         return stored.block, tuple(records.read_receipts(stored, made.rules))
 
     def _pend(self, made: Draft) -> StoredBlock:
-        with self._readers.lend(self.store.version) as state:
+        with self._readers.lend(self.store.version, NO_HASHES) as state:
             candidates = self._select(made)
             result = self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
             return self._sealed_block(made, state, candidates, result, is_pending=True)
@@ -261,30 +267,42 @@ class Chain:
     # The state
 
     @contextmanager
-    def state_at(self, ref: BlockRef = "latest") -> Iterator[StateAccess]:
+    def state_at(self, ref: BlockRef = "latest", hashes: Mapping[int, bytes] = NO_HASHES) -> Iterator[StateAccess]:
         """The state after a block, to be read by this thread; what is changed of it is taken back.
 
-        Raises `UnknownBlock`, and `StatePruned` if the state is not kept any more.
+        `hashes` (32 bytes, by number) are of blocks that code on it finds beside those of the chain. Raises
+        `UnknownBlock`, and `StatePruned` if the state is not kept any more.
         """
         if ref == "pending":
             with self._lock:
                 made, version = self.next_draft(), self.store.version
                 candidates = self._select(made)
-            with self._lend(version) as state:
+            with self._lend(version, hashes) as state:
                 if candidates:
                     self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
                 yield state
             return
-        with self._lend(self._ledger.version_after(self._ledger.number_of(ref))) as state:
+        with self._lend(self._ledger.version_after(self._ledger.number_of(ref)), hashes) as state:
             yield state
 
     @contextmanager
-    def _lend(self, version: int) -> Iterator[StateAccess]:
+    def view_at(self, ref: BlockRef = "latest") -> Iterator[StoreView]:
+        """What the store had after a block, to be read by this thread; `pending` is the last block. See `state_at`."""
+        number = self._ledger.number_of("latest" if ref == "pending" else ref)
+        try:
+            view = self.store.at(self._ledger.version_after(number))
+        except StateError as error:
+            raise StatePruned(str(error)).with_fix(error.fix) from None
+        with view:
+            yield view
+
+    @contextmanager
+    def _lend(self, version: int, hashes: Mapping[int, bytes]) -> Iterator[StateAccess]:
         try:
             self.store.check_version(version)
         except StateError as error:
             raise StatePruned(str(error)).with_fix(error.fix) from None
-        with self._readers.lend(version) as state:
+        with self._readers.lend(version, hashes) as state:
             yield state
 
     def account(self, address: bytes, ref: BlockRef = "latest") -> Account:
@@ -306,12 +324,8 @@ class Chain:
 
     def proof(self, address: bytes, slots: Sequence[int] = (), ref: BlockRef = "latest") -> AccountProof:
         """The account and its words with their proofs. EIP-1186. Raises as `state_at`; `pending` is the last block."""
-        number = self._ledger.number_of("latest" if ref == "pending" else ref)
-        try:
-            with self.store.at(self._ledger.version_after(number)) as view:
-                return StateTrie(view).account_proof(address, slots)
-        except StateError as error:
-            raise StatePruned(str(error)) from None
+        with self.view_at(ref) as view:
+            return StateTrie(view).account_proof(address, slots)
 
     # Transactions that come
 
@@ -498,6 +512,22 @@ class Chain:
         number = self._ledger.number_of(ref)
         return self._calls.trace(number, make_tracers, None) if number > self.genesis.number else []
 
+    def simulate(
+        self,
+        blocks: Sequence[BlockOfCalls],
+        ref: BlockRef = "latest",
+        *,
+        trace_transfers: bool = False,
+        validation: bool = False,
+    ) -> list[SimulatedBlock]:
+        """What would come of blocks of calls after the block `ref`, one on the other; gaps in numbers are filled.
+
+        `trace_transfers` has transfers of ether among the logs, `validation` checks transactions as in real blocks.
+        Raises `TransactionRefused` for a call that may not run, `InputError` for blocks out of order, and as
+        `state_at`.
+        """
+        return simulate(self, blocks, ref, trace_transfers=trace_transfers, validation=validation)
+
     def context(self, ref: BlockRef = "latest", block: BlockOverride = NO_OVERRIDE) -> BlockContext:
         """The block in which calls at `ref` run. Raises `UnknownBlock`."""
         return self._calls.context(ref, block)
@@ -642,6 +672,37 @@ class Chain:
         get_nonce = self._world.state.get_nonce
         for sender in set(block.senders):
             self.pool.drop_stale(sender, get_nonce(sender))
+
+    # Blocks that others have made
+
+    def import_block(self, data: bytes) -> Block:
+        """Check a block in full, run it and append it; `data` is its RLP.
+
+        Raises `InvalidHeader` and `InvalidBlock` with what is wrong, `UnknownBlock` for one that does not follow the
+        last block; then nothing has changed.
+        """
+        with self._writing():
+            return import_block(self, data)
+
+    def append_checked(
+        self,
+        made: Draft,
+        transactions: Sequence[SignedTransaction],
+        check: Callable[[StateAccess, BlockResult], StoredBlock],
+    ) -> Block:
+        """Run a block; append what `check` makes of its state and result. What that raises leaves all as it was."""
+        world = self._world
+        with self._writing():
+            try:
+                result = self.run_block(made, world.state, transactions, root_of=world.root)
+                stored = check(world.state, result)
+                world.commit(records.block_records(stored, self.store.version + 1))
+            except BaseException:
+                world.discard()
+                raise
+            self._clean_pool(stored.block, {})
+            self._append(stored)
+            return stored.block
 
     def _append(self, stored: StoredBlock) -> None:
         """A block has been committed: it is the last one now."""

@@ -6,9 +6,9 @@ store that later commits do not change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from threading import Lock
 from typing import Final
 
@@ -96,12 +96,22 @@ class World:
             self._native.begin_transaction()
 
 
-@dataclass(slots=True)
+@dataclass
 class _Reader:
     version: int
     view: StoreView
-    stored: StoredState
-    native: NativeState | None
+    block_hash: BlockHash
+    is_native: InitVar[bool]
+    stored: StoredState = field(init=False)
+    native: NativeState | None = field(init=False)
+    hashes: Mapping[int, bytes] = field(init=False)
+
+    def __post_init__(self, is_native: bool) -> None:
+        self.stored = StoredState(self.view, block_hash=self.hash_of)
+        self.native = NativeState(source=self.stored) if is_native else None
+
+    def hash_of(self, number: int) -> bytes | None:
+        return self.hashes.get(number) or self.block_hash(number)
 
     @property
     def state(self) -> StateAccess:
@@ -120,12 +130,13 @@ class Readers:
         self._lock = Lock()
 
     @contextmanager
-    def lend(self, version: int) -> Iterator[StateAccess]:
+    def lend(self, version: int, hashes: Mapping[int, bytes]) -> Iterator[StateAccess]:
         """The state of `version` of the store. What is changed of it is taken back.
 
-        Raises `StateError` for a version that is not kept.
+        `hashes` are those of blocks that it knows beside those of the chain. Raises `StateError` for a version that is not kept.
         """
         reader = self._take(version)
+        reader.hashes = hashes
         try:
             yield reader.state
         except VmloomError:
@@ -154,8 +165,7 @@ class Readers:
                 if reader.version == version:
                     return self._spare.pop(place)
         view = self._store.at(version)
-        stored = StoredState(view, block_hash=self._block_hash)
-        return _Reader(version, view, stored, NativeState(source=stored) if self._is_native else None)
+        return _Reader(version, view, self._block_hash, self._is_native)
 
     def _settle(self, reader: _Reader) -> None:
         """Take back what was changed, and keep the state for the next one who asks for it."""
