@@ -1,0 +1,24 @@
+"""The section `[state.lmdb]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LmdbConfig(BaseModel):
+    """Where the state is kept, and how much of its past."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path = Path("vmloom-state")
+    """The folder; relative to where the process runs."""
+    history: int = Field(default=128, ge=0)
+    """How many versions before the last can be read and rolled back to; a block is one version."""
+    map_size: int = Field(default=1024, ge=1)
+    """Address space that the file gets at first, in MiB; it doubles when it is full."""
+    sync: bool = True
+    """Have each commit on the disk before going on. Without, a loss of power may break the file."""
+    read_only: bool = False
+    """Open the store beside the process that writes it."""
