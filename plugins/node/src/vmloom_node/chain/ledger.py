@@ -16,7 +16,7 @@ from . import records
 from .block import Block, Log, TransactionReceipt
 from .errors import StatePruned, UnknownBlock
 from .genesis import Genesis
-from .header import EMPTY_BLOOM
+from .header import EMPTY_BLOOM, Header
 from .logs import LogQuery
 from .records import StoredBlock
 from .requests import BlockRef
@@ -30,6 +30,15 @@ KEPT_BLOCKS: Final = 1_024
 class _Kept:
     stored: StoredBlock
     receipts: tuple[TransactionReceipt, ...] | None = None
+
+
+def first_header(store: Store, number: int = 0) -> Header | None:
+    """Header of the block `number`, 0 being the first, of the chain in a store; None in a store without a chain.
+
+    Who opens a store again has to name the same genesis, and may not remember all of it.
+    """
+    stored = records.read_block(store, number)
+    return None if stored is None else stored.block.header
 
 
 class Ledger:

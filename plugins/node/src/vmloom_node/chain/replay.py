@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vmloom import StateAccess
 from vmloom.alloc import parse_alloc
 from vmloom.errors import InputError, VmloomError
 from vmloom.hashing import keccak256
@@ -73,9 +74,12 @@ def import_block(chain: Chain, data: bytes) -> Block:
         block_input(chain.genesis, header, rules, withdrawals=block.withdrawals or (), ommers=block.ommers),
         header,
     )
-    return chain.append_checked(
-        made, signed, lambda state, result: _checked(block, signed, result, state, parent, chain)
-    )
+
+    def check(state: StateAccess, result: BlockResult) -> StoredBlock:
+        vms = vms_of(state, result, chain.evm.host.default_vm)
+        return _checked(block, signed, result, vms, parent.total_difficulty)
+
+    return chain.append_checked(made, signed, check)
 
 
 def _header_of(data: bytes) -> Header:
@@ -136,7 +140,7 @@ def _signed(block: EncodedBlock, rules: Rules, chain_id: int) -> Iterator[Signed
 
 
 def _checked(
-    block: EncodedBlock, signed: list[SignedTransaction], result: BlockResult, state: Any, parent: Block, chain: Chain
+    block: EncodedBlock, signed: list[SignedTransaction], result: BlockResult, vms: list[str], difficulty_before: int
 ) -> StoredBlock:
     """The block, once it is known that its header says what came of it. Raises `InvalidBlock`."""
     header = block.header
@@ -156,12 +160,12 @@ def _checked(
             tuple(one.hash for one in signed),
             block.ommers,
             block.withdrawals,
-            parent.total_difficulty + header.difficulty,
+            difficulty_before + header.difficulty,
             block.size,
         ),
         block.encoded,
         encoded_receipts(result),
-        tuple(vms_of(state, result, chain.evm.host.default_vm)),
+        tuple(vms),
     )
 
 
@@ -271,7 +275,8 @@ def _number(values: Mapping[str, Any], key: str) -> int:
 def run_block_test(chain: Chain, test: BlockTest) -> None:
     """Import the blocks of a test into a chain that has begun with its genesis.
 
-    Raises `InvalidBlock` where a valid block is refused, an invalid one accepted, or another one is the last at the end.
+    Raises `InvalidBlock` where a valid block is refused, an invalid one accepted, or the last one is not what it should
+    be.
     """
     if chain.block("earliest").hash != test.genesis_hash:
         raise InvalidBlock(f"{test.name}: the genesis block is another one: 0x{chain.block('earliest').hash.hex()}")

@@ -139,7 +139,7 @@ class _Run:
         self.plan = plan
         self.trace_transfers = trace_transfers
         self.validation = validation
-        assert plan.block.number is not None and plan.block.timestamp is not None
+        assert plan.block.timestamp is not None
         override = plan.block
         made = draft(
             chain.genesis,

@@ -133,7 +133,8 @@ class Readers:
     def lend(self, version: int, hashes: Mapping[int, bytes]) -> Iterator[StateAccess]:
         """The state of `version` of the store. What is changed of it is taken back.
 
-        `hashes` are those of blocks that it knows beside those of the chain. Raises `StateError` for a version that is not kept.
+        `hashes` are those of blocks that it knows beside those of the chain. Raises `StateError` for a version that is
+        not kept.
         """
         reader = self._take(version)
         reader.hashes = hashes
