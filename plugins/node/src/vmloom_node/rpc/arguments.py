@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from vmloom.errors import InputError
+from vmloom_evm.block import Withdrawal
 from vmloom_evm.overrides import AccountOverride
 from vmloom_evm.transaction.types import AccessListEntry, Authorization, Signature, TransactionType
 
 from ..chain.calls import NO_OVERRIDE, BlockOverride
 from ..chain.logs import MAX_TOPICS, LogQuery, log_query
 from ..chain.requests import BlockRef, BlockTag, TransactionRequest
+from ..chain.simulation import BlockOfCalls
 from .parameters import (
     Shape,
     field_of,
@@ -259,19 +261,10 @@ def read_block_overrides(value: Any, place: str) -> BlockOverride:
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedBlock:
-    """A block of eth_simulateV1: what to assume, and the calls in it."""
-
-    block: BlockOverride = NO_OVERRIDE
-    accounts: Mapping[bytes, AccountOverride] = field(default_factory=dict)
-    calls: tuple[TransactionRequest, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Simulation:
     """What eth_simulateV1 is asked."""
 
-    blocks: tuple[SimulatedBlock, ...]
+    blocks: tuple[BlockOfCalls, ...]
     trace_transfers: bool = False
     validation: bool = False
     full: bool = False
@@ -292,13 +285,27 @@ def read_simulation(value: Any, place: str) -> Simulation:
     )
 
 
-def _read_simulated_block(value: Any, place: str) -> SimulatedBlock:
+def _read_simulated_block(value: Any, place: str) -> BlockOfCalls:
     given = read_object(value, place)
-    return SimulatedBlock(
-        field_of(given, "blockOverrides", read_block_overrides, place) or NO_OVERRIDE,
-        field_of(given, "stateOverrides", read_overrides, place) or {},
+    changes = field_of(given, "blockOverrides", read_object, place) or {}
+    where = f"{place}.blockOverrides"
+    return BlockOfCalls(
         tuple(field_of(given, "calls", list_of(read_request), place) or ()),
+        read_block_overrides(changes, where),
+        field_of(given, "stateOverrides", read_overrides, place),
+        tuple(field_of(changes, "withdrawals", list_of(_read_withdrawal), where) or ()),
+        field_of(changes, "beaconRoot", _hash, where) or bytes(32),
     )
+
+
+def _read_withdrawal(value: Any, place: str) -> Withdrawal:
+    given = read_object(value, place)
+    numbers = [field_of(given, name, _u64, place) for name in ("index", "validatorIndex", "amount")]
+    address = field_of(given, "address", _address, place)
+    if address is None or None in numbers:
+        raise InputError(f"{place}: must have index, validatorIndex, address and amount")
+    index, validator, amount = numbers
+    return Withdrawal(index, validator, address, amount)
 
 
 # Traces
