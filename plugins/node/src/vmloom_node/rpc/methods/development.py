@@ -79,7 +79,8 @@ def hardhat_mine(session: Session, blocks: ShortNumber = 1, interval: ShortNumbe
 def _mine(session: Session, blocks: int, *, timestamp: int | None = None, interval: int | None = None) -> None:
     if blocks > MAX_MINED_BLOCKS:
         raise InputError(f"blocks: {blocks} at once, the limit is {MAX_MINED_BLOCKS}")
-    session.chain.mine(blocks, timestamp=timestamp, interval=interval)
+    # viem says 0 for an interval that it was not given.
+    session.chain.mine(blocks, timestamp=timestamp, interval=interval or None)
 
 
 @method("evm_increaseTime", "anvil_increaseTime")
