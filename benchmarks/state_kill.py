@@ -2,10 +2,10 @@
 
     uv run python benchmarks/state_kill.py [--kills N] [--seed S] [--json]
 
-A child commits blocks of accounts, storage and trie nodes as fast as it can, takes some back and prunes, in a file that
-has to grow, and says what it has done. SIGKILL meets it at a random moment. Then the store must open at the last version
-that was reported, or at the next one, which was not reported any more; each kept version must hold what its block wrote
-and nothing else, and its state root must be that of its accounts. Exit code 1 at the first difference.
+A child commits blocks of accounts, storage and trie nodes as fast as it can, takes some back and prunes, in a file
+that has to grow, and says what it has done. SIGKILL meets it at a random moment. Then the store must open at the last
+version that was reported, or at the next one, which was not reported any more; each kept version must hold what its
+block wrote and nothing else, and its state root must be that of its accounts. Exit code 1 at the first difference.
 """
 
 from __future__ import annotations

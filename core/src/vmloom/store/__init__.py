@@ -6,6 +6,7 @@ back to. `StoredState` is a `StateAccess` over one. Stores that outlive the proc
 
 from __future__ import annotations
 
+from .archive import Contents, export_state, import_state
 from .encoding import ACCOUNT, CHAIN, CODE, RECORD, SLOT, TRIE
 from .interface import EMPTY, Changes, Store, StoreView
 from .memory import MemoryStore
@@ -20,8 +21,11 @@ __all__ = [
     "SLOT",
     "TRIE",
     "Changes",
+    "Contents",
     "MemoryStore",
     "Store",
     "StoreView",
     "StoredState",
+    "export_state",
+    "import_state",
 ]

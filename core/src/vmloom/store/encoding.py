@@ -25,7 +25,6 @@ TRIE: Final = b"t"
 CHAIN: Final = b"x"
 """For blocks and whatever else a chain keeps, which says what follows."""
 
-NAMESPACES: Final = frozenset({ACCOUNT, SLOT, RECORD, CODE, TRIE, CHAIN})
 EMPTY_CODE_HASH: Final = keccak256(b"")
 _LONGEST_KEY: Final = KEY_LIMIT - 22
 """Bytes of a record's key that stand in the store's."""
@@ -106,7 +105,7 @@ def record_entry(key: bytes, value: bytes) -> bytes:
 def read_record(stored_key: bytes, entry: bytes) -> tuple[bytes, bytes]:
     """(key, value) of a record, from the store's key and value. Raises `StateError` if they are none."""
     mark = stored_key[21:22]
-    if mark == b"\0":
+    if mark == b"\0" and len(stored_key) <= KEY_LIMIT:
         return stored_key[22:], entry
     size = int.from_bytes(entry[:4], "big")
     key = entry[4 : 4 + size]
