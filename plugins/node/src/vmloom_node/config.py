@@ -24,8 +24,8 @@ from vmloom.errors import UnknownRevision
 from vmloom.suggest import nearest
 from vmloom_evm.forks import LATEST, fork_named
 
-DEV_MNEMONIC = "test test test test test test test test test test test junk"
-"""The phrase that development nodes share. Its keys are public: what they hold on a real network is taken at once."""
+from .chain.accounts import DEV_ACCOUNTS, DEV_MNEMONIC, DEV_PATH
+from .chain.genesis import DEV_CHAIN_ID, DEV_GAS_LIMIT
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Namespace = Literal["eth", "net", "web3", "debug", "txpool", "evm", "anvil", "hardhat", "vmloom"]
@@ -45,7 +45,7 @@ class GenesisConfig(_Section):
     """Path of a genesis file: geth's JSON, or TOML with the same names; empty for a development chain."""
     timestamp: NonNegativeInt | None = None
     """Seconds since 1970; by default the time of the first start."""
-    gas_limit: Annotated[int, Field(ge=5_000)] = 30_000_000
+    gas_limit: Annotated[int, Field(ge=5_000)] = DEV_GAS_LIMIT
     """Gas of each block."""
     base_fee: NonNegativeInt = 1_000_000_000
     """Wei per gas, from London on."""
@@ -54,12 +54,12 @@ class GenesisConfig(_Section):
 class AccountsConfig(_Section):
     """Development accounts: funded in the genesis block, and signed for by the node."""
 
-    count: Annotated[int, Field(ge=0, le=10_000)] = 10
+    count: Annotated[int, Field(ge=0, le=10_000)] = DEV_ACCOUNTS
     balance: NonNegativeFloat = 10_000
     """Ether that each has in the genesis block."""
     mnemonic: str = DEV_MNEMONIC
     """The phrase that the keys are derived from (BIP-39)."""
-    path: str = "m/44'/60'/0'/0"
+    path: str = DEV_PATH
     """The path of the keys (BIP-44), to which the number of the account is appended."""
 
     @field_validator("mnemonic")
@@ -96,8 +96,8 @@ class StoreConfig(_Section):
     """`memory` forgets everything at the end; `lmdb` needs the package vmloom-state-lmdb."""
     path: str = ""
     """The folder of the store `lmdb`, made if it is missing."""
-    history: NonNegativeInt = 1_024
-    """Blocks whose state can be read and reverted to, counted back from the newest; 0 keeps all."""
+    history: PositiveInt = 1_024
+    """Blocks whose state can be read and reverted to, counted back from the newest; changes by hand count as blocks."""
     sync: bool = True
     """Whether a block is on the disk before it is answered for; else a crash of the machine may lose the last ones."""
 
@@ -169,7 +169,7 @@ class RpcConfig(_Section):
 class NodeConfig(_Section):
     """A node. `vmloom config show` prints all of it with where each value was set."""
 
-    chain_id: Annotated[int, Field(ge=1, le=2**53 - 1)] = 31_337
+    chain_id: Annotated[int, Field(ge=1, le=2**53 - 1)] = DEV_CHAIN_ID
     """The chain's number (EIP-155), unless a genesis file names one."""
     hardfork: str = LATEST.name
     """The fork of the EVM from block 0 on: `frontier` ... `osaka`, unless a genesis file has a schedule."""

@@ -20,10 +20,10 @@ from vmloom.store import MemoryStore, Store
 from vmloom_evm import EvmConfig
 
 from .chain import Chain, ChainOptions, records
-from .chain.accounts import DEV_MNEMONIC, Accounts, derive_keys
+from .chain.accounts import Accounts, derive_keys
 from .chain.genesis import Genesis, dev_genesis, load_genesis
 from .chain.pool import PoolLimits
-from .config import NodeConfig, known_vms
+from .config import DEV_MNEMONIC, NodeConfig, known_vms
 from .rpc.dispatcher import Dispatcher
 from .rpc.server import BackgroundServer, make_app, serve
 
@@ -70,9 +70,9 @@ class Node:
 
     def replay(self, files: Sequence[str]) -> None:
         """Run and check the blocks in `files`. Raises `InputError` for files, `InvalidBlock` for blocks."""
-        from .chain.replay import import_file
-
         for file in files:
+            from .chain.replay import import_file
+
             count = import_file(self.chain, file)
             _log.info("blocks replayed", file=file, blocks=count, head=self.chain.head.number)
 
@@ -185,12 +185,17 @@ def open_store(config: NodeConfig) -> Store:
     """The store of the configuration. Raises `ConfigError` if its package is missing, `StateError` if it is broken."""
     chosen = config.store
     if chosen.kind == "memory":
-        return MemoryStore(history=chosen.history or None)
+        return MemoryStore(history=chosen.history)
     try:
         from vmloom_state_lmdb import LmdbStore
     except ImportError as error:
         raise ConfigError(f"[node.store] kind: lmdb: {error}").with_fix("pip install vmloom-state-lmdb") from error
-    return LmdbStore(chosen.path, history=chosen.history)
+    return LmdbStore(
+        chosen.path,
+        history=chosen.history,
+        sync=chosen.sync,
+        read_only=config.read_only and not config.replay,
+    )
 
 
 def checksummed(address: bytes) -> str:
