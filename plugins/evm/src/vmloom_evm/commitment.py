@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from trie.hexary import HexaryTrie
 from vmloom import Event, MemoryState
 from vmloom.hashing import keccak256
 
@@ -35,10 +35,13 @@ def storage_root(words: Mapping[int, int]) -> bytes:
 
 def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
     """Root of the Merkle Patricia trie that holds `leaves`, 32 bytes."""
-    trie = HexaryTrie({})
-    for key, value in leaves.items():
-        trie[key] = value
-    return bytes(trie.root_hash)
+    from .trie.tree import Trie  # which is about tries in stores, and needs this module
+
+    return Trie(_nothing, b"").update(leaves.items())
+
+
+def _nothing(key: bytes) -> None:
+    """What a trie that has no nodes yet finds."""
 
 
 def ordered_root(items: Iterable[bytes]) -> bytes:
@@ -60,8 +63,20 @@ def logs_bloom(events: Iterable[Event]) -> bytes:
     """The 256-byte bloom filter of addresses and topics. Yellow paper, section 4.4.3."""
     bloom = 0
     for event in events:
-        for item in (event.address, *(topic.to_bytes(32, "big") for topic in event.topics)):
-            digest = keccak256(item)
-            for start in (0, 2, 4):
-                bloom |= 1 << (int.from_bytes(digest[start : start + 2], "big") & 2047)
+        bloom |= bloom_bits(event.address)
+        for topic in event.topics:
+            bloom |= bloom_bits(topic.to_bytes(32, "big"))
     return bloom.to_bytes(256, "big")
+
+
+@lru_cache(maxsize=1 << 12)
+def bloom_bits(item: bytes) -> int:
+    """The bits, up to three, that an address or a topic sets in a bloom filter, as a number of 2048 bits.
+
+    Remembered, since addresses and the topics that name events return.
+    """
+    digest = keccak256(item)
+    bits = 0
+    for start in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[start : start + 2], "big") & 2047)
+    return bits

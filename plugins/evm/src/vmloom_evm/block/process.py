@@ -14,7 +14,7 @@ from vmloom import BlockContext, Event, StateAccess
 from vmloom.hashing import create_address, keccak256
 from vmloom.vm import VmHost
 
-from ..commitment import logs_bloom, logs_hash, ordered_root, state_root
+from ..commitment import logs_hash, ordered_root, state_root
 from ..engine import Engine
 from ..fees import GAS_PER_BLOB
 from ..reference.engine import REFERENCE
@@ -26,7 +26,7 @@ from ..transaction.codec import encode_transaction
 from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from ..transaction.validation import Facts, blob_gas, refused, validate_static
-from .receipts import Receipt, receipts_root
+from .receipts import Receipt
 from .requests import DEPOSIT_CONTRACT_ADDRESS, collect_requests, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
 from .system_calls import open_block
@@ -81,13 +81,19 @@ class BlockResult:
     state_root: bytes
     transactions_root: bytes
     receipts_root: bytes
-    logs_hash: bytes
     logs_bloom: bytes
     gas_used: int
     blob_gas_used: int | None
     withdrawals_root: bytes | None
     requests: tuple[bytes, ...] | None
     requests_hash: bytes | None
+    encoded_receipts: tuple[bytes, ...]
+    """As the receipts root is taken over them."""
+
+    @property
+    def logs_hash(self) -> bytes:
+        """keccak256 of the RLP of all logs, which no block has but test tools ask for."""
+        return logs_hash(event for receipt in self.receipts for event in receipt.events)
 
 
 class BlockObserver:
@@ -180,6 +186,8 @@ class _Block:
         self.included: list[Transaction] = []
         self.encoded: list[bytes] = []
         self.receipts: list[Receipt] = []
+        self.encoded_receipts: list[bytes] = []
+        self.bloom = 0
         self.rejected: list[Rejection] = []
         self.events: list[Event] = []
         self.requests: tuple[bytes, ...] | None = None
@@ -283,7 +291,11 @@ class _Block:
         self.included.append(candidate.tx)
         self.encoded.append(candidate.encoded)
         self.events.extend(result.events)
-        self.receipts.append(self.receipt(candidate.tx, candidate.sender, candidate.hash, result))
+        receipt = self.receipt(candidate.tx, candidate.sender, candidate.hash, result)
+        bloom = receipt.bloom
+        self.receipts.append(receipt)
+        self.encoded_receipts.append(receipt.encode(bloom))
+        self.bloom |= int.from_bytes(bloom, "big")
 
     def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
         return Receipt(
@@ -328,12 +340,12 @@ class _Block:
             rejected=tuple(self.rejected),
             state_root=self.root_of(self.state),
             transactions_root=ordered_root(self.encoded),
-            receipts_root=receipts_root(self.receipts),
-            logs_hash=logs_hash(self.events),
-            logs_bloom=logs_bloom(self.events),
+            receipts_root=ordered_root(self.encoded_receipts),
+            logs_bloom=self.bloom.to_bytes(256, "big"),
             gas_used=self.gas_used,
             blob_gas_used=self.blob_gas_used if self.rules.blobs else None,
             withdrawals_root=withdrawals_root(self.block.withdrawals) if self.rules.withdrawals else None,
             requests=self.requests,
             requests_hash=None if self.requests is None else requests_hash(self.requests),
+            encoded_receipts=tuple(self.encoded_receipts),
         )

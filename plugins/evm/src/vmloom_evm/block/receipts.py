@@ -39,12 +39,15 @@ class Receipt:
         """The 256-byte bloom filter of the logs."""
         return logs_bloom(self.events)
 
-    def encode(self) -> bytes:
-        """The receipt as the receipts root is taken over it: RLP, after the type of a typed transaction (EIP-2718)."""
+    def encode(self, bloom: bytes | None = None) -> bytes:
+        """The receipt as the receipts root is taken over it: RLP, after the type of a typed transaction (EIP-2718).
+
+        `bloom` spares its computation to who has it.
+        """
         outcome = self.state_root or (b"\x01" if self.success else b"")
-        gas = self.cumulative_gas_used
-        gas_bytes = gas.to_bytes((gas.bit_length() + 7) // 8, "big")
-        payload = rlp.encode([outcome, gas_bytes, self.bloom, cast("RlpItem", encodable_logs(self.events))])
+        logs = cast("RlpItem", encodable_logs(self.events))
+        filtered = self.bloom if bloom is None else bloom
+        payload = rlp.encode([outcome, rlp.integer(self.cumulative_gas_used), filtered, logs])
         return payload if self.type == TransactionType.LEGACY else bytes([self.type]) + payload
 
 

@@ -130,14 +130,14 @@ class TransactionReceipt:
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
-    """A block as it came: decoded, not checked. `encoded` are its transactions as they travel in blocks."""
+    """A block as it came, `raw`: decoded, not checked. `encoded` are its transactions as they travel in blocks."""
 
     header: Header
     transactions: tuple[Transaction, ...]
     encoded: tuple[bytes, ...]
     ommers: tuple[Header, ...]
     withdrawals: tuple[Withdrawal, ...] | None
-    size: int
+    raw: bytes
 
 
 def encode_block(
@@ -184,7 +184,7 @@ def decode_block(data: bytes, rules: Rules | None = None) -> EncodedBlock:
         encoded,
         tuple(decode_header(one) for one in _list(item[2], "ommers")),
         tuple(decode_withdrawal(one) for one in _list(item[3], "withdrawals")) if len(item) == 4 else None,
-        len(data),
+        data,
     )
 
 

@@ -16,7 +16,7 @@ from vmloom_evm.rules import Rules
 from .block import Block, encode_block
 from .genesis import Genesis
 from .header import EMPTY_OMMERS_HASH, Header, base_fee_after, excess_blob_gas_after, gas_limit_towards
-from .records import StoredBlock, encoded_receipts
+from .records import StoredBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ def seal(
     header = sealed_header(made, result)
     encoded = tuple(one.encoded for one in included)
     withdrawals = made.input.withdrawals if made.rules.withdrawals else None
+    raw = encode_block(header, encoded, (), withdrawals)
     block = Block(
         header,
         result.included,
@@ -165,10 +166,10 @@ def seal(
         tuple(one.hash for one in included),
         withdrawals=withdrawals,
         total_difficulty=parent_total_difficulty + header.difficulty,
-        size=len(encode_block(header, encoded, (), withdrawals)),
+        size=len(raw),
         is_pending=is_pending,
     )
-    return StoredBlock(block, encoded, encoded_receipts(result), tuple(vms))
+    return StoredBlock(block, raw, encoded, result.encoded_receipts, tuple(vms))
 
 
 def vms_of(state: StateAccess, result: BlockResult, default: str) -> list[str]:

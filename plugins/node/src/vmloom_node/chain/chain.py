@@ -163,16 +163,10 @@ class Chain:
 
     def _begin(self, header: Header, diff: StateDiff, nodes: Changes) -> None:
         withdrawals = () if header.withdrawals_root is not None else None
-        block = Block(
-            header,
-            (),
-            (),
-            (),
-            withdrawals=withdrawals,
-            total_difficulty=header.difficulty,
-            size=len(encode_block(header, (), (), withdrawals)),
-        )
-        first = StoredBlock(block, (), (), ())
+        raw = encode_block(header, (), (), withdrawals)
+        total = header.difficulty
+        block = Block(header, (), (), (), withdrawals=withdrawals, total_difficulty=total, size=len(raw))
+        first = StoredBlock(block, raw, (), (), ())
         kept = records.block_records(first, self.store.version + 1)
         config = {records.CONFIG: records.config_record(header.hash, self.genesis.chain_id)}
         self._world.stored.commit_with({**nodes, **kept, **config}, diff=diff)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from vmloom.hashing import keccak256
 from vmloom.result import Event
+from vmloom_evm.commitment import bloom_bits
 
 from .block import Log
 
@@ -41,8 +41,8 @@ class LogQuery:
     @cached_property
     def _masks(self) -> tuple[tuple[int, ...], ...]:
         """For each thing that must be there, the bits of its alternatives."""
-        groups = [tuple(_mask(address) for address in self.addresses)]
-        groups += [tuple(_mask(topic.to_bytes(32, "big")) for topic in wanted) for wanted in self.topics]
+        groups = [tuple(map(bloom_bits, self.addresses))]
+        groups += [tuple(bloom_bits(topic.to_bytes(32, "big")) for topic in wanted) for wanted in self.topics]
         return tuple(group for group in groups if group)
 
     def select(self, logs: Iterable[Log]) -> list[Log]:
@@ -55,11 +55,3 @@ def log_query(addresses: Sequence[bytes] = (), topics: Sequence[Sequence[int]] =
     if len(topics) > MAX_TOPICS:
         raise ValueError(f"a log has at most {MAX_TOPICS} topics, got {len(topics)}")
     return LogQuery(frozenset(addresses), tuple(frozenset(wanted) for wanted in topics))
-
-
-def _mask(item: bytes) -> int:
-    digest = keccak256(item)
-    mask = 0
-    for start in (0, 2, 4):
-        mask |= 1 << (int.from_bytes(digest[start : start + 2], "big") & 2047)
-    return mask

@@ -14,14 +14,13 @@ from vmloom.hashing import create_address
 from vmloom.result import Event
 from vmloom.store import CHAIN, StoreView
 from vmloom_evm import rlp
-from vmloom_evm.block import BlockResult
 from vmloom_evm.fees import GAS_PER_BLOB, blob_base_fee
 from vmloom_evm.rlp import RlpItem
 from vmloom_evm.rules import Rules
 from vmloom_evm.transaction.codec import decode_transaction
 from vmloom_evm.transaction.types import TransactionType
 
-from .block import Block, Log, TransactionReceipt, decode_withdrawal, encode_block
+from .block import Block, Log, TransactionReceipt, decode_withdrawal
 from .header import decode_header
 
 HEAD: Final = CHAIN + b"head"
@@ -47,10 +46,12 @@ FORMAT: Final = 1
 class StoredBlock:
     """A block and its receipts, on the way to the store or from it.
 
-    `encoded` are its transactions, `receipts` as the receipts root is taken over them, `vms` who ran each.
+    `encoded` are its transactions, `receipts` as the receipts root is taken over them, `vms` who ran each, `raw` is the
+    block's RLP.
     """
 
     block: Block
+    raw: bytes
     encoded: tuple[bytes, ...]
     receipts: tuple[bytes, ...]
     vms: tuple[str, ...]
@@ -64,9 +65,8 @@ def key(kind: bytes, number: int) -> bytes:
 def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None]:
     """What the store gets for a block that becomes the last; `version` is that of its state."""
     block, number = stored.block, stored.block.number
-    raw = encode_block(block.header, stored.encoded, block.ommers, block.withdrawals)
     beside: list[RlpItem] = [
-        raw,
+        stored.raw,
         list(block.senders),
         list(block.hashes),
         rlp.integer(block.total_difficulty),
@@ -86,11 +86,6 @@ def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None
     for index, transaction_hash in enumerate(block.hashes):
         records[PLACE + transaction_hash] = index.to_bytes(4, "big") + place
     return records
-
-
-def encoded_receipts(result: BlockResult) -> tuple[bytes, ...]:
-    """The receipts of a block that was run, as they are kept."""
-    return tuple(receipt.encode() for receipt in result.receipts)
 
 
 def read_block(view: StoreView, number: int) -> StoredBlock | None:
@@ -117,7 +112,7 @@ def read_block(view: StoreView, number: int) -> StoredBlock | None:
         names = tuple(one.decode() for one in cast("list[bytes]", vms))
     except (ValueError, IndexError, TypeError, rlp.RlpError) as error:
         raise StateError(f"block {number} cannot be read from the store: {error}") from error
-    return StoredBlock(block, encoded, kept, names)
+    return StoredBlock(block, raw, encoded, kept, names)
 
 
 def read_receipts(stored: StoredBlock, rules: Rules) -> list[TransactionReceipt]:

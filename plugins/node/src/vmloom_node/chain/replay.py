@@ -31,7 +31,7 @@ from .building import Draft, block_input, expected_difficulty, vms_of
 from .errors import UnknownBlock
 from .genesis import ForkSchedule, Genesis, schedule_of
 from .header import Header, decode_header, validate_header
-from .records import StoredBlock, encoded_receipts
+from .records import StoredBlock
 
 if TYPE_CHECKING:
     from .chain import Chain
@@ -161,10 +161,11 @@ def _checked(
             block.ommers,
             block.withdrawals,
             difficulty_before + header.difficulty,
-            block.size,
+            len(block.raw),
         ),
+        block.raw,
         block.encoded,
-        encoded_receipts(result),
+        result.encoded_receipts,
         tuple(vms),
     )
 
