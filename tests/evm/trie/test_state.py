@@ -9,9 +9,10 @@ from vmloom import Account, MemoryState, StateAccess
 from vmloom.hashing import keccak256
 from vmloom.store import MemoryStore, StoredState, StoreView
 from vmloom_evm import rlp
-from vmloom_evm.commitment import EMPTY_TRIE_ROOT, state_root
+from vmloom_evm.commitment import state_root
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.trie import StateTrie, verify_proof
+from vmloom_evm.trie.nodes import EMPTY_TRIE_ROOT
 
 ADDRESSES = [bytes([number]) * 20 for number in range(1, 6)]
 ACCOUNT = st.builds(Account, st.integers(0, 2), st.sampled_from([0, 1, 10**30]), st.sampled_from([b"", b"code"]))

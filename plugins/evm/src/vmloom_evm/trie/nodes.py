@@ -18,7 +18,9 @@ NOTHING: Final = b"\x80"
 """The reference to no node, and the value of a branch that has none."""
 HASHED: Final = 0xA0
 """The first byte of a reference that is a hash."""
+EMPTY_TRIE_ROOT: Final = keccak256(NOTHING)
 DIGITS: Final = "0123456789abcdef"
+_NOTHING: Final = NOTHING[0]
 _FULL_BRANCH: Final = bytes([HASHED]) * 16 + NOTHING
 """Every 33rd byte of a branch whose children are all there and hashed, from its first item on."""
 
@@ -51,10 +53,36 @@ def encode(node: Node) -> bytes:
     if isinstance(node, list):
         return list_of(b"".join(node))
     if isinstance(node, Leaf):
-        packed = bytes.fromhex(("3" if len(node.path) & 1 else "20") + node.path)
-        return list_of(rlp.encode(packed) + rlp.encode(node.value))
-    packed = bytes.fromhex(("1" if len(node.path) & 1 else "00") + node.path)
-    return list_of(rlp.encode(packed) + node.child)
+        return encode_leaf(node.path, node.value)
+    return encode_extension(node.path, node.child)
+
+
+def encode_leaf(path: str, value: bytes) -> bytes:
+    """The RLP of a leaf."""
+    return list_of(string(bytes.fromhex(("3" if len(path) & 1 else "20") + path)) + string(value))
+
+
+def encode_extension(path: str, child: bytes) -> bytes:
+    """The RLP of an extension to the branch with the reference `child`."""
+    return list_of(string(bytes.fromhex(("1" if len(path) & 1 else "00") + path)) + child)
+
+
+def string(data: bytes) -> bytes:
+    """The RLP of a byte string; short ones, which most are, the short way."""
+    size = len(data)
+    if size == 1 and data[0] < 0x80:
+        return data
+    return b"%c%b" % (0x80 + size, data) if size <= 55 else rlp.encode(data)
+
+
+def shared(one: str, other: str) -> int:
+    """How long the beginnings of two paths are that do not differ."""
+    if one == other:
+        return len(one)
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return place
+    return min(len(one), len(other))
 
 
 def list_of(payload: bytes) -> bytes:
@@ -110,11 +138,17 @@ def _items(encoded: bytes) -> list[bytes]:
         is_list, at, end = rlp.extent(encoded, 0, len(encoded))
         items = []
         while at < end:
-            _, _, after = rlp.extent(encoded, at, end)
+            first = encoded[at]
+            if first == HASHED:  # a hash or nothing, which most items are
+                after = at + 33
+            elif first == _NOTHING:
+                after = at + 1
+            else:
+                after = rlp.extent(encoded, at, end)[2]
             items.append(encoded[at:after])
             at = after
     except rlp.RlpError as error:
         raise BrokenTrie(f"a node that is no RLP: {error}") from None
-    if not is_list or end != len(encoded):
+    if not is_list or not at == end == len(encoded):
         raise BrokenTrie(f"a node that is not one list: 0x{encoded[:64].hex()}")
     return items

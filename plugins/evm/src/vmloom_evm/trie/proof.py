@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from vmloom.hashing import keccak256
 
-from ..commitment import EMPTY_TRIE_ROOT
-from .nodes import HASHED, NOTHING, BrokenTrie, Extension, Leaf, decode, string_in
+from .nodes import EMPTY_TRIE_ROOT, HASHED, NOTHING, BrokenTrie, Extension, Leaf, decode, string_in
 
 
 def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:

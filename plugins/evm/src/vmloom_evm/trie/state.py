@@ -17,8 +17,7 @@ from vmloom.store import ACCOUNT, TRIE, Changes, StoreView
 from vmloom.store.encoding import StoredAccount, code_hash, decode_account
 
 from .. import rlp
-from ..commitment import EMPTY_TRIE_ROOT
-from .nodes import list_of, string_in
+from .nodes import EMPTY_TRIE_ROOT, list_of, string, string_in
 from .tree import Item, Trie
 
 ACCOUNTS: Final = TRIE + b"a"
@@ -130,8 +129,8 @@ def encode_account(account: StoredAccount, storage_root: bytes) -> bytes:
     return list_of(
         b"%b%b\xa0%b\xa0%b"
         % (
-            rlp.encode(rlp.integer(account.nonce)),
-            rlp.encode(rlp.integer(account.balance)),
+            string(rlp.integer(account.nonce)),
+            string(rlp.integer(account.balance)),
             storage_root,
             account.code_hash,
         )
@@ -149,4 +148,4 @@ def _slot_path(slot: int) -> str:
 
 
 def _encoded_word(word: int) -> bytes:
-    return rlp.encode(rlp.integer(word))
+    return string(rlp.integer(word))

@@ -11,9 +11,22 @@ from typing import TypeAlias
 
 from vmloom.hashing import keccak256
 
-from .. import rlp
-from ..commitment import EMPTY_TRIE_ROOT
-from .nodes import DIGITS, HASHED, NOTHING, Branch, BrokenTrie, Extension, Leaf, Node, decode, encode, string_in
+from .nodes import (
+    DIGITS,
+    EMPTY_TRIE_ROOT,
+    HASHED,
+    NOTHING,
+    Branch,
+    BrokenTrie,
+    Extension,
+    Leaf,
+    Node,
+    decode,
+    encode,
+    shared,
+    string,
+    string_in,
+)
 
 Item: TypeAlias = tuple[str, bytes | None]
 """A path and its value, None to remove it."""
@@ -113,7 +126,7 @@ class Trie:
         if len(items[0][0]) == depth:  # sorted: a key that ends here comes first
             value = items[0][1]
             removed = value is None
-            node[16] = NOTHING if value is None else rlp.encode(value)
+            node[16] = NOTHING if value is None else string(value)
             begin = 1
         while begin < count:
             digit = items[begin][0][depth]
@@ -142,21 +155,20 @@ class Trie:
         items = [item for item in items if item[1] is not None or item[0].startswith(end)]
         if not items:
             return node
-        shared = min(_shared(end, items[0][0]), _shared(end, items[-1][0]))  # sorted: all others share as much
-        if shared == len(end):
+        parting = min(shared(end, items[0][0]), shared(end, items[-1][0]))  # sorted: all others share as much
+        if parting == len(end):
             return self._prefixed(node.path, self._changed(self._taken(node.child, end), end, items), end)
         fork: Branch = [NOTHING] * 17
-        rest = end[shared + 1 :]
-        fork[int(end[shared], 16)] = (
-            self._placed(Extension(rest, node.child), end[: shared + 1]) if rest else node.child
-        )
-        return self._prefixed(end[len(at) : shared], self._changed_branch(fork, end[:shared], items), end[:shared])
+        rest, below = end[parting + 1 :], end[: parting + 1]
+        fork[int(end[parting], 16)] = self._placed(Extension(rest, node.child), below) if rest else node.child
+        place = end[:parting]
+        return self._prefixed(place[len(at) :], self._changed_branch(fork, place, items), place)
 
     def _built(self, at: str, items: Sequence[Item]) -> Node | None:
         """A node that holds `items`, sorted values that are all there, where there was none."""
         if len(items) < 2:
             return Leaf(items[0][0][len(at) :], items[0][1] or b"") if items else None
-        place = items[0][0][: _shared(items[0][0], items[-1][0])]
+        place = items[0][0][: shared(items[0][0], items[-1][0])]
         return self._prefixed(place[len(at) :], self._changed_branch([NOTHING] * 17, place, items), place)
 
     def _collapsed(self, node: Branch, at: str) -> Node | None:
@@ -224,13 +236,3 @@ class Trie:
 
 def _path_of(item: Item) -> str:
     return item[0]
-
-
-def _shared(one: str, other: str) -> int:
-    """How long the beginnings of two paths are that do not differ."""
-    if one == other:
-        return len(one)
-    for place, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return place
-    return min(len(one), len(other))
