@@ -9,8 +9,21 @@ from vmloom import Event, MemoryState
 from vmloom.hashing import keccak256
 
 from . import rlp
+from .trie.built import built_root
+from .trie.nodes import EMPTY_TRIE_ROOT
 
-EMPTY_TRIE_ROOT = keccak256(b"\x80")
+
+__all__ = [
+    "EMPTY_TRIE_ROOT",
+    "bloom_bits",
+    "encodable_logs",
+    "logs_bloom",
+    "logs_hash",
+    "ordered_root",
+    "state_root",
+    "storage_root",
+    "trie_root",
+]
 
 
 def state_root(state: MemoryState) -> bytes:
@@ -34,14 +47,8 @@ def storage_root(words: Mapping[int, int]) -> bytes:
 
 
 def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
-    """Root of the Merkle Patricia trie that holds `leaves`, 32 bytes."""
-    from .trie.tree import Trie  # which is about tries in stores, and needs this module
-
-    return Trie(_nothing, b"").update(leaves.items())
-
-
-def _nothing(key: bytes) -> None:
-    """What a trie that has no nodes yet finds."""
+    """Root of the Merkle Patricia trie that holds `leaves`, whose values are not empty; 32 bytes."""
+    return built_root(leaves)
 
 
 def ordered_root(items: Iterable[bytes]) -> bytes:
