@@ -51,7 +51,7 @@ from .machine import ChainEvm
 from .options import ChainOptions, MiningMode
 from .pool import Pool, PoolContent, Waiting
 from .records import StoredBlock
-from .replay import import_block
+from .replay import Branches
 from .requests import BlockRef, TransactionRequest
 from .simulation import BlockOfCalls, SimulatedBlock, simulate
 from .world import Readers, World
@@ -140,6 +140,8 @@ class Chain:
         self._pending: tuple[tuple[int, int, int], StoredBlock] | None = None
         self._miner: IntervalMiner | None = None
         self._calls = Calls(self)
+        self._branches = Branches(self)
+        self._is_quiet = False
         self._open()
         if self.mining == "interval":
             self.set_mining("interval")
@@ -672,11 +674,44 @@ class Chain:
     def import_block(self, data: bytes) -> Block:
         """Check a block in full, run it and append it; `data` is its RLP.
 
-        Raises `InvalidHeader` and `InvalidBlock` with what is wrong, `UnknownBlock` for one that does not follow the
-        last block; then nothing has changed.
+        One that follows another block than the last begins or continues a branch, which becomes the chain once its
+        total difficulty is greater. A block that the chain has is just returned.
+
+        Raises `InvalidHeader` and `InvalidBlock` with what is wrong, `UnknownBlock` where nobody knows the parent, and
+        `StatePruned` for a branch that begins too far back; then nothing has changed.
         """
         with self._writing():
-            return import_block(self, data)
+            return self._branches.add(data)
+
+    @contextmanager
+    def rewound(self, number: int) -> Iterator[Callable[[], None]]:
+        """Go back to block `number` for as long, and let nobody hear of what happens meanwhile.
+
+        To call what is given is to let things stay as they are then, which subscribers hear.
+        """
+        removed = self._removed(number)
+        self._is_quiet = True
+        accepted = False
+
+        def accept() -> None:
+            nonlocal accepted
+            accepted = True
+
+        try:
+            self.rewind(number)
+            yield accept
+        finally:
+            self._is_quiet = False
+        if accepted and self._subscribers:
+            self._events.append(Reverted(removed))
+            for added in range(number + 1, self.head.number + 1):
+                self._tell_of(self._ledger.stored(added))
+
+    def rewind(self, number: int) -> None:
+        """Have block `number` be the last one; what waits goes on to. Raises `StatePruned`."""
+        version = records.read_version(self.store, number)
+        assert version is not None
+        self._go_back(_Snapshot(version, number, self.pool.save(), self.clock.save()))
 
     def append_checked(
         self,
@@ -701,7 +736,10 @@ class Chain:
     def _append(self, stored: StoredBlock) -> None:
         """A block has been committed: it is the last one now."""
         self._set_head(stored)
-        if self._subscribers:
+        self._tell_of(stored)
+
+    def _tell_of(self, stored: StoredBlock) -> None:
+        if self._subscribers and not self._is_quiet:
             self._events.append(NewBlock(stored.block, self._ledger.receipts(stored.block.number)))
 
     # Fees
@@ -782,10 +820,7 @@ class Chain:
             self._snapshots.clear()
 
     def _go_back(self, snapshot: _Snapshot) -> None:
-        removed = tuple(
-            NewBlock(self._ledger.stored(number).block, self._ledger.receipts(number))
-            for number in (range(self.head.number, snapshot.number, -1) if self._subscribers else ())
-        )
+        removed = self._removed(snapshot.number)
         try:
             self._world.rollback(snapshot.version)
         except StateError as error:
@@ -795,8 +830,17 @@ class Chain:
         self.pool.restore(snapshot.pool)
         self.clock.restore(snapshot.clock)
         self.next_block = NextBlock()
-        if removed:
+        if removed and not self._is_quiet:
             self._events.append(Reverted(removed))
+
+    def _removed(self, number: int) -> tuple[NewBlock, ...]:
+        """The blocks after `number`, the newest first, if anybody is to hear of them."""
+        if not self._subscribers:
+            return ()
+        return tuple(
+            NewBlock(self._ledger.stored(gone).block, self._ledger.receipts(gone))
+            for gone in range(self.head.number, number, -1)
+        )
 
     def _read_head(self, number: int) -> StoredBlock:
         found = records.read_block(self.store, number)

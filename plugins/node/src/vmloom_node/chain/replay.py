@@ -7,8 +7,11 @@ come of it. A proof of work is not checked; those tests have none.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vmloom import StateAccess
@@ -36,6 +39,7 @@ from .records import StoredBlock
 if TYPE_CHECKING:
     from .chain import Chain
 
+KEPT_BRANCH_BLOCKS: Final = 256
 MAX_OMMERS: Final = 2
 OMMER_DEPTH: Final = 6
 """Generations back to the parent of an ommer."""
@@ -53,12 +57,89 @@ def split_blocks(data: bytes) -> Iterator[bytes]:
         at = end
 
 
+def import_file(chain: Chain, path: str | Path) -> int:
+    """Import the blocks of a file, RLP one behind the other as clients export them; returns how many were new.
+
+    Raises `InputError` for a file that cannot be read, and as `Chain.import_block`; blocks before that are kept.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    before = chain.head.number
+    for block in split_blocks(data):
+        chain.import_block(block)
+    return chain.head.number - before
+
+
+class Branches:
+    """Blocks that are valid but not in the chain: those of other branches, of which one may become the heavier one."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._blocks: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
+        """Parent's hash and RLP by hash."""
+
+    def add(self, data: bytes) -> Block:
+        """See `Chain.import_block`; the chain's lock is held."""
+        chain = self._chain
+        header = _header_of(data)
+        if header.parent_hash == chain.head.hash:
+            return import_block(chain, data)
+        with suppress(UnknownBlock):
+            return chain.block(header.hash)
+        ancestor, path = self._path(header)
+        return self._try(ancestor, [*path, data])
+
+    def _path(self, header: Header) -> tuple[int, list[bytes]]:
+        """Number of the block in the chain where the branch begins, and its blocks before `header`."""
+        path: list[bytes] = []
+        at = header.parent_hash
+        while True:
+            with suppress(UnknownBlock):
+                return self._chain.block(at).number, path
+            if at not in self._blocks:
+                raise UnknownBlock(
+                    f"block {header.number} follows 0x{at.hex()}, which is neither in the chain nor in a branch"
+                )
+            at, data = self._blocks[at]
+            path.insert(0, data)
+
+    def _try(self, ancestor: int, path: list[bytes]) -> Block:
+        """Run a branch, which shows whether it is valid; stay on it if it is heavier than the chain was."""
+        chain = self._chain
+        former = [chain.stored_block(number) for number in range(ancestor + 1, chain.head.number + 1)]
+        weight = chain.head.total_difficulty
+        with chain.rewound(ancestor) as accept:
+            try:
+                block = [import_block(chain, data) for data in path][-1]
+                if block.total_difficulty > weight:
+                    accept()
+                    for one in former:
+                        self._keep(one.block.header, one.raw)
+                    return block
+            except VmloomError:
+                self._restore(ancestor, former)
+                raise
+            self._restore(ancestor, former)
+        self._keep(block.header, path[-1])
+        return block
+
+    def _restore(self, ancestor: int, former: list[StoredBlock]) -> None:
+        self._chain.rewind(ancestor)
+        for one in former:
+            import_block(self._chain, one.raw)
+
+    def _keep(self, header: Header, data: bytes) -> None:
+        self._blocks[header.hash] = header.parent_hash, data
+        while len(self._blocks) > KEPT_BRANCH_BLOCKS:
+            self._blocks.popitem(last=False)
+
+
 def import_block(chain: Chain, data: bytes) -> Block:
-    """See `Chain.import_block`; the chain's lock is held."""
+    """Append a block that follows the last one; the chain's lock is held. Raises as `Chain.import_block`."""
     parent = chain.head
     header = _header_of(data)
-    if header.parent_hash != parent.hash:
-        raise UnknownBlock(f"block {header.number} follows 0x{header.parent_hash.hex()}, which is not the last block")
     fork = chain.genesis.schedule.fork_at(header.number, header.timestamp)
     rules = fork.rules
     block = decode_block(data, rules)
