@@ -12,7 +12,6 @@ from . import rlp
 from .trie.built import built_root
 from .trie.nodes import EMPTY_TRIE_ROOT
 
-
 __all__ = [
     "EMPTY_TRIE_ROOT",
     "bloom_bits",

@@ -5,14 +5,15 @@ Of a block's transactions, receipts and withdrawals, and of whole states in memo
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Mapping
 from typing import TypeAlias
 
 from vmloom.hashing import keccak256
 
-from .nodes import EMPTY_TRIE_ROOT, NOTHING, encode_extension, encode_leaf, list_of, reference, shared, string
+from .nodes import EMPTY_TRIE_ROOT, NOTHING, NUMBERS, encode_extension, encode_leaf, list_of, reference, shared, string
 
-Leaves: TypeAlias = list[tuple[str, bytes]]
+Leaves: TypeAlias = list[tuple[bytes, bytes]]
 """Paths and values, in order."""
 
 
@@ -20,7 +21,7 @@ def built_root(leaves: Mapping[bytes, bytes]) -> bytes:
     """Root of the trie that holds `leaves`, whose values are not empty; 32 bytes."""
     if not leaves:
         return EMPTY_TRIE_ROOT
-    items = sorted((key.hex(), value) for key, value in leaves.items())
+    items = sorted((hexlify(key), value) for key, value in leaves.items())
     return keccak256(_node(items, 0, len(items), 0))
 
 
@@ -44,6 +45,6 @@ def _branch(items: Leaves, begin: int, end: int, depth: int) -> bytes:
         stop = begin + 1
         while stop < end and items[stop][0][depth] == digit:
             stop += 1
-        children[int(digit, 16)] = reference(_node(items, begin, stop, depth + 1))
+        children[NUMBERS[digit]] = reference(_node(items, begin, stop, depth + 1))
         begin = stop
     return list_of(b"".join(children))

@@ -1,12 +1,13 @@
 """The three kinds of node, as Python works on them and as they are hashed. Yellow paper, appendix D.
 
-Paths are strings of hexadecimal digits, one for each nibble: they compare and cut as paths do, and cost no conversion
-but that of `bytes.hex`. A *reference* is what a node says of its child: the child's RLP if that has fewer than 32
-bytes, else the RLP of its hash.
+Paths are hexadecimal digits in ASCII, one for each nibble: they compare and cut as paths do, and stand in keys. A
+*reference* is what a node says of its child: the child's RLP if that has fewer than 32 bytes, else the RLP of its hash.
 """
 
 from __future__ import annotations
 
+import re
+from binascii import hexlify, unhexlify
 from typing import Final, NamedTuple, TypeAlias
 
 from vmloom.errors import StateError
@@ -19,23 +20,26 @@ NOTHING: Final = b"\x80"
 HASHED: Final = 0xA0
 """The first byte of a reference that is a hash."""
 EMPTY_TRIE_ROOT: Final = keccak256(NOTHING)
-DIGITS: Final = "0123456789abcdef"
-_NOTHING: Final = NOTHING[0]
-_FULL_BRANCH: Final = bytes([HASHED]) * 16 + NOTHING
-"""Every 33rd byte of a branch whose children are all there and hashed, from its first item on."""
+DIGITS: Final = tuple(b"%x" % number for number in range(16))
+NUMBERS: Final = tuple(int(chr(code), 16) if chr(code) in "0123456789abcdef" else -1 for code in range(128))
+"""What a digit stands for, by its code."""
+_LEAF_FLAGS: Final = (b"2", b"3")
+_EXTENSION_FLAGS: Final = (b"0", b"1")
+_HASHES: Final = re.compile(rb"\x80|\xa0[\x00-\xff]{32}")
+"""The items of a branch that has neither a value nor children of fewer than 32 bytes, as most."""
 
 
 class Leaf(NamedTuple):
     """The end of a key: what is left of its path, and its value."""
 
-    path: str
+    path: bytes
     value: bytes
 
 
 class Extension(NamedTuple):
     """A way without forks: `path`, never empty, to a branch."""
 
-    path: str
+    path: bytes
     child: bytes
 
 
@@ -57,14 +61,19 @@ def encode(node: Node) -> bytes:
     return encode_extension(node.path, node.child)
 
 
-def encode_leaf(path: str, value: bytes) -> bytes:
+def encode_leaf(path: bytes, value: bytes) -> bytes:
     """The RLP of a leaf."""
-    return list_of(string(bytes.fromhex(("3" if len(path) & 1 else "20") + path)) + string(value))
+    return list_of(leaf_path(path) + string(value))
 
 
-def encode_extension(path: str, child: bytes) -> bytes:
+def leaf_path(path: bytes) -> bytes:
+    """The first item of a leaf."""
+    return string(unhexlify((b"3" if len(path) & 1 else b"20") + path))
+
+
+def encode_extension(path: bytes, child: bytes) -> bytes:
     """The RLP of an extension to the branch with the reference `child`."""
-    return list_of(string(bytes.fromhex(("1" if len(path) & 1 else "00") + path)) + child)
+    return list_of(string(unhexlify((b"1" if len(path) & 1 else b"00") + path)) + child)
 
 
 def string(data: bytes) -> bytes:
@@ -75,7 +84,7 @@ def string(data: bytes) -> bytes:
     return b"%c%b" % (0x80 + size, data) if size <= 55 else rlp.encode(data)
 
 
-def shared(one: str, other: str) -> int:
+def shared(one: bytes, other: bytes) -> int:
     """How long the beginnings of two paths are that do not differ."""
     if one == other:
         return len(one)
@@ -105,18 +114,21 @@ def reference(encoded: bytes) -> bytes:
 
 def decode(encoded: bytes) -> Node:
     """The node of an RLP. Raises `BrokenTrie` for what is none."""
-    if len(encoded) == 532 and encoded[3::33] == _FULL_BRANCH:
-        return [*(encoded[at : at + 33] for at in range(3, 531, 33)), NOTHING]
+    if encoded[:1] >= b"\xf8":  # longer than 55 bytes
+        begin = encoded[0] - 0xF6
+        found: Branch = _HASHES.findall(encoded, begin)
+        if len(found) == 17 and list_of(b"".join(found)) == encoded:
+            return found
     items = _items(encoded)
     if len(items) == 17:
         return items
     if len(items) != 2:
         raise BrokenTrie(f"a node of {len(items)} items, where 2 or 17 are possible: 0x{encoded[:64].hex()}")
-    packed = string_in(items[0]).hex()
-    if not packed or packed[0] not in "0123" or (packed[0] in "02" and packed[1] != "0"):
+    packed = hexlify(string_in(items[0]))
+    if packed[:1] not in _LEAF_FLAGS + _EXTENSION_FLAGS or (packed[:1] in (b"0", b"2") and packed[1:2] != b"0"):
         raise BrokenTrie(f"a node whose path is none: 0x{encoded[:64].hex()}")
-    path = packed[1:] if packed[0] in "13" else packed[2:]
-    if packed[0] in "23":
+    path = packed[1:] if packed[:1] in (b"1", b"3") else packed[2:]
+    if packed[:1] in _LEAF_FLAGS:
         return Leaf(path, string_in(items[1]))
     return Extension(path, items[1])
 
@@ -138,17 +150,11 @@ def _items(encoded: bytes) -> list[bytes]:
         is_list, at, end = rlp.extent(encoded, 0, len(encoded))
         items = []
         while at < end:
-            first = encoded[at]
-            if first == HASHED:  # a hash or nothing, which most items are
-                after = at + 33
-            elif first == _NOTHING:
-                after = at + 1
-            else:
-                after = rlp.extent(encoded, at, end)[2]
+            after = rlp.extent(encoded, at, end)[2]
             items.append(encoded[at:after])
             at = after
     except rlp.RlpError as error:
         raise BrokenTrie(f"a node that is no RLP: {error}") from None
-    if not is_list or not at == end == len(encoded):
+    if not is_list or end != len(encoded):
         raise BrokenTrie(f"a node that is not one list: 0x{encoded[:64].hex()}")
     return items

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Sequence
 
 from vmloom.hashing import keccak256
 
-from .nodes import EMPTY_TRIE_ROOT, HASHED, NOTHING, BrokenTrie, Extension, Leaf, decode, string_in
+from .nodes import EMPTY_TRIE_ROOT, HASHED, NOTHING, NUMBERS, BrokenTrie, Extension, Leaf, decode, string_in
 
 
 def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
@@ -17,7 +18,7 @@ def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | Non
     """
     if root == EMPTY_TRIE_ROOT and not proof:
         return None
-    path, at, step = key.hex(), 0, 0
+    path, at, step = hexlify(key), 0, 0
     expected = root
     while True:
         if step == len(proof) or keccak256(proof[step]) != expected:
@@ -34,7 +35,7 @@ def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | Non
         expected = child[1:]
 
 
-def _down(encoded: bytes, path: str, at: int) -> tuple[bytes | None, int, bytes | None]:
+def _down(encoded: bytes, path: bytes, at: int) -> tuple[bytes | None, int, bytes | None]:
     """One step from position `at` of the path: the value there, the new position, and the child if the way goes on."""
     node = decode(encoded)
     if isinstance(node, Leaf):
@@ -45,5 +46,5 @@ def _down(encoded: bytes, path: str, at: int) -> tuple[bytes | None, int, bytes 
         return None, at + len(node.path), node.child
     if at == len(path):
         return string_in(node[16]) or None, at, None
-    child = node[int(path[at], 16)]
+    child = node[NUMBERS[path[at]]]
     return None, at + 1, None if child == NOTHING else child

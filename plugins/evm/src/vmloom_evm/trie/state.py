@@ -5,6 +5,7 @@ Roots follow from what a block has changed, not from all there is. Yellow paper,
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -138,13 +139,13 @@ def encode_account(account: StoredAccount, storage_root: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1 << 14)
-def _address_path(address: bytes) -> str:
-    return keccak256(address).hex()
+def _address_path(address: bytes) -> bytes:
+    return hexlify(keccak256(address))
 
 
 @lru_cache(maxsize=1 << 16)
-def _slot_path(slot: int) -> str:
-    return keccak256(slot.to_bytes(32, "big")).hex()
+def _slot_path(slot: int) -> bytes:
+    return hexlify(keccak256(slot.to_bytes(32, "big")))
 
 
 def _encoded_word(word: int) -> bytes:
