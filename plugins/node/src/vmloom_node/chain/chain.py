@@ -29,7 +29,7 @@ from vmloom_evm.rules import Rules
 from vmloom_evm.transaction.codec import decode_transaction, encode_transaction
 from vmloom_evm.transaction.outcome import TransactionResult
 from vmloom_evm.transaction.signing import recover_sender, sign_transaction
-from vmloom_evm.transaction.types import AccessListEntry, Refusal, Signature, Transaction, TransactionRefused
+from vmloom_evm.transaction.types import AccessListEntry, Refusal, Transaction, TransactionRefused
 from vmloom_evm.trie import AccountProof, StateTrie
 
 from . import fees, records
@@ -39,6 +39,7 @@ from .block import Block, Log, TransactionEntry, TransactionReceipt, encode_bloc
 from .building import Draft, draft, plan_after, seal, vms_of
 from .calls import NO_OVERRIDE, BlockOverride, Calls, MakeTracers
 from .clock import Clock
+from .engine import stand_in
 from .errors import PoolRefusal, PoolRefused, ReadOnlyChain, StatePruned, UnknownAccount, UnknownTransaction
 from .events import ChainEvent, NewBlock, PendingTransaction, Reverted, Subscriber
 from .foreign import Deployment, encode_envelope
@@ -56,8 +57,6 @@ from .requests import BlockRef, TransactionRequest
 from .simulation import BlockOfCalls, SimulatedBlock, simulate
 from .world import Readers, World
 
-IMPERSONATED_S: Final = 1
-"""s of the signature that stands in for that of an impersonated account; r is the account."""
 PERMANENT: Final = frozenset(
     {
         Refusal.NONCE_TOO_LOW,
@@ -367,7 +366,7 @@ class Chain:
         if key is not None:
             return sign_transaction(tx, key)
         if self.accounts.is_impersonated(sender):
-            return replace(tx, signature=Signature(0, int.from_bytes(sender, "big"), IMPERSONATED_S))
+            return replace(tx, signature=stand_in(sender))
         raise UnknownAccount(f"the node has no key of 0x{sender.hex()}, and does not impersonate it")
 
     def _take(self, tx: Transaction, sender: bytes, encoded: bytes) -> bytes:
@@ -388,7 +387,7 @@ class Chain:
             )
             waiting = self.pool.add(tx, sender, encoded, transaction_hash, 0 if account is None else account.nonce)
             self._events.append(PendingTransaction(TransactionEntry(tx, transaction_hash, sender)))
-            if self.mining == "transaction":
+            if self.mining == "transaction" and self.pool.is_ready(waiting, self._world.state.get_nonce(sender)):
                 self._mine_for(waiting)
         return transaction_hash
 

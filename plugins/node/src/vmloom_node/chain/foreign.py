@@ -14,24 +14,20 @@ while it runs, and whose VM, `Deployer`, makes the contract.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from vmloom import Account, BlockContext, ExecutionContext, ExecutionResult, ExecutionState, StateAccess, VirtualMachine
+from vmloom import Account, ExecutionContext, ExecutionResult, ExecutionState, StateAccess, VirtualMachine
 from vmloom.calls import create_contract
 from vmloom.errors import InvalidCode, UnknownVm
 from vmloom.hashing import create_address, keccak256
 from vmloom.precompile import PrecompileSet
 from vmloom.vm import VmHost, VmVersion
-from vmloom_evm.engine import Engine
 from vmloom_evm.gas import words_of
 from vmloom_evm.rules import Rules
-from vmloom_evm.specification import Specification
-from vmloom_evm.trace.hooks import Tracer
-from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks, TransactionResult
-from vmloom_evm.transaction.types import Transaction, TransactionRefused
+from vmloom_evm.transaction.outcome import TransactionResult
+from vmloom_evm.transaction.types import Transaction
 
 ENVELOPE: Final = b"\xefVM"
 DEPLOYER_VM: Final = "vmloom-deployer"
@@ -55,6 +51,11 @@ def deployment_of(data: bytes, host: VmHost) -> Deployment | None:
         return decode_envelope(data)
     vm = host.vm_of_code(data)
     return None if vm == host.default_vm else Deployment(vm, data)
+
+
+def is_foreign(tx: Transaction, host: VmHost) -> bool:
+    """Whether `tx` creates a contract of another VM."""
+    return tx.to is None and (tx.data.startswith(ENVELOPE) or host.vm_of_code(tx.data) != host.default_vm)
 
 
 def decode_envelope(data: bytes) -> Deployment:
@@ -157,119 +158,10 @@ class Deployer(VirtualMachine):
         return replace(result, gas_used=price + result.gas_used)
 
 
-class DeployingEngine:
-    """An engine whose transactions may create contracts of other VMs; implements `Engine`, which see.
-
-    `host` is that of the transactions, a `NodeHost`.
-    """
-
-    def __init__(self, engine: Engine, host: VmHost) -> None:
-        self.engine = engine
-        self.host = host
-
-    @property
-    def name(self) -> str:
-        """That of the engine which runs code."""
-        return self.engine.name
-
-    def __getattr__(self, name: str) -> Any:
-        # check, execute, execute_each, deploy and send know nothing of transactions.
-        return getattr(self.engine, name)
-
-    def deploys(self, tx: Transaction) -> bool:
-        """Whether `tx` creates a contract of another VM."""
-        return tx.to is None and (tx.data.startswith(ENVELOPE) or self.host.vm_of_code(tx.data) != self.host.default_vm)
-
-    def transact(
-        self,
-        specification: Specification,
-        state: StateAccess,
-        block: BlockContext,
-        tx: Transaction,
-        sender: bytes,
-        *,
-        gas_available: int | None = None,
-        blob_gas_available: int | None = None,
-        checks: Checks = ALL_CHECKS,
-        tracers: Sequence[Tracer] = (),
-        host: VmHost | None = None,
-    ) -> TransactionResult:
-        """See `Engine.transact`."""
-
-        def run(one: Transaction) -> TransactionResult:
-            return self.engine.transact(
-                specification,
-                state,
-                block,
-                one,
-                sender,
-                gas_available=gas_available,
-                blob_gas_available=blob_gas_available,
-                checks=checks,
-                tracers=tracers,
-                host=host,
-            )
-
-        return _deploy(run, specification.rules, state, tx, sender) if self.deploys(tx) else run(tx)
-
-    def transact_all(
-        self,
-        specification: Specification,
-        state: StateAccess,
-        block: BlockContext,
-        transactions: Sequence[Transaction],
-        senders: Sequence[bytes],
-        *,
-        gas_available: int | None = None,
-        blob_gas_available: int | None = None,
-        checks: Checks = ALL_CHECKS,
-        host: VmHost | None = None,
-    ) -> list[TransactionResult | TransactionRefused]:
-        """See `Engine.transact_all`. What lies between deployments runs as one batch."""
-        gas = block.gas_limit if gas_available is None else gas_available
-        outcomes: list[TransactionResult | TransactionRefused] = []
-        for batch, batch_senders in self._batches(transactions, senders):
-            found: list[TransactionResult | TransactionRefused]
-            if len(batch) == 1 and self.deploys(batch[0]):
-                try:
-                    options: dict[str, Any] = {"gas_available": gas, "checks": checks, "host": host}
-                    found = [self.transact(specification, state, block, batch[0], batch_senders[0], **options)]
-                except TransactionRefused as refusal:
-                    found = [refusal]
-            else:
-                found = self.engine.transact_all(
-                    specification,
-                    state,
-                    block,
-                    batch,
-                    batch_senders,
-                    gas_available=gas,
-                    blob_gas_available=blob_gas_available,
-                    checks=checks,
-                    host=host,
-                )
-            outcomes += found
-            for one in found:
-                if isinstance(one, TransactionResult):
-                    gas -= one.gas_used
-                    if blob_gas_available is not None:
-                        blob_gas_available -= one.blob_gas_used
-        return outcomes
-
-    def _batches(
-        self, transactions: Sequence[Transaction], senders: Sequence[bytes]
-    ) -> Iterator[tuple[list[Transaction], list[bytes]]]:
-        pairs = zip(transactions, senders, strict=True)
-        for deploys, group in groupby(pairs, lambda pair: self.deploys(pair[0])):
-            members = list(group)
-            for part in ([one] for one in members) if deploys else (members,):
-                yield [tx for tx, _ in part], [sender for _, sender in part]
-
-
-def _deploy(
+def deploy(
     run: Callable[[Transaction], TransactionResult], rules: Rules, state: StateAccess, tx: Transaction, sender: bytes
 ) -> TransactionResult:
-    """Run a deployment as the call of an account that is there for as long."""
+    """Run `tx`, a creation of another VM's contract, as the call of an account that is there for as long."""
     price = rules.transaction_create + rules.initcode_word * words_of(len(tx.data))
     nonce = state.get_nonce(sender)
     checkpoint = state.snapshot()

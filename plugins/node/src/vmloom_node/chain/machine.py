@@ -13,7 +13,8 @@ from vmloom_evm.engines import choose_engine
 from vmloom_evm.forks import Fork
 from vmloom_evm.specification import Specification
 
-from .foreign import DeployingEngine, NodeHost
+from .engine import ChainEngine
+from .foreign import NodeHost
 from .genesis import ForkSchedule
 
 
@@ -39,7 +40,7 @@ class ChainEvm(Evm):
     def executor(self) -> Engine:
         """See `Evm.executor`."""
         engine = choose_engine(self.config, self._custom_ops)
-        return cast("Engine", DeployingEngine(engine, self.host)) if self._creates_foreign else engine
+        return cast("Engine", ChainEngine(engine, self.host, creates_foreign=self._creates_foreign))
 
     def fork_at(self, block: BlockContext) -> Fork:
         """The fork of `block` by the schedule."""

@@ -207,6 +207,10 @@ class Pool:
             yield waiting
             offer(waiting.sender, nonce + 1)
 
+    def is_ready(self, waiting: Waiting, nonce: int) -> bool:
+        """Whether nothing is missing before a transaction that waits, of a sender whose next nonce is `nonce`."""
+        return self.next_nonce(waiting.sender, nonce) > waiting.tx.nonce
+
     def next_nonce(self, sender: bytes, nonce: int) -> int:
         """The nonce after those that wait without a gap from `nonce`, the sender's next, on."""
         of_sender = self._by_sender.get(sender)

@@ -106,14 +106,14 @@ class Branches:
             path.insert(0, data)
 
     def _try(self, ancestor: int, path: list[bytes]) -> Block:
-        """Run a branch, which shows whether it is valid; stay on it if it is heavier than the chain was."""
+        """Run a branch, which shows whether it is valid; stay on it if it is heavier than the chain was, or longer."""
         chain = self._chain
         former = [chain.stored_block(number) for number in range(ancestor + 1, chain.head.number + 1)]
-        weight = chain.head.total_difficulty
+        weight = chain.head.total_difficulty, chain.head.number
         with chain.rewound(ancestor) as accept:
             try:
                 block = [import_block(chain, data) for data in path][-1]
-                if block.total_difficulty > weight:
+                if (block.total_difficulty, block.number) > weight:
                     accept()
                     for one in former:
                         self._keep(one.block.header, one.raw)

@@ -102,6 +102,8 @@ class TransactionRequest:
             tip = min(tip, max_fee)
         if kind < TransactionType.FEE_MARKET:
             tip = max_fee
+        if self.max_fee_per_blob_gas is not None:
+            blob_fee = self.max_fee_per_blob_gas
         return Transaction(
             type=kind,
             chain_id=chain_id,
@@ -113,7 +115,7 @@ class TransactionRequest:
             value=self.value,
             data=self.data,
             access_list=self.access_list or (),
-            max_fee_per_blob_gas=blob_fee if self.max_fee_per_blob_gas is None else self.max_fee_per_blob_gas,
+            max_fee_per_blob_gas=blob_fee if kind == TransactionType.BLOB else 0,
             blob_hashes=self.blob_hashes or (),
             authorizations=self.authorizations or (),
         )
