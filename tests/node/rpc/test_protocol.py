@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -66,7 +67,11 @@ def test_without_id_it_is_a_notification_and_a_null_id_is_an_id() -> None:
         ("", "parse error"),
         ("{", "parse error"),
         ('{"id": NaN}', "NaN is not JSON"),
-        ("[" * 5_000, "nested too deeply"),
+        ("[" * 129, "nested deeper than 128"),
+        ("[" * 200_000, "nested deeper than 128"),
+        ('{"a":' * 200_000, "nested deeper than 128"),
+        ("[{" * 60 + "]}" * 60, "parse error"),
+        ('["' + '\\"' * 2_000_000, "parse error"),
         (b"\xff\xfe\xff", "parse error"),
         ('{"id": ' + "9" * 5_000 + "}", "parse error"),
     ],
@@ -113,6 +118,23 @@ def test_an_empty_or_too_large_batch_is_refused_as_a_whole(text: str) -> None:
     assert isinstance(item, Refused)
     assert item.error.code == Code.INVALID_REQUEST
     assert "batch" in item.error.message
+
+
+def test_brackets_in_strings_do_not_count_and_many_side_by_side_are_no_nesting() -> None:
+    text = request_text(params=["[{" * 1_000, '"[' * 1_000, [[]] * 1_000, [{"a": []}] * 1_000])
+    assert isinstance(only(text), Request)
+    deepest = "[" * 126 + "]" * 126  # with the request and its params 128
+    assert isinstance(only(request_text(params=[]).replace("[]", f'["[", {deepest}]')), Request)
+
+
+def test_depth_is_bounded_even_if_a_library_has_lifted_python_s_own_limit() -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)  # as py_ecc does: the parser would run over the end of the stack
+    try:
+        item = only("[" * 10**6)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert isinstance(item, Refused)
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40) | JSON.map(json.dumps))

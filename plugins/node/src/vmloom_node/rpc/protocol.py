@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -90,10 +92,8 @@ class Message:
 def parse(text: bytes | str, *, batch_items: int) -> Message:
     """The requests in `text`; a batch of more than `batch_items`, or of none, is refused as a whole. Never raises."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        return _refused(Code.PARSE_ERROR, "parse error: the JSON is nested too deeply")
-    except (ValueError, UnicodeDecodeError) as error:
+        value = loads(text)
+    except ValueError as error:
         return _refused(Code.PARSE_ERROR, f"parse error: {error}")
     if not isinstance(value, list):
         return Message((_item(value),))
@@ -103,6 +103,30 @@ def parse(text: bytes | str, *, batch_items: int) -> Message:
         limit = f"batch too large: {len(value)} requests, the limit is {batch_items}"
         return _refused(Code.INVALID_REQUEST, limit)
     return Message(tuple(_item(entry) for entry in value), is_batch=True)
+
+
+MAX_DEPTH: Final = 128
+"""Lists and objects within each other. Python's parser is recursive, and some libraries lift the limit that guards it.
+"""
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def loads(text: bytes | str) -> Any:
+    """The value of a JSON text in UTF-8 from outside. Raises `ValueError`, also for one that is nested too deeply."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(text):
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets outside of strings nest too deeply, up to where they match no more and the parser stops."""
+    brackets = _STRING.sub("", text).encode("utf-8", "replace").translate(None, _NO_BRACKETS)
+    depths = accumulate(map(_STEPS.__getitem__, brackets))
+    return next(filter(MAX_DEPTH.__lt__, depths), None) is not None
 
 
 def _item(value: Any) -> Item:

@@ -20,6 +20,7 @@ from vmloom.store import StoredState
 from ..encoding import Json, hexed
 from ..limits import MAX_MINED_BLOCKS
 from ..parameters import Address, Data, Hash, Number, Shape, ShortNumber, Slot, field_of, read_object, read_short_number
+from ..protocol import loads
 from ..session import Session
 from ..table import method
 from .net import CLIENT_VERSION
@@ -323,8 +324,8 @@ def _unpacked(data: bytes) -> Any:
         text = unpacker.decompress(data, _MAX_STATE_BYTES)
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise InputError(f"state: cut short, or more than {_MAX_STATE_BYTES} bytes")
-        return json.loads(text)
-    except (zlib.error, ValueError, RecursionError) as error:
+        return loads(text)
+    except (zlib.error, ValueError) as error:
         raise InputError(f"state: not what anvil_dumpState writes: {error}") from None
 
 

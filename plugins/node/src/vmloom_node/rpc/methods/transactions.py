@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eth_account import Account as Signer
-from eth_account.messages import SignableMessage, encode_defunct, encode_typed_data
 from vmloom.errors import InputError
 from vmloom_evm.transaction.codec import transaction_hash
 
@@ -17,6 +15,7 @@ from ..arguments import Call
 from ..encoding import Json, hexed, signed_json, transaction_json
 from ..parameters import Address, Data, JsonObject
 from ..session import Session
+from ..signing import message_digest, signature_of, typed_data_digest
 from ..table import method
 
 
@@ -66,24 +65,20 @@ def fill_transaction(session: Session, transaction: Call) -> Json:
 @method("eth_sign")
 def sign(session: Session, address: Address, message: Data) -> str:
     """An account's signature of a message. EIP-191, version 0x45"""
-    return _signature(session, address, encode_defunct(message))
+    return _signature(session, address, message_digest(message))
 
 
 @method("eth_signTypedData_v4", "eth_signTypedData")
 def sign_typed_data(session: Session, address: Address, data: JsonObject) -> str:
     """An account's signature of typed data. EIP-712"""
-    try:
-        message = encode_typed_data(full_message=dict(data))
-    except Exception as error:  # the library raises whatever its parts raise
-        raise InputError(f"typed data: {str(error)[:200]}") from error
-    return _signature(session, address, message)
+    return _signature(session, address, typed_data_digest(data))
 
 
-def _signature(session: Session, address: bytes, message: SignableMessage) -> str:
+def _signature(session: Session, address: bytes, digest: bytes) -> str:
     key = session.chain.accounts.key_of(address)
     if key is None:
         raise UnknownAccount(f"the node has no key of {hexed(address)}")
-    return hexed(bytes(Signer.sign_message(message, key).signature))
+    return hexed(signature_of(digest, key))
 
 
 # The mempool

@@ -1,0 +1,250 @@
+"""What development nodes do on command, under all names that tools use for it; and what is only ours."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from vmloom_evm.assembly import prevrandao, ret_top
+from vmloom_node.rpc.contracts import Creations, contracts_json
+from vmloom_node.rpc.dispatcher import Dispatcher
+
+from .conftest import COUNT, COUNTER, COUNTER_INIT, Rpc, RpcFailure, rpc_of, word
+
+SOMEBODY = "0x" + "ab" * 20
+
+
+def latest(rpc: Rpc) -> Any:
+    return rpc("eth_getBlockByNumber", "latest", False)
+
+
+def test_snapshots_are_gone_back_to_and_used_up(rpc: Rpc, accounts: list[str], counter: str) -> None:
+    before, head = rpc("evm_snapshot"), latest(rpc)
+    rpc("eth_sendTransaction", {"from": accounts[0], "to": counter, "data": word(COUNT)})
+    later = rpc("anvil_snapshot")
+    assert rpc("eth_getStorageAt", counter, "0x0") == word(1)
+    assert rpc("evm_revert", before) is True
+    assert latest(rpc) == head
+    assert rpc("eth_getStorageAt", counter, "0x0") == word(0)
+    assert rpc("evm_revert", before) is rpc("anvil_revert", later) is rpc("evm_revert", "0x77") is False
+
+
+def test_blocks_are_made_on_command(rpc: Rpc) -> None:
+    assert rpc("evm_mine") == "0x0"
+    begin = int(latest(rpc)["timestamp"], 16)
+    rpc("evm_mine", {"blocks": 3, "timestamp": begin + 50})
+    assert rpc("eth_blockNumber") == "0x4"
+    assert int(rpc("eth_getBlockByNumber", "0x2", False)["timestamp"], 16) == begin + 50
+    rpc("evm_mine", hex(begin + 100))
+    assert int(latest(rpc)["timestamp"], 16) == begin + 100
+    assert rpc("hardhat_mine", "0x3", "0x3c") is True
+    assert int(latest(rpc)["timestamp"], 16) - int(rpc("eth_getBlockByNumber", "0x6", False)["timestamp"], 16) == 120
+    assert rpc("anvil_mine", 2) is None
+    assert rpc("eth_blockNumber") == "0xa"
+    with pytest.raises(RpcFailure, match="the limit is"):
+        rpc("anvil_mine", 10**9)
+    with pytest.raises(RpcFailure, match="not later"):
+        rpc("evm_mine", 5)
+    with pytest.raises(RpcFailure, match="must be a decimal number"):
+        rpc("evm_mine", {"blocks": "many"})
+
+
+def test_time_is_moved(rpc: Rpc) -> None:
+    rpc("evm_mine")
+    begin = int(latest(rpc)["timestamp"], 16)
+    assert rpc("evm_increaseTime", 1_000) == 1_000
+    assert rpc("evm_increaseTime", "0x3e8") == 2_000
+    rpc("evm_mine")
+    assert 2_000 <= int(latest(rpc)["timestamp"], 16) - begin < 2_060
+    rpc("evm_setNextBlockTimestamp", begin + 10_000)
+    rpc("evm_mine")
+    assert int(latest(rpc)["timestamp"], 16) == begin + 10_000
+    with pytest.raises(RpcFailure, match="not later"):
+        rpc("anvil_setNextBlockTimestamp", begin)
+    rpc("anvil_setBlockTimestampInterval", 7)
+    rpc("anvil_mine", 2)
+    assert int(latest(rpc)["timestamp"], 16) == begin + 10_014
+    assert rpc("anvil_removeBlockTimestampInterval") is True
+    assert rpc("anvil_removeBlockTimestampInterval") is False
+    assert rpc("evm_setTime", begin + 50_000) > 30_000
+    rpc("evm_mine")
+    assert 0 <= int(latest(rpc)["timestamp"], 16) - (begin + 50_000) < 60
+
+
+def test_mining_is_switched_over(rpc: Rpc, accounts: list[str]) -> None:
+    assert rpc("anvil_getAutomine") is True
+    rpc("evm_setAutomine", False)
+    rpc("eth_sendTransaction", {"from": accounts[0], "to": accounts[1]})
+    assert (rpc("hardhat_getAutomine"), rpc("eth_blockNumber")) == (False, "0x0")
+    rpc("evm_setIntervalMining", 1)
+    deadline = time.monotonic() + 30
+    while rpc("eth_blockNumber") == "0x0" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    rpc("evm_setIntervalMining", 0)
+    assert len(rpc("eth_getBlockByNumber", "0x1", False)["transactions"]) == 1
+
+
+def test_the_next_block_gets_what_is_set_for_it(rpc: Rpc, accounts: list[str]) -> None:
+    rpc("anvil_setCoinbase", SOMEBODY)
+    rpc("anvil_setNextBlockBaseFeePerGas", hex(7 * 10**9))
+    rpc("evm_setBlockGasLimit", hex(15_000_000))
+    rpc("hardhat_setPrevRandao", word(1234))
+    rpc("evm_mine")
+    block = latest(rpc)
+    assert (block["miner"], block["baseFeePerGas"]) == (SOMEBODY, hex(7 * 10**9))
+    assert (block["gasLimit"], block["mixHash"]) == (hex(15_000_000), word(1234))
+    rpc("anvil_setCode", accounts[9], "0x" + bytes(ret_top(prevrandao)).hex())
+    assert rpc("eth_call", {"to": accounts[9]}) == word(1234)
+    rpc("evm_mine")
+    assert latest(rpc)["gasLimit"] == hex(15_000_000)
+    assert rpc("eth_coinbase") == SOMEBODY
+
+
+@pytest.mark.parametrize("prefix", ["anvil", "hardhat"])
+def test_accounts_are_set_as_no_transaction_could(rpc: Rpc, prefix: str) -> None:
+    assert rpc(f"{prefix}_setBalance", SOMEBODY, hex(5)) is True
+    assert rpc(f"{prefix}_setNonce", SOMEBODY, 9) is True
+    assert rpc(f"{prefix}_setCode", SOMEBODY, "0x" + COUNTER.hex()) is True
+    assert rpc(f"{prefix}_setStorageAt", SOMEBODY, "0x0", word(6)) is True
+    assert (rpc("eth_getBalance", SOMEBODY), rpc("eth_getTransactionCount", SOMEBODY)) == ("0x5", "0x9")
+    assert rpc("eth_call", {"to": SOMEBODY, "data": word(COUNT)}) == word(7)
+    rpc("anvil_addBalance", SOMEBODY, "0x10")
+    assert rpc("eth_getBalance", SOMEBODY) == "0x15"
+    with pytest.raises(RpcFailure, match="would not fit 256 bits"):
+        rpc("anvil_addBalance", SOMEBODY, hex(2**256 - 1))
+    # A block after it has the root of the changed state.
+    proof = rpc("eth_getProof", SOMEBODY, [], "latest")
+    assert (proof["balance"], proof["nonce"]) == ("0x15", "0x9")
+
+
+def test_any_account_can_be_impersonated(rpc: Rpc, accounts: list[str]) -> None:
+    rpc("anvil_setBalance", SOMEBODY, hex(10**18))
+    request = {"from": SOMEBODY, "to": accounts[0], "value": "0x1"}
+    with pytest.raises(RpcFailure, match="unknown account"):
+        rpc("eth_sendTransaction", request)
+    rpc("hardhat_impersonateAccount", SOMEBODY)
+    tx = rpc("eth_getTransactionByHash", rpc("eth_sendTransaction", request))
+    assert tx["from"] == SOMEBODY
+    assert rpc("anvil_stopImpersonatingAccount", SOMEBODY) is True
+    assert rpc("anvil_stopImpersonatingAccount", SOMEBODY) is False
+    with pytest.raises(RpcFailure, match="unknown account"):
+        rpc("eth_sendTransaction", request)
+    rpc("anvil_autoImpersonateAccount", True)
+    assert rpc("eth_sendTransaction", request)
+
+
+def test_transactions_are_taken_out_of_the_mempool(make_dispatcher: Callable[..., Dispatcher]) -> None:
+    rpc = rpc_of(make_dispatcher(mining="manual"))
+    first, second, third = rpc("eth_accounts")[:3]
+    sent = [rpc("eth_sendTransaction", {"from": one, "to": third}) for one in (first, first, second, second)]
+    assert rpc("anvil_dropTransaction", sent[1]) == sent[1]
+    assert rpc("anvil_dropTransaction", sent[1]) is None
+    assert rpc("hardhat_dropTransaction", sent[0]) is True
+    assert rpc("hardhat_dropTransaction", sent[0]) is False
+    assert rpc("txpool_status")["pending"] == "0x2"
+    rpc("anvil_removePoolTransactions", second)
+    assert rpc("txpool_status")["pending"] == "0x0"
+    rpc("eth_sendTransaction", {"from": first, "to": third})
+    rpc("anvil_dropAllTransactions")
+    assert rpc("txpool_status")["pending"] == "0x0"
+    rpc("anvil_setMinGasPrice", hex(10**12))
+    with pytest.raises(RpcFailure, match="transaction underpriced"):
+        rpc("eth_sendTransaction", {"from": first, "to": third, "maxFeePerGas": hex(10**10)})
+
+
+def test_a_state_is_carried_to_another_node(
+    rpc: Rpc, accounts: list[str], counter: str, make_dispatcher: Callable[..., Dispatcher]
+) -> None:
+    rpc("eth_sendTransaction", {"from": accounts[0], "to": counter, "data": word(COUNT)})
+    other = rpc_of(make_dispatcher())
+    assert other("anvil_loadState", rpc("anvil_dumpState")) is True
+    assert other("eth_getStorageAt", counter, "0x0") == word(1)
+    assert other("eth_getBalance", accounts[0]) == rpc("eth_getBalance", accounts[0])
+    assert other("eth_getTransactionCount", accounts[0]) == "0x2"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "cut short"),
+        (b"nonsense", "not what anvil_dumpState writes"),
+        (gzip.compress(b"{")[:-4], "cut short"),
+        (gzip.compress(b"{"), "not what anvil_dumpState writes"),
+        (gzip.compress(b"[" * 100_000), "not what anvil_dumpState writes"),
+        (gzip.compress(b'{"0x12": {}}'), "0x12"),
+    ],
+)
+def test_what_is_no_state_is_refused(rpc: Rpc, data: bytes, words: str) -> None:
+    root = latest(rpc)
+    with pytest.raises(RpcFailure, match=words):
+        rpc("anvil_loadState", "0x" + data.hex())
+    assert latest(rpc) == root
+
+
+def test_a_state_that_would_fill_the_memory_is_refused(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmloom_node.rpc.methods.development._MAX_STATE_BYTES", 1_000)
+    with pytest.raises(RpcFailure, match="more than 1000 bytes"):
+        rpc("anvil_loadState", "0x" + gzip.compress(b" " * 100_000 + b"{}").hex())
+
+
+def test_a_reset_goes_back_to_the_genesis_block(rpc: Rpc, counter: str) -> None:
+    assert rpc("hardhat_reset", {}) is True
+    assert (rpc("eth_blockNumber"), rpc("eth_getCode", counter)) == ("0x0", "0x")
+    with pytest.raises(RpcFailure, match="does not fork"):
+        rpc("anvil_reset", {"forking": {"jsonRpcUrl": "https://example.org"}})
+
+
+def test_the_node_tells_of_itself(rpc: Rpc, counter: str) -> None:
+    info, metadata = rpc("anvil_nodeInfo"), rpc("hardhat_metadata")
+    assert (info["currentBlockNumber"], info["hardFork"]) == (1, "osaka")
+    assert info["environment"]["chainId"] == metadata["chainId"] == 31337
+    assert metadata["latestBlockHash"] == info["currentBlockHash"] == latest(rpc)["hash"]
+    ours = rpc("vmloom_nodeInfo")
+    assert (ours["head"], ours["store"], ours["mining"], ours["hardfork"]) == ("0x1", "memory", "transaction", "osaka")
+    assert "evm" in [machine["name"] for machine in ours["vms"]]
+    numbers = rpc("vmloom_metrics")
+    assert numbers["vmloom_head_number"] == 1
+    assert numbers['vmloom_rpc_calls_total{method="vmloom_nodeInfo",outcome="ok"}'] == 1
+
+
+def test_contracts_are_listed_with_their_machines_and_creators(
+    dispatcher: Dispatcher, rpc: Rpc, accounts: list[str], counter: str
+) -> None:
+    (found,) = (one for one in rpc("vmloom_contracts") if one["address"] == counter)
+    created = rpc("eth_getBlockByNumber", "0x1", False)["transactions"][0]
+    assert found == {
+        "address": counter,
+        "vm": "evm",
+        "codeSize": len(COUNTER),
+        "blockNumber": "0x1",
+        "creator": accounts[0],
+        "transactionHash": created,
+    }
+    listed = [one["address"] for one in rpc("vmloom_contracts")]
+    assert listed == sorted(listed)
+    assert [one["address"] for one in rpc("vmloom_contracts", 2, listed[0])] == listed[1:3]
+    with pytest.raises(RpcFailure, match="limit: 1 to 1000"):
+        rpc("vmloom_contracts", 0)
+    # What was reverted is forgotten, and what took its place is found.
+    creations = Creations(dispatcher.chain)
+    before = rpc("evm_snapshot")
+    rpc("eth_sendTransaction", {"from": accounts[1], "data": COUNTER_INIT})
+    assert len(creations.get()) == 2
+    rpc("evm_revert", before)
+    rpc("eth_sendTransaction", {"from": accounts[2], "data": COUNTER_INIT})
+    assert sorted(one.creator.hex() for one in creations.get().values()) == sorted([accounts[0][2:], accounts[2][2:]])
+    assert contracts_json(dispatcher.chain, creations, 1_000, None) == rpc("vmloom_contracts")
+
+
+def test_code_is_deployed_for_the_machine_that_is_named(rpc: Rpc, accounts: list[str]) -> None:
+    from vmloom.factory import VmFactory
+
+    if "wasm" not in VmFactory().available():
+        pytest.skip("needs vmloom-wasm")
+    data = rpc("vmloom_encodeDeployment", "wasm", "0x0061736d01000000")
+    assert data.startswith("0xef564d047761736d")
+    with pytest.raises(RpcFailure, match="wasn"):
+        rpc("vmloom_encodeDeployment", "wasn", "0x00")
