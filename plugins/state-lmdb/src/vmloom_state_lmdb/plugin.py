@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmloom.hookspecs import StateSpec, hookimpl
+from vmloom.hookspecs import CommandSpec, StateSpec, hookimpl
 
 
 @hookimpl
@@ -16,5 +16,15 @@ def vmloom_states() -> Iterable[StateSpec]:
             "vmloom_state_lmdb.state:LmdbState",
             config="vmloom_state_lmdb.config:LmdbConfig",
             summary="durable state in one memory-mapped file, with its history",
+        )
+    ]
+
+
+@hookimpl
+def vmloom_commands() -> Iterable[CommandSpec]:
+    """`vmloom state ...`."""
+    return [
+        CommandSpec(
+            "state", "vmloom_state_lmdb.cli:state", summary="Durable state: info, export, import, backup, prune"
         )
     ]

@@ -41,10 +41,11 @@ T = TypeVar("T")
 class LmdbStore(Store):
     """The store in the folder `path`, which is made if it is not there.
 
-    The `history` versions before the last are kept. `map_size` is the address space that the file gets at first, in
-    bytes; it doubles when it is full. With `sync` a commit is on the disk when `commit` returns; without, it survives
-    the death of the process, but a loss of power may break the file. One process at a time opens a store to write,
-    any number `read_only`; these always see the last commit as the store itself, and views stay as they are.
+    The `history` versions before the last are kept, None being all of them. `map_size` is the address space that the
+    file gets at first, in bytes; it doubles when it is full. With `sync` a commit is on the disk when `commit` returns;
+    without, it survives the death of the process, but a loss of power may break the file. One process at a time opens a
+    store to write, any number `read_only`; these always see the last commit as the store itself, and views stay as they
+    are.
 
     Raises `StateError` for a folder that cannot be opened, one that another process writes, and another format.
     """
@@ -53,12 +54,12 @@ class LmdbStore(Store):
         self,
         path: str | Path,
         *,
-        history: int = DEFAULT_HISTORY,
+        history: int | None = DEFAULT_HISTORY,
         map_size: int = DEFAULT_MAP_SIZE,
         sync: bool = True,
         read_only: bool = False,
     ) -> None:
-        if history < 0:
+        if history is not None and history < 0:
             raise ValueError(f"history of {history} versions")
         self.path = Path(path)
         self._history = history
@@ -276,7 +277,8 @@ class LmdbStore(Store):
                 txn.delete(key, db=self._values)
         txn.put(_packed(version), pack(self._next_stamp(txn), replaced), db=self._past, append=True)
         txn.put(_VERSION, _packed(version), db=self._meta)
-        self._forget(txn, version, self._history)
+        if self._history is not None:
+            self._forget(txn, version, self._history)
         return version
 
     def _next_stamp(self, txn: Txn) -> int:
