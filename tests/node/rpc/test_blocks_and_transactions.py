@@ -54,7 +54,8 @@ def test_a_block_has_the_fields_of_its_fork_and_nothing_of_later_ones(rpc: Rpc) 
 
 def raw_header(rpc: Rpc) -> bytes:
     block = rpc("debug_getRawBlock", "latest")
-    return rlp.encode(rlp.decode(bytes.fromhex(block[2:]))[0])
+    encoded: bytes = rlp.encode(rlp.decode(bytes.fromhex(block[2:]))[0])
+    return encoded
 
 
 def test_what_does_not_exist_is_null(rpc: Rpc) -> None:

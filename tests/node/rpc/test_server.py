@@ -1,0 +1,349 @@
+"""The server over real sockets: HTTP and WebSocket, and what it does about clients that mean harm or are slow."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from vmloom.errors import ConfigError
+from vmloom_node.config import RpcConfig
+from vmloom_node.rpc import server as server_module
+from vmloom_node.rpc import websocket as websocket_module
+from vmloom_node.rpc.dispatcher import Dispatcher
+from vmloom_node.rpc.server import BackgroundServer, host_allowed, listen, make_app
+from vmloom_node.rpc.session import Session
+from vmloom_node.rpc.table import METHODS
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+JSON = {"Content-Type": "application/json"}
+CHAIN_ID = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+ANSWER = {"jsonrpc": "2.0", "id": 1, "result": "0x7a69"}
+
+
+class Running:
+    """A server, and what is sent to it."""
+
+    def __init__(self, server: BackgroundServer, dispatcher: Dispatcher) -> None:
+        self.server = server
+        self.dispatcher = dispatcher
+        self.port = int(server.url.rpartition(":")[2])
+
+    def ask(
+        self,
+        body: Any = None,
+        *,
+        method: str = "POST",
+        path: str = "/",
+        headers: dict[str, str] = JSON,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of what comes back."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, found, response.read()
+        finally:
+            connection.close()
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        """The answer to a call."""
+        status, _, body = self.ask({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        assert status == 200
+        return json.loads(body)
+
+    def connect(self, **options: Any) -> ClientConnection:
+        """A WebSocket."""
+        connection: ClientConnection = connect(self.server.websocket_url, **options)
+        return connection
+
+
+def received(client: ClientConnection, count: int) -> list[Any]:
+    """The next `count` messages."""
+    return [json.loads(client.recv()) for _ in range(count)]
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(make_dispatcher: Callable[..., Dispatcher]) -> Iterator[Start]:
+    """Start a server with a configuration of its own."""
+    with ExitStack() as stack:
+
+        def begin(ready: Callable[[], bool] = lambda: True, **config: Any) -> Running:
+            dispatcher = make_dispatcher(RpcConfig(port=0, **config))
+            app = make_app(dispatcher, ready=ready)
+            return Running(stack.enter_context(BackgroundServer(app, dispatcher.config)), dispatcher)
+
+        yield begin
+
+
+def add_method(running: Running, monkeypatch: pytest.MonkeyPatch, name: str, function: Callable[..., Any]) -> None:
+    """Let the server answer to one more name, without parameters."""
+    added = replace(METHODS["eth_chainId"], function=function)
+    monkeypatch.setattr(running.dispatcher, "methods", {**running.dispatcher.methods, name: added})
+
+
+# HTTP
+
+
+def test_requests_batches_and_notifications(start: Start) -> None:
+    running = start()
+    status, headers, body = running.ask(CHAIN_ID)
+    assert (status, json.loads(body), headers["content-type"]) == (200, ANSWER, "application/json")
+    assert "access-control-allow-origin" not in headers
+    assert json.loads(running.ask([CHAIN_ID, CHAIN_ID])[2]) == [ANSWER, ANSWER]
+    assert json.loads(running.ask(b"{")[2])["error"]["code"] == -32700
+    status, _, body = running.ask({"jsonrpc": "2.0", "method": "eth_chainId"})
+    assert (status, body) == (204, b"")
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_content_type_that_any_page_may_send_is_refused(start: Start, kind: str) -> None:
+    assert start().ask(CHAIN_ID, headers={"Content-Type": kind})[0] == 415
+
+
+def test_a_content_type_may_have_a_charset(start: Start) -> None:
+    assert start().ask(CHAIN_ID, headers={"Content-Type": "Application/JSON; charset=utf-8"})[0] == 200
+
+
+def test_a_browser_gets_the_explorer_and_other_ways_of_asking_are_refused(start: Start) -> None:
+    running = start()
+    status, headers, body = running.ask(method="GET")
+    assert status == 200
+    assert headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"<html" in body
+    for method in ("PUT", "DELETE"):
+        assert running.ask(method=method)[0] == 405
+    assert running.ask(method="GET", path="/elsewhere")[0] == 404
+    assert start(explorer=False).ask(method="GET")[0] == 405
+
+
+def test_a_body_that_is_too_large_is_refused_whatever_its_length_says(start: Start) -> None:
+    running = start(max_body_bytes=1_000)
+    large = json.dumps({**CHAIN_ID, "params": ["x" * 2_000]}).encode()
+    assert running.ask(large)[0] == 413
+    chunked = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+    chunked.request("POST", "/", iter([large[:500], large[500:]]), JSON, encode_chunked=True)
+    assert chunked.getresponse().status == 413
+    chunked.close()
+    assert running.ask(CHAIN_ID)[0] == 200
+
+
+def test_a_body_that_takes_too_long_to_arrive_is_given_up(start: Start) -> None:
+    running = start(timeout_s=0.2)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as slow:
+        head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: application/json\r\n"
+        slow.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        assert b" 408 " in slow.recv(1_000)
+
+
+def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_GRACE", 0.1)
+    running = start(timeout_s=0.1, threads=2)
+    release = threading.Event()
+
+    def stuck(_: Session) -> str:
+        release.wait(30)
+        return "late"
+
+    add_method(running, monkeypatch, "eth_stuck", stuck)
+    answers: list[Any] = []
+    waiting = threading.Thread(target=lambda: answers.append(running.rpc("eth_stuck")))
+    waiting.start()
+    while not running.dispatcher.metrics.numbers()["vmloom_rpc_requests_in_flight"]:
+        time.sleep(0.01)
+    assert running.rpc("eth_chainId") == ANSWER
+    waiting.join(30)
+    assert answers[0] == {"jsonrpc": "2.0", "id": 1, "error": {"code": -32002, "message": "request timed out"}}
+    release.set()
+
+
+def test_what_would_wait_behind_too_many_is_turned_away(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start()
+    monkeypatch.setattr(server_module, "MAX_WAITING", 0)
+    assert running.rpc("eth_chainId")["error"]["code"] == -32005
+    assert running.dispatcher.metrics.numbers()['vmloom_rpc_refused_total{cause="busy"}'] == 1
+
+
+def test_a_client_that_asks_too_fast_is_told_so(start: Start) -> None:
+    running = start(calls_per_second=1)
+    assert running.rpc("eth_chainId") == ANSWER
+    assert running.rpc("eth_chainId")["error"]["code"] == -32005
+
+
+# Browsers
+
+
+@pytest.mark.parametrize(
+    ("header", "bound_to", "allowed"),
+    [
+        ("localhost:8545", "127.0.0.1", True),
+        ("LOCALHOST", "127.0.0.1", True),
+        ("app.localhost:8545", "127.0.0.1", True),
+        ("127.0.0.1:8545", "127.0.0.1", True),
+        ("[::1]:8545", "::1", True),
+        ("192.168.1.5:8545", "127.0.0.1", True),
+        ("evil.example:8545", "127.0.0.1", False),
+        ("evil.example", "::1", False),
+        ("localhost.evil.example", "localhost", False),
+        ("evil.example@localhost", "127.0.0.1", True),
+        ("localhost@evil.example", "127.0.0.1", False),
+        ("[::1", "127.0.0.1", False),
+        ("", "127.0.0.1", False),
+        ("node:8545", "0.0.0.0", True),
+    ],
+)
+def test_names_that_a_node_on_loopback_answers_to(header: str, bound_to: str, allowed: bool) -> None:
+    assert host_allowed(header, bound_to) is allowed
+
+
+def test_a_page_whose_name_was_made_to_point_here_is_refused(start: Start) -> None:
+    running = start()
+    assert running.ask(CHAIN_ID, headers={**JSON, "Host": "evil.example"})[0] == 403
+    with pytest.raises(InvalidStatus):
+        running.connect(additional_headers={"Host": "evil.example"})
+
+
+def test_other_origins_read_answers_only_if_they_are_allowed(start: Start) -> None:
+    running = start(cors_origins=("https://good.example",))
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    allowed = running.ask(method="OPTIONS", headers={"Origin": "https://good.example", **asking})
+    refused = running.ask(method="OPTIONS", headers={"Origin": "https://evil.example", **asking})
+    assert allowed[0] == 200
+    assert allowed[1]["access-control-allow-origin"] == "https://good.example"
+    assert refused[0] == 400
+    assert "access-control-allow-origin" not in refused[1]
+    assert start().ask(method="OPTIONS", headers={"Origin": "https://good.example", **asking})[0] == 405
+
+
+def test_a_websocket_is_taken_from_programs_the_page_itself_and_allowed_origins(start: Start) -> None:
+    running = start(cors_origins=("https://good.example",))
+    for origin in (None, f"http://127.0.0.1:{running.port}", "https://good.example"):
+        with running.connect(origin=origin) as client:
+            client.send(json.dumps(CHAIN_ID))
+            assert json.loads(client.recv()) == ANSWER
+    for origin in ("https://evil.example", "null", "http://127.0.0.1"):
+        with pytest.raises(InvalidStatus):
+            running.connect(origin=origin)
+
+
+# WebSocket
+
+
+def test_subscriptions_come_after_the_answer_that_begins_them(start: Start) -> None:
+    running = start()
+    with running.connect() as client:
+        batch = [
+            {**CHAIN_ID, "method": "eth_subscribe", "params": ["newHeads"]},
+            {**CHAIN_ID, "method": "evm_mine"},
+            {**CHAIN_ID, "method": "evm_mine"},
+        ]
+        client.send(json.dumps(batch))
+        subscribed, *mined = json.loads(client.recv())
+        assert [one["result"] for one in mined] == ["0x0", "0x0"]
+        heads = [message["params"] for message in received(client, 2)]
+        assert [head["subscription"] for head in heads] == [subscribed["result"]] * 2
+        assert [head["result"]["number"] for head in heads] == ["0x1", "0x2"]
+        running.rpc("evm_mine")
+        assert json.loads(client.recv())["params"]["result"]["number"] == "0x3"
+        numbers = running.dispatcher.metrics.numbers()
+        assert (numbers["vmloom_rpc_websockets"], numbers["vmloom_rpc_subscriptions"]) == (1, 1)
+    deadline = time.monotonic() + 30
+    while running.dispatcher.hub.subscriptions and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert running.dispatcher.hub.subscriptions == 0
+
+
+def test_a_websocket_takes_text_and_bytes_in_order_and_survives_nonsense(start: Start) -> None:
+    with start().connect() as client:
+        client.send(b"\xff\xfe")
+        client.send("[" * 100_000)
+        client.send(json.dumps({"jsonrpc": "2.0", "method": "eth_chainId"}))
+        for number in range(50):
+            client.send(json.dumps({**CHAIN_ID, "id": number}).encode())
+        answers = received(client, 52)
+    assert [answer["error"]["code"] for answer in answers[:2]] == [-32700, -32700]
+    assert [answer["id"] for answer in answers[2:]] == list(range(50))
+
+
+def test_a_message_that_is_too_large_ends_the_connection(start: Start) -> None:
+    running = start(max_body_bytes=1_000)
+    with running.connect() as client:
+        client.send("x" * 5_000)
+        with pytest.raises(ConnectionClosed) as caught:
+            client.recv()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1009
+    assert running.rpc("eth_chainId") == ANSWER
+
+
+def test_a_subscriber_that_does_not_read_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_module, "MAX_UNREAD", 20)
+    running = start()
+    with running.connect() as client:
+        client.send(json.dumps({**CHAIN_ID, "method": "eth_subscribe", "params": ["newHeads"]}))
+        client.recv()
+        # While a request is answered nothing is sent: what comes in between has to wait, and is too much.
+        client.send(json.dumps({**CHAIN_ID, "method": "anvil_mine", "params": [50]}))
+        with pytest.raises(ConnectionClosed) as caught:
+            received(client, 100)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1013
+    assert running.rpc("eth_chainId") == ANSWER
+
+
+# Beside JSON-RPC
+
+
+def test_health_readiness_and_metrics(start: Start) -> None:
+    ready = False
+    running = start(lambda: ready)
+    assert running.ask(method="GET", path="/health")[0] == 200
+    assert running.ask(method="GET", path="/ready")[0] == 503
+    ready = True
+    status, _, body = running.ask(method="GET", path="/ready")
+    assert (status, json.loads(body)) == (200, {"ready": True, "head": 0})
+    running.rpc("eth_chainId")
+    status, headers, body = running.ask(method="GET", path="/metrics")
+    assert headers["content-type"].startswith("text/plain; version=")
+    assert b'vmloom_rpc_calls_total{method="eth_chainId",outcome="ok"} 1.0' in body
+    assert start(metrics=False).ask(method="GET", path="/metrics")[0] == 404
+
+
+def test_a_port_in_use_is_an_error_with_a_way_out() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: cannot listen: ") as caught:
+            BackgroundServer(make_app, RpcConfig(port=port))  # type: ignore[arg-type]
+    assert "--port" in caught.value.fix
+    with pytest.raises(ConfigError, match="cannot listen"):
+        listen("no such host", 0)
+
+
+def test_a_server_that_stops_closes_its_connections(make_dispatcher: Callable[..., Dispatcher]) -> None:
+    dispatcher = make_dispatcher(RpcConfig(port=0))
+    with ExitStack() as stack:
+        with BackgroundServer(make_app(dispatcher), dispatcher.config) as server:
+            client = stack.enter_context(connect(server.websocket_url))
+            client.send(json.dumps(CHAIN_ID))
+            assert received(client, 1) == [ANSWER]
+            port = int(server.url.rpartition(":")[2])
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
