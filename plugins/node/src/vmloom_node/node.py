@@ -185,14 +185,14 @@ def open_store(config: NodeConfig) -> Store:
     """The store of the configuration. Raises `ConfigError` if its package is missing, `StateError` if it is broken."""
     chosen = config.store
     if chosen.kind == "memory":
-        return MemoryStore(history=chosen.history or None)
+        return MemoryStore(history=chosen.history)
     try:
         from vmloom_state_lmdb import LmdbStore
     except ImportError as error:
         raise ConfigError(f"[node.store] kind: lmdb: {error}").with_fix("pip install vmloom-state-lmdb") from error
     return LmdbStore(
         chosen.path,
-        history=chosen.history or None,
+        history=chosen.history,
         sync=chosen.sync,
         read_only=config.read_only and not config.replay,
     )
