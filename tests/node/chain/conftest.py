@@ -17,7 +17,7 @@ NOW = 1_800_000_000
 HOST = VmFactory()
 MakeChain = Callable[..., Chain]
 
-STORE_CALLER_INPUT = bytes.fromhex("5f35600055" + "5f545f52" + "60205fa0" + "5f5460205260405ff3")
+STORE_CALLER_INPUT = bytes.fromhex("600035600055" + "600054600052" + "60206000a0" + "600054602052" + "60406000f3")
 """Stores the first word of its input in slot 0, logs 32 bytes of it without topics, and returns 64 bytes."""
 REVERTER = bytes.fromhex("63deadbeef5f526004601cfd")
 """Reverts with 4 bytes."""
@@ -25,7 +25,7 @@ REVERTER = bytes.fromhex("63deadbeef5f526004601cfd")
 
 def init_code(runtime: bytes) -> bytes:
     """Init code that deploys `runtime`, up to 255 bytes."""
-    return bytes.fromhex(f"60{len(runtime):02x}600a5f3960{len(runtime):02x}5ff3") + runtime
+    return bytes.fromhex(f"60{len(runtime):02x}600c60003960{len(runtime):02x}6000f3") + runtime
 
 
 def options(engine: str = "auto", **changes: Any) -> ChainOptions:

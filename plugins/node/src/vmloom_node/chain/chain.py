@@ -29,7 +29,7 @@ from vmloom_evm.rules import Rules
 from vmloom_evm.transaction.codec import decode_transaction, encode_transaction
 from vmloom_evm.transaction.outcome import TransactionResult
 from vmloom_evm.transaction.signing import recover_sender, sign_transaction
-from vmloom_evm.transaction.types import AccessListEntry, Refusal, Transaction, TransactionRefused
+from vmloom_evm.transaction.types import AccessListEntry, Refusal, Transaction, TransactionRefused, TransactionType
 from vmloom_evm.trie import AccountProof, StateTrie
 
 from . import fees, records
@@ -362,6 +362,8 @@ class Chain:
 
     def sign(self, tx: Transaction, sender: bytes) -> Transaction:
         """`tx` with the signature of one of the node's accounts, or what stands in for one. Raises `UnknownAccount`."""
+        if tx.type == TransactionType.LEGACY and not self._next_rules().chain_id_signatures:
+            tx = replace(tx, chain_id=None)  # EIP-155
         key = self.accounts.key_of(sender)
         if key is not None:
             return sign_transaction(tx, key)
