@@ -215,8 +215,25 @@ def test_names_that_a_node_on_loopback_answers_to(header: str, bound_to: str, al
 def test_a_page_whose_name_was_made_to_point_here_is_refused(start: Start) -> None:
     running = start()
     assert running.ask(CHAIN_ID, headers={**JSON, "Host": "evil.example"})[0] == 403
-    with pytest.raises(InvalidStatus):
-        running.connect(additional_headers={"Host": "evil.example"})
+    assert handshake(running, "Host: evil.example") == 403
+    assert handshake(running, "Host: localhost") == 101
+    assert handshake(running, "Host: localhost", "Host: evil.example") in (400, 403)
+    assert handshake(running, "X-Forwarded-Host: localhost") in (400, 403)
+
+
+def handshake(running: Running, *headers: str) -> int:
+    """The status with which a WebSocket with these headers is answered."""
+    lines = [
+        "GET / HTTP/1.1",
+        *headers,
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as client:
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(client.recv(1_000).split()[1])
 
 
 def test_other_origins_read_answers_only_if_they_are_allowed(start: Start) -> None:

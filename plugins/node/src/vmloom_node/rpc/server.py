@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -153,7 +154,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if not host_allowed(headers.get("host", ""), self._config.host):
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not host_allowed(hosts[0], self._config.host):
             await self._refuse(scope, receive, send, "invalid host specified")
         elif scope["type"] == "websocket" and not self._origin_allowed(headers):
             await self._refuse(scope, receive, send, "this origin is not allowed; see rpc.cors_origins")
@@ -175,6 +177,7 @@ class Guard:
         return "*" in allowed or origin in allowed or urlsplit(origin).netloc == headers.get("host")
 
 
+@lru_cache(maxsize=128)
 def host_allowed(header: str, bound_to: str) -> bool:
     """Whether a request with this Host header is for a server that listens at `bound_to`.
 
