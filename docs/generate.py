@@ -36,6 +36,7 @@ PACKAGES = {
     "vmloom_precompiles_bls12_381": "plugins/precompiles-bls12-381/src",
     "vmloom_precompiles_p256": "plugins/precompiles-p256/src",
     "vmloom_prozvm": "plugins/prozvm/src",
+    "vmloom_state_lmdb": "plugins/state-lmdb/src",
     "vmloom_wasm": "plugins/wasm/src",
 }
 NOTE = "<!-- Written by docs/generate.py: change the code, then run it. -->\n\n"
@@ -53,6 +54,7 @@ SECTIONS = {
     "vm.wasm": ("vmloom_wasm", "config.WasmConfig"),
     "vm.wasm.limits": ("vmloom_wasm", "config.ModuleLimits"),
     "vm.wasm.host_gas": ("vmloom_wasm", "prices.HostPrices"),
+    "state.lmdb": ("vmloom_state_lmdb", "config.LmdbConfig"),
     "accelerator.cpu": ("vmloom_native", "config.CpuConfig"),
     "plugins": ("vmloom", "settings.PluginSettings"),
     "logging": ("vmloom", "settings.LoggingSettings"),

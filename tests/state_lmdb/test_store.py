@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -333,3 +334,9 @@ def test_memory_and_file_pack_alike(folder: Path) -> None:
         for changes in ({b"key": b"1"}, {b"key": b"1"}, {}, {b"absent": None}):
             assert memory.commit(changes) == durable.commit(changes)
         assert list(memory.scan(b"")) == list(durable.scan(b"")) == [(b"key", b"1")]
+
+
+def test_program_of_the_readme_runs() -> None:
+    readme = Path(__file__).parents[2] / "plugins" / "state-lmdb" / "README.md"
+    (program,) = re.findall(r"```python\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+    exec(compile(program, str(readme), "exec"), {})

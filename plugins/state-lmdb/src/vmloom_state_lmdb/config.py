@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 
 class LmdbConfig(BaseModel):
@@ -12,11 +10,11 @@ class LmdbConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Path = Path("vmloom-state")
+    path: str = "vmloom-state"
     """The folder; relative to where the process runs."""
-    history: int = Field(default=128, ge=0)
+    history: NonNegativeInt = 128
     """How many versions before the last can be read and rolled back to; a block is one version."""
-    map_size: int = Field(default=1024, ge=1)
+    map_size: PositiveInt = 1024
     """Address space that the file gets at first, in MiB; it doubles when it is full."""
     sync: bool = True
     """Have each commit on the disk before going on. Without, a loss of power may break the file."""
