@@ -117,7 +117,7 @@ async function transactionPage(hash) {
 function changes(diff) {
   const slots = storageRows(diff), accounts = accountRows(diff);
   const row = ([address, what, before, after], kind) => make("tr", {}, cell(addressLink(address)), cell(what, kind), cell(before, kind), cell(after, kind));
-  const word = (value) => make("code", { title: value }, shortWord(value));
+  const word = (value) => make("code", { title: value }, shortWord(String(value).replace(/^0x0+(?=[0-9a-f])/, "0x")));
   return [
     make("h2", {}, "Storage changes"),
     slots.length ? table(["Account", "Slot", "Before", "After"], slots.slice(0, 1000).map(([address, ...words]) => row([address, ...words.map(word)])), "Storage changes") : note("No slot has another value than before."),
@@ -162,9 +162,9 @@ async function contractsPage() {
   const groups = [...byVm].sort((one, other) => other[1].length - one[1].length);
   return ["Contracts", [
     make("h1", {}, "Contracts by machine"),
-    groups.length ? facts(groups.map(([vm, list]) => [vm, [plural(list.length, "contract"), meter(list.length / contracts.length)]]), "big") : note("No contract was created since block 0."),
+    groups.length ? facts(groups.map(([vm, list]) => [vm, [plural(list.length, "contract"), meter(list.length / contracts.length)]]), "big") : note("There is no contract."),
     ...groups.flatMap(([vm, list]) => [make("h2", {}, vm), table(["Address", "#Code", "Block", "Creator", "Transaction"],
-      list.slice(0, 1000).map((one) => make("tr", {}, cell(addressLink(one.address)), cell(plural(one.codeSize, "byte"), "number"), cell(one.blockNumber !== null && one.blockNumber !== undefined ? blockLink(one.blockNumber) : ""),
+      list.slice(0, 1000).map((one) => make("tr", {}, cell(addressLink(one.address)), cell(plural(one.codeSize, "byte"), "number"), cell(one.blockNumber !== null && one.blockNumber !== undefined ? blockLink(one.blockNumber) : "not by a transaction"),
         cell(one.creator ? addressLink(one.creator) : ""), cell(one.transactionHash ? hashLink("tx", one.transactionHash) : ""))), `Contracts of ${vm}`),
     list.length > 1000 ? note(`${number(list.length - 1000)} more.`) : null]),
   ]];
