@@ -52,11 +52,19 @@ class Metrics:
         self.subscriptions = Gauge("vmloom_rpc_subscriptions", "Active subscriptions", registry=self.registry)
         self.waiting = Gauge("vmloom_rpc_requests_in_flight", "Requests that run or wait", registry=self.registry)
         self.registry.register(_Gauges(gauges))
+        self._children: dict[tuple[str, bool], tuple[Counter, Histogram]] = {}
+        """To look a label up costs more than to count."""
 
     def call(self, method: str, seconds: float, *, failed: bool) -> None:
         """Count a call of a method of the table, or of `UNKNOWN_METHOD`."""
-        self._calls.labels(method, "error" if failed else "ok").inc()
-        self._seconds.labels(method).observe(seconds)
+        children = self._children.get((method, failed))
+        if children is None:
+            outcome = "error" if failed else "ok"
+            children = self._calls.labels(method, outcome), self._seconds.labels(method)
+            self._children[method, failed] = children
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(seconds)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads, of `CONTENT_TYPE`."""

@@ -33,7 +33,6 @@ class Code(IntEnum):
     INTERNAL_ERROR = -32603
     SERVER_ERROR = -32000
     """The request is well formed, and cannot be met."""
-    RESOURCE_NOT_FOUND = -32001
     TIMED_OUT = -32002
     RESPONSE_TOO_LARGE = -32003
     UNSUPPORTED = -32004

@@ -70,7 +70,7 @@ def _only(recorder: Recorder) -> Json:
 @method("debug_getRawHeader")
 def raw_header(session: Session, block: BlockArgument) -> str:
     """RLP of a block's header."""
-    return hexed(session.chain.block(block).header.encode())
+    return hexed(session.chain.block(block).header.encoded)
 
 
 @method("debug_getRawBlock")
