@@ -288,7 +288,7 @@ def subscriber(soak: Soak, _seed: int) -> None:
     while soak.goes_on:
         with (
             contextlib.suppress(OSError, WebSocketException, TimeoutError),
-            connect(f"ws://127.0.0.1:{soak.port}/", max_queue=1, close_timeout=1) as connection,
+            connect(f"ws://127.0.0.1:{soak.port}/", max_queue=1, ping_interval=None, close_timeout=1) as connection,
         ):
             for topic in ("newHeads", "newPendingTransactions"):
                 connection.send(request("eth_subscribe", topic).decode())
@@ -338,7 +338,7 @@ def run(seconds: float, pace: float, folder: Path) -> tuple[Soak, list[Sample]]:
         sample(soak, server, samples, min(5.0, seconds / 20))
         for thread in threads:
             thread.join()
-    if server.process.returncode not in (0, -15):
+    if server.process.returncode != 0:
         soak.tally.fault(f"the node ended with exit code {server.process.returncode}")
     with node_peers.vmloom(port, folder, *options) as server:
         _check(server, soak)

@@ -5,8 +5,11 @@ The command `vmloom node` makes one; so may a program that wants a node of its o
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -20,10 +23,10 @@ from vmloom.store import MemoryStore, Store
 from vmloom_evm import EvmConfig
 
 from .chain import Chain, ChainOptions, records
-from .chain.accounts import Accounts, derive_keys
+from .chain.accounts import DEV_MNEMONIC, Accounts, derive_keys
 from .chain.genesis import Genesis, dev_genesis, load_genesis
 from .chain.pool import PoolLimits
-from .config import DEV_MNEMONIC, NodeConfig, known_vms
+from .config import NodeConfig, known_vms
 from .rpc.dispatcher import Dispatcher
 from .rpc.server import BackgroundServer, make_app, serve
 
@@ -86,7 +89,8 @@ class Node:
             _log.info("listening", url=url)
             on_start(url)
 
-        serve(self.app, self.config.rpc, started)
+        with _asked_to_end():
+            serve(self.app, self.config.rpc, started)
         _log.info("stopped", head=self.chain.head.number)
 
     def background(self) -> BackgroundServer:
@@ -135,6 +139,20 @@ class Node:
         yield "mining", "none, the node only answers" if config.read_only else modes.get(config.mining.mode, each)
         yield "state", config.store.path if config.store.kind == "lmdb" else "in memory"
         yield "machines", ", ".join(known_vms(config, self.host.available()))
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[None]:
+    """Have the signals that end a server end only that: it sends itself another one when it is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _accounts(chain: Chain, config: NodeConfig) -> Iterator[RenderableType]:
