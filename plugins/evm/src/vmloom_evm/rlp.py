@@ -7,6 +7,7 @@ list of 4 million empty strings takes it minutes. It also takes a quarter of a s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from vmloom.errors import InputError
@@ -21,6 +22,8 @@ _STRING = 0x80
 _LIST = 0xC0
 _SHORT = 55
 """The longest payload, in bytes, whose length fits the first byte."""
+_SHORT_STRINGS = [bytes([_STRING + length]) for length in range(_SHORT + 1)]
+"""What stands before a string, by its length."""
 
 
 class RlpError(InputError):
@@ -34,11 +37,27 @@ class RlpError(InputError):
 def encode(item: RlpItem) -> bytes:
     """The encoding of a byte string or of a list of items. Lists may be as deep as Python's recursion limit allows."""
     if isinstance(item, list):
-        payload, base = b"".join([encode(it) for it in item]), _LIST
-    elif len(item) == 1 and item[0] < _STRING:
+        # Most items are short strings, which are encoded here: a call costs more than the rest of it.
+        payload = b"".join(
+            [
+                (it if len(it) == 1 and it[0] < _STRING else _SHORT_STRINGS[len(it)] + it)
+                if type(it) is bytes and len(it) <= _SHORT
+                else encode(it)
+                for it in item
+            ]
+        )
+        return _with_length(payload, _LIST)
+    if len(item) == 1 and item[0] < _STRING:
         return item
-    else:
-        payload, base = item, _STRING
+    return _with_length(item, _STRING)
+
+
+def list_of(items: Iterable[bytes]) -> bytes:
+    """The encoding of a list whose items are encoded already."""
+    return _with_length(b"".join(items), _LIST)
+
+
+def _with_length(payload: bytes, base: int) -> bytes:
     length = len(payload)
     if length <= _SHORT:
         return bytes([base + length]) + payload

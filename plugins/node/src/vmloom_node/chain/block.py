@@ -147,15 +147,12 @@ def encode_block(
     withdrawals: Sequence[Withdrawal] | None = None,
 ) -> bytes:
     """RLP of a block; `encoded` are its transactions as `encode_transaction` makes them."""
-    return rlp.encode(
-        [header.items(), *_body(encoded, ommers), *([] if withdrawals is None else [_withdrawal_items(withdrawals)])]
-    )
-
-
-def _body(encoded: Sequence[bytes], ommers: Sequence[Header]) -> list[RlpItem]:
     # A legacy transaction is a list within the list, the others are strings: see EIP-2718.
-    items = [rlp.decode(one) if one[0] >= _LIST_PREFIX else one for one in encoded]
-    return [items, [one.items() for one in ommers]]
+    transactions = rlp.list_of([one if one[0] >= _LIST_PREFIX else rlp.encode(one) for one in encoded])
+    parts = [header.encoded, transactions, rlp.list_of(one.encoded for one in ommers)]
+    if withdrawals is not None:
+        parts.append(rlp.encode(_withdrawal_items(withdrawals)))
+    return rlp.list_of(parts)
 
 
 def _withdrawal_items(withdrawals: Sequence[Withdrawal]) -> list[RlpItem]:

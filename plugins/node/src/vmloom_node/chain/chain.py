@@ -90,7 +90,16 @@ class NextBlock:
     """wei per gas"""
     prev_randao: bytes | None = None
     gas_limit: int | None = None
-    withdrawals: tuple[Withdrawal, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] | None = None
+
+    def values(self) -> tuple[Any, ...]:
+        """All that is chosen."""
+        return self.base_fee, self.prev_randao, self.gas_limit, self.withdrawals
+
+    def given(self) -> dict[str, Any]:
+        """What is chosen, by the names of `building.Plan`."""
+        names = ("base_fee", "prev_randao", "gas_limit", "withdrawals")
+        return {name: value for name, value in zip(names, self.values(), strict=True) if value is not None}
 
 
 NO_HASHES: Final[Mapping[int, bytes]] = MappingProxyType({})
@@ -138,6 +147,7 @@ class Chain:
         self._sealed = 0
         self._pending: tuple[tuple[int, int, int], StoredBlock] | None = None
         self._miner: IntervalMiner | None = None
+        self._next: tuple[tuple[Any, ...], Draft] | None = None
         self._calls = Calls(self)
         self._branches = Branches(self)
         self._is_quiet = False
@@ -569,23 +579,22 @@ class Chain:
     def next_draft(self) -> Draft:
         """The next block, as it would be now."""
         parent, chosen = self.head.header, self.next_block
+        timestamp = self.clock.peek(parent.timestamp)
+        key = (parent.hash, timestamp, self.coinbase, self._sealed, *chosen.values())
+        kept = self._next
+        if kept is not None and kept[0] == key:
+            return kept[1]
         plan = plan_after(
             parent,
-            timestamp=self.clock.peek(parent.timestamp),
+            timestamp=timestamp,
             coinbase=self.coinbase,
             target_gas_limit=self.options.gas_limit,
             extra_data=self.options.extra_data,
             salt=self._sealed,
         )
-        if chosen.base_fee is not None:
-            plan = replace(plan, base_fee=chosen.base_fee)
-        if chosen.prev_randao is not None:
-            plan = replace(plan, prev_randao=chosen.prev_randao)
-        if chosen.gas_limit is not None:
-            plan = replace(plan, gas_limit=chosen.gas_limit)
-        if chosen.withdrawals:
-            plan = replace(plan, withdrawals=chosen.withdrawals)
-        return draft(self.genesis, parent, plan)
+        made = draft(self.genesis, parent, replace(plan, **chosen.given()))
+        self._next = key, made
+        return made
 
     def _select(self, made: Draft) -> list[SignedTransaction]:
         """What to try in a block, best first."""

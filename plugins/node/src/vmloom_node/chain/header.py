@@ -62,7 +62,12 @@ class Header:
     @cached_property
     def hash(self) -> bytes:
         """keccak256 of the encoding, 32 bytes"""
-        return keccak256(self.encode())
+        return keccak256(self.encoded)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """RLP"""
+        return rlp.encode(self.items())
 
     def items(self) -> list[RlpItem]:
         """The fields as RLP has them. Those that forks have added end with the last one that is not None."""
@@ -70,10 +75,6 @@ class Header:
         while values[-1] is None:
             values.pop()
         return [value if isinstance(value, bytes) else rlp.integer(value or 0) for value in values]
-
-    def encode(self) -> bytes:
-        """RLP"""
-        return rlp.encode(self.items())
 
 
 NAMES: Final = tuple(one.name for one in fields(Header))
