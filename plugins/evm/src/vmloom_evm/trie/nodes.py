@@ -114,11 +114,9 @@ def reference(encoded: bytes) -> bytes:
 
 def decode(encoded: bytes) -> Node:
     """The node of an RLP. Raises `BrokenTrie` for what is none."""
-    if encoded[:1] >= b"\xf8":  # longer than 55 bytes
-        begin = encoded[0] - 0xF6
-        found: Branch = _HASHES.findall(encoded, begin)
-        if len(found) == 17 and list_of(b"".join(found)) == encoded:
-            return found
+    branch = decode_branch(encoded) if encoded else None
+    if branch is not None:
+        return branch
     items = _items(encoded)
     if len(items) == 17:
         return items
@@ -131,6 +129,14 @@ def decode(encoded: bytes) -> Node:
     if packed[:1] in _LEAF_FLAGS:
         return Leaf(path, string_in(items[1]))
     return Extension(path, items[1])
+
+
+def decode_branch(encoded: bytes) -> Branch | None:
+    """The node if it is a branch whose children are hashed or not there, as most; else it takes `decode`."""
+    if encoded[0] < 0xF8:  # less than 56 bytes
+        return None
+    found: Branch = _HASHES.findall(encoded, encoded[0] - 0xF6)
+    return found if len(found) == 17 and list_of(b"".join(found)) == encoded else None
 
 
 def string_in(encoded: bytes) -> bytes:

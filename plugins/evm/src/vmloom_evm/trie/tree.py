@@ -24,6 +24,7 @@ from .nodes import (
     Leaf,
     Node,
     decode,
+    decode_branch,
     encode,
     leaf_path,
     list_of,
@@ -128,6 +129,8 @@ class Trie:
 
     def _changed_branch(self, node: Branch, at: bytes, items: Sequence[Item]) -> Node | None:
         depth = len(at)
+        if len(items) == 1 and len(items[0][0]) > depth:
+            return self._changed_way(node, depth, items)
         begin, count, removed = 0, len(items), False
         if len(items[0][0]) == depth:  # sorted: a key that ends here comes first
             value = items[0][1]
@@ -145,6 +148,31 @@ class Trie:
             node[number] = child
             begin = end
         return self._collapsed(node, at) if removed else node
+
+    def _changed_way(self, node: Branch, depth: int, items: Sequence[Item]) -> Node | None:
+        """`_changed_branch` for one item, which does not end here: down through branches, and up again."""
+        path = items[0][0]
+        way: list[tuple[Branch, int]] = []
+        while True:
+            number = NUMBERS[path[depth]]
+            way.append((node, number))
+            depth += 1
+            child, below = node[number], None
+            if child[0] == HASHED and depth < len(path):
+                below = decode_branch(self._fetch(path[:depth]))
+            if below is None:
+                break
+            self.changes[self._prefix + path[:depth]] = None
+            node = below
+        reference = self._changed_child(child, path[:depth], items)
+        while True:
+            node, number = way.pop()
+            node[number] = reference
+            depth -= 1
+            changed = self._collapsed(node, path[:depth]) if reference == NOTHING else node
+            if not way:
+                return changed
+            reference = NOTHING if changed is None else self._placed_as(encode(changed), path[:depth])
 
     def _changed_child(self, child: bytes, place: bytes, items: Sequence[Item]) -> bytes:
         """The reference to a child after `items` are done."""
