@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from vmloom_node.chain import TransactionRequest
+from vmloom_node.chain import TransactionRequest, ledger, world
 
 from .conftest import STORE_CALLER_INPUT, MakeChain, deploy
 
@@ -97,3 +97,23 @@ def test_snapshots_and_readers_at_once(make_chain: MakeChain) -> None:
 
     assert run_all(write, read, read) == []
     assert chain.head.number == 1
+
+
+def test_bounds_of_what_is_kept_change_nothing(monkeypatch: pytest.MonkeyPatch, make_chain: MakeChain) -> None:
+    heads = []
+    for rows in (None, 3):
+        if rows is not None:
+            monkeypatch.setattr(world, "KEPT_ROWS", rows)
+            monkeypatch.setattr(ledger, "KEPT_BLOCKS", 2)
+        chain = make_chain()
+        contract = deploy(chain, STORE_CALLER_INPUT)
+        snapshot = chain.snapshot()
+        for number in range(6):
+            if number == 3:
+                chain.revert(snapshot)
+            chain.send_request(TransactionRequest(to=contract, data=bytes([number + 1]) * 32, gas_limit=90_000))
+            chain.call(TransactionRequest(data=bytes([number]) * 5000))
+        heads.append(chain.head.hash)
+        assert chain.block(2).header.number == 2
+        assert [chain.storage(contract, 0, number) & 0xFF for number in (1, 2, 3, 4)] == [0, 4, 5, 6]
+    assert heads[0] == heads[1]

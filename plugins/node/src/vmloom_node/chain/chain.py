@@ -78,7 +78,7 @@ _OVERFILL = 2
 class _Snapshot:
     version: int
     number: int
-    pool: list[Waiting]
+    pool: tuple[Waiting, ...]
     clock: tuple[int, int | None, int | None]
 
 
@@ -826,7 +826,7 @@ class Chain:
         with self._writing():
             version = records.read_version(self.store, self.genesis.number)
             assert version is not None
-            self._go_back(_Snapshot(version, self.genesis.number, [], (0, None, None)))
+            self._go_back(_Snapshot(version, self.genesis.number, (), (0, None, None)))
             self._snapshots.clear()
 
     def _go_back(self, snapshot: _Snapshot) -> None:

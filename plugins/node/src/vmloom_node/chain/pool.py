@@ -7,7 +7,7 @@ has next is asked for. Not safe to share by threads; the chain's lock guards it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -63,6 +63,7 @@ class Pool:
         self._cheapest: list[tuple[int, int, bytes]] = []
         """A heap of (most wei per gas, minus arrival, hash); it may name transactions that are gone."""
         self._arrivals = 0
+        self._saved: tuple[int, tuple[Waiting, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self._by_hash)
@@ -170,11 +171,13 @@ class Pool:
             for waiting in [one for number, one in of_sender.items() if number < nonce]:
                 self.remove(waiting.hash)
 
-    def save(self) -> list[Waiting]:
-        """All that waits, for `restore`."""
-        return list(self._by_hash.values())
+    def save(self) -> tuple[Waiting, ...]:
+        """All that waits, for `restore`; the same object until something changes."""
+        if self._saved is None or self._saved[0] != self.version:
+            self._saved = self.version, tuple(self._by_hash.values())
+        return self._saved[1]
 
-    def restore(self, saved: list[Waiting]) -> None:
+    def restore(self, saved: Sequence[Waiting]) -> None:
         """Have exactly those that `save` gave."""
         self._by_hash = {waiting.hash: waiting for waiting in saved}
         self._by_sender = {}

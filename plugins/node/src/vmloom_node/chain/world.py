@@ -20,7 +20,8 @@ from vmloom_evm.native.state import NativeState
 from vmloom_evm.trie import StateTrie
 
 KEPT_ROWS: Final = 1 << 18
-"""Accounts and slots that the warm state keeps beyond a block."""
+"""Accounts and slots that a state keeps beyond a block or a call."""
+KEPT_CODE_BYTES: Final = 1 << 25
 SPARE_READERS: Final = 8
 
 BlockHash = Callable[[int], "bytes | None"]
@@ -82,10 +83,9 @@ class World:
 
     def _trim(self) -> None:
         """Keep what is in memory within bounds."""
-        native = self._native
         if self.stored.loaded > KEPT_ROWS:
             self.stored.forget()
-        if native is not None and native.memory.get("account_count") + native.memory.get("slot_count") > KEPT_ROWS:
+        if self._native is not None and is_large(self._native):
             self._forget()
 
     def _forget(self) -> None:
@@ -94,6 +94,14 @@ class World:
             if not self._native.reuse(self.stored):
                 self._native = NativeState(source=self.stored)
             self._native.begin_transaction()
+
+
+def is_large(native: NativeState) -> bool:
+    """Whether a state holds more than it should keep: rows, or codes, of which every call of a creation brings one."""
+    memory = native.memory
+    if memory.get("account_count") + memory.get("slot_count") > KEPT_ROWS:
+        return True
+    return sum(chunk.size for chunk in memory.chunks) > KEPT_CODE_BYTES
 
 
 @dataclass
@@ -109,6 +117,10 @@ class _Reader:
     def __post_init__(self, is_native: bool) -> None:
         self.stored = StoredState(self.view, block_hash=self.hash_of)
         self.native = NativeState(source=self.stored) if is_native else None
+
+    @property
+    def is_large(self) -> bool:
+        return self.stored.loaded > KEPT_ROWS or (self.native is not None and is_large(self.native))
 
     def hash_of(self, number: int) -> bytes | None:
         return self.hashes.get(number) or self.block_hash(number)
@@ -173,7 +185,7 @@ class Readers:
         reader.state.revert(0)
         reader.state.begin_transaction()
         with self._lock:
-            if reader.version == self._latest and len(self._spare) < SPARE_READERS and reader.stored.loaded < KEPT_ROWS:
+            if reader.version == self._latest and len(self._spare) < SPARE_READERS and not reader.is_large:
                 self._spare.append(reader)
                 return
         reader.view.close()
