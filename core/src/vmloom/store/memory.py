@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from threading import Lock
 
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedList
 
 from ..errors import StateError
 from .interface import EMPTY, Changes, Store, StoreView, check_key
@@ -27,7 +27,8 @@ class MemoryStore(Store):
         if history is not None and history < 0:
             raise ValueError(f"history of {history} versions")
         self._history = history
-        self._values: SortedDict = SortedDict()
+        self._values: dict[bytes, bytes] = {}
+        self._keys = _Keys()
         self._past: dict[bytes, list[tuple[int, bytes | None]]] = {}
         """By key: the versions that changed it, and the values before them."""
         self._changed: deque[list[bytes]] = deque()
@@ -48,14 +49,13 @@ class MemoryStore(Store):
 
     def get(self, key: bytes) -> bytes | None:
         """See `StoreView.get`."""
-        value: bytes | None = self._values.get(key)
-        return value
+        return self._values.get(key)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `StoreView.scan`."""
-        for key in self._values.irange(prefix):
-            if not key.startswith(prefix):
-                return
+        with self._lock:
+            self._keys.put_in_order(prefix)
+        for key in self._keys.beginning_with(prefix):
             yield key, self._values[key]
 
     def close(self) -> None:
@@ -69,11 +69,15 @@ class MemoryStore(Store):
             version = self._version + 1
             values, past = self._values, self._past
             for key, value in changes.items():
-                past.setdefault(key, []).append((version, values.get(key)))
-                if value is None:
-                    values.pop(key, None)
-                else:
+                old = values.get(key)
+                past.setdefault(key, []).append((version, old))
+                if value is not None:
                     values[key] = value
+                    if old is None:
+                        self._keys.add(key)
+                elif old is not None:
+                    del values[key]
+                    self._keys.remove(key)
             self._changed.append(list(changes))
             self._version = version
             if self._history is not None:
@@ -103,10 +107,13 @@ class MemoryStore(Store):
                     value = entries.pop()[1]
                     if not entries:
                         del self._past[key]
-                    if value is None:
-                        self._values.pop(key, None)
-                    else:
+                    if value is not None:
+                        if key not in self._values:
+                            self._keys.add(key)
                         self._values[key] = value
+                    elif key in self._values:
+                        del self._values[key]
+                        self._keys.remove(key)
                 self._version -= 1
 
     def prune(self, keep: int) -> None:
@@ -132,7 +139,8 @@ class MemoryStore(Store):
         """What `scan` gives, at `version`."""
         with self._lock:
             self.check_version(version)
-            found = dict(self.scan(prefix))
+            self._keys.put_in_order(prefix)
+            found = {key: self._values[key] for key in self._keys.beginning_with(prefix)}
             for keys in self._changed_after(version):
                 for key in keys:
                     if key.startswith(prefix):
@@ -150,8 +158,43 @@ class MemoryStore(Store):
     def _value_at(self, version: int, key: bytes) -> bytes | None:
         entries = self._past.get(key, ())
         place = bisect_right(entries, version, key=_VERSION)
-        value: bytes | None = entries[place][1] if place < len(entries) else self._values.get(key)
-        return value
+        return entries[place][1] if place < len(entries) else self._values.get(key)
+
+
+class _Keys:
+    """Keys, put in order where somebody asks for that: most are never scanned, and what is asked for lies together."""
+
+    def __init__(self) -> None:
+        self._sorted: dict[int, SortedList] = {}
+        self._unsorted: dict[int, set[bytes]] = {}
+        """Both by first byte; a key is in one of them."""
+
+    def add(self, key: bytes) -> None:
+        """Add a key that is not there."""
+        self._unsorted.setdefault(key[0], set()).add(key)
+
+    def remove(self, key: bytes) -> None:
+        """Remove a key that is there."""
+        unsorted = self._unsorted.get(key[0], ())
+        if key in unsorted:
+            self._unsorted[key[0]].discard(key)
+        else:
+            self._sorted[key[0]].remove(key)
+
+    def put_in_order(self, prefix: bytes) -> None:
+        """Have the keys with that beginning in order."""
+        for first in [prefix[0]] if prefix else list(self._unsorted):
+            unsorted = self._unsorted.pop(first, None)
+            if unsorted:
+                self._sorted.setdefault(first, SortedList()).update(unsorted)
+
+    def beginning_with(self, prefix: bytes) -> Iterator[bytes]:
+        """The keys with that beginning, which have been put in order."""
+        for first in [prefix[0]] if prefix else sorted(self._sorted):
+            for key in self._sorted[first].irange(prefix) if first in self._sorted else ():
+                if not key.startswith(prefix):
+                    break
+                yield key
 
 
 class _MemoryView(StoreView):
