@@ -33,7 +33,7 @@ from vmloom_evm.assembly import (
 from vmloom_evm.testing import BLOCK, COINBASE, CONTRACT, FUNDS, SENDER, EvmUnderTest
 from vmloom_evm.trace.calltree import CallFrame, CallTreeTracer, draw, revert_reason
 from vmloom_evm.trace.eip3155 import Eip3155Tracer
-from vmloom_evm.trace.hooks import hook_table
+from vmloom_evm.trace.hooks import TracedFrame, Tracer, hook_table
 from vmloom_evm.trace.markdown import MarkdownTracer
 from vmloom_evm.trace.prestate import PrestateTracer
 from vmloom_evm.trace.structlog import StructLogTracer, StructTextTracer, hex_dump
@@ -526,3 +526,35 @@ def test_memory_words_of_a_trace_are_read_before_the_instruction(evm: EvmUnderTe
     evm.run(mstore(0, 1) + pop(mload(0)), tracers=[tracer])
     assert "memory" not in tracer.logs[2]
     assert tracer.logs[3]["memory"] == [f"0x{1:064x}"]
+
+
+class Refusing(Tracer):
+    """Raises where a frame begins or ends, `depth` frames below the first."""
+
+    def __init__(self, event: str, depth: int) -> None:
+        self.event = event
+        self.depth = depth
+
+    def enter(self, frame: TracedFrame) -> None:
+        self._look(frame, "enter")
+
+    def leave(self, frame: TracedFrame, status: int, output: bytes) -> None:
+        self._look(frame, "leave")
+
+    def _look(self, frame: TracedFrame, event: str) -> None:
+        if (event, frame.depth) == (self.event, self.depth):
+            raise LookupError("seen enough")
+
+
+@pytest.mark.parametrize("event", ["enter", "leave"])
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("callee", [CONTRACT, (4).to_bytes(20, "big")], ids=["contract", "precompile"])
+def test_what_a_tracer_raises_ends_the_run_and_leaves_no_trace(
+    evm: EvmUnderTest, event: str, depth: int, callee: bytes
+) -> None:
+    caller = evm.deploy(sstore(0, 1) + pop(call(callee, gas=50_000, input=(0, 32))) + sstore(1, 1))
+    with pytest.raises(LookupError, match="seen enough"):
+        evm.transact(caller, tracers=[Refusing(event, depth)])
+    assert (evm.storage(caller, 0), evm.storage(caller, 1)) == (0, 0)
+    assert evm.transact(caller).success
+    assert (evm.storage(caller, 0), evm.storage(caller, 1)) == (1, 1)

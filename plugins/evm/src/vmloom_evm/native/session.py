@@ -111,6 +111,7 @@ class Session:
             )
             stopped = self._perform_call(self._run)
             records = self._go_on(state, self._perform_call, stopped) if stopped else NO_RECORDS
+            self._check_watch()
             blob = memory.outcome[: memory.outcome_size.value]
         except BaseException:
             if memory.get("reading_stamp"):  # else nothing has run
@@ -244,6 +245,7 @@ class Session:
             perform = self.interpreter.perform_all
             stopped = perform(self._run)
             records = self._go_on(state, perform, stopped) if stopped else NO_RECORDS
+            self._check_watch()
             blob = memory.outcome[: memory.outcome_size.value]
         except BaseException:
             self._take_back(state, checkpoint)
@@ -299,13 +301,18 @@ class Session:
         self._records = {}
         while stopped:
             if stopped == layout.ABORTED:
-                assert self._watch is not None
-                raise self._watch.error
+                break
             state.meet(stopped)
             stopped = entry(self._run)
+        self._check_watch()
         state.undo_host()
         self._take_records(state)
         return self._records
+
+    def _check_watch(self) -> None:
+        """Raise what a tracer has raised."""
+        if self._watch is not None and self._watch.error is not None:
+            raise self._watch.error
 
     def before_guest(self, state: NativeState) -> None:
         """Note where a transaction's guests begin to change records: native code knows none, so no outcome has them."""

@@ -145,7 +145,8 @@ class Watch:
     def __init__(self, session: Session, state: NativeState, tracers: Sequence[Tracer]) -> None:
         self.tracers = tracers
         self.hooks = hook_table(tracers)
-        self.error: BaseException = RuntimeError("a traced run was aborted")
+        self.error: BaseException | None = None
+        """What a tracer has raised. Native code looks only around instructions whether it is to go on."""
         self.run = WatchedRun(session, state, self)
         self._frames: dict[int, WatchedFrame] = {}
         self._callback = TRACE(self._event)
@@ -164,12 +165,12 @@ class Watch:
         return found
 
     def _event(self, event: int, address: int, opcode: int, status: int) -> int:
-        try:
-            self._pass_on(event, address, opcode, status)
-        except BaseException as error:  # raised again where Python is in charge
-            self.error = error
-            return layout.ABORTED
-        return 0
+        if self.error is None:
+            try:
+                self._pass_on(event, address, opcode, status)
+            except BaseException as error:  # raised again where Python is in charge
+                self.error = error
+        return 0 if self.error is None else layout.ABORTED
 
     def _pass_on(self, event: int, address: int, opcode: int, status: int) -> None:
         if event == ENTER:
