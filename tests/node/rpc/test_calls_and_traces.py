@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from vmloom_evm.assembly import call, deployer, number, ret_top, sload, sstore, timestamp
+from vmloom_evm.assembly import (
+    Bytecode,
+    call,
+    deployer,
+    mstore,
+    number,
+    op,
+    pc,
+    pop,
+    ret_top,
+    sload,
+    sstore,
+    stop,
+    timestamp,
+)
+from vmloom_node.config import RpcConfig
 from vmloom_node.rpc.dispatcher import Dispatcher
 
-from .conftest import BREAK, COUNT, COUNTER, ERROR_NO_MORE, FAIL, LOOP, SAY_NO, TOPIC, Rpc, RpcFailure, word
+from .conftest import BREAK, COUNT, COUNTER, ERROR_NO_MORE, FAIL, LOOP, SAY_NO, TOPIC, Rpc, RpcFailure, rpc_of, word
 
 
 def test_a_call_returns_and_leaves_nothing_behind(rpc: Rpc, counter: str) -> None:
@@ -223,6 +239,31 @@ def test_a_trace_ends_when_its_time_is_up(dispatcher: Dispatcher, rpc: Rpc, coun
     with pytest.raises(RpcFailure, match="request timed out") as caught:
         rpc("debug_traceCall", {"to": counter, "data": word(LOOP)}, "latest", {"tracer": "callTracer"})
     assert caught.value.code == -32002
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ({}, op("DUP1")),
+        ({"enableMemory": True, "disableStack": True}, mstore(100_000, 1)),
+        ({"tracer": "callTracer"}, call(4, input=(0, 100_000)) + pop),
+        ({"tracer": "4byteTracer"}, call(4, input=(0, 100_000)) + pop),
+        ({"tracer": "muxTracer", "tracerConfig": {"callTracer": {}}}, call(4, output=(0, 0), input=(0, 100_000)) + pop),
+    ],
+    ids=["stack", "memory", "calls", "selectors", "several"],
+)
+def test_a_trace_that_would_fill_the_memory_is_refused(
+    make_dispatcher: Callable[..., Dispatcher], options: Any, body: Bytecode
+) -> None:
+    rpc = rpc_of(make_dispatcher(RpcConfig(max_response_bytes=1_000_000)))
+    code = "0x" + bytes(pc + body * 200 + stop).hex()
+    overrides = {"stateOverrides": {"0x" + "77" * 20: {"code": code}}}
+    request = {"to": "0x" + "77" * 20}
+    with pytest.raises(RpcFailure, match="the trace is too large") as caught:
+        rpc("debug_traceCall", request, "latest", {**options, **overrides})
+    assert caught.value.code == -32005
+    if not options:
+        assert len(rpc("debug_traceCall", request, "latest", {"limit": 50, **overrides})["structLogs"]) == 50
 
 
 # Simulations

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from vmloom_evm.assembly import log0
 from vmloom_node.config import RpcConfig
 from vmloom_node.rpc import limits, subscriptions
 from vmloom_node.rpc.arguments import LogFilter
@@ -79,8 +80,20 @@ def test_a_search_over_too_many_blocks_or_results_is_refused(
     assert caught.value.code == -32005
     count(rpc, counter, *rpc("eth_accounts")[:3])
     monkeypatch.setattr("vmloom_node.rpc.methods.logs.MAX_LOGS", 2)
-    with pytest.raises(RpcFailure, match="more than 2 results"):
+    with pytest.raises(RpcFailure, match="more than 2 results, which is too much"):
         rpc("eth_getLogs", {"fromBlock": "0x0"})
+
+
+def test_logs_with_too_much_data_are_refused(make_dispatcher: Callable[..., Dispatcher]) -> None:
+    rpc = rpc_of(make_dispatcher(RpcConfig(max_response_bytes=3_000)))
+    sender = rpc("eth_accounts")[0]
+    rpc("anvil_setCode", "0x" + "77" * 20, "0x" + bytes(log0(0, 1_000)).hex())
+    for _ in range(2):
+        rpc("eth_sendTransaction", {"from": sender, "to": "0x" + "77" * 20, "gas": "0x186a0"})
+    assert len(rpc("eth_getLogs", {})) == 1
+    with pytest.raises(RpcFailure, match="more than 1 results") as caught:
+        rpc("eth_getLogs", {"fromBlock": "0x0"})
+    assert caught.value.code == -32005
 
 
 # Filters
@@ -152,16 +165,15 @@ def test_filters_end_when_nobody_asks_and_are_limited(monkeypatch: pytest.Monkey
         hub.changes(lost)
 
 
-def test_a_filter_that_nobody_asks_does_not_fill_the_memory(
-    dispatcher: Dispatcher, rpc: Rpc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(subscriptions, "MAX_LOGS", 3)
-    blocks = rpc("eth_newBlockFilter")
+def test_filters_that_nobody_asks_do_not_fill_the_memory(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MAX_POLL_BYTES", 1_000)
+    large = rpc("eth_newBlockFilter")
+    rpc("anvil_mine", 5)
+    small = rpc("eth_newBlockFilter")
     rpc("anvil_mine", 3)
-    assert len(rpc("eth_getFilterChanges", blocks)) == 3
-    rpc("anvil_mine", 4)
+    assert len(rpc("eth_getFilterChanges", small)) == 3
     with pytest.raises(RpcFailure, match="filter not found"):
-        rpc("eth_getFilterChanges", blocks)
+        rpc("eth_getFilterChanges", large)
 
 
 # Subscriptions

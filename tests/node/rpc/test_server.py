@@ -180,6 +180,14 @@ def test_what_would_wait_behind_too_many_is_turned_away(start: Start, monkeypatc
     assert running.dispatcher.metrics.numbers()['vmloom_rpc_refused_total{cause="busy"}'] == 1
 
 
+def test_bodies_take_only_so_much_memory_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start()
+    monkeypatch.setattr(server_module, "MAX_HELD_BYTES", 200)
+    assert running.ask({**CHAIN_ID, "params": ["x" * 300]})[0] == 503
+    for _ in range(5):
+        assert running.rpc("eth_chainId") == ANSWER
+
+
 def test_a_client_that_asks_too_fast_is_told_so(start: Start) -> None:
     running = start(calls_per_second=1)
     assert running.rpc("eth_chainId") == ANSWER
@@ -309,8 +317,9 @@ def test_a_message_that_is_too_large_ends_the_connection(start: Start) -> None:
     assert running.rpc("eth_chainId") == ANSWER
 
 
-def test_a_subscriber_that_does_not_read_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_module, "MAX_UNREAD", 20)
+@pytest.mark.parametrize("bound", ["MAX_UNREAD", "MAX_UNREAD_BYTES"])
+def test_a_subscriber_that_does_not_read_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(websocket_module, bound, {"MAX_UNREAD": 20, "MAX_UNREAD_BYTES": 20_000}[bound])
     running = start()
     with running.connect() as client:
         client.send(json.dumps({**CHAIN_ID, "method": "eth_subscribe", "params": ["newHeads"]}))

@@ -18,7 +18,7 @@ from ..config import RpcConfig
 from . import methods
 from .contracts import Creations
 from .errors import told
-from .limits import RateLimit, check_deadline, time_limit, timed_out
+from .limits import Abort, RateLimit, check_deadline, time_limit, timed_out
 from .metrics import UNKNOWN_METHOD, Metrics
 from .protocol import Code, Item, Message, Refused, Request, RpcError, answer, answer_error, parse
 from .session import Session
@@ -68,6 +68,8 @@ class Dispatcher:
             failed = False
         except VmloomError as error:
             raise told(error) from error
+        except Abort as abort:
+            raise abort.error from abort
         except Exception as error:
             _log.exception("a method failed", method=name)
             raise RpcError(Code.INTERNAL_ERROR, "internal error") from error

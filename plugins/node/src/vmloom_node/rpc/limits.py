@@ -21,8 +21,6 @@ from .protocol import Code, RpcError
 
 MAX_LOGS: Final = 100_000
 """Logs in one answer."""
-MAX_TRACE_STEPS: Final = 1_000_000
-"""Instructions in one answer of the struct logger."""
 MAX_MINED_BLOCKS: Final = 100_000
 """Blocks that one request may mine."""
 MAX_SIMULATED_BLOCKS: Final = 256
@@ -40,7 +38,12 @@ FILTER_SECONDS: Final = 300.0
 MAX_SUBSCRIPTIONS: Final = 100
 """Of one WebSocket."""
 MAX_UNREAD: Final = 10_000
-"""Notifications that a slow subscriber may leave unread before it is cut off."""
+MAX_UNREAD_BYTES: Final = 1 << 21
+"""Notifications, and bytes of them, that a slow subscriber may leave unread before it is cut off."""
+MAX_POLL_BYTES: Final = 1 << 26
+"""That all poll filters together keep for those who do not ask; then the largest ends."""
+MAX_HELD_BYTES: Final = 1 << 27
+"""Of request bodies at a time."""
 MAX_WAITING: Final = 1_000
 """Requests that may wait for a thread before others are turned away."""
 
@@ -68,14 +71,26 @@ def timed_out() -> RpcError:
     return RpcError(Code.TIMED_OUT, "request timed out")
 
 
+class Abort(Exception):
+    """Ends a run from within a tracer; `error` is what the client is told.
+
+    It is no `VmloomError`: engines take one for a failure of the code that runs, and go on.
+    """
+
+    def __init__(self, error: RpcError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class DeadlineTracer(Tracer):
     """Ends a traced run whose time is up: looks at the clock at every jump and call, without which no run is long."""
 
     opcodes = frozenset(OPS[name].code for name in ("JUMP", "JUMPI", "CALL", "DELEGATECALL", "STATICCALL", "CREATE"))
 
     def before(self, frame: TracedFrame, opcode: int) -> None:
-        """Look at the clock. Raises `RpcError`."""
-        check_deadline()
+        """Look at the clock. Raises `Abort`."""
+        if time.monotonic() > _deadline.get():
+            raise Abort(timed_out())
 
 
 class RateLimit:

@@ -32,7 +32,7 @@ from vmloom.errors import ConfigError
 from ..config import RpcConfig
 from ..explorer import page
 from .dispatcher import Dispatcher, Exchange
-from .limits import MAX_WAITING
+from .limits import MAX_HELD_BYTES, MAX_WAITING
 from .metrics import CONTENT_TYPE
 from .protocol import Code, RpcError, answer_error
 from .session import Session
@@ -41,6 +41,8 @@ from .websocket import SocketEndpoint
 _JSON_TYPES: Final = frozenset({"application/json", "application/json-rpc", "application/jsonrequest"})
 _KEEP_ALIVE: Final = 65
 """Seconds that an idle connection is kept. Clients keep theirs for up to a minute, and should be those who end them."""
+_CLOSE: Final = {"Connection": "close"}
+"""For answers to a request of which more is to come: it would be taken for the next one."""
 _GRACE: Final = 1.0
 """Seconds beyond the time limit in which a call may notice by itself that its time is up."""
 _SHUTDOWN: Final = 5
@@ -55,6 +57,8 @@ class Desk:
         self.timeout = dispatcher.config.timeout_s
         self._threads = ThreadPoolExecutor(dispatcher.config.threads, thread_name_prefix="vmloom-rpc")
         self._held = 0
+        self.held_bytes = 0
+        """Of request bodies, those that are still to come in full among them."""
 
     async def answer(self, text: bytes | str, client: str, session: Session | None = None) -> bytes | None:
         """The answer, None for none. A call whose time is up is answered so, and goes on until it sees it itself."""
@@ -76,6 +80,26 @@ class Desk:
     def _count(self, change: int) -> None:
         self._held += change
         self.dispatcher.metrics.waiting.set(self._held)
+
+
+class Room:
+    """What a request's body takes of the bytes that all may take together; given back at the end of the block."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._desk.held_bytes -= self._taken
+
+    def take(self, size: int) -> bool:
+        """Take `size` bytes more; False if there are too many already."""
+        self._taken += size
+        self._desk.held_bytes += size
+        return self._desk.held_bytes <= MAX_HELD_BYTES
 
 
 class HttpEndpoint:
@@ -103,33 +127,29 @@ class HttpEndpoint:
             return _plain(415, "the content type must be application/json")
         if _length(request) > self._limit:
             return self._too_large()
+        with Room(self._desk) as room:
+            return await self._answer(request, room)
+
+    async def _answer(self, request: Request, room: Room) -> Response:
+        body = b""
         try:
             async with asyncio.timeout(self._desk.timeout):
-                body = await self._body(request)
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self._limit:
+                        return self._too_large()
+                    if not room.take(len(chunk)):
+                        return _plain(503, "server is busy, try again later", _CLOSE)
         except TimeoutError:
-            return _plain(408, "the request took too long to arrive", {"Connection": "close"})
-        if body is None:
-            return self._too_large()
+            return _plain(408, "the request took too long to arrive", _CLOSE)
         client = request.client.host if request.client else ""
         text = await self._desk.answer(body, client)
         if text is None:
             return Response(status_code=204)
         return Response(text, media_type="application/json")
 
-    async def _body(self, request: Request) -> bytes | None:
-        """The body; None if it is too large."""
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._limit:
-                return None
-            chunks.append(chunk)
-        return b"".join(chunks)
-
     def _too_large(self) -> Response:
-        # Closed, since what is still to come of the body would be taken for the next request.
-        return _plain(413, f"request too large, the limit is {self._limit} bytes", {"Connection": "close"})
+        return _plain(413, f"request too large, the limit is {self._limit} bytes", _CLOSE)
 
 
 def _length(request: Request) -> int:

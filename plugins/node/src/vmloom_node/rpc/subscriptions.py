@@ -13,17 +13,22 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..chain.block import Block, Log, TransactionEntry
 from ..chain.events import ChainEvent, NewBlock, PendingTransaction, Reverted
 from .arguments import LogFilter
 from .encoding import header_json, hexed, log_json, transaction_json
-from .limits import FILTER_SECONDS, MAX_FILTERS, MAX_LOGS, MAX_SUBSCRIPTIONS
+from .limits import FILTER_SECONDS, MAX_FILTERS, MAX_POLL_BYTES, MAX_SUBSCRIPTIONS
 from .protocol import Code, RpcError, dumps
 
 if TYPE_CHECKING:
     from ..chain import Chain
+
+
+_BYTES_OF_HASH: Final = 128
+_BYTES_OF_LOG: Final = 4_096
+"""What Python takes for a hash, and for a log without its data, as they are handed out."""
 
 
 class Topic(Enum):
@@ -106,6 +111,13 @@ class _Poll:
     interest: Interest
     asked_at: float
     changes: list[Any] = field(default_factory=list)
+    size: int = 0
+    """About how many bytes `changes` are."""
+
+    def add(self, change: Any) -> None:
+        """Keep something for whoever asks next."""
+        self.changes.append(change)
+        self.size += _BYTES_OF_HASH if isinstance(change, str) else _BYTES_OF_LOG + len(change["data"])
 
 
 class Hub:
@@ -149,7 +161,7 @@ class Hub:
         """What has come since the filter was last asked. Raises `RpcError` if there is none of this id."""
         with self._lock:
             poll = self._poll(identity)
-            changes, poll.changes = poll.changes, []
+            changes, poll.changes, poll.size = poll.changes, [], 0
             return changes
 
     def filter_of(self, identity: str) -> LogFilter:
@@ -172,6 +184,11 @@ class Hub:
         limit = self._clock() - FILTER_SECONDS
         for identity in [one for one, poll in self._polls.items() if poll.asked_at < limit]:
             del self._polls[identity]
+
+    def _drop_largest(self) -> None:
+        """End filters that nobody asks, before they fill the memory; who asks them learns that they have ended."""
+        while sum(poll.size for poll in self._polls.values()) > MAX_POLL_BYTES:
+            del self._polls[max(self._polls, key=lambda identity: self._polls[identity].size)]
 
     # Subscriptions
 
@@ -203,10 +220,10 @@ class Hub:
         news = _News(event)
         with self._lock:
             self._drop_expired()
-            for identity, poll in list(self._polls.items()):
-                poll.changes += _changes(poll.interest, news)
-                if len(poll.changes) > MAX_LOGS:  # nobody asks: the next one who does learns that it has ended
-                    del self._polls[identity]
+            for poll in self._polls.values():
+                for change in _changes(poll.interest, news):
+                    poll.add(change)
+            self._drop_largest()
             wanted = [
                 (subscriber, identity, interest)
                 for subscriber in self._subscribers.values()

@@ -11,42 +11,81 @@ from vmloom.suggest import nearest
 from vmloom_evm.trace.calltree import CallTreeTracer
 from vmloom_evm.trace.hooks import Tracer
 from vmloom_evm.trace.prestate import PrestateTracer
-from vmloom_evm.trace.steps import Step
+from vmloom_evm.trace.steps import FrameEntry, FrameExit, Step
 from vmloom_evm.trace.structlog import StructLogTracer
 from vmloom_evm.transaction.outcome import TransactionResult
 
 from ..chain.calls import TracedTransaction
 from .arguments import TraceOptions
-from .limits import MAX_TRACE_STEPS, DeadlineTracer
+from .limits import Abort, DeadlineTracer
 from .parameters import read_object
 from .protocol import Code, RpcError
 
 Finish: TypeAlias = Callable[[TransactionResult], Any]
 """What comes of a trace once the transaction has run."""
-Begin: TypeAlias = Callable[[TraceOptions, TracedTransaction], tuple[Sequence[Tracer], Finish]]
+Begun: TypeAlias = tuple[Sequence[Tracer], Finish]
+
+_BYTES_OF_STEP: Final = 400
+_BYTES_OF_WORD: Final = 100
+_BYTES_OF_CALL: Final = 1_000
+"""About what Python takes for each while a trace is gathered."""
+
+
+class _Budget:
+    """Bytes that a trace may still take. A contract can have a trace grow far faster than it pays for gas."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def take(self, size: int) -> None:
+        """Raises `Abort` if there is no room for `size` bytes more."""
+        self._left -= size
+        if self._left < 0:
+            raise Abort(RpcError(Code.LIMIT_EXCEEDED, "the trace is too large: ask for less of it, or give a `limit`"))
 
 
 class BoundedStructLog(StructLogTracer):
-    """A struct logger that keeps the first `limit` instructions; without a limit, too many of them are an error."""
+    """A struct logger that keeps the first `limit` instructions, or all for 0, as far as there is room for them."""
 
-    def __init__(self, limit: int, *, memory: bool, stack: bool, storage: bool, return_data: bool) -> None:
+    def __init__(
+        self, budget: _Budget, limit: int, *, memory: bool, stack: bool, storage: bool, return_data: bool
+    ) -> None:
         super().__init__(memory=memory, stack=stack, storage=storage, return_data=return_data)
+        self._budget = budget
         self._limit = limit
 
     def on_step(self, step: Step) -> None:
-        """Keep the instruction. Raises `RpcError`."""
+        """Keep the instruction. Raises `Abort`."""
         if self._limit and len(self.logs) >= self._limit:
             return
-        if len(self.logs) >= MAX_TRACE_STEPS:
-            raise RpcError(
-                Code.LIMIT_EXCEEDED,
-                f"the trace has more than {MAX_TRACE_STEPS} instructions: give a `limit`, or take callTracer",
-            )
+        words = (
+            len(step.stack) + len(step.memory or b"") // 32 + len(step.return_data or b"") // 32 + 2 * len(self._met)
+        )
+        self._budget.take(_BYTES_OF_STEP + _BYTES_OF_WORD * words)
         super().on_step(step)
 
 
-def _struct_log(options: TraceOptions, _: TracedTransaction) -> tuple[Sequence[Tracer], Finish]:
+class BoundedCallTree(CallTreeTracer):
+    """A call tracer that keeps calls as far as there is room for their input and output."""
+
+    def __init__(self, budget: _Budget, *, with_log: bool = False, only_top_call: bool = False) -> None:
+        super().__init__(with_log=with_log, only_top_call=only_top_call)
+        self._budget = budget
+
+    def on_enter(self, entry: FrameEntry) -> None:
+        """Keep the call. Raises `Abort`."""
+        self._budget.take(_BYTES_OF_CALL + 2 * len(entry.input))
+        super().on_enter(entry)
+
+    def on_exit(self, leaving: FrameExit) -> None:
+        """Keep its output. Raises `Abort`."""
+        self._budget.take(2 * len(leaving.output))
+        super().on_exit(leaving)
+
+
+def _struct_log(options: TraceOptions, _: TracedTransaction, budget: _Budget) -> Begun:
     tracer = BoundedStructLog(
+        budget,
         options.limit,
         memory=options.memory,
         stack=options.stack,
@@ -56,13 +95,13 @@ def _struct_log(options: TraceOptions, _: TracedTransaction) -> tuple[Sequence[T
     return [tracer], lambda result: tracer.result(result.gas_used)
 
 
-def _call_tree(options: TraceOptions, about: TracedTransaction) -> tuple[Sequence[Tracer], Finish]:
-    tracer = CallTreeTracer(with_log=options.flag("withLog"), only_top_call=options.flag("onlyTopCall"))
+def _call_tree(options: TraceOptions, about: TracedTransaction, budget: _Budget) -> Begun:
+    tracer = BoundedCallTree(budget, with_log=options.flag("withLog"), only_top_call=options.flag("onlyTopCall"))
     gas_limit = about.tx.gas_limit
     return [tracer], lambda result: tracer.result(gas_limit=gas_limit, gas_used=result.gas_used)
 
 
-def _prestate(options: TraceOptions, about: TracedTransaction) -> tuple[Sequence[Tracer], Finish]:
+def _prestate(options: TraceOptions, about: TracedTransaction, _: _Budget) -> Begun:
     tracer = PrestateTracer(
         about.state,
         about.tx,
@@ -77,8 +116,8 @@ def _prestate(options: TraceOptions, about: TracedTransaction) -> tuple[Sequence
     return [tracer], lambda _: tracer.diff() if is_diff else tracer.prestate()
 
 
-def _selectors(_options: TraceOptions, _about: TracedTransaction) -> tuple[Sequence[Tracer], Finish]:
-    tracer = CallTreeTracer()
+def _selectors(_options: TraceOptions, _about: TracedTransaction, budget: _Budget) -> Begun:
+    tracer = BoundedCallTree(budget)
 
     def count(_: TransactionResult) -> dict[str, int]:
         frames = tracer.root.walk() if tracer.root is not None else ()
@@ -88,21 +127,23 @@ def _selectors(_options: TraceOptions, _about: TracedTransaction) -> tuple[Seque
     return [tracer], count
 
 
-def _nothing(_options: TraceOptions, _about: TracedTransaction) -> tuple[Sequence[Tracer], Finish]:
+def _nothing(_options: TraceOptions, _about: TracedTransaction, _budget: _Budget) -> Begun:
     return [], lambda _: {}
 
 
-def _several(options: TraceOptions, about: TracedTransaction) -> tuple[Sequence[Tracer], Finish]:
+def _several(options: TraceOptions, about: TracedTransaction, budget: _Budget) -> Begun:
     tracers: list[Tracer] = []
     finishes: dict[str, Finish] = {}
     for name, config in options.config.items():
         part = TraceOptions(tracer=name, config=read_object(config or {}, f"tracerConfig.{name[:40]}"))
         if name == "muxTracer":
             raise InputError("tracerConfig.muxTracer: it cannot be part of itself")
-        added, finishes[name] = begin_named(name)(part, about)
+        added, finishes[name] = begin_named(name)(part, about, budget)
         tracers += added
     return tracers, lambda result: {name: finish(result) for name, finish in finishes.items()}
 
+
+Begin: TypeAlias = Callable[[TraceOptions, TracedTransaction, _Budget], Begun]
 
 TRACERS: Final[Mapping[str, Begin]] = {
     "": _struct_log,
@@ -127,15 +168,19 @@ def begin_named(name: str) -> Begin:
 
 
 class Recorder:
-    """Makes a tracer for each transaction that runs, and keeps what comes of it in `results`, in order."""
+    """Makes a tracer for each transaction that runs, and keeps what comes of it in `results`, in order.
 
-    def __init__(self, options: TraceOptions) -> None:
+    All together may take about `limit` bytes.
+    """
+
+    def __init__(self, options: TraceOptions, limit: int) -> None:
         self._options = options
+        self._budget = _Budget(limit)
         self._begin = begin_named(options.tracer)
         self.results: list[Any] = []
 
     def __call__(self, about: TracedTransaction) -> Sequence[Tracer]:
         """The tracers of a transaction that is about to run."""
-        tracers, finish = self._begin(self._options, about)
+        tracers, finish = self._begin(self._options, about, self._budget)
         about.at_end.append(lambda result: self.results.append(finish(result)))
         return [*tracers, DeadlineTracer()]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from .limits import MAX_UNREAD
+from .limits import MAX_UNREAD, MAX_UNREAD_BYTES
 from .subscriptions import Subscriber
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Outbox:
         self._loop = loop
         self._texts: deque[tuple[str, bool]] = deque()
         """And whether each is an answer."""
+        self._bytes = 0
         self._held: list[str] | None = None
         """Notifications that come while a request is answered, which has to be told first."""
         self._answers = 0
@@ -55,6 +56,7 @@ class Outbox:
         """Send an answer when its turn comes, if there is one; returns once there is room for the next."""
         if text is not None:
             self._texts.append((text, True))
+            self._bytes += len(text)
             self._answers += 1
         self._texts += [(one, False) for one in self._held or ()]
         self._held = None
@@ -71,20 +73,25 @@ class Outbox:
         if self.overflowed:
             return None
         text, is_answer = self._texts.popleft()
+        self._bytes -= len(text)
         if is_answer:
             self._answers -= 1
             self._has_room.set()
         return text
 
     def _offer(self, text: str) -> None:
-        if len(self._texts) + len(self._held or ()) >= MAX_UNREAD:
+        waiting = len(self._texts) + len(self._held or ())
+        if waiting >= MAX_UNREAD or (waiting and self._bytes + len(text) > MAX_UNREAD_BYTES):
             self.overflowed = True
             self._texts.clear()
+            self._held = None
             self._has_room.set()
-        elif self._held is not None:
-            self._held.append(text)
         else:
-            self._texts.append((text, False))
+            self._bytes += len(text)
+            if self._held is not None:
+                self._held.append(text)
+            else:
+                self._texts.append((text, False))
         self._changed.set()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Annotated, Any, Final, TypeAlias
 
 from vmloom.errors import InputError
@@ -18,6 +17,8 @@ from ..session import Session
 from ..subscriptions import Interest, Subscriber, Topic
 from ..table import method
 
+_BYTES_OF_LOG: Final = 500
+"""Of a log in an answer, without its data, at least."""
 _STRIDE: Final = 1_000
 """Blocks that are searched between two looks at the clock."""
 
@@ -29,9 +30,16 @@ def logs(session: Session, filter: Filter) -> list[Json]:
 
 
 def _search(session: Session, wanted: LogFilter) -> list[Json]:
-    found = list(islice((log_json(log) for log in _matching(session, wanted)), MAX_LOGS + 1))
-    if len(found) > MAX_LOGS:
-        raise RpcError(Code.LIMIT_EXCEEDED, f"query returned more than {MAX_LOGS} results, ask for fewer blocks")
+    found: list[Json] = []
+    size = 0
+    for log in _matching(session, wanted):
+        size += _BYTES_OF_LOG + 2 * len(log.event.data)
+        if len(found) >= MAX_LOGS or size > session.config.max_response_bytes:
+            raise RpcError(
+                Code.LIMIT_EXCEEDED,
+                f"query returned more than {len(found)} results, which is too much: ask for fewer blocks",
+            )
+        found.append(log_json(log))
     return found
 
 
@@ -79,9 +87,9 @@ def new_block_filter(session: Session) -> str:
 
 
 @method("eth_newPendingTransactionFilter")
-def new_pending_transaction_filter(session: Session, full: bool = False) -> str:
-    """A filter's id: eth_getFilterChanges has the hashes of new transactions, or with `full` the transactions."""
-    return session.hub.add_filter(Interest(Topic.PENDING, full=full))
+def new_pending_transaction_filter(session: Session) -> str:
+    """A filter's id: eth_getFilterChanges has the hashes of new transactions."""
+    return session.hub.add_filter(Interest(Topic.PENDING))
 
 
 @method("eth_getFilterChanges")
