@@ -383,6 +383,11 @@ def test_any_transaction_is_read_as_it_was_written(tx: Transaction) -> None:
     assert decode_transaction(encode_transaction(tx), OSAKA.rules) == tx
 
 
+@given(transactions())
+def test_the_signing_hash_can_be_told_from_the_encoding(tx: Transaction) -> None:
+    assert signing_hash(tx, encode_transaction(tx)) == signing_hash(tx)
+
+
 @given(transactions(), st.data())
 def test_a_damaged_transaction_is_refused_or_another_one(tx: Transaction, data: st.DataObject) -> None:
     raw = bytearray(encode_transaction(tx))

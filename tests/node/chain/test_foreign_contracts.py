@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from vmloom.demo import DemoToken
 from vmloom.errors import InputError, InvalidCode, UnknownVm
 from vmloom.hashing import create_address
+from vmloom.precompile import PrecompileSet
+from vmloom.store import MemoryStore
+from vmloom.vm import VirtualMachine
 from vmloom_evm.demo.token import TOKEN as EVM_TOKEN
-from vmloom_node.chain import TransactionRequest
+from vmloom_node.chain import Chain, TransactionRequest, dev_genesis
 from vmloom_node.chain.errors import CallFailed
 from vmloom_node.chain.foreign import DEPLOYER, Deployment, decode_envelope, deployment_of, encode_envelope
 from vmloom_prozvm.demo import TOKEN as PROZ_TOKEN
 from vmloom_wasm.demo import TOKEN as WASM_TOKEN
 
-from .conftest import HOST, MakeChain, send
+from .conftest import HOST, MakeChain, dev_accounts, options, send
 
 TOKENS = {"evm": EVM_TOKEN, "prozvm": PROZ_TOKEN, "wasm": WASM_TOKEN}
 
@@ -123,3 +128,46 @@ def test_nobody_else_is_the_deployer(make_chain: MakeChain) -> None:
 
 def test_tokens_are_of_all_vms() -> None:
     assert all(isinstance(token, DemoToken) for token in TOKENS.values())
+
+
+class Poor:
+    """A host without WebAssembly."""
+
+    default_vm = "evm"
+
+    def get_vm(self, vm_type: str) -> VirtualMachine:
+        if vm_type == "wasm":
+            raise UnknownVm("no wasm here")
+        return HOST.get_vm(vm_type)
+
+    def vm_of_code(self, code: bytes) -> str:
+        return HOST.vm_of_code(code)
+
+    def precompile_sets(self, vm: str) -> Sequence[PrecompileSet]:
+        return HOST.precompile_sets(vm)
+
+
+def test_what_the_node_cannot_run_does_not_stop_it(engine: str, make_chain: MakeChain) -> None:
+    store = MemoryStore()
+    rich = make_chain(engine, store=store)
+    contract = send(rich, data=WASM_TOKEN.code).contract
+    accounts = dev_accounts()
+    first, second = accounts.addresses[:2]
+    poor = Chain(rich.genesis, store=store, host=Poor(), options=options(engine, mining="manual"), accounts=accounts)
+    lost = poor.send_request(TransactionRequest(first, to=contract, gas_limit=100_000))
+    good = poor.send_request(TransactionRequest(second, to=first, value=1))
+    poor.mine()
+    assert poor.receipt(good).success
+    assert lost not in poor.pool
+    poor.set_mining("transaction")
+    with pytest.raises(UnknownVm, match="no wasm here"):
+        poor.send_request(TransactionRequest(first, to=contract, gas_limit=100_000))
+    assert poor.send_request(TransactionRequest(first, to=second, value=1))
+    assert poor.account(first).nonce == 2
+
+
+def test_a_genesis_with_an_account_of_no_vm_is_refused(make_chain: MakeChain) -> None:
+    genesis = dev_genesis()
+    genesis.state.set_code(bytes(19) + b"\1", b"\1", "nonsense")
+    with pytest.raises(UnknownVm):
+        make_chain(genesis=genesis)

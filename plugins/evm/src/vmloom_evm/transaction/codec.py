@@ -90,15 +90,29 @@ def encode_transaction(tx: Transaction) -> bytes:
     return _envelope(tx, [_ENCODERS[name](tx) for name in _FIELDS[tx.type]])
 
 
-def signing_hash(tx: Transaction) -> bytes:
+def signing_hash(tx: Transaction, encoded: bytes | None = None) -> bytes:
     """The 32 bytes that the sender signs. A legacy transaction with a chain id is protected by EIP-155.
 
-    Raises `TransactionRefused` for fields that cannot be encoded.
+    `encoded` is what `tx` was decoded from, where that is known: it need not be encoded again then. Raises
+    `TransactionRefused` for fields that cannot be encoded.
     """
+    if encoded is not None:
+        return _signing_hash_of(tx, encoded)
     items = [_ENCODERS[name](tx) for name in _FIELDS[tx.type][:-_SIGNATURE_FIELDS]]
     if tx.type == TransactionType.LEGACY and tx.chain_id is not None:
         items += [_encode_chain_id(tx), b"", b""]
     return keccak256(_envelope(tx, items))
+
+
+def _signing_hash_of(tx: Transaction, encoded: bytes) -> bytes:
+    """The hash by cutting the signature off: there is but one encoding of a transaction, so what is left is that."""
+    legacy = tx.type == TransactionType.LEGACY
+    _, begin, end = rlp.extent(encoded, 0 if legacy else 1, len(encoded))
+    end -= sum(len(rlp.encode(_ENCODERS[name](tx))) for name in _FIELDS[tx.type][-_SIGNATURE_FIELDS:])
+    parts = [encoded[begin:end]]
+    if legacy and tx.chain_id is not None:
+        parts += [rlp.encode(_encode_chain_id(tx)), rlp.encode(b""), rlp.encode(b"")]
+    return keccak256((b"" if legacy else encoded[:1]) + rlp.list_of(parts))
 
 
 def authorization_hash(chain_id: int, address: bytes, nonce: int) -> bytes:

@@ -22,8 +22,12 @@ HALF_CURVE_ORDER = CURVE_ORDER // 2
 """The largest s of a signature that nobody can turn into another valid one. EIP-2."""
 
 
-def recover_sender(tx: Transaction, rules: Rules, chain_id: int | None = None) -> bytes:
+def recover_sender(
+    tx: Transaction, rules: Rules, chain_id: int | None = None, *, encoded: bytes | None = None
+) -> bytes:
     """The 20-byte address that signed `tx`, by the rules of a fork; `chain_id` is the chain's own, None for any.
+
+    `encoded` is what `tx` was decoded from, where that is known, which saves time.
 
     Raises `TransactionRefused`: `INVALID_CHAIN_ID` for a transaction meant for another chain (EIP-155);
     `INVALID_SIGNATURE` without a signature, for r, s or the parity out of range, for a high s from Homestead on
@@ -40,7 +44,7 @@ def recover_sender(tx: Transaction, rules: Rules, chain_id: int | None = None) -
     fault = _fault(signature, HALF_CURVE_ORDER if rules.low_s_signatures else CURVE_ORDER - 1)
     if fault:
         raise TransactionRefused(Refusal.INVALID_SIGNATURE, fault)
-    sender = _recover(signature, signing_hash(tx))
+    sender = _recover(signature, signing_hash(tx, encoded))
     if sender is None:
         raise TransactionRefused(Refusal.INVALID_SIGNATURE, "r: no point of the curve has this coordinate")
     return sender

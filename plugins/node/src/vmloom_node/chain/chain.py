@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vmloom import Account, BlockContext, MemoryState, StateAccess
-from vmloom.errors import InputError, StateError
+from vmloom.errors import InputError, PluginError, StateError, VmloomError
 from vmloom.hashing import keccak256
 from vmloom.state import NO_ACCOUNT, StateDiff
 from vmloom.store import Changes, MemoryStore, Store, StoreView
@@ -111,7 +111,8 @@ class Chain:
     An empty store gets the genesis block; one that holds a chain goes on with it, and must have begun with the same.
     Without arguments it is a chain for development, in memory: ten rich accounts, a block for each transaction.
 
-    Raises `StateError` for a store with another chain, `ConfigError` for an engine that is not there.
+    Raises `StateError` for a store with another chain, `ConfigError` for an engine that is not there, and `UnknownVm`
+    for an account of the genesis whose VM is not.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Chain:
         self._snapshots: dict[int, _Snapshot] = {}
         self._last_snapshot = 0
         self._sealed = 0
-        self._pending: tuple[tuple[int, int, int], StoredBlock] | None = None
+        self._pending: tuple[tuple[int, int, int], Draft, StoredBlock] | None = None
         self._miner: IntervalMiner | None = None
         self._next: tuple[tuple[Any, ...], Draft] | None = None
         self._calls = Calls(self)
@@ -159,6 +160,9 @@ class Chain:
 
     def _open(self) -> None:
         """Begin the chain, or go on with that of the store."""
+        for _, account in self.genesis.state.accounts():
+            if account.vm:
+                self.evm.host.get_vm(account.vm)
         diff = diff_of(self.genesis.state)
         root, nodes = StateTrie(MemoryStore()).update(diff)
         header = self.genesis.header(root)
@@ -222,17 +226,30 @@ class Chain:
         """The block that would be mined now, with its receipts. Its state root is zeros."""
         with self._lock:
             made = self.next_draft()
-            key = (self.store.version, self.pool.version, made.header.timestamp)
+            key = (self.store.version, self.pool.version, id(made))
             if self._pending is None or self._pending[0] != key:
-                self._pending = key, self._pend(made)
-            stored = self._pending[1]
+                self._pending = key, made, self._pend(made)
+            stored = self._pending[2]
         return stored.block, tuple(records.read_receipts(stored, made.rules))
 
     def _pend(self, made: Draft) -> StoredBlock:
         with self._readers.lend(self.store.version, NO_HASHES) as state:
-            candidates = self._select(made)
-            result = self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
+            candidates, result = self._run_pending(made, state, self._select(made))
             return self._sealed_block(made, state, candidates, result, is_pending=True)
+
+    def _run_pending(
+        self, made: Draft, state: StateAccess, candidates: list[SignedTransaction]
+    ) -> tuple[list[SignedTransaction], BlockResult]:
+        """Run what waits, less what this node cannot run, on a state that is lent; returns what has been tried."""
+        try:
+            return candidates, self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
+        except PluginError:
+            with self._lock:
+                dropped = self._drop_unrunnable()
+            if not dropped:
+                raise
+            left = [one for one in candidates if one.hash not in dropped]
+            return left, self.run_block(made, state, left, root_of=lambda _: bytes(32))
 
     def transaction(self, transaction_hash: bytes) -> TransactionEntry:
         """The transaction with this hash, in a block or in the mempool. Raises `UnknownTransaction`."""
@@ -284,7 +301,7 @@ class Chain:
                 candidates = self._select(made)
             with self._lend(version, hashes) as state:
                 if candidates:
-                    self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
+                    self._run_pending(made, state, candidates)
                 yield state
             return
         with self._lend(self._ledger.version_after(self._ledger.number_of(ref)), hashes) as state:
@@ -339,7 +356,7 @@ class Chain:
         self._check_writable()
         rules = self._next_rules()
         tx = decode_transaction(data, rules)
-        return self._take(tx, recover_sender(tx, rules, self.chain_id), data)
+        return self._take(tx, recover_sender(tx, rules, self.chain_id, encoded=data), data)
 
     def send(self, tx: Transaction) -> bytes:
         """Take a signed transaction; returns its hash, 32 bytes.
@@ -384,10 +401,10 @@ class Chain:
     def _take(self, tx: Transaction, sender: bytes, encoded: bytes) -> bytes:
         transaction_hash = keccak256(encoded)
         with self._writing():
-            if self._ledger.place_of(transaction_hash) is not None:
-                raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} is in a block already")
             made = self.next_draft()
             account = self._world.state.get_account(sender)
+            if account is not None and tx.nonce < account.nonce and self._ledger.place_of(transaction_hash) is not None:
+                raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} is in a block already")
             admit(
                 tx,
                 sender,
@@ -609,8 +626,33 @@ class Chain:
             found.append(SignedTransaction(waiting.tx, waiting.sender, waiting.encoded, waiting.hash))
         return found
 
-    def _mine(self) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
+    def _mine(self) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
         """Make the next block; returns it and what could not run, by hash."""
+        unrunnable: dict[bytes, VmloomError] = {}
+        while True:
+            try:
+                stored, refused = self._mine_once()
+                return stored, {**refused, **unrunnable}
+            except PluginError:
+                found = self._drop_unrunnable()
+                if not found:
+                    raise
+                unrunnable.update(found)
+
+    def _drop_unrunnable(self) -> dict[bytes, VmloomError]:
+        """Let go of what this node cannot run, such as for want of a VM: no block could be made any more."""
+        found: dict[bytes, VmloomError] = {}
+        made = self.next_draft()
+        for candidate in self._select(made):
+            with self._readers.lend(self.store.version, NO_HASHES) as state:
+                try:
+                    self.run_block(made, state, [candidate], root_of=lambda _: bytes(32))
+                except PluginError as error:
+                    found[candidate.hash] = error
+                    self.pool.remove(candidate.hash)
+        return found
+
+    def _mine_once(self) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
         made = self.next_draft()
         candidates = self._select(made)
         world = self._world

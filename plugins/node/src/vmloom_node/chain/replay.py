@@ -214,7 +214,7 @@ def _check_ommers(chain: Chain, block: EncodedBlock, parent: Block) -> None:
 def _signed(block: EncodedBlock, rules: Rules, chain_id: int) -> Iterator[SignedTransaction]:
     for index, (tx, encoded) in enumerate(zip(block.transactions, block.encoded, strict=True)):
         try:
-            sender = recover_sender(tx, rules, chain_id)
+            sender = recover_sender(tx, rules, chain_id, encoded=encoded)
         except TransactionRefused as cause:
             raise InvalidBlock(f"transactions[{index}]: {cause}") from cause
         yield SignedTransaction(tx, sender, encoded, keccak256(encoded))
