@@ -79,7 +79,7 @@ class Server:
         return sum(_seconds(pid) for pid in _session(self.process.pid))
 
     def resident(self) -> int:
-        """Bytes of memory that it and its children hold."""
+        """Bytes of memory that it and its children hold, without pages of files."""
         return sum(_resident(pid) for pid in _session(self.process.pid))
 
     def open_files(self) -> int:
@@ -109,8 +109,11 @@ def _seconds(pid: int) -> float:
 
 
 def _resident(pid: int) -> int:
+    """Without pages of files, such as those of a store that is mapped: the system takes these back when it likes."""
     with contextlib.suppress(OSError):
-        return int(_stat(pid)[21]) * os.sysconf("SC_PAGE_SIZE")
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return 1024 * int(line.split()[1])
     return 0
 
 

@@ -22,6 +22,9 @@ from vmloom.plugins import PluginRegistry
 from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.specification import Specification
 from vmloom_evm.table import OPS
+from vmloom_node.rpc.dispatcher import METHODS
+from vmloom_node.rpc.protocol import Code
+from vmloom_node.rpc.table import REQUIRED, Method
 
 assert Specification is not None  # its module imports the instructions, which fill OPS
 
@@ -36,6 +39,7 @@ PACKAGES = {
     "vmloom_precompiles_bls12_381": "plugins/precompiles-bls12-381/src",
     "vmloom_precompiles_p256": "plugins/precompiles-p256/src",
     "vmloom_prozvm": "plugins/prozvm/src",
+    "vmloom_node": "plugins/node/src",
     "vmloom_state_lmdb": "plugins/state-lmdb/src",
     "vmloom_wasm": "plugins/wasm/src",
 }
@@ -56,6 +60,13 @@ SECTIONS = {
     "vm.wasm.host_gas": ("vmloom_wasm", "prices.HostPrices"),
     "state.lmdb": ("vmloom_state_lmdb", "config.LmdbConfig"),
     "accelerator.cpu": ("vmloom_native", "config.CpuConfig"),
+    "node": ("vmloom_node", "config.NodeConfig"),
+    "node.genesis": ("vmloom_node", "config.GenesisConfig"),
+    "node.accounts": ("vmloom_node", "config.AccountsConfig"),
+    "node.mining": ("vmloom_node", "config.MiningConfig"),
+    "node.store": ("vmloom_node", "config.StoreConfig"),
+    "node.pool": ("vmloom_node", "config.PoolConfig"),
+    "node.rpc": ("vmloom_node", "config.RpcConfig"),
     "plugins": ("vmloom", "settings.PluginSettings"),
     "logging": ("vmloom", "settings.LoggingSettings"),
 }
@@ -96,6 +107,22 @@ TYPES = {
     "frozenset[AddressKey] | None": "list of addresses",
     "frozenset[ImportName] | None": "list of names",
     "tuple[str, ...]": "list of text",
+    "PositiveFloat": "number above 0",
+    "NonNegativeFloat": "number, 0 and up",
+    "Address": "address",
+    "tuple[Namespace, ...]": "list of names",
+    "Annotated[int, Field(ge=5000)]": "number, 5,000 and up",
+    "Annotated[int, Field(ge=0, le=10000)]": "number, 0 to 10,000",
+    "Annotated[int, Field(ge=0, le=65535)]": "number, 0 to 65,535",
+    "Annotated[int, Field(ge=1, le=2 ** 53 - 1)]": "number, 1 to 2^53 - 1",
+    "Literal['transaction', 'interval', 'manual']": "`transaction`, `interval` or `manual`",
+    "Literal['memory', 'lmdb']": "`memory` or `lmdb`",
+    "GenesisConfig": "the section `[node.genesis]`",
+    "AccountsConfig": "the section `[node.accounts]`",
+    "MiningConfig": "the section `[node.mining]`",
+    "StoreConfig": "the section `[node.store]`",
+    "PoolConfig": "the section `[node.pool]`",
+    "RpcConfig": "the section `[node.rpc]`",
     "dict[AddressKey, ImportPath]": "table",
     "dict[OpcodeName, NonNegativeInt]": "table",
     "dict[str, NonNegativeInt]": "table",
@@ -204,6 +231,10 @@ def configuration() -> str:
 def _default(value: str) -> str:
     known = {"LATEST.name": '"osaka"', "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}
     known |= {"True": "true", "False": "false", "None": "none", "ModuleLimits()": "{}", "HostPrices()": "{}"}
+    known |= {"DEV_CHAIN_ID": "31337", "DEV_GAS_LIMIT": "30000000", "DEV_ACCOUNTS": "10", "NAMESPACES": "all"}
+    known |= {"DEV_MNEMONIC": '"test test ... junk"', "DEV_PATH": "\"m/44'/60'/0'/0\""}
+    if value.endswith("Config()"):
+        return "{}"
     return known.get(value, value.replace("'", '"'))
 
 
@@ -235,6 +266,74 @@ def forks() -> str:
 
 def _value(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else f"{value:,}"
+
+
+# JSON-RPC
+
+NAMESPACES = {
+    "eth": "The chain, its state, transactions, and calls.",
+    "net": "The network that a node of one has not.",
+    "web3": "The node itself.",
+    "debug": "What happened inside of transactions, and blocks as bytes.",
+    "txpool": "Transactions that wait.",
+    "evm": "Mining, time and snapshots, as Hardhat and Ganache name them.",
+    "anvil": "State by hand, impersonation and mining, as anvil names them.",
+    "hardhat": "The same as Hardhat names it.",
+    "vmloom": "What only this node has.",
+}
+_ERRORS = {
+    Code.REVERTED: "the call reverted; `data` is its output",
+    Code.HISTORY_PRUNED: "the state of the block is not kept any more",
+    Code.PARSE_ERROR: "no JSON",
+    Code.INVALID_REQUEST: "no request of JSON-RPC 2.0, or a batch that is empty or too large",
+    Code.METHOD_NOT_FOUND: "no such method, or its namespace is not served",
+    Code.INVALID_PARAMS: "a parameter is missing, too many, or wrong; the message says which",
+    Code.INTERNAL_ERROR: "a mistake of the node",
+    Code.SERVER_ERROR: "the request is well formed and cannot be met",
+    Code.TIMED_OUT: "the time of the call was up",
+    Code.RESPONSE_TOO_LARGE: "the answer would be too large",
+    Code.UNSUPPORTED: "not offered over this connection",
+    Code.LIMIT_EXCEEDED: "too much was asked for, or too often",
+}
+
+
+def json_rpc() -> str:
+    """Every method with its parameters, by namespace."""
+    lines = ["# JSON-RPC", "", NOTE.strip(), ""]
+    lines += ["The methods of `vmloom node`, over HTTP and WebSocket at one address: `POST /` with the content type"]
+    lines += ["`application/json`, single calls or batches. [Run a node](../how-to/run-a-node.md) begins one."]
+    lines += [
+        "Quantities are `0x` hex without leading zeros, data `0x` hex of whole bytes; a block is named by its number,"
+    ]
+    lines += [
+        "its hash (EIP-1898), or `latest`, `pending`, `earliest`, `safe`, `finalized`. Parameters in brackets may be"
+    ]
+    lines += ["left out. Objects have the fields that geth's have; receipts also name the machine, `vm`."]
+    shown: set[int] = set()
+    for namespace, text in NAMESPACES.items():
+        lines += ["", f"## {namespace}", "", text, "", "| method | parameters | |", "|---|---|---|"]
+        for one in METHODS.values():
+            if one.namespace == namespace and id(one.function) not in shown:
+                shown.add(id(one.function))
+                lines.append(
+                    f"| {_method_names(one)} | {_cell(_method_parameters(one))} | {_cell(one.documentation)} |"
+                )
+    lines += ["", "## Errors", "", "| code | |", "|---|---|"]
+    lines += [f"| {code.value} | {_ERRORS[code]} |" for code in Code]
+    return "\n".join(lines) + "\n"
+
+
+def _method_names(one: Method) -> str:
+    return ", ".join(f"`{name}`" for name in (one.name, *one.aliases))
+
+
+def _method_parameters(one: Method) -> str:
+    return ", ".join(
+        f"`{parameter.name}` {parameter.shape.name}"
+        if parameter.default is REQUIRED
+        else f"[`{parameter.name}` {parameter.shape.name}]"
+        for parameter in one.parameters
+    )
 
 
 # ProzVM
@@ -345,6 +444,7 @@ PAGES = {
     "cli.md": command_line,
     "configuration.md": configuration,
     "evm-forks.md": forks,
+    "json-rpc.md": json_rpc,
     "prozvm.md": prozvm,
     "api.md": api_index,
 }

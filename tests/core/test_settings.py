@@ -103,6 +103,14 @@ def test_other_types_in_variables(tmp_path: Path) -> None:
     assert evm(settings) == Model(fast=True, stack_limit=7, prices={"ADD": 5}, inner=inner)
 
 
+def test_an_empty_table_is_the_origin_of_nothing_in_it(tmp_path: Path) -> None:
+    (tmp_path / "vmloom.toml").write_text("[vm.evm]\n[vm.evm.inner]\n[vm.evm.prices]\n")
+    settings = load(tmp_path)
+    assert {
+        str(value.origin) for value in settings.values(("vm", "evm"), evm(settings)) if value.key[-1] != "prices"
+    } == {"default"}
+
+
 def test_a_section_of_a_command(tmp_path: Path) -> None:
     (tmp_path / "vmloom.toml").write_text("[node]\nstack_limit = 2\n[node.inner]\nprice = 3\n")
     settings = load(tmp_path, VMLOOM_NODE__INNER__NAMES="a")

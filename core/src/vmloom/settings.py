@@ -203,7 +203,8 @@ class Settings:
     def origin(self, key: Key) -> Origin:
         """Where the value was set, or the value that it is part of, or else the first value below it."""
         for length in range(len(key), 0, -1):
-            if key[:length] in self._origins:
+            # A table in which nothing stands says nothing of the keys that it could have.
+            if key[:length] in self._origins and (length == len(key) or self._value(key[:length]) != {}):
                 return self._origins[key[:length]]
         below = (origin for other, origin in self._origins.items() if other[: len(key)] == key)
         return next(below, DEFAULT)
@@ -231,6 +232,13 @@ class Settings:
         return ConfigError(f"{place}: unknown section" + (f" ({hint})" if hint else ""))
 
     # How it is put together
+
+    def _value(self, key: Key) -> Any:
+        """What was set there."""
+        value: Any = self._tree
+        for word in key:
+            value = value[word]
+        return value
 
     def _merge(self, values: Mapping[str, Any], origin: Origin) -> None:
         for key, value in _leaves(values):

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _ETHER: Final = 10**18
-_log: Final = structlog.get_logger("vmloom.node")
 
 
 class Node:
@@ -63,7 +62,7 @@ class Node:
             raise
         self.dispatcher = Dispatcher(self.chain, config.rpc)
         self.app = make_app(self.dispatcher)
-        _log.info("chain opened", chain_id=self.chain.chain_id, head=self.chain.head.number, store=config.store.kind)
+        _tell("chain opened", chain_id=self.chain.chain_id, head=self.chain.head.number, store=config.store.kind)
 
     @classmethod
     def from_settings(cls, settings: Settings, config: NodeConfig, plugins: PluginRegistry) -> Self:
@@ -77,7 +76,7 @@ class Node:
             from .chain.replay import import_file
 
             count = import_file(self.chain, file)
-            _log.info("blocks replayed", file=file, blocks=count, head=self.chain.head.number)
+            _tell("blocks replayed", file=file, blocks=count, head=self.chain.head.number)
 
     def serve(self, on_start: Callable[[str], None] = lambda _: None) -> None:
         """Answer until SIGINT or SIGTERM, then let running requests finish. `on_start` gets the URL.
@@ -86,12 +85,12 @@ class Node:
         """
 
         def started(url: str) -> None:
-            _log.info("listening", url=url)
+            _tell("listening", url=url)
             on_start(url)
 
         with _asked_to_end():
             serve(self.app, self.config.rpc, started)
-        _log.info("stopped", head=self.chain.head.number)
+        _tell("stopped", head=self.chain.head.number)
 
     def background(self) -> BackgroundServer:
         """The server in a thread, for a `with` block."""
@@ -139,6 +138,12 @@ class Node:
         yield "mining", "none, the node only answers" if config.read_only else modes.get(config.mining.mode, each)
         yield "state", config.store.path if config.store.kind == "lmdb" else "in memory"
         yield "machines", ", ".join(known_vms(config, self.host.available()))
+
+
+def _tell(event: str, **fields: Any) -> None:
+    """Log, if the program has configured that: a library does not write to a program's streams by itself."""
+    if structlog.is_configured():
+        structlog.get_logger("vmloom.node").info(event, **fields)
 
 
 @contextmanager
