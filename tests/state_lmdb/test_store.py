@@ -34,6 +34,21 @@ class Comparison(StoreComparison):
             self.folder.cleanup()
 
 
+class CrampedComparison(Comparison):
+    """With next to no room for what is unpacked of the history, which is then read where it lies."""
+
+    def make(self, history: int) -> Store:
+        store.KEPT_UNDO_BYTES = 100
+        return super().make(history)
+
+    def teardown(self) -> None:
+        super().teardown()
+        store.KEPT_UNDO_BYTES = KEPT_UNDO_BYTES
+
+
+KEPT_UNDO_BYTES = store.KEPT_UNDO_BYTES
+TestWithoutRoom = CrampedComparison.TestCase
+TestWithoutRoom.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestAgainstModel = Comparison.TestCase
 TestAgainstModel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 

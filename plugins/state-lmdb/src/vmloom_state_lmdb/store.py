@@ -21,20 +21,22 @@ from vmloom.errors import StateError
 from vmloom.store import EMPTY, Changes, Store, StoreView
 from vmloom.store.interface import check_key
 
-from .undo import STAMP_SIZE, Replaced, pack, stamp_of, unpack
+from .undo import STAMP_SIZE, Replaced, beginning_with, find, pack, stamp_of, unpack
 from .writer import WriterLock
 
 FORMAT: Final = b"vmloom-state-lmdb 1"
 """What `meta` has under `format`; another one is not read."""
 DEFAULT_HISTORY: Final = 128
 DEFAULT_MAP_SIZE: Final = 1 << 30
-KEPT_UNDO_BYTES: Final = 1 << 26
+KEPT_UNDO_BYTES: Final = 1 << 25
 """How much of the history is kept unpacked for views, in packed bytes."""
 SCANNED_AT_ONCE: Final = 256
 FILLED_AT_ONCE: Final = 10_000
 _FORMAT, _VERSION, _OLDEST, _STAMP = b"format", b"version", b"oldest", b"stamp"
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
+ReadTxn: TypeAlias = "lmdb.Transaction[memoryview]"
+"""What it gives is valid until it ends, so that it is copied before the lock is given back."""
 T = TypeVar("T")
 
 
@@ -142,7 +144,7 @@ class LmdbStore(Store):
         self._renew_if_read_only()
         head = self._head
         with self._lock:
-            return head.txn.get(key, db=self._values) if key else None
+            return _copied(head.txn.get(key, db=self._values)) if key else None
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `StoreView.scan`."""
@@ -173,7 +175,7 @@ class LmdbStore(Store):
             with self._unmoved(snapshot, moves) as txn, txn.cursor(self._values) as cursor:
                 found = cursor.set_range(start) if start else cursor.first()
                 while found and len(items) < SCANNED_AT_ONCE:
-                    items.append(cursor.item())
+                    items.append((bytes(cursor.key()), bytes(cursor.value())))
                     found = items[-1][0].startswith(prefix) and cursor.next()
             for key, value in items:
                 if not key.startswith(prefix):
@@ -185,25 +187,49 @@ class LmdbStore(Store):
     def value(self, snapshot: Snapshot, moves: int, key: bytes) -> bytes | None:
         """What the last version in `snapshot` has under `key`."""
         with self._unmoved(snapshot, moves) as txn:
-            return txn.get(key, db=self._values)
+            return _copied(txn.get(key, db=self._values))
 
-    def replaced(self, snapshot: Snapshot, moves: int, version: int) -> Replaced:
-        """What the commit `version` replaced."""
+    def replaced(self, snapshot: Snapshot, moves: int, version: int, room: int) -> Replaced | None:
+        """What the commit `version` replaced; None if that takes more than `room` packed bytes."""
         with self._unmoved(snapshot, moves) as txn:
-            packed = txn.get(_packed(version), db=self._past)
-            if packed is None:
-                raise StateError(f"{self.path}: the history lacks version {version}")
+            packed = self._undo_of(txn, version)
+            if len(packed) > room:
+                return None
             stamp = stamp_of(packed)
             found = self._undo.get(stamp)
             if found is None:
-                found = self._undo[stamp] = unpack(packed)
+                found = self._undo[stamp] = unpack(bytes(packed))
                 self._undo_bytes += found.size
                 while self._undo_bytes > KEPT_UNDO_BYTES and len(self._undo) > 1:
                     self._undo_bytes -= self._undo.popitem(last=False)[1].size
             return found
 
+    def replaced_value(
+        self, snapshot: Snapshot, moves: int, versions: Iterable[int], key: bytes
+    ) -> tuple[bytes | None] | None:
+        """What the first of the commits `versions` that changed `key` replaced, in a tuple; None if none did."""
+        for version in versions:
+            with self._unmoved(snapshot, moves) as txn:
+                found = find(self._undo_of(txn, version), key)
+            if found is not None:
+                return found
+        return None
+
+    def replaced_items(
+        self, snapshot: Snapshot, moves: int, version: int, prefix: bytes
+    ) -> list[tuple[bytes, bytes | None]]:
+        """What the commit `version` replaced of the keys with that beginning."""
+        with self._unmoved(snapshot, moves) as txn:
+            return list(beginning_with(self._undo_of(txn, version), prefix))
+
+    def _undo_of(self, txn: ReadTxn, version: int) -> memoryview:
+        packed = txn.get(_packed(version), db=self._past)
+        if packed is None:
+            raise StateError(f"{self.path}: the history lacks version {version}")
+        return packed
+
     @contextmanager
-    def _unmoved(self, snapshot: Snapshot, moves: int) -> Iterator[Txn]:
+    def _unmoved(self, snapshot: Snapshot, moves: int) -> Iterator[ReadTxn]:
         """The transaction of `snapshot`, to be read alone. Raises `Moved` if it is another one than it was."""
         with self._lock:
             if snapshot.moves != moves:
@@ -217,10 +243,10 @@ class LmdbStore(Store):
                 stamp is None or self._stamp(snapshot.txn, version) in (stamp, None)
             )
 
-    def _stamp(self, txn: Txn, version: int) -> bytes | None:
+    def _stamp(self, txn: ReadTxn, version: int) -> bytes | None:
         """What tells the commit `version` from another of that number; None if that is not kept."""
         packed = txn.get(_packed(version), db=self._past)
-        return None if packed is None else packed[:STAMP_SIZE]
+        return None if packed is None else bytes(packed[:STAMP_SIZE])
 
     def _begin(self) -> Snapshot:
         with self._lock:
@@ -234,9 +260,9 @@ class LmdbStore(Store):
             self._snapshots.add(snapshot)
             return snapshot
 
-    def _begun(self) -> tuple[Txn, int, int]:
+    def _begun(self) -> tuple[ReadTxn, int, int]:
         """A new transaction, and the last and the oldest version that it has."""
-        txn = self._env.begin()
+        txn = self._env.begin(buffers=True)
         version, oldest = (txn.get(name, b"", db=self._meta) for name in (_VERSION, _OLDEST))
         return txn, _unpacked(version), _unpacked(oldest)
 
@@ -398,7 +424,7 @@ class LmdbStore(Store):
 class Snapshot:
     """A read transaction; `newest` and `oldest` are the versions it has. `moves` counts how often it was begun anew."""
 
-    def __init__(self, txn: Txn, newest: int, oldest: int) -> None:
+    def __init__(self, txn: ReadTxn, newest: int, oldest: int) -> None:
         self.txn = txn
         self.newest = newest
         self.oldest = oldest
@@ -419,30 +445,44 @@ class _LmdbView(StoreView):
         self._version = version
         self._stamp = stamp
         self._moves = snapshot.moves
-        self._later: list[Replaced] | None = None
+        self._later: tuple[list[Replaced], range] | None = None
 
     @property
     def version(self) -> int:
         return self._version
 
-    def _replaced(self) -> list[Replaced]:
-        """What the commits after this version replaced, oldest first."""
+    def _replaced(self) -> tuple[list[Replaced], range]:
+        """What the commits after this version replaced, oldest first, and those of which it is too much to unpack."""
         snapshot = self._snapshot
         if snapshot.moves != self._moves:
             self._later, self._moves = None, snapshot.moves
             if not self._store.still_shows(snapshot, self._version, self._stamp):
                 raise StateError(f"version {self._version} is gone since the store has grown: take another view")
         if self._later is None:
-            numbers = range(self._version + 1, snapshot.newest + 1)
-            self._later = [self._store.replaced(snapshot, self._moves, number) for number in numbers]
+            self._later = self._unpacked(snapshot.newest)
         return self._later
+
+    def _unpacked(self, newest: int) -> tuple[list[Replaced], range]:
+        unpacked: list[Replaced] = []
+        room = KEPT_UNDO_BYTES // 2
+        for number in range(self._version + 1, newest + 1):
+            found = self._store.replaced(self._snapshot, self._moves, number, room)
+            if found is None:
+                break
+            unpacked.append(found)
+            room -= found.size
+        return unpacked, range(self._version + 1 + len(unpacked), newest + 1)
 
     def get(self, key: bytes) -> bytes | None:
         while True:
             try:
-                for replaced in self._replaced():
+                unpacked, others = self._replaced()
+                for replaced in unpacked:
                     if key in replaced.values:
                         return replaced.values[key]
+                found = self._store.replaced_value(self._snapshot, self._moves, others, key)
+                if found is not None:
+                    return found[0]
                 return self._store.value(self._snapshot, self._moves, key) if key else None
             except Moved:
                 continue
@@ -460,7 +500,10 @@ class _LmdbView(StoreView):
 
     def _scan_from(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         former: dict[bytes, bytes | None] = {}
-        for replaced in reversed(self._replaced()):
+        unpacked, others = self._replaced()
+        for number in reversed(others):
+            former.update(self._store.replaced_items(self._snapshot, self._moves, number, prefix))
+        for replaced in reversed(unpacked):
             former.update((key, value) for key, value in replaced.values.items() if key.startswith(prefix))
         values = self._store.scan_values(self._snapshot, self._moves, prefix, start)
         return _merged(values, sorted((key, value) for key, value in former.items() if key >= start))
@@ -507,5 +550,9 @@ def _packed(version: int) -> bytes:
     return (version + 1).to_bytes(8, "big")
 
 
-def _unpacked(data: bytes) -> int:
+def _copied(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _unpacked(data: bytes | memoryview) -> int:
     return int.from_bytes(data, "big") - 1
