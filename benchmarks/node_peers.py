@@ -159,9 +159,12 @@ def _answering(name: str, process: subprocess.Popen[bytes], port: int) -> Wire:
     raise RuntimeError(f"{name} did not answer within {START_SECONDS:g} s")
 
 
-def vmloom(port: int, folder: Path, *options: str) -> contextlib.AbstractContextManager[Server]:
-    """`vmloom node` of this environment, in an empty folder."""
-    command = [sys.executable, "-m", "vmloom", "node", "--port", str(port), "--quiet", *options]
+def vmloom(
+    port: int, folder: Path, *options: str, settings: Sequence[str] = ()
+) -> contextlib.AbstractContextManager[Server]:
+    """`vmloom node` of this environment, in an empty folder; `settings` are keys with their values."""
+    chosen = [word for one in settings for word in ("--set", one)]
+    command = [sys.executable, "-m", "vmloom", *chosen, "node", "--port", str(port), "--quiet", *options]
     return started("vmloom", command, port, folder=folder)
 
 

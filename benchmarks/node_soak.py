@@ -321,12 +321,13 @@ def sample(soak: Soak, server: Server, samples: list[Sample], every: float) -> N
         time.sleep(every)
 
 
-def run(seconds: float, pace: float, folder: Path) -> tuple[Soak, list[Sample]]:
+def run(seconds: float, pace: float, timeout: float, folder: Path) -> tuple[Soak, list[Sample]]:
     """Soak the node for so long, and ask it for everything after it was started again."""
     port, keys = free_port(), derive_keys(count=SENDERS + 1)
+    settings = (f"node.rpc.timeout_s={timeout}",)
     options = ("--state", str(folder / "chain"), "--accounts", str(SENDERS + 1))
     samples: list[Sample] = []
-    with node_peers.vmloom(port, folder, *options) as server:
+    with node_peers.vmloom(port, folder, *options, settings=settings) as server:
         transfers = _prepare(server, [keys[0], *keys[2:]])
         soak = Soak(port, transfers[0].token, time.monotonic() + seconds, pace)
         work: list[Callable[[], None]] = [partial(sender, soak, one) for one in transfers]
@@ -340,7 +341,7 @@ def run(seconds: float, pace: float, folder: Path) -> tuple[Soak, list[Sample]]:
             thread.join()
     if server.process.returncode != 0:
         soak.tally.fault(f"the node ended with exit code {server.process.returncode}")
-    with node_peers.vmloom(port, folder, *options) as server:
+    with node_peers.vmloom(port, folder, *options, settings=settings) as server:
         _check(server, soak)
     return soak, samples
 
@@ -428,11 +429,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Everything at once against a node, for a while.")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--pace", type=float, default=0.02, help="seconds that a client rests between requests")
-    parser.add_argument("--memory-growth", type=float, default=256, help="MiB that are allowed")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds that the node gives a call")
+    parser.add_argument("--memory-growth", type=float, default=128, help="MiB that are allowed")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        soak, samples = run(arguments.seconds, arguments.pace, Path(folder))
+        soak, samples = run(arguments.seconds, arguments.pace, arguments.timeout, Path(folder))
     told = report(soak, samples, arguments.seconds, arguments.memory_growth)
     print(json.dumps(told, indent=2) if arguments.json else "\n".join(lines(told)))
     if told["faults"]:

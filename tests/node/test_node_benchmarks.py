@@ -1,0 +1,82 @@
+"""The benchmarks of the node, for less: they run, find what is wrong, and show what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *arguments], capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a module of the benchmarks, which are scripts and not installed."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def test_transfers_are_sent_mined_and_seen(module: Callable[[str], Any]) -> None:
+    arguments = ("--transactions", "40", "--tester-transactions", "10", "--blocks", "2", "--peers", "hardhat", "--json")
+    done = run("node.py", *arguments, "--node-modules", "nowhere")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [(row["part"], row["name"], row["transactions"]) for row in report["rows"]] == [
+        ("single", "vmloom", 40),
+        ("blocks", "vmloom", 40),
+        ("tester", "eth-tester, vmloom", 10),
+        ("durable", "in memory", 200),
+        ("durable", "durable", 200),
+    ]
+    assert all(row["clock"] > 0 for row in report["rows"])
+    assert report["skipped"] == [
+        "hardhat is not installed: npm install hardhat@2, and give --node-modules FOLDER/node_modules"
+    ]
+
+
+def test_targets_are_judged_by_their_figures(module: Callable[[str], Any]) -> None:
+    node = module("node")
+    verdicts = list(
+        node.verdicts(
+            {
+                "single: hardhat": 2.9,
+                "blocks: hardhat": 3.0,
+                "single: eth-tester, py-evm": 19.0,
+                "durable: time of a block, clock": 1.31,
+            }
+        )
+    )
+    assert [line.rpartition(" ")[2] for line in verdicts] == ["missed", "missed", "met", "missed"]
+
+
+def test_a_soak_of_seconds_finds_everything_again(module: Callable[[str], Any]) -> None:
+    done = run("node_soak.py", "--seconds", "4", "--timeout", "1", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["faults"] == []
+    assert report["accepted"] > 10
+    kinds = {name.partition(":")[0] for name in report["answers"]}
+    assert kinds == {"sender", "reader", "spoiler", "bomber", "dawdler", "subscriber"}
+
+
+def test_a_soak_tells_what_must_not_be(module: Callable[[str], Any]) -> None:
+    soak = module("node_soak")
+    run_ = soak.Soak(0, b"", 0.0, 0.0)
+    run_.tally.note("sender", "result", 0.1)
+    samples = [soak.Sample(at, (1 << 20) * at, 10 + 20 * at) for at in range(8)]
+    report = soak.report(run_, samples, 1.0, 2.0)
+    assert report["memory_growth_mib"] == 4.0
+    assert report["faults"] == ["memory has grown by 4 MiB, 2 are allowed", "100 more files are open, 64 are allowed"]
+    assert list(soak.lines(report))[-1] == "FAILED"
