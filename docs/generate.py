@@ -22,9 +22,7 @@ from vmloom.plugins import PluginRegistry
 from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.specification import Specification
 from vmloom_evm.table import OPS
-from vmloom_node.rpc.dispatcher import METHODS
-from vmloom_node.rpc.protocol import Code
-from vmloom_node.rpc.table import REQUIRED, Method
+from vmloom_node.rpc.reference import reference
 
 assert Specification is not None  # its module imports the instructions, which fill OPS
 
@@ -270,70 +268,10 @@ def _value(value: Any) -> str:
 
 # JSON-RPC
 
-NAMESPACES = {
-    "eth": "The chain, its state, transactions, and calls.",
-    "net": "The network that a node of one has not.",
-    "web3": "The node itself.",
-    "debug": "What happened inside of transactions, and blocks as bytes.",
-    "txpool": "Transactions that wait.",
-    "evm": "Mining, time and snapshots, as Hardhat and Ganache name them.",
-    "anvil": "State by hand, impersonation and mining, as anvil names them.",
-    "hardhat": "The same as Hardhat names it.",
-    "vmloom": "What only this node has.",
-}
-_ERRORS = {
-    Code.REVERTED: "the call reverted; `data` is its output",
-    Code.HISTORY_PRUNED: "the state of the block is not kept any more",
-    Code.PARSE_ERROR: "no JSON",
-    Code.INVALID_REQUEST: "no request of JSON-RPC 2.0, or a batch that is empty or too large",
-    Code.METHOD_NOT_FOUND: "no such method, or its namespace is not served",
-    Code.INVALID_PARAMS: "a parameter is missing, too many, or wrong; the message says which",
-    Code.INTERNAL_ERROR: "a mistake of the node",
-    Code.SERVER_ERROR: "the request is well formed and cannot be met",
-    Code.TIMED_OUT: "the time of the call was up",
-    Code.RESPONSE_TOO_LARGE: "the answer would be too large",
-    Code.UNSUPPORTED: "not offered over this connection",
-    Code.LIMIT_EXCEEDED: "too much was asked for, or too often",
-}
-
 
 def json_rpc() -> str:
-    """Every method with its parameters, by namespace."""
-    lines = ["# JSON-RPC", "", NOTE.strip(), ""]
-    lines += ["The methods of `vmloom node`, over HTTP and WebSocket at one address: `POST /` with the content type"]
-    lines += ["`application/json`, single calls or batches. [Run a node](../how-to/run-a-node.md) begins one."]
-    lines += [
-        "Quantities are `0x` hex without leading zeros, data `0x` hex of whole bytes; a block is named by its number,"
-    ]
-    lines += [
-        "its hash (EIP-1898), or `latest`, `pending`, `earliest`, `safe`, `finalized`. Parameters in brackets may be"
-    ]
-    lines += ["left out. Objects have the fields that geth's have; receipts also name the machine, `vm`."]
-    shown: set[int] = set()
-    for namespace, text in NAMESPACES.items():
-        lines += ["", f"## {namespace}", "", text, "", "| method | parameters | |", "|---|---|---|"]
-        for one in METHODS.values():
-            if one.namespace == namespace and id(one.function) not in shown:
-                shown.add(id(one.function))
-                lines.append(
-                    f"| {_method_names(one)} | {_cell(_method_parameters(one))} | {_cell(one.documentation)} |"
-                )
-    lines += ["", "## Errors", "", "| code | |", "|---|---|"]
-    lines += [f"| {code.value} | {_ERRORS[code]} |" for code in Code]
-    return "\n".join(lines) + "\n"
-
-
-def _method_names(one: Method) -> str:
-    return ", ".join(f"`{name}`" for name in (one.name, *one.aliases))
-
-
-def _method_parameters(one: Method) -> str:
-    return ", ".join(
-        f"`{parameter.name}` {parameter.shape.name}"
-        if parameter.default is REQUIRED
-        else f"[`{parameter.name}` {parameter.shape.name}]"
-        for parameter in one.parameters
-    )
+    """Every method of the node with its parameters, by namespace."""
+    return f"# JSON-RPC\n\n{NOTE}{reference().rstrip()}\n"
 
 
 # ProzVM
