@@ -217,7 +217,7 @@ def as_block_test(chain: Chain, network: str, blocks: list[dict[str, Any]]) -> d
 def test_tests_in_the_public_format_run(network: str, engine: str, make_chain: MakeChain) -> None:
     source = make_chain(fork=network.lower())
     grow(source)
-    good = [{"rlp": "0x" + raw(source, number).hex()} for number in range(1, 4)]
+    good = [{"rlp": "0x" + raw(source, number).hex(), "blockHeader": {}} for number in range(1, 4)]
     bad = {"rlp": "0x" + raw(source, 1)[:-1].hex(), "expectException": "BlockException.RLP_STRUCTURES_ENCODING"}
     values = json.loads(json.dumps({"_info": {}, "name": as_block_test(source, network, [good[0], bad, *good[1:]])}))
     (test,) = read_block_tests(values)
@@ -274,3 +274,17 @@ def test_genesis_of_mainnet_accounts_only(make_chain: MakeChain) -> None:
         for changes in ({}, {"timestamp": 5}, {"gas_limit": 10**7}, {"base_fee": 7}, {"fork": "cancun"}, {"balance": 1})
     }
     assert len(hashes) == 6
+
+
+def test_the_public_block_tests(fixtures_folder: Path, make_chain: MakeChain) -> None:
+    files = sorted((fixtures_folder / "blockchain_tests").rglob("*.json"))
+    if not files:
+        pytest.skip("the conformance data has no folder blockchain_tests: put BlockchainTests of ethereum/tests there")
+    failures: list[str] = []
+    for file in files:
+        for test in read_block_tests(json.loads(file.read_bytes())):
+            try:
+                run_block_test(make_chain(genesis=test.genesis, mining="manual", creates_foreign=False), test)
+            except InvalidBlock as error:
+                failures.append(f"{file.name}: {error}")
+    assert failures == []
