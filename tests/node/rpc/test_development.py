@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from vmloom.factory import VmFactory
 from vmloom_evm.assembly import prevrandao, ret_top
+from vmloom_node.config import RpcConfig
 from vmloom_node.rpc.contracts import Creations, contracts_json
 from vmloom_node.rpc.dispatcher import Dispatcher
 
@@ -50,6 +54,18 @@ def test_blocks_are_made_on_command(rpc: Rpc) -> None:
         rpc("evm_mine", 5)
     with pytest.raises(RpcFailure, match="must be a decimal number"):
         rpc("evm_mine", {"blocks": "many"})
+
+
+def test_many_blocks_keep_their_distance_and_the_time_limit(
+    make_dispatcher: Callable[..., Dispatcher], rpc: Rpc
+) -> None:
+    rpc("anvil_mine", 120, 10)
+    times = [int(rpc("eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in range(1, 121)]
+    assert {later - earlier for earlier, later in itertools.pairwise(times)} == {10}
+    hasty = rpc_of(make_dispatcher(RpcConfig(timeout_s=0.001)))
+    with pytest.raises(RpcFailure, match="timed out"):
+        hasty("anvil_mine", 10_000)
+    assert 0 < int(hasty("eth_blockNumber"), 16) < 10_000
 
 
 def test_time_is_moved(rpc: Rpc) -> None:
@@ -240,11 +256,25 @@ def test_contracts_are_listed_with_their_machines_and_creators(
 
 
 def test_code_is_deployed_for_the_machine_that_is_named(rpc: Rpc, accounts: list[str]) -> None:
-    from vmloom.factory import VmFactory
-
     if "wasm" not in VmFactory().available():
         pytest.skip("needs vmloom-wasm")
     data = rpc("vmloom_encodeDeployment", "wasm", "0x0061736d01000000")
     assert data.startswith("0xef564d047761736d")
     with pytest.raises(RpcFailure, match="wasn"):
         rpc("vmloom_encodeDeployment", "wasn", "0x00")
+
+
+def test_a_contract_of_another_machine_is_deployed_and_named(rpc: Rpc, accounts: list[str]) -> None:
+    if "wasm" not in VmFactory().available():
+        pytest.skip("needs vmloom-wasm")
+    code = (Path(__file__).parents[3] / "examples/wasm-token/token-c.wasm").read_bytes()
+    digest = rpc("eth_sendTransaction", {"from": accounts[0], "data": "0x" + code.hex(), "vm": "wasm"})
+    receipt = rpc("eth_getTransactionReceipt", digest)
+    assert (receipt["status"], receipt["vm"]) == ("0x1", "wasm")
+    token = receipt["contractAddress"]
+    (listed,) = (one for one in rpc("vmloom_contracts") if one["address"] == token)
+    assert (listed["vm"], listed["creator"]) == ("wasm", accounts[0])
+    initialize = {"from": accounts[0], "to": token, "data": "0xfe4b84df" + f"{1_000:064x}"}
+    called = rpc("eth_getTransactionReceipt", rpc("eth_sendTransaction", initialize))
+    assert (called["status"], called["vm"]) == ("0x1", "wasm")
+    assert rpc("eth_call", {"to": token, "data": "0x18160ddd"}) == word(1_000)

@@ -230,3 +230,31 @@ def test_a_deadline_holds_inside_and_ends_with_its_block() -> None:
     with time_limit(0):
         check_deadline()
     check_deadline()
+
+
+def test_many_threads_ask_and_change_at_once(dispatcher: Dispatcher, rpc: Rpc) -> None:
+    """Each thread sends from an account of its own, and reads what the others do; nothing is lost or mixed up."""
+    accounts = rpc("eth_accounts")
+    failures: list[Any] = []
+
+    def work(account: str) -> None:
+        ask = rpc_of(dispatcher)
+        try:
+            for nonce in range(10):
+                digest = ask("eth_sendTransaction", {"from": account, "to": accounts[9], "value": "0x1"})
+                receipt = ask("eth_getTransactionReceipt", digest)
+                assert (receipt["status"], receipt["from"]) == ("0x1", account)
+                assert ask("eth_getTransactionCount", account) == hex(nonce + 1)
+                assert ask("eth_call", {"to": accounts[9], "from": account}) == "0x"
+                assert ask("debug_traceTransaction", digest, {"tracer": "callTracer"})["value"] == "0x1"
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(account,)) for account in accounts[:4]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert rpc("eth_blockNumber") == hex(40)
+    assert int(rpc("eth_getBalance", accounts[9]), 16) == 10_000 * 10**18 + 40

@@ -18,7 +18,7 @@ from vmloom.state import MemoryState
 from vmloom.store import StoredState
 
 from ..encoding import Json, hexed
-from ..limits import MAX_MINED_BLOCKS
+from ..limits import MAX_MINED_BLOCKS, check_deadline
 from ..parameters import Address, Data, Hash, Number, Shape, ShortNumber, Slot, field_of, read_object, read_short_number
 from ..protocol import loads
 from ..session import Session
@@ -27,6 +27,8 @@ from .net import CLIENT_VERSION
 
 _MAX_STATE_BYTES: Final = 1 << 28
 """Of a state that is loaded, once it is unpacked."""
+_STRIDE: Final = 50
+"""Blocks that are made between two looks at the clock."""
 
 # Blocks and time
 
@@ -78,10 +80,16 @@ def hardhat_mine(session: Session, blocks: ShortNumber = 1, interval: ShortNumbe
 
 
 def _mine(session: Session, blocks: int, *, timestamp: int | None = None, interval: int | None = None) -> None:
+    """Make blocks, a few at a time, so that the time limit of the call holds."""
     if blocks > MAX_MINED_BLOCKS:
         raise InputError(f"blocks: {blocks} at once, the limit is {MAX_MINED_BLOCKS}")
-    # viem says 0 for an interval that it was not given.
-    session.chain.mine(blocks, timestamp=timestamp, interval=interval or None)
+    chain = session.chain
+    for begin in range(0, blocks, _STRIDE):
+        check_deadline()
+        if begin and interval is not None:
+            timestamp = chain.head.header.timestamp + interval
+        chain.mine(min(_STRIDE, blocks - begin), timestamp=timestamp, interval=interval)
+        timestamp = None
 
 
 @method("evm_increaseTime", "anvil_increaseTime")
