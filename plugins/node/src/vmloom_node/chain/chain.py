@@ -70,6 +70,7 @@ PERMANENT: Final = frozenset(
     }
 )
 """Refusals after which a transaction does not wait any longer."""
+MAX_SNAPSHOTS: Final = 10_000
 _OVERFILL = 2
 """Gas limits of candidates, all together, as a multiple of the block's: most use less than they allow."""
 
@@ -840,9 +841,17 @@ class Chain:
     # Snapshots
 
     def snapshot(self) -> int:
-        """Remember the chain as it is: blocks, state, mempool and time. Returns a number for `revert`, 1 and up."""
+        """Remember the chain as it is: blocks, state, mempool and time. Returns a number for `revert`, 1 and up.
+
+        Of very many, or if the history does not reach back to it any more, the oldest is forgotten.
+        """
         with self._writing():
             self._last_snapshot += 1
+            while self._snapshots:
+                oldest = next(iter(self._snapshots))
+                if len(self._snapshots) < MAX_SNAPSHOTS and self._snapshots[oldest].version >= self.store.oldest:
+                    break
+                del self._snapshots[oldest]
             self._snapshots[self._last_snapshot] = _Snapshot(
                 self.store.version, self.head.number, self.pool.save(), self.clock.save()
             )
