@@ -19,6 +19,7 @@ from ..chain.errors import (
     UnknownBlock,
     UnknownTransaction,
 )
+from .encoding import hexed
 from .protocol import Code, RpcError
 
 REFUSALS: Final[Mapping[Refusal | PoolRefusal, str]] = {
@@ -97,8 +98,4 @@ def refusal_text(error: TransactionRefused | PoolRefused) -> str:
 def reverted(output: bytes) -> RpcError:
     """A revert, with its reason if it tells one as solidity does, and its output as data."""
     reason = revert_reason(output)
-    return RpcError(Code.REVERTED, f"execution reverted: {reason}" if reason else "execution reverted", _hex(output))
-
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()
+    return RpcError(Code.REVERTED, f"execution reverted: {reason}" if reason else "execution reverted", hexed(output))

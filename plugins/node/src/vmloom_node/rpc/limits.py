@@ -23,10 +23,6 @@ MAX_LOGS: Final = 100_000
 """Logs in one answer."""
 MAX_MINED_BLOCKS: Final = 100_000
 """Blocks that one request may mine."""
-MAX_SIMULATED_BLOCKS: Final = 256
-"""Of eth_simulateV1, gaps counted; geth's."""
-MAX_FEE_HISTORY: Final = 1_024
-"""Blocks of eth_feeHistory; geth's."""
 MAX_PERCENTILES: Final = 100
 """Reward percentiles of eth_feeHistory; geth's."""
 MAX_PROOF_KEYS: Final = 1_024
