@@ -41,7 +41,12 @@ class Wire:
 
     def post(self, body: bytes) -> bytes:
         """The answer's body."""
-        self._connection.request("POST", "/", body, {"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        try:
+            self._connection.request("POST", "/", body, headers)
+        except (BrokenPipeError, ConnectionResetError):  # some servers end a connection after a while: nothing was sent
+            self._connection.close()
+            self._connection.request("POST", "/", body, headers)
         return self._connection.getresponse().read()
 
     def call(self, method: str, *params: Any) -> Any:
