@@ -119,6 +119,23 @@ def test_the_next_block_gets_what_is_set_for_it(rpc: Rpc, accounts: list[str]) -
     assert rpc("eth_coinbase") == SOMEBODY
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("anvil_setBlockTimestampInterval", 2**63, "1 to 1000000000 seconds"),
+        ("anvil_setBlockTimestampInterval", 0, "1 to 1000000000 seconds"),
+        ("evm_setBlockGasLimit", 2**63, "at most"),
+        ("evm_increaseTime", 2**64 - 1, "would not fit"),
+        ("evm_setTime", 2**63, "does not fit"),
+    ],
+)
+def test_what_no_header_could_hold_is_refused(rpc: Rpc, name: str, value: int, words: str) -> None:
+    with pytest.raises(RpcFailure, match=words):
+        rpc(name, value)
+    rpc("evm_mine")
+    assert rpc("eth_blockNumber") == "0x1"
+
+
 @pytest.mark.parametrize("prefix", ["anvil", "hardhat"])
 def test_accounts_are_set_as_no_transaction_could(rpc: Rpc, prefix: str) -> None:
     assert rpc(f"{prefix}_setBalance", SOMEBODY, hex(5)) is True

@@ -17,6 +17,7 @@ from vmloom.errors import InputError
 from vmloom.state import MemoryState
 from vmloom.store import StoredState
 
+from ...chain.header import MAX_GAS_LIMIT
 from ..encoding import Json, hexed
 from ..limits import MAX_MINED_BLOCKS, check_deadline
 from ..parameters import Address, Data, Hash, Number, Shape, ShortNumber, Slot, field_of, read_object, read_short_number
@@ -27,6 +28,8 @@ from .net import CLIENT_VERSION
 
 _MAX_STATE_BYTES: Final = 1 << 28
 """Of a state that is loaded, once it is unpacked."""
+_MAX_INTERVAL: Final = 10**9
+"""Seconds between blocks; many blocks must fit into the 64 bits of a header's time."""
 _STRIDE: Final = 50
 """Blocks that are made between two looks at the clock."""
 
@@ -113,8 +116,8 @@ def set_time(session: Session, timestamp: ShortNumber) -> int:
 @method("anvil_setBlockTimestampInterval")
 def set_timestamp_interval(session: Session, seconds: ShortNumber) -> None:
     """Have each block exactly so many seconds after its parent."""
-    if not seconds:
-        raise InputError("seconds: a block is at least 1 second after its parent")
+    if not 0 < seconds <= _MAX_INTERVAL:
+        raise InputError(f"seconds: a block is 1 to {_MAX_INTERVAL} seconds after its parent, not {seconds}")
     session.chain.clock.step = seconds
 
 
@@ -152,6 +155,8 @@ def set_interval_mining(session: Session, seconds: ShortNumber) -> bool:
 @method("evm_setBlockGasLimit", "anvil_setBlockGasLimit")
 def set_block_gas_limit(session: Session, gas: ShortNumber) -> bool:
     """Give blocks this gas limit from the next one on; true."""
+    if gas > MAX_GAS_LIMIT:
+        raise InputError(f"gas: at most {MAX_GAS_LIMIT}, got {gas}")
     chain = session.chain
     if chain.options.gas_limit is not None:
         chain.options = replace(chain.options, gas_limit=gas)
