@@ -59,6 +59,10 @@ DURABLE_TARGET: Final = 1.3
 """How many times as long a block may take on the durable store."""
 
 
+class WrongResult(Exception):
+    """A node did not do what it was to do; its figures would mean nothing."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What was measured of one side. Seconds; `cpu` is the processor's, `clock` the wall's."""
@@ -166,7 +170,7 @@ def _single(server: Server, senders: Sequence[bytes], raws: Sequence[bytes]) -> 
         answer = server.wire.post(body)
         latencies.append(time.perf_counter() - sent)
         if b'"error"' in answer:
-            raise SystemExit(f"{server.name}: {answer.decode()}")
+            raise WrongResult(f"{server.name}: {answer.decode()}")
     _settle(server, senders)
     clock = time.perf_counter() - begin
     return Row("single", server.name, len(raws), server.cpu() - cpu, clock, *_percentiles(latencies))
@@ -182,7 +186,7 @@ def _blocks(server: Server, raws: Sequence[bytes]) -> Row:
     for body in bodies:
         answer = server.wire.post(body)
         if b'"error"' in answer:
-            raise SystemExit(f"{server.name}: {answer[:500].decode()}")
+            raise WrongResult(f"{server.name}: {answer[:500].decode()}")
         server.wire.call("evm_mine")
     clock = time.perf_counter() - begin
     row = Row("blocks", server.name, len(raws), server.cpu() - cpu, clock)
@@ -192,7 +196,7 @@ def _blocks(server: Server, raws: Sequence[bytes]) -> Row:
         for number in range(first + 1, last + 1)
     ]
     if sum(mined) != len(raws):
-        raise SystemExit(f"{server.name}: blocks of {mined} transactions for {len(raws)}")
+        raise WrongResult(f"{server.name}: blocks of {mined} transactions for {len(raws)}")
     return row
 
 
@@ -203,15 +207,16 @@ def _settle(server: Server, senders: Sequence[bytes]) -> None:
         counts = [partial(server.wire.call, "eth_getTransactionCount", "0x" + sender.hex(), at) for at in REFS]
         while counts[0]() != counts[1]():
             if time.monotonic() > until:
-                raise SystemExit(f"{server.name}: transactions wait and are not mined")
-            time.sleep(0.002)
+                raise WrongResult(f"{server.name}: transactions wait and are not mined")
+            time.sleep(0.02)
+            server.wire.call("evm_mine")  # what came while a block was made may wait for the next transaction
 
 
 def _check(server: Server, transfers: Transfers) -> None:
     for receiver in transfers.receivers():
         call = {"to": "0x" + transfers.token.hex(), "data": "0x" + TOKEN.encode("balanceOf", (receiver,)).hex()}
         if int(server.wire.call("eth_call", call, "latest"), 16) != 1:
-            raise SystemExit(f"{server.name}: 0x{receiver.hex()} did not get its token")
+            raise WrongResult(f"{server.name}: 0x{receiver.hex()} did not get its token")
 
 
 def _percentiles(latencies: Sequence[float]) -> tuple[float, float]:
@@ -243,7 +248,7 @@ def by_tester(name: str, backend: Any, count: int) -> Row:
     for receiver in transfers.receivers():
         data = "0x" + TOKEN.encode("balanceOf", (receiver,)).hex()
         if int(tester.call({"from": sender, "to": "0x" + token.hex(), "data": data, "gas": 100_000}), 16) != 1:
-            raise SystemExit(f"{name}: 0x{receiver.hex()} did not get its token")
+            raise WrongResult(f"{name}: 0x{receiver.hex()} did not get its token")
     return row
 
 
@@ -287,7 +292,7 @@ class _Side:
         self.cpu.append(time.process_time() - cpu)
         self.clock.append(time.perf_counter() - begin)
         if len(block.transactions) != PER_BLOCK or not all(one.success for one in self._chain.receipts()):
-            raise SystemExit(f"{self.name}: not every transfer was mined and succeeded")
+            raise WrongResult(f"{self.name}: not every transfer was mined and succeeded")
 
     def close(self) -> None:
         self._chain.close()
@@ -311,9 +316,13 @@ def measure(arguments: argparse.Namespace, skipped: list[str]) -> Iterator[Row]:
         for peer in ("vmloom", *(one for one in wanted if one in ("hardhat", "anvil"))):
             try:
                 with makers[peer](free_port()) as server:
-                    yield from by_http(server, arguments.transactions)
+                    yield from list(by_http(server, arguments.transactions))
             except PeerMissing as missing:
                 skipped.append(str(missing))
+            except (WrongResult, OSError) as wrong:
+                if peer == "vmloom":
+                    raise
+                skipped.append(f"{peer}: {wrong}")
         yield by_tester("eth-tester, vmloom", VmloomBackend(), arguments.tester_transactions)
         if "py-evm" in wanted:
             from eth_tester.backends.pyevm import PyEVMBackend
@@ -397,7 +406,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     skipped: list[str] = []
-    rows = list(measure(arguments, skipped))
+    try:
+        rows = list(measure(arguments, skipped))
+    except WrongResult as wrong:
+        sys.exit(str(wrong))
     if arguments.json:
         report = {
             "environment": node_peers.environment(),
