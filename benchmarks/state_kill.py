@@ -32,6 +32,7 @@ FIRST_MAP = 1 << 16
 LONGEST = 0.03
 """Seconds that a child lives, at most, after its first commit."""
 ACCOUNTS = 12
+KEPT_BODIES = 64
 
 
 def write_block(store: LmdbStore, number: int) -> None:
@@ -45,7 +46,7 @@ def write_block(store: LmdbStore, number: int) -> None:
     if number % 7 == 6:
         state.delete_account(bytes([draw.randrange(ACCOUNTS)]) * 20)
     root, nodes = StateTrie(store).update(state.diff())
-    header = {CHAIN + b"root": root, CHAIN + b"body%d" % number: draw.randbytes(2000)}
+    header = {CHAIN + b"root": root, CHAIN + b"body%d" % (number % KEPT_BODIES): draw.randbytes(2000)}
     state.commit_with({**nodes, **header})
 
 
