@@ -231,3 +231,8 @@ def test_a_provider_of_its_own() -> None:
     w3 = web3.Web3(provider)
     assert w3.is_connected()
     assert w3.eth.block_number == provider.chain.head.number == 0
+
+
+def test_mining_without_an_interval_as_viem_says_it(node: Node) -> None:
+    assert node.dispatcher.call("anvil_mine", ["0x3", "0x0"]) is None
+    assert node.chain.head.number == 3

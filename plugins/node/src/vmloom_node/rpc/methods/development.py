@@ -84,6 +84,7 @@ def hardhat_mine(session: Session, blocks: ShortNumber = 1, interval: ShortNumbe
 
 def _mine(session: Session, blocks: int, *, timestamp: int | None = None, interval: int | None = None) -> None:
     """Make blocks, a few at a time, so that the time limit of the call holds."""
+    interval = interval or None  # viem says 0 for an interval that it was not given
     if blocks > MAX_MINED_BLOCKS:
         raise InputError(f"blocks: {blocks} at once, the limit is {MAX_MINED_BLOCKS}")
     chain = session.chain
