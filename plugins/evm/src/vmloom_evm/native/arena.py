@@ -28,6 +28,7 @@ from .layout import (
     KERNEL_PRECOMPILE,
     NEED_CODE_BYTES,
     NEED_CODE_ROOM,
+    NEED_HOT,
     NEED_LOG_BYTES,
     NEED_LOG_ROOM,
     NEED_MEMORY_ROOM,
@@ -100,6 +101,7 @@ def open_child(
     child.refund = 0
     child.kind = EVM_CODE
     child.guest = 0
+    child.compiled = 0
     child.depth = frame.depth + 1
     child.checkpoint = run.journal_count
     child.output_offset = output_offset
@@ -119,13 +121,26 @@ def run_code(frame: Frame, code: Code) -> None:
     frame.code = code.data
     frame.code_size = code.size
     frame.jump_destinations = code.jump_destinations
+    frame.compiled = code.compiled
 
 
 @inline
-def prepare_code(run: Run, code: Code) -> None:
-    """Find the jump destinations of `code` before it first runs."""
+def prepare_code(run: Run, row: u64) -> None:
+    """Find the jump destinations of the code in `row` before it first runs, and tell Python once it runs often."""
+    code = run.codes[row]
     if is_null(code.jump_destinations):
         analyse(run, code)
+    if code.patience != 0:
+        code.patience -= 1
+        if code.patience == 0:
+            need_compiler(run, row)
+
+
+@outline
+def need_compiler(run: Run, row: u64) -> None:
+    """Stop, so that Python may have the code in `row` compiled; it says when to be asked again."""
+    run.needed_row = row
+    raise Halt(NEED_HOT)
 
 
 @outline
@@ -166,6 +181,8 @@ def add_code(run: Run, data: Ptr[u8], size: u64, digest: u256) -> u64:
     code.size = size
     code.hash = digest
     code.jump_destinations = pointer(u8, 0)
+    code.compiled = 0
+    code.patience = run.patience
     index_code(run, row)
     return row
 

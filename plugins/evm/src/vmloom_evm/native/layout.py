@@ -91,6 +91,8 @@ NEED_LOG_BYTES = 0x11A
 NEED_OUTCOME_ROOM = 0x11B
 NEED_PAUSE = 0x11C
 """Nothing is missing: Python gets a chance to handle signals."""
+NEED_HOT = 0x11D
+"""Nothing is missing: the code in row `needed_row` has run as often as was agreed, and Python may have it compiled."""
 ABORTED = 0x1FF
 """A tracer raised an error."""
 
@@ -113,6 +115,10 @@ class Code:
     size: u64
     hash: u256
     jump_destinations: Ptr[u8]
+    compiled: u64
+    """Where its machine code is; 0 for none."""
+    patience: u64
+    """How often it runs until Python is asked about it (`NEED_HOT`); 0 for ever."""
 
 
 @struct
@@ -230,6 +236,8 @@ class Frame:
     code: Ptr[u8]
     code_size: u64
     jump_destinations: Ptr[u8]
+    compiled: u64
+    """Where the machine code of `code` is; 0 for none."""
     memory: Ptr[u8]
     memory_words: u64
     input: Ptr[u8]
@@ -392,6 +400,8 @@ class Run:
     code_bytes: Ptr[u8]
     """What is left of the chunk into which new code goes."""
     code_bytes_left: u64
+    patience: u64
+    """What a new code has of it."""
     journal: Ptr[Entry]
     journal_count: u64
     journal_room: u64

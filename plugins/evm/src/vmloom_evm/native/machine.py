@@ -506,7 +506,7 @@ class NativeMachine:
         row = find_account(run, code_address)
         find_account(run, address)
         precompile = u64(0) if delegated else find_precompile(run, code_address)
-        prepare_code(run, code_row(run, row))  # the last need: from here on this frame is not the current one
+        prepare_code(run, run.accounts[row].code)  # the last need: from here on this frame is not the current one
         memory = end_of_memory(frame)
         m.spill()
         child = open_child(

@@ -284,7 +284,7 @@ def begin_given_code(m: NativeMachine) -> None:
     tx = run.transaction
     run.origin = address_in(tx.given_origin)
     run.gas_price = tx.max_fee
-    prepare_code(run, run.codes[tx.code])
+    prepare_code(run, tx.code)
     begin_execution(speaking(m), tx.to)
     child = open_child(root, tx.gas_limit, tx.sender, tx.to, tx.to, tx.value, 0, 0, tx.is_static, end_of_memory(root))
     child.input = root.memory
