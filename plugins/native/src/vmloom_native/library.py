@@ -7,6 +7,7 @@ import functools
 import itertools
 import threading
 import weakref
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .llvm import shared_library, taken
@@ -23,17 +24,30 @@ class _Element(ctypes.Structure):
     _fields_ = (("kind", ctypes.c_uint8), ("value", ctypes.c_char_p), ("size", ctypes.c_size_t))
 
 
+class _Symbol(ctypes.Structure):
+    """A symbol that stands at an address of this process."""
+
+    _fields_ = (("name", ctypes.c_char_p), ("address", ctypes.c_uint64))
+
+
 class Library:
     """Loaded object code. Its addresses and functions are valid as long as it lives."""
 
-    def __init__(self, object_bytes: bytes) -> None:
-        """Raises `RuntimeError` with LLVM's words for what is no object code."""
+    def __init__(self, object_bytes: bytes, imports: Mapping[str, int] | None = None) -> None:
+        """`imports` are addresses of symbols that the object leaves undefined; what is there must outlive the library.
+
+        Raises `RuntimeError` with LLVM's words for what is no object code.
+        """
         llvm, linker = _linker()
         self._name = f"library{next(_NUMBERS)}".encode()
         elements = (_Element * 2)(_Element(_OBJECT, object_bytes, len(object_bytes)), _Element(_PROCESS, b"", 0))
+        given = imports or {}
+        symbols = (_Symbol * len(given))(*(_Symbol(name.encode(), address) for name, address in given.items()))
         error = ctypes.c_void_p()
         with _LOCK:
-            tracker = llvm.LLVMPY_LLJIT_Link(linker, self._name, elements, 2, None, 0, None, 0, ctypes.byref(error))
+            tracker = llvm.LLVMPY_LLJIT_Link(
+                linker, self._name, elements, 2, symbols, len(given), None, 0, ctypes.byref(error)
+            )
         if not tracker:
             raise RuntimeError(taken(error))
         self._addresses: dict[str, int] = {}

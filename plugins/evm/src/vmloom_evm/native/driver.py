@@ -26,6 +26,7 @@ STACK_MASK = STACK_SPACING * 32 - 1
 SIGNATURE = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
 COLD = '!{!"branch_weights", i32 1, i32 4000}'
 
+JUMPS: Final = ("JUMP", "JUMPI")
 NEEDING: Final[frozenset[OpFunction]] = frozenset(
     {find_account, locate_account, locate_slot, locate_transient, add_log, give_output, reserve_journal, record}
 )
@@ -58,7 +59,8 @@ class Threaded:
             handlers.append(f"@op_{row.name}")
             define(_Handler(self, row).text())
         entries = ", ".join(f"ptr {name}" for name in handlers)
-        define(f"@handlers = internal constant [256 x ptr] [{entries}], align 64")
+        linkage = "" if self.build.tiered else "internal "
+        define(f"@handlers = {linkage}constant [256 x ptr] [{entries}], align 64")
         define(self._checks())
         define(self._stopping())
         define(self._entry())
@@ -70,6 +72,22 @@ class Threaded:
         if self.build.traced:
             return _tail("@traced", pc, sp, gas, frame)
         return _fetch(pc, sp, gas, frame)
+
+    def enter(self, pc: str, sp: str, gas: str, frame: str) -> str:
+        """Run the instruction at `pc`, to which a frame comes from elsewhere: compiled, if its code is."""
+        if not self.build.tiered:
+            return self.jump_to_next(pc, sp, gas, frame)
+        return (
+            f"  %compiled_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'compiled')}\n"
+            "  %compiled_address = load i64, ptr %compiled_place\n"
+            "  %is_compiled = icmp ne i64 %compiled_address, 0\n"
+            "  br i1 %is_compiled, label %enter, label %interpret\n"
+            "enter:\n"
+            "  %compiled = inttoptr i64 %compiled_address to ptr\n"
+            f"{_tail('%compiled', pc, sp, gas, frame, 'compiled')}\n"
+            "interpret:\n"
+            f"{_fetch(pc, sp, gas, frame)}"
+        )
 
     def _checks(self) -> str:
         """Which check an instruction failed; only then does it matter."""
@@ -119,7 +137,7 @@ run:
 {_fetch("%pc", "%sp", "%gas", "%frame")}
 }}"""
         return f"""{traced}
-define internal preserve_nonecc i64 @stop{SIGNATURE} noinline nounwind {{
+define {"" if self.build.tiered else "internal "}preserve_nonecc i64 @stop{SIGNATURE} noinline nounwind {{
 {_spill("%pc", "%sp", "%gas", "%frame")}
   %stopped = call i64 @{self.halted.symbol}(ptr %frame)
   %is_stopped = icmp ne i64 %stopped, 0
@@ -144,16 +162,23 @@ leave:
   ret i64 0
 resume:
 {_load_registers(frame)}
-{self.jump_to_next("%r_pc", "%r_sp", "%r_gas", frame)}"""
+{self.enter("%r_pc", "%r_sp", "%r_gas", frame)}"""
 
     def _entry(self) -> str:
-        first = "@traced" if self.build.traced else "%handler"
+        first = "@traced" if self.build.traced else "%first" if self.build.tiered else "%handler"
         fetch = ""
         if not self.build.traced:
             fetch = """  %op = load i8, ptr %r_pc
   %number = zext i8 %op to i64
   %place = getelementptr [256 x ptr], ptr @handlers, i64 0, i64 %number
   %handler = load ptr, ptr %place
+"""
+        if self.build.tiered:
+            fetch += f"""  %compiled_place = getelementptr i8, ptr %frame, i64 {_at(Frame, "compiled")}
+  %compiled_address = load i64, ptr %compiled_place
+  %compiled = inttoptr i64 %compiled_address to ptr
+  %is_compiled = icmp ne i64 %compiled_address, 0
+  %first = select i1 %is_compiled, ptr %compiled, ptr %handler
 """
         return f"""
 define i64 @interpret(ptr %frame) nounwind {{
@@ -362,6 +387,11 @@ class _Handler:
         self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
         self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * (row.pushes - row.pops)}")
         gas = self.register("gas", "i64")
+        if row.name in JUMPS and self.driver.build.tiered:
+            self.emit(f"  %is_near = icmp eq i64 {offset}, %following")
+            self.emit("  br i1 %is_near, label %interpret, label %jumped\njumped:")
+            self.emit(self.driver.enter("%next", "%end", gas, "%frame"))
+            return
         self.emit(self.driver.jump_to_next("%next", "%end", gas, "%frame"))
 
     def frame(self) -> None:
@@ -382,7 +412,7 @@ class _Handler:
         self.emit(f"  %code_place = getelementptr i8, ptr {now}, i64 {_at(Frame, 'code')}")
         self.emit("  %code_now = load ptr, ptr %code_place")
         self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
-        self.emit(self.driver.jump_to_next("%next", top, gas, now))
+        self.emit(self.driver.enter("%next", top, gas, now))
 
 
 # Text of what several handlers do
@@ -470,3 +500,70 @@ def _set_halt(status: str, begun: bool, label: str = "halt") -> str:
         f"  %{label}_begun = getelementptr i8, ptr %{label}_run, i64 {_at(Run, 'begun')}\n"
         f"  store i64 {int(begun)}, ptr %{label}_begun"
     )
+
+
+# Bodies for compiled code
+
+
+def text_of_step(symbol: str, row: OpRow, body: FunctionRef, begin: FunctionRef | None) -> str:
+    """A function that runs the body of `row` on the stack in memory; see `jit.support`.
+
+    One whose body takes the machine has `(sp, gas, frame)` and returns the status and the gas left; else it has `sp`.
+    `begin` notes where things stand, for bodies that may have a need.
+    """
+    loads = "\n".join(
+        f"  %p{index} = getelementptr i8, ptr %sp, i64 {-32 * (index + 1)}\n"
+        f"  %a{index} = load i256, ptr %p{index}, align 8"
+        for index in range(row.pops)
+    )
+    operands = [f"i256 %a{index}" for index in range(row.pops)]
+    returned = body.returns.llvm if body.returns is not None else ""
+    kept = ""
+    if returned:
+        widened = "" if returned == "i256" else f"  %word = zext {returned} %result to i256\n"
+        kept = (
+            f"{widened}  %kept = getelementptr i8, ptr %sp, i64 {-32 * row.pops}\n"
+            f"  store i256 {'%word' if widened else '%result'}, ptr %kept, align 8\n"
+        )
+    if not row.takes_machine:
+        call = f"call {returned or 'void'} @{body.symbol}({', '.join(operands)})"
+        assign = "%result = " if returned else ""
+        return f"define void @{symbol}(ptr %sp) nounwind {{\n{loads}\n  {assign}{call}\n{kept}  ret void\n}}"
+    begun = f"  %begun = call i64 @{begin.symbol}(ptr %frame)\n" if begin is not None else "  %begun = add i64 0, 0\n"
+    arguments = ", ".join(["ptr %m", *operands])
+    if not body.may_halt:
+        call = f"  {'%result = ' if returned else ''}call {returned or 'void'} @{body.symbol}({arguments})\n"
+        call += "  br label %done\n"
+    elif not returned:
+        call = f"  %status = call i64 @{body.symbol}({arguments})\n"
+    else:
+        call = (
+            f"  %both = call {{i64, {returned}}} @{body.symbol}({arguments})\n"
+            f"  %status = extractvalue {{i64, {returned}}} %both, 0\n"
+            f"  %result = extractvalue {{i64, {returned}}} %both, 1\n"
+        )
+    if body.may_halt:
+        call += "  %is_halt = icmp ne i64 %status, 0\n"
+        call += f"  br i1 %is_halt, label %halts, label %done, !prof {COLD}\n"
+        call += f"halts:\n{_set_halt('%status', begin is not None)}\n"
+        call += "  %halted = insertvalue {i64, i64} zeroinitializer, i64 %status, 0\n  ret {i64, i64} %halted\n"
+    return f"""
+define {{i64, i64}} @{symbol}(ptr %sp, i64 %gas, ptr %frame) nounwind {{
+{loads}
+  %m = alloca [{size_of(NativeMachine)} x i8], align 8
+  %set_gas = getelementptr i8, ptr %m, i64 {_at(NativeMachine, "gas")}
+  store i64 %gas, ptr %set_gas, align 8
+  %set_frame = getelementptr i8, ptr %m, i64 {_at(NativeMachine, "frame")}
+  store ptr %frame, ptr %set_frame, align 8
+{begun}  %is_begun = icmp eq i64 %begun, 0
+  br i1 %is_begun, label %run, label %unbegun
+unbegun:
+{_set_halt("%begun", True, "begin")}
+  %stopped = insertvalue {{i64, i64}} zeroinitializer, i64 %begun, 0
+  ret {{i64, i64}} %stopped
+run:
+{call}done:
+{kept}  %left = load i64, ptr %set_gas, align 8
+  %result_gas = insertvalue {{i64, i64}} zeroinitializer, i64 %left, 1
+  ret {{i64, i64}} %result_gas
+}}"""

@@ -462,6 +462,8 @@ class Run:
     """That which rows get that are looked at; 0 while nothing runs."""
     precompiles_stamp: u64
     """The transaction in which precompiles are warm from the beginning."""
+    deoptimised: u64
+    """How often compiled code has left an instruction to the interpreter that it could not run itself."""
     countdown: u64
     """Jumps, calls and creations until the next pause."""
     status: u64

@@ -111,6 +111,8 @@ class Build:
     """What a build is made for, beside the fork's rules: a compile-time constant of `NativeMachine`."""
 
     traced: bool
+    tiered: bool = False
+    """Whether the interpreter goes on in compiled code where the frame's code has some."""
 
 
 @struct

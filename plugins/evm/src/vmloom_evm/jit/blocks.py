@@ -1,0 +1,201 @@
+"""Code as blocks of instructions for the compiler: what each costs and asks of the stack, and where control goes next.
+
+Time and memory are linear in the size of the code: blocks are cut where they grow long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..analysis.instructions import ENDING, JUMP, JUMPDEST, JUMPI, Item, Listing
+from ..table import OpKind, OpRow
+
+LONGEST: Final = 160
+"""Instructions of a block: the registers of a longer one take LLVM more than linear time."""
+MOST_PARAMETERS: Final = 12
+"""Items of the stack that go from block to block in registers."""
+
+
+@dataclass(slots=True)
+class Block:
+    """Instructions that run one after the other. Depths are relative to that at the beginning, in items."""
+
+    number: int
+    items: list[Item]
+    gas: int
+    needs: int
+    """Items that have to be on the stack."""
+    growth: int
+    """The greatest depth."""
+    change: int
+    """The depth at the end."""
+    target: int | None = None
+    """Number of the block that the jump at the end leads to, if that is one block."""
+    is_open: bool = False
+    """Whether it ends with a jump whose target is not known here."""
+    following: int | None = None
+    """Number of the block that runs next without a jump."""
+    parameters: int = 0
+    """Items at the top of the stack that it takes in registers."""
+    is_entry: bool = False
+    """Whether control may come from the interpreter."""
+
+    @property
+    def offset(self) -> int:
+        """Its first byte."""
+        return self.items[0].offset
+
+    @property
+    def successors(self) -> list[int]:
+        """Blocks to which control goes directly."""
+        return [number for number in (self.target, self.following) if number is not None]
+
+
+@dataclass(slots=True)
+class Blocks:
+    """All blocks of a code, in order, those that are to be compiled, and the prices they were summed by."""
+
+    code: bytes
+    blocks: list[Block]
+    at: dict[int, int]
+    """Number of the block that begins at an offset."""
+    reached: list[int] = field(default_factory=list)
+
+
+def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], depth_limit: int) -> Blocks:
+    """The blocks of `code` by the instructions in `rows`, at the static prices `gas`."""
+    listing = Listing(code, rows)
+    groups: list[list[Item]] = []
+    for block in listing.blocks:
+        group: list[Item] = []
+        for item in listing.of(block):
+            group.append(item)
+            if (item.row is not None and item.row.kind is OpKind.FRAME) or len(group) >= LONGEST:
+                groups.append(group)
+                group = []
+        if group:
+            groups.append(group)
+    found = Blocks(code, [_measured(number, group, gas) for number, group in enumerate(groups)], {})
+    found.at = {block.offset: block.number for block in found.blocks}
+    pushed = {item.value for item in listing.items if item.value in listing.destinations}
+    for block in found.blocks:
+        _link(block, found, listing.destinations)
+    _reach(found, pushed)
+    _share(found)
+    return found
+
+
+def _measured(number: int, items: list[Item], prices: Mapping[str, int]) -> Block:
+    gas = needs = growth = depth = 0
+    for item in items:
+        row = item.row
+        if row is None:
+            break  # it fails, whatever there is; the interpreter says how
+        gas += prices[row.name]
+        needs = max(needs, row.pops - depth)
+        depth += row.pushes - row.pops
+        growth = max(growth, depth)
+    return Block(number, items, gas, needs, growth, depth)
+
+
+def _link(block: Block, blocks: Blocks, destinations: Iterable[int]) -> None:
+    """Find where `block` leads."""
+    last = block.items[-1]
+    if last.row is None or (last.row.kind is OpKind.FRAME):
+        return
+    if last.code in (JUMP, JUMPI):
+        target = _top(block.items[:-1])
+        if target is None:
+            block.is_open = True
+        elif target in destinations:
+            block.target = blocks.at[target]
+    if last.code not in ENDING and block.number + 1 < len(blocks.blocks):
+        block.following = block.number + 1
+
+
+def _top(items: list[Item]) -> int | None:
+    """What is known to be on top of the stack after `items`, that they have pushed."""
+    wanted = 0
+    for item in reversed(items):
+        row = item.row
+        assert row is not None
+        if row.kind is OpKind.PUSH and wanted == 0:
+            return item.value
+        if row.kind is OpKind.DUP:
+            wanted = row.pops - 1 if wanted == 0 else wanted - 1
+        elif row.kind is OpKind.SWAP:
+            wanted = row.pops - 1 if wanted == 0 else 0 if wanted == row.pops - 1 else wanted
+        elif wanted < row.pushes:
+            return None
+        else:
+            wanted += row.pops - row.pushes
+    return None
+
+
+def _reach(blocks: Blocks, pushed: set[int | None]) -> None:
+    """Mark entries, and list the blocks that control may come to.
+
+    A jump whose target is not known here may go to any destination that is pushed somewhere; the few that are only
+    computed are the interpreter's.
+    """
+    open_ = [0] if blocks.blocks else []
+    if open_:
+        blocks.blocks[0].is_entry = True
+    dynamic = sorted(blocks.at[offset] for offset in pushed if offset is not None)
+    seen = set(open_)
+    while open_:
+        block = blocks.blocks[open_.pop()]
+        ways = block.successors
+        last = block.items[-1]
+        if block.target is not None and block.target <= block.number:
+            blocks.blocks[block.target].is_entry = True  # a loop may get hot while it is interpreted
+        if last.row is not None and last.row.kind is OpKind.FRAME and last.code not in ENDING:
+            following = block.number + 1
+            if following < len(blocks.blocks):
+                blocks.blocks[following].is_entry = True
+                ways = [*ways, following]
+        if block.is_open and dynamic:
+            for number in dynamic:
+                blocks.blocks[number].is_entry = True
+            ways = [*ways, *dynamic]
+            dynamic = []
+        for number in ways:
+            if number not in seen:
+                seen.add(number)
+                open_.append(number)
+    blocks.reached = sorted(seen)
+
+
+def _share(blocks: Blocks) -> None:
+    """Let each block take as many items in registers as it, or what follows it, is going to use."""
+    all_ = blocks.blocks
+    for block in all_:
+        block.parameters = min(block.needs, MOST_PARAMETERS)
+    before: dict[int, list[Block]] = {}
+    for block in all_:
+        for number in block.successors:
+            before.setdefault(number, []).append(block)
+    open_ = list(blocks.reached)
+    while open_:
+        number = open_.pop()
+        wanted = all_[number].parameters
+        for block in before.get(number, ()):
+            more = min(wanted - block.change, MOST_PARAMETERS)
+            if more > block.parameters:
+                block.parameters = more
+                open_.append(block.number)
+
+
+def deepest(block: Block, blocks: Blocks) -> int:
+    """Items that have to be on the stack for `block` and for what the blocks after it take in registers."""
+    return max(
+        block.needs,
+        block.parameters,
+        *(blocks.blocks[number].parameters - block.change for number in block.successors),
+        0,
+    )
+
+
+__all__ = ["JUMPDEST", "Block", "Blocks", "blocks_of", "deepest"]

@@ -1,0 +1,131 @@
+"""From a contract's code to machine code: `emit` makes object code, `link` puts it beside an interpreter.
+
+Object code holds no addresses, so that it may be kept. What the interpreter and the compiler's support have is bound
+when it is linked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ..native.build import SOURCES as NATIVE_SOURCES
+from .blocks import blocks_of
+from .emit import Emitter
+from .support import active_rows, has_body, make_program, support_library, symbol
+
+if TYPE_CHECKING:
+    from vmloom_native.library import Library
+    from vmloom_native.program import Program
+
+    from ..native.build import Interpreter
+    from ..specification import Specification
+
+SOURCES: Final = (
+    *NATIVE_SOURCES,
+    "vmloom_evm.analysis.instructions",
+    "vmloom_evm.jit.blocks",
+    "vmloom_evm.jit.compile",
+    "vmloom_evm.jit.emit",
+    "vmloom_evm.jit.specialise",
+    "vmloom_evm.jit.support",
+)
+"""Modules on which object code depends, besides the specification."""
+CODE_LIMIT: Final = 49152
+"""Bytes of code."""
+
+
+class Uncompilable(Exception):
+    """The code is beyond the compiler's limits; `reason` is a word for statistics."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class CompiledCode:
+    """Machine code of a contract. `address` is what rows of codes point to, and valid as long as `library` lives."""
+
+    address: int
+    size: int
+    library: Library
+
+
+def emit(specification: Specification, code: bytes) -> bytes:
+    """Object code for `code` by `specification`. Raises `Uncompilable`."""
+    return emit_object(ir(specification, code))
+
+
+def ir(specification: Specification, code: bytes) -> str:
+    """LLVM's text for `code`. Raises `Uncompilable`."""
+    from vmloom_native.codegen import host_header
+
+    if len(code) > CODE_LIMIT:
+        raise Uncompilable("size", f"{len(code)} bytes of code, at most {CODE_LIMIT} are compiled")
+    rows = active_rows(specification)
+    gas = specification.fork.gas
+    blocks = blocks_of(code, rows, gas, specification.rules.stack_limit)
+    if not blocks.reached:
+        raise Uncompilable("empty", "there is no code")
+    emitter = Emitter(_program(specification), rows, blocks, specification.rules.stack_limit, gas)
+    return f"{host_header()}\n{emitter.text()}"
+
+
+def emit_object(text: str) -> bytes:
+    """Object code of LLVM's text."""
+    from vmloom_native.codegen import target_machine
+
+    machine = target_machine(1)
+    return bytes(machine.emit_object(optimised(text, machine)))
+
+
+def optimised(text: str, machine: Any) -> Any:
+    """The parsed module after the passes that pay here: no global value numbering, which is not linear."""
+    from llvmlite import binding
+
+    module = binding.parse_assembly(text)
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=1))
+    manager = binding.create_new_function_pass_manager()
+    manager.add_simplify_cfg_pass()
+    manager.add_instruction_combine_pass()
+    manager.add_jump_threading_pass()
+    manager.add_simplify_cfg_pass()
+    manager.add_sccp_pass()
+    manager.add_instruction_combine_pass()
+    manager.add_dead_store_elimination_pass()
+    manager.add_aggressive_dce_pass()
+    manager.add_simplify_cfg_pass()
+    for function in module.functions:
+        if not function.is_declaration:
+            manager.run(function, passes)
+    return module
+
+
+def link(interpreter: Interpreter, object_bytes: bytes) -> CompiledCode:
+    """Make object code of the interpreter's specification ready to run; the interpreter has to be `tiered`."""
+    from vmloom_native.library import Library
+
+    library = Library(object_bytes, imports=_imports(interpreter))
+    return CompiledCode(library.address("compiled"), len(object_bytes), library)
+
+
+def _imports(interpreter: Interpreter) -> Mapping[str, int]:
+    found: Mapping[str, int] | None = interpreter.specification.built.get("evm compiler imports")
+    if found is None:
+        support = support_library(interpreter.specification)
+        addresses = {name: interpreter.library.address(name) for name in ("handlers", "stop")}
+        for row in active_rows(interpreter.specification).values():
+            if has_body(row):
+                addresses[symbol(row)] = support.address(symbol(row))
+        interpreter.specification.built["evm compiler support"] = support
+        found = interpreter.specification.built["evm compiler imports"] = addresses
+    return found
+
+
+def _program(specification: Specification) -> Program:
+    found: Program | None = specification.built.get("evm compiler program")
+    if found is None:
+        found = specification.built["evm compiler program"] = make_program(specification)
+    return found

@@ -1,0 +1,624 @@
+"""LLVM's text of a contract: one function among the interpreter's handlers, entered at any of a few instructions.
+
+Items of the stack are values from block to block, and go to memory only where control leaves. It may leave before any
+instruction: the stack is written out, and the interpreter's handler of the instruction runs with exact gas. Gas and
+depth of the stack are checked once for each block, and a block whose check fails is the interpreter's, which finds the
+instruction that fails. So nothing that is slow or rare is written here, and no rule stands in two places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from vmloom.kernel.structs import fields_of
+
+from ..analysis.instructions import ENDING, JUMP, JUMPI, Item
+from ..native.arena import STACK_SPACING
+from ..native.driver import NEEDING
+from ..native.layout import Frame, Run
+from ..native.machine import NativeMachine
+from ..table import OpKind, OpRow
+from .blocks import Block, Blocks, deepest
+from .specialise import (
+    FrameValue,
+    Known,
+    MachineValue,
+    Rare,
+    Registers,
+    Specialiser,
+    Unsuited,
+    Value,
+    Writer,
+    number,
+)
+from .support import symbol
+
+if TYPE_CHECKING:
+    from vmloom_native.program import FunctionRef, Program
+
+STACK_MASK: Final = STACK_SPACING * 32 - 1
+SIGNATURE: Final = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
+COLD: Final = '!prof !{!"branch_weights", i32 1, i32 4000}'
+MACHINE: Final = MachineValue({field.offset: name for name, field in fields_of(NativeMachine).items()})
+FRAME: Final = FrameValue("%frame", 0)
+CHANGING: Final = frozenset({"memory_words", "refund", "pc", "gas", "top"})
+"""Fields of a frame that change while it runs. The others stay as they are until native code is left."""
+SMALL: Final = 8
+"""Targets of a jump that are told apart by comparisons."""
+
+
+def _at(struct: type, name: str) -> int:
+    return fields_of(struct)[name].offset
+
+
+_FIXED: Final = frozenset(("%frame", field.offset) for name, field in fields_of(Frame).items() if name not in CHANGING)
+
+
+@dataclass(slots=True)
+class Exit:
+    """A way out: the interpreter goes on at `offset`, once `stores` have been made."""
+
+    label: str
+    offset: int
+    stores: list[tuple[int, Value]]
+    block: int
+    depth: int
+    gas: str
+    more_gas: int
+
+
+@dataclass(slots=True)
+class Edge:
+    """A way into a block."""
+
+    label: str
+    gas: str
+    sp: str
+    values: list[str]
+
+
+class Emitter:
+    """Writes the function `compiled` for `blocks`."""
+
+    def __init__(
+        self, program: Program, rows: dict[int, OpRow], blocks: Blocks, stack_limit: int, gas: Mapping[str, int]
+    ) -> None:
+        self.program = program
+        self.rows = rows
+        self.rows_gas = gas
+        self.entries = {block.offset for block in blocks.blocks if block.is_entry}
+        self.blocks = blocks
+        self.stack_limit = stack_limit
+        self.writer = Writer()
+        self.edges: dict[int, list[Edge]] = {number: [] for number in blocks.reached}
+        self.exits: list[Exit] = []
+        self.leaving: list[tuple[str, str, str, str]] = []
+        """Ways to the interpreter: label, offset, stack and gas."""
+        self.calling: list[tuple[str, str, str, str]] = []
+        """The same for instructions that are the interpreter's anyway."""
+        self.halting: list[tuple[str, str, str, str]] = []
+        self.jumping: list[tuple[str, str, str, str, str, str, str]] = []
+        """Jumps by table: label, target, stack and gas after the jump; offset, stack and gas before it."""
+        self.declared: dict[str, None] = {}
+        self.unsuited: set[str] = set()
+
+    def text(self) -> str:
+        """All of it."""
+        bodies = []
+        for number_ in self.blocks.reached:
+            self.writer.lines = []
+            _BlockWriter(self, self.blocks.blocks[number_]).write()
+            bodies.append((number_, self.writer.lines))
+        self.writer.lines = []
+        self._write_exits()
+        self._write_dispatch()
+        tail = self.writer.lines
+        self.writer.lines = lines = []
+        lines.append(f"define preserve_nonecc i64 @compiled{SIGNATURE} nounwind {{")
+        lines.append("start:")
+        for name in ("code", "memory", "run"):
+            lines.append(f"  %at_{name} = getelementptr i8, ptr %frame, i64 {_at(Frame, name)}")
+            lines.append(f"  %{name} = load ptr, ptr %at_{name}, align 8")
+        lines.append(f"  %countdown = getelementptr i8, ptr %run, i64 {_at(Run, 'countdown')}")
+        lines.append("  %code_from = ptrtoint ptr %code to i64")
+        lines.append("  %code_to = ptrtoint ptr %pc to i64")
+        lines.append("  %entry_offset = sub i64 %code_to, %code_from")
+        lines.append("  br label %dispatch")
+        for number_, body in bodies:
+            lines += self._head(number_)
+            lines += body
+        lines += tail
+        lines.append("}")
+        head = [
+            "@handlers = external constant [256 x ptr]",
+            f"declare preserve_nonecc i64 @stop{SIGNATURE}".replace("%pc", "").replace("%sp", "")
+            .replace("%gas", "").replace("%frame", ""),
+            *self.declared,
+            *self.writer.intrinsics,
+        ]
+        return "\n".join((*head, *lines)) + "\n"
+
+    def function(self, row: OpRow) -> FunctionRef:
+        """The body of an instruction, with its typed tree."""
+        assert row.function is not None
+        found = self.program.function(row.function)
+        self.program.translate()
+        return found
+
+    def may_need(self, row: OpRow) -> bool:
+        """Whether the body may stop for what native code does not have."""
+        assert row.function is not None
+        return row.takes_machine and self.program.reaches(row.function, NEEDING)
+
+    def _head(self, number_: int) -> list[str]:
+        """The beginning of a block: what it takes from each way into it."""
+        edges = self.edges[number_]
+        if not edges:
+            return [f"b{number_}:", "  unreachable", f"c{number_}:"]
+        lines = [f"b{number_}:"]
+        names = ["gas", "sp", *(f"p{index}" for index in range(self.blocks.blocks[number_].parameters))]
+        for position, name in enumerate(names):
+            kind = "i64" if name == "gas" else "ptr" if name == "sp" else "i256"
+            ways = ", ".join(
+                f"[{(edge.gas, edge.sp, *edge.values)[position]}, %{edge.label}]" for edge in edges
+            )
+            lines.append(f"  %b{number_}.{name} = phi {kind} {ways}")
+        lines.append(f"  br label %c{number_}")
+        lines.append(f"c{number_}:")
+        return lines
+
+    # Ways out
+
+    def _write_exits(self) -> None:
+        writer = self.writer
+        for exit_ in self.exits:
+            writer.begin(exit_.label)
+            base = f"%b{exit_.block}.sp"
+            for place, value in exit_.stores:
+                store(writer, base, place, value)
+            sp = item(writer, base, exit_.depth)
+            gas = exit_.gas
+            if exit_.more_gas:
+                gas = writer.emit(f"add i64 {gas}, {exit_.more_gas}")
+            self.leaving.append((writer.label, str(exit_.offset), sp, gas))
+            writer.put("br label %leave")
+
+    def _write_dispatch(self) -> None:
+        """Where control comes from the interpreter or from jumps by table, and the common ends of ways out."""
+        writer = self.writer
+        entries = [self.blocks.blocks[number_] for number_ in self.blocks.reached]
+        entries = [block for block in entries if block.is_entry]
+        writer.begin("dispatch")
+        ways = [("start", "%entry_offset", "%sp", "%gas", "%entry_offset", "%sp", "%gas"), *self.jumping]
+        for position, (name, kind) in enumerate(
+            (("to", "i64"), ("sp", "ptr"), ("gas", "i64"), ("from", "i64"), ("sp_from", "ptr"), ("gas_from", "i64")), 1
+        ):
+            found = ", ".join(f"[{way[position]}, %{way[0]}]" for way in ways)
+            writer.put(f"%d.{name} = phi {kind} {found}")
+        cases = " ".join(f"i64 {block.offset}, label %e{block.number}" for block in entries)
+        writer.put(f"switch i64 %d.to, label %nowhere [{cases}]")
+        for block in entries:
+            writer.begin(f"e{block.number}")
+            if block.parameters:
+                self.check_depth("%d.sp", block.parameters, f"x{block.number}", "%nowhere")
+            values = [
+                load_item(writer, "%d.sp", place - block.parameters).text for place in range(block.parameters)
+            ]
+            self.edges[block.number].append(Edge(writer.label, "%d.gas", "%d.sp", values))
+            writer.put(f"br label %b{block.number}")
+        writer.begin("nowhere")
+        self.leaving.append(("nowhere", "%d.from", "%d.sp_from", "%d.gas_from"))
+        writer.put("br label %leave")
+        self._end("leave", self.leaving, "handlers")
+        if self.calling:
+            self._end("call", self.calling, "handlers")
+        if self.halting:
+            self._end("halt", self.halting, "stop")
+
+    def check_depth(self, sp: str, needs: int, label: str, otherwise: str) -> None:
+        """Go on at `label` if the stack has `needs` items."""
+        writer = self.writer
+        place = writer.emit(f"ptrtoint ptr {sp} to i64")
+        depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
+        enough = writer.emit(f"icmp uge i64 {depth}, {32 * needs}")
+        writer.put(f"br i1 {enough}, label %{label}, label {otherwise}")
+        writer.begin(label)
+
+    def _end(self, label: str, ways: Sequence[tuple[str, str, str, str]], target: str) -> None:
+        """A common end: go on in a handler, or in `stop`."""
+        writer = self.writer
+        writer.begin(label)
+        names = []
+        for position, kind in enumerate(("i64", "ptr", "i64"), 1):
+            found = ", ".join(f"[{way[position]}, %{way[0]}]" for way in ways)
+            names.append(writer.emit(f"phi {kind} {found}"))
+        offset, sp, gas = names
+        pc = writer.emit(f"getelementptr i8, ptr %code, i64 {offset}")
+        handler = "@stop"
+        if label == "leave":
+            counter = writer.emit(f"getelementptr i8, ptr %run, i64 {_at(Run, 'deoptimised')}")
+            count = writer.emit(f"load i64, ptr {counter}, align 8")
+            writer.put(f"store i64 {writer.emit(f'add i64 {count}, 1')}, ptr {counter}, align 8")
+        if target == "handlers":
+            opcode = writer.emit(f"load i8, ptr {pc}")
+            index = writer.emit(f"zext i8 {opcode} to i64")
+            place = writer.emit(f"getelementptr [256 x ptr], ptr @handlers, i64 0, i64 {index}")
+            handler = writer.emit(f"load ptr, ptr {place}")
+        result = writer.emit(
+            f"musttail call preserve_nonecc i64 {handler}(ptr {pc}, ptr {sp}, i64 {gas}, ptr %frame)"
+        )
+        writer.put(f"ret i64 {result}")
+
+
+class _BlockWriter:
+    """Writes one block. Places on the stack are counted from its depth at the beginning."""
+
+    def __init__(self, emitter: Emitter, block: Block) -> None:
+        self.emitter = emitter
+        self.writer = emitter.writer
+        self.block = block
+        self.base = f"%b{block.number}.sp"
+        self.bottom = -block.parameters
+        self.stack = [
+            Value(f"%b{block.number}.p{index}", 256, 0, (1 << 256) - 1) for index in range(block.parameters)
+        ]
+        self.memory: dict[int, Value] = {}
+        """What is in memory at places of the stack, where that is known."""
+        self.gas = f"%b{block.number}.gas"
+        """What is left once all of the block is paid for."""
+        self.suffix = block.gas
+        """What of that is for instructions from the present one on."""
+        self.registers = Registers(self.writer, {"frame": FRAME}, _FIXED)
+        self.registers.fields = {
+            ("%frame", _at(Frame, "run")): FrameValue("%run", 0),
+            ("%frame", _at(Frame, "memory")): Value("%memory", 0),
+        }
+
+    @property
+    def depth(self) -> int:
+        """Where the stack ends."""
+        return self.bottom + len(self.stack)
+
+    def write(self) -> None:
+        """All of the block."""
+        self.writer.label = f"c{self.block.number}"
+        if not self.check():
+            return
+        for position, it in enumerate(self.block.items):
+            row = it.row
+            if row is None or row.kind is OpKind.FRAME:
+                self.end_at(it)
+                return
+            cost = self.emitter.rows_gas[row.name]
+            if it.code in (JUMP, JUMPI):
+                self.jump(it, cost)
+                return
+            self.instruction(it, row, cost, self.block.items[position + 1 :])
+            if self.writer.label == "":
+                return
+        assert self.block.items
+        if self.block.following is None:
+            self.end_of_code()
+        else:
+            self.go_to(self.block.following)
+
+    # Checks
+
+    def check(self) -> bool:
+        """Gas and depth of the stack for all of the block. False if no run gets through it."""
+        block, writer = self.block, self.writer
+        conditions = []
+        needs = deepest(block, self.emitter.blocks)
+        spare = self.emitter.stack_limit - block.growth - needs
+        if spare < 0:
+            self.leave_now(block.offset, block.gas)
+            return False
+        if needs or block.growth > 0:
+            place = writer.emit(f"ptrtoint ptr {self.base} to i64")
+            depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
+            if needs:
+                depth = writer.emit(f"sub i64 {depth}, {32 * needs}")
+            conditions.append(writer.emit(f"icmp ugt i64 {depth}, {32 * spare}"))
+        if block.gas:
+            conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {block.gas}"))
+        if conditions:
+            failed = conditions[0]
+            if len(conditions) == 2:
+                failed = writer.emit(f"or i1 {failed}, {conditions[1]}")
+            self.leave_if(failed, block.offset, self.gas, 0)
+        if block.gas:
+            self.gas = writer.emit(f"sub i64 {self.gas}, {block.gas}")
+        return True
+
+    # The stack
+
+    def pop(self) -> Value:
+        """Take the top."""
+        if self.stack:
+            return self.stack.pop()
+        self.bottom -= 1
+        return self.in_memory(self.bottom)
+
+    def in_memory(self, place: int) -> Value:
+        """What is in memory at a place."""
+        if place not in self.memory:
+            self.memory[place] = load_item(self.writer, self.base, place)
+        return self.memory[place]
+
+    def reach(self, count: int) -> None:
+        """Have at least `count` items at hand."""
+        while len(self.stack) < count:
+            self.bottom -= 1
+            self.stack.insert(0, self.in_memory(self.bottom))
+
+    def unwritten(self, first: int = 0) -> list[tuple[int, Value]]:
+        """Items, from number `first`, that memory does not have."""
+        places = range(self.bottom + first, self.depth)
+        return [
+            (place, value)
+            for place, value in zip(places, self.stack[first:], strict=True)
+            if self.memory.get(place) is not value
+        ]
+
+    def flush(self, first: int = 0) -> None:
+        """Let memory have all items, from number `first`."""
+        for place, value in self.unwritten(first):
+            store(self.writer, self.base, place, value)
+            self.memory[place] = value
+
+    def sp(self, depth: int | None = None) -> str:
+        """Where the stack ends, as a pointer."""
+        return item(self.writer, self.base, self.depth if depth is None else depth)
+
+    # Leaving
+
+    def exit(self, offset: int, gas: str, more_gas: int) -> str:
+        """A way to the interpreter's instruction at `offset`, with the stack as it is now."""
+        label = self.writer.new_label()
+        stores = self.unwritten()
+        self.emitter.exits.append(Exit(label, offset, stores, self.block.number, self.depth, gas, more_gas))
+        return label
+
+    def leave_if(self, condition: str, offset: int, gas: str, more_gas: int) -> None:
+        label = self.exit(offset, gas, more_gas)
+        after = self.writer.new_label()
+        self.writer.put(f"br i1 {condition}, label %{label}, label %{after}, {COLD}")
+        self.writer.begin(after)
+
+    def leave_now(self, offset: int, _gas: int) -> None:
+        self.writer.put(f"br label %{self.exit(offset, self.gas, 0)}")
+        self.writer.label = ""
+
+    def end_at(self, it: Item) -> None:
+        """Hand the instruction to the interpreter, whose it is."""
+        self.flush()
+        gas = self.writer.emit(f"add i64 {self.gas}, {self.suffix}") if self.suffix else self.gas
+        self.emitter.calling.append((self.writer.label, str(it.offset), self.sp(), gas))
+        self.writer.put("br label %call")
+        self.writer.label = ""
+
+    def end_of_code(self) -> None:
+        """Beyond the code there is a STOP."""
+        self.flush()
+        self.emitter.calling.append((self.writer.label, str(len(self.emitter.blocks.code)), self.sp(), self.gas))
+        self.writer.put("br label %call")
+        self.writer.label = ""
+
+    # Instructions
+
+    def instruction(self, it: Item, row: OpRow, cost: int, rest: list[Item]) -> None:
+        """One that is not the last of its block."""
+        if row.kind is OpKind.PUSH:
+            assert it.value is not None
+            self.stack.append(number(it.value))
+        elif row.kind is OpKind.DUP:
+            self.reach(row.pops)
+            self.stack.append(self.stack[-row.pops])
+        elif row.kind is OpKind.SWAP:
+            self.reach(row.pops)
+            self.stack[-1], self.stack[-row.pops] = self.stack[-row.pops], self.stack[-1]
+        elif not self.written_out(it, row, cost):
+            self.call(it, row, cost, rest)
+        self.suffix -= cost
+
+    def written_out(self, it: Item, row: OpRow, cost: int) -> bool:
+        """Write the body here, if it is one for that."""
+        if row.name in self.emitter.unsuited or row.function is None:
+            return False
+        if self.emitter.may_need(row):
+            self.emitter.unsuited.add(row.name)
+            return False
+        self.reach(row.pops)
+        operands = self.stack[len(self.stack) - row.pops :][::-1]
+        if not row.takes_machine and row.pushes and row.pops and all(one.constant is not None for one in operands):
+            del self.stack[len(self.stack) - row.pops :]
+            self.stack.append(number(int(row.function(*(one.low for one in operands)))))
+            return True
+        writer = self.writer
+        mark, label, count = len(writer.lines), writer.label, len(self.emitter.exits)
+        fields = self.registers.copy()
+        ways: list[str] = []
+
+        def leave() -> str:
+            if not ways:
+                ways.append(self.exit(it.offset, self.gas, self.suffix))
+            return ways[0]
+
+        values = self.registers.values
+        values["pc"] = number(it.offset + 1)
+        values.pop("gas", None)
+        if row.takes_machine:
+            exact = writer.emit(f"add i64 {self.gas}, {self.suffix - cost}")
+            values["gas"] = Value(exact, 64, -(1 << 63), (1 << 63) - 1)
+        arguments: list[Known] = [MACHINE, *operands] if row.takes_machine else list(operands)
+        function = self.emitter.function(row)
+        try:
+            result = Specialiser(writer, leave, self.registers).call(function, arguments)
+        except (Rare, Unsuited):
+            del writer.lines[mark:]
+            del self.emitter.exits[count:]
+            writer.label = label
+            self.registers.restore(fields)
+            return False
+        del self.stack[len(self.stack) - row.pops :]
+        if row.pushes:
+            self.stack.append(result)
+        return True
+
+    def call(self, it: Item, row: OpRow, cost: int, rest: list[Item]) -> None:
+        """Call the body out of line, on the stack in memory."""
+        writer = self.writer
+        self.reach(row.pops)
+        name = symbol(row)
+        if not row.takes_machine:
+            self.flush(len(self.stack) - row.pops)
+            self.emitter.declared[f"declare void @{name}(ptr)"] = None
+            writer.put(f"call void @{name}(ptr {self.sp()}) nounwind")
+        else:
+            self.flush()
+            self.emitter.declared[f"declare {{i64, i64}} @{name}(ptr, i64, ptr)"] = None
+            sp = self.sp()
+            later = self.suffix - cost
+            gas = writer.emit(f"add i64 {self.gas}, {later}") if later else self.gas
+            both = writer.emit(f"call {{i64, i64}} @{name}(ptr {sp}, i64 {gas}, ptr %frame) nounwind")
+            status = writer.emit(f"extractvalue {{i64, i64}} {both}, 0")
+            halts = writer.emit(f"icmp ne i64 {status}, 0")
+            bad, good = writer.new_label(), writer.new_label()
+            writer.put(f"br i1 {halts}, label %{bad}, label %{good}, {COLD}")
+            writer.begin(bad)
+            before = writer.emit(f"add i64 {self.gas}, {self.suffix}")
+            self.emitter.halting.append((bad, str(it.offset), sp, before))
+            writer.put("br label %halt")
+            writer.begin(good)
+            left = writer.emit(f"extractvalue {{i64, i64}} {both}, 1")
+        operands = row.pops
+        del self.stack[len(self.stack) - operands :]
+        if row.pushes:
+            place = self.depth
+            value = load_item(writer, self.base, place)
+            self.stack.append(value)
+            self.memory[place] = value
+        self.registers.forget()
+        if row.takes_machine:
+            following = it.offset + it.size
+            if later:
+                short = writer.emit(f"icmp slt i64 {left}, {later}")
+                self.leave_if(short, following, left, 0)
+                self.gas = writer.emit(f"sub i64 {left}, {later}")
+            else:
+                self.gas = left
+
+    # Jumps and ends
+
+    def jump(self, it: Item, cost: int) -> None:
+        """JUMP or JUMPI, the last instruction."""
+        writer = self.writer
+        self.reach(2 if it.code == JUMPI else 1)
+        target = self.stack[-1]
+        known = target.constant
+        if known is not None and self.block.target is None and known in self.emitter.entries:
+            self.block.target = self.emitter.blocks.at[known]
+        if it.code == JUMPI:
+            condition = self.stack[-2]
+            decided = condition.constant
+            if decided is None:
+                text = condition.text
+                if condition.width != 1:
+                    text = writer.emit(f"icmp ne i{condition.width} {text}, 0")
+                taken, not_taken = writer.new_label(), writer.new_label()
+                writer.put(f"br i1 {text}, label %{taken}, label %{not_taken}")
+                state = list(self.stack), dict(self.memory), self.bottom, dict(self.registers.fields)
+                writer.begin(not_taken)
+                del self.stack[-2:]
+                self.fall_through()
+                self.stack, self.memory, self.bottom, self.registers.fields = state
+                writer.begin(taken)
+            elif not decided:
+                del self.stack[-2:]
+                self.fall_through()
+                return
+        self.take(it, cost)
+
+    def fall_through(self) -> None:
+        if self.block.following is None:
+            self.end_of_code()
+        else:
+            self.go_to(self.block.following)
+
+    def take(self, it: Item, cost: int) -> None:
+        """The jump is taken."""
+        writer = self.writer
+        target = self.stack[-1]
+        block = self.emitter.blocks.blocks
+        count = 2 if it.code == JUMPI else 1
+        direct = self.block.target
+        known = target.constant
+        if direct is not None and known == block[direct].offset:
+            if direct <= self.block.number:
+                self.pause(it, cost)
+            del self.stack[len(self.stack) - count :]
+            self.go_to(direct)
+            return
+        if known is not None:  # it fails, or goes where nothing is compiled
+            writer.put(f"br label %{self.exit(it.offset, self.gas, cost)}")
+            writer.label = ""
+            return
+        if target.high >> 64:
+            wide = writer.emit(f"icmp ugt i{target.width} {target.text}, {(1 << 64) - 1}")
+            self.leave_if(wide, it.offset, self.gas, cost)
+        self.pause(it, cost)
+        self.flush()
+        to = writer.cast(target, 64)
+        before = writer.emit(f"add i64 {self.gas}, {cost}")
+        sp_before = self.sp()
+        after = self.sp(self.depth - count)
+        self.emitter.jumping.append((writer.label, to, after, self.gas, str(it.offset), sp_before, before))
+        writer.put("br label %dispatch")
+        writer.label = ""
+
+    def pause(self, it: Item, cost: int) -> None:
+        """Count down to the next pause, which is the interpreter's."""
+        writer = self.writer
+        left = writer.emit("load i64, ptr %countdown, align 8")
+        less = writer.emit(f"sub i64 {left}, 1")
+        over = writer.emit(f"icmp eq i64 {less}, 0")
+        self.leave_if(over, it.offset, self.gas, cost)
+        writer.put(f"store i64 {less}, ptr %countdown, align 8")
+
+    def go_to(self, number_: int) -> None:
+        """Go on in a block, which gets what it wants in registers."""
+        writer = self.writer
+        wanted = self.emitter.blocks.blocks[number_].parameters
+        self.reach(wanted)
+        kept = len(self.stack) - wanted
+        for place, value in self.unwritten():
+            if place < self.bottom + kept:
+                store(writer, self.base, place, value)
+        values = [writer.cast(value, 256) for value in self.stack[kept:]]
+        self.emitter.edges[number_].append(Edge(writer.label, self.gas, self.sp(), values))
+        writer.put(f"br label %b{number_}")
+        writer.label = ""
+
+
+# Items of the stack
+
+
+def item(writer: Writer, base: str, place: int) -> str:
+    """The address of an item."""
+    return writer.emit(f"getelementptr i8, ptr {base}, i64 {32 * place}") if place else base
+
+
+def load_item(writer: Writer, base: str, place: int) -> Value:
+    """Read an item."""
+    text = writer.emit(f"load i256, ptr {item(writer, base, place)}, align 8")
+    return Value(text, 256, 0, (1 << 256) - 1)
+
+
+def store(writer: Writer, base: str, place: int, value: Value) -> None:
+    """Write an item."""
+    writer.put(f"store i256 {writer.cast(value, 256)}, ptr {item(writer, base, place)}, align 8")
+
+
+assert ENDING  # what ends a run ends a block

@@ -1,0 +1,731 @@
+"""Op functions written out for one place in a contract: with constants folded, and no wider than their operands are.
+
+`Specialiser` walks the typed tree of a kernel function, as `vmloom_native` has it, with what is known of each operand:
+its range, and so the width in which it is computed. What is rare there (a halt, memory that has to grow, anything
+out of line) is not written at all: control leaves for the interpreter, which runs the instruction from its beginning.
+So this knows no instruction, and an instruction's semantics stand in its op function alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from vmloom_native.kinds import Integer, Kind, Pointer, Reference, View, alignment, memory_type
+from vmloom_native.lower import PREDICATES
+from vmloom_native.operators import FOLDS
+from vmloom_native.ranges import RANGES
+from vmloom_native.tree import (
+    Assign,
+    Builtin,
+    Call,
+    Choice,
+    Comparison,
+    Constant,
+    Conversion,
+    Element,
+    Evaluate,
+    Expression,
+    If,
+    Local,
+    Logic,
+    Negation,
+    Operation,
+    Read,
+    Return,
+    Statement,
+    Write,
+    ends,
+)
+
+if TYPE_CHECKING:
+    from vmloom_native.program import FunctionRef
+
+WIDTHS: Final = (1, 64, 128, 256, 512)
+"""Bits in which values are computed."""
+OPCODES: Final = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "lshr"}
+DIVISIONS: Final = {
+    f"{verb}_u{bits}": operator
+    for bits in (128, 256, 512)
+    for verb, operator in (("divide", "//"), ("remainder", "%"))
+}
+"""Kernels that stand for operators whose operands are wide; narrow ones need no kernel."""
+MOST_INLINED: Final = 400
+"""Nodes of trees that one instruction may come to."""
+COLD: Final = '!prof !{!"branch_weights", i32 4000, i32 1}'
+WORD: Final = 256
+
+
+class Rare(Exception):
+    """Control comes to what is left to the interpreter."""
+
+
+class Unsuited(Exception):
+    """The function cannot be written out here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An integer: LLVM's name of it or its digits, its width, and its range. Of width 0 it is a pointer.
+
+    Where the range leaves the width, as a difference below 0 does, only the low bits count.
+    """
+
+    text: str
+    width: int
+    low: int = 0
+    high: int = 0
+
+    @property
+    def constant(self) -> int | None:
+        """The number that it is, if that is known."""
+        return self.low if self.low == self.high and self.width else None
+
+
+ViewValue: TypeAlias = tuple[Value, Value]
+Known: TypeAlias = Any
+"""A `Value`, a `ViewValue`, or a machine."""
+
+
+def number(value: int, width: int = 0) -> Value:
+    """A constant, at least 0."""
+    width = width or narrowest(value)
+    return Value(("true" if value else "false") if width == 1 else str(value), width, value, value)
+
+
+def narrowest(high: int) -> int:
+    """The least width for values up to `high`."""
+    return next(width for width in WIDTHS if high >> width == 0)
+
+
+class Writer:
+    """LLVM's text of a function, as it is written: `label` is the block in which control is."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.count = 0
+        self.label = ""
+        self.intrinsics: dict[str, None] = {}
+
+    def emit(self, text: str) -> str:
+        """Write an instruction; its result."""
+        self.count += 1
+        self.lines.append(f"  %v{self.count} = {text}")
+        return f"%v{self.count}"
+
+    def put(self, text: str) -> None:
+        """Write an instruction that has no result."""
+        self.lines.append(f"  {text}")
+
+    def new_label(self) -> str:
+        """A name that no block has yet."""
+        self.count += 1
+        return f"l{self.count}"
+
+    def begin(self, label: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{label}:")
+        self.label = label
+
+    def intrinsic(self, result: str, name: str, *arguments: str) -> str:
+        """Call one of LLVM's intrinsics; arguments are `type value`."""
+        types = ", ".join(argument.split(" ", 1)[0] for argument in arguments)
+        self.intrinsics[f"declare {result} @{name}({types})"] = None
+        return self.emit(f"call {result} @{name}({', '.join(arguments)})")
+
+    # Widths
+
+    def cast(self, value: Value, width: int) -> str:
+        """The low `width` bits of `value`, or all of it in more."""
+        known = value.constant
+        if known is not None:
+            known &= (1 << width) - 1
+            return ("true" if known else "false") if width == 1 else str(known)
+        if value.width == width:
+            return value.text
+        verb = "trunc" if value.width > width else "sext" if value.low < 0 else "zext"
+        return self.emit(f"{verb} i{value.width} {value.text} to i{width}")
+
+    def fitted(self, value: Value) -> Value:
+        """`value`, exact, in the least width."""
+        if value.constant is not None:
+            return number(value.low) if value.low >= 0 else value
+        width = narrowest(value.high) if value.low >= 0 else value.width
+        if width >= value.width or width == 1:  # a bit is made by comparisons alone: a test would cost more
+            return value
+        return Value(self.cast(value, width), width, value.low, value.high)
+
+
+class Machine:
+    """What a specialised body finds of the running frame: the emitter's registers."""
+
+    def __init__(self, frame: Value, gas: Callable[[], Value], read: Callable[[int, int, Kind], Known | None]) -> None:
+        self.frame = frame
+        self.gas = gas
+        self.read = read
+        """Gives a field of the frame that is at hand, by the depth of the path and the offset; else None."""
+
+
+class Specialiser:
+    """Writes one instruction through `writer`. `leave` gives the label of the way to the interpreter."""
+
+    def __init__(self, writer: Writer, leave: Callable[[], str], registers: Registers) -> None:
+        self.writer = writer
+        self.leave = leave
+        self.registers = registers
+        self.wrote = False
+        self.nodes = 0
+
+    def call(self, function: FunctionRef, arguments: list[Known]) -> Known | None:
+        """The result of a kernel function. Raises `Rare` where nothing else can come, `Unsuited`."""
+        if function.body is None or function.replaced is not None:
+            raise Unsuited(function.name)
+        if function.inline is False:
+            raise Rare(function.name)
+        names = dict(zip((name for name, _ in function.arguments), arguments, strict=True))
+        returned = self.statements(function.body.statements, names)
+        return returned.value if returned is not None else None
+
+    # Statements
+
+    def statements(self, statements: tuple[Statement, ...], names: dict[str, Known]) -> Returned | None:
+        """Run them. What they return, if control never comes past them."""
+        for position, statement in enumerate(statements):
+            self.count()
+            match statement:
+                case Assign(name=name, value=value):
+                    names[name] = self.value(value, names)
+                case Evaluate(value=value):
+                    self.value(value, names)
+                case Write(address=address, value=value):
+                    self.write(self.value(address, names), self.value(value, names), value.kind)
+                case Return(value=value):
+                    return Returned(None if value is None else self.value(value, names))
+                case If(test=test, then=then, otherwise=otherwise):
+                    rest = statements[position + 1 :]
+                    if ends(then) and not otherwise:
+                        return self.choose(test, then, rest, names)
+                    found = self.choose(test, then, otherwise, names)
+                    if found is not None:
+                        return found
+                case _:
+                    raise Rare(type(statement).__name__)
+        return None
+
+    def choose(
+        self, test: Expression, then: tuple[Statement, ...], otherwise: tuple[Statement, ...], names: dict[str, Known]
+    ) -> Returned | None:
+        """An `if`. Sides that go on must not assign, for nothing here merges names but results."""
+        condition = self.value(test, names)
+        if condition.constant is not None:
+            return self.statements(then if condition.constant else otherwise, names)
+        return self.two_ways(
+            condition,
+            lambda: self.statements(then, names),
+            lambda: self.statements(otherwise, names),
+            names,
+        )
+
+    def two_ways(
+        self,
+        condition: Value,
+        then: Callable[[], Returned | None],
+        otherwise: Callable[[], Returned | None],
+        names: dict[str, Known],
+    ) -> Returned | None:
+        """Branch; a side that is rare leaves, and both sides meet again with what they return."""
+        writer = self.writer
+        yes, no, after = writer.new_label(), writer.new_label(), writer.new_label()
+        branch = len(writer.lines)
+        writer.put("")
+        before = dict(names)
+        sides: list[tuple[Returned | None, str] | None] = []
+        ways: list[str] = []
+        for label, side in ((yes, then), (no, otherwise)):
+            mark = len(writer.lines)
+            wrote = self.wrote
+            names.clear()
+            names.update(before)
+            writer.begin(label)
+            registers = self.registers.copy()
+            try:
+                returned = side()
+                if any(names[name] is not value for name, value in before.items()):
+                    raise Unsuited("assigns on one side")
+                if self.wrote and not wrote:
+                    raise Unsuited("writes on one side")
+                sides.append((returned, writer.label))
+                writer.put(f"br label %{after}")
+                ways.append(label)
+            except Rare:
+                if self.wrote:
+                    raise Unsuited("writes before what is rare") from None
+                del writer.lines[mark:]
+                sides.append(None)
+                ways.append("")
+            finally:
+                self.registers.restore(registers)
+                names.clear()
+                names.update(before)
+        if sides[0] is None and sides[1] is None:
+            del writer.lines[branch:]
+            raise Rare
+        hint = ""
+        for index, way in enumerate(ways):
+            if not way:
+                ways[index] = self.leave()
+                hint = f", {COLD}" if index else ', !prof !{!"branch_weights", i32 1, i32 4000}'
+        writer.lines[branch] = f"  br i1 {condition.text}, label %{ways[0]}, label %{ways[1]}{hint}"
+        writer.begin(after)
+        met = [side for side in sides if side is not None]
+        if len(met) == 1:
+            return met[0][0]
+        (first, first_label), (second, second_label) = met
+        if first is None or second is None:
+            if first is not second:
+                raise Unsuited("returns on one side")
+            return None
+        return Returned(self.merged(first.value, first_label, second.value, second_label))
+
+    def merged(self, first: Known, first_label: str, second: Known, second_label: str) -> Known:
+        """What is one thing if control comes from one block and another if from the other."""
+        if first is None and second is None:
+            return None
+        if not isinstance(first, Value) or not isinstance(second, Value):
+            raise Unsuited("merges what is no integer")
+        if first == second:
+            return first
+        low, high = min(first.low, second.low), max(first.high, second.high)
+        width = max(first.width, second.width)
+        texts = []
+        for value in (first, second):
+            if value.width != width and value.constant is None:
+                raise Unsuited("merges widths")
+            texts.append(self.writer.cast(value, width))
+        return Value(
+            self.writer.emit(f"phi i{width} [{texts[0]}, %{first_label}], [{texts[1]}, %{second_label}]"),
+            width,
+            low,
+            high,
+        )
+
+    def write(self, address: Known, value: Known, kind: Kind) -> None:
+        if isinstance(address, Register):
+            raise Unsuited("sets a register")
+        self.wrote = True
+        memory = memory_type(kind)
+        assert isinstance(kind, Integer)
+        text = self.writer.cast(value, int(memory[1:]))
+        self.writer.put(f"store {memory} {text}, ptr {address.text}, align {alignment(kind)}")
+        self.registers.forget()
+
+    # Expressions
+
+    def count(self) -> None:
+        self.nodes += 1
+        if self.nodes > MOST_INLINED:
+            raise Unsuited("too long")
+
+    def value(self, it: Expression, names: dict[str, Known]) -> Known:
+        """What an expression gives."""
+        self.count()
+        match it:
+            case Constant():
+                assert isinstance(it.kind, Integer)
+                return number(it.value & it.kind.high if not it.kind.signed else it.value, 1 if it.kind.bits == 1 else 0)
+            case Local(name=name):
+                return names[name]
+            case Operation():
+                return self.operation(it.name, it.kind, self.value(it.left, names), self.value(it.right, names))
+            case Comparison():
+                return self.comparison(it, self.value(it.left, names), self.value(it.right, names))
+            case Conversion():
+                return self.conversion(it, self.value(it.operand, names))
+            case Negation(operand=operand):
+                return self.negation(self.value(operand, names))
+            case Logic():
+                return self.logic(it, names)
+            case Choice():
+                return self.choice(it, names)
+            case Call():
+                return self.called(it, names)
+            case Read():
+                return self.read(it, names)
+            case Element():
+                return self.element(it, names)
+            case Builtin():
+                return self.builtin(it, [self.value(argument, names) for argument in it.arguments])
+        raise Rare(type(it).__name__)
+
+    def operation(self, name: str, kind: Kind, left: Value, right: Value) -> Value:
+        """An operator of `kind`, computed in the least width in which the result is the same."""
+        assert isinstance(kind, Integer)
+        if left.constant is not None and right.constant is not None and name not in ("//", "%"):
+            exact = FOLDS[name](left.low, right.low) if name != "<<" or right.low <= 512 else 0
+            return number(exact & kind.high) if not kind.signed else Value(str(exact), 64, exact, exact)
+        if name in ("//", "%"):
+            return self.division(name, left, right)
+        identity = self.identity(name, kind, left, right)
+        if identity is not None:
+            return identity
+        low, high = RANGES[name]((left.low, left.high), (right.low, right.high))
+        fits = low >= 0 and high <= kind.high and not kind.signed
+        if not fits:
+            low, high = kind.low, kind.high
+        width = max(narrowest(high), 64) if fits else kind.bits
+        if name == "&":
+            width = max(narrowest(high), 1 if left.width == right.width == 1 else 64)
+        elif name in (">>", "<<"):
+            width = max(width, left.width if name == ">>" else 0, 64)
+            return self.shift(name, width, left, right, low, high)
+        elif left.width == right.width == 1 and name in ("|", "^"):
+            width = 1
+        else:
+            width = max(width, *(self.needed(value) for value in (left, right) if fits), 64)
+        flags = " nuw" if fits and name in ("+", "-", "*") else ""
+        texts = self.writer.cast(left, width), self.writer.cast(right, width)
+        result = Value(self.writer.emit(f"{OPCODES[name]}{flags} i{width} {texts[0]}, {texts[1]}"), width, low, high)
+        return self.writer.fitted(result)
+
+    def needed(self, value: Value) -> int:
+        return narrowest(value.high) if value.constant is not None else value.width
+
+    def identity(self, name: str, kind: Integer, left: Value, right: Value) -> Value | None:
+        """The operand that the result is, for operations that change nothing."""
+        for one, other in ((left, right), (right, left)):
+            known = other.constant
+            if known == 0 and name in ("+", "|", "^"):
+                return one
+            if known == 0 and name in ("&", "*"):
+                return number(0)
+            if known == 1 and name == "*":
+                return one
+            if name == "&" and known is not None and known & (known + 1) == 0 and 0 <= one.low and one.high <= known:
+                return one
+            if known == 0 and name in ("-", "<<", ">>"):
+                return one if one is left else None
+        return None
+
+    def shift(self, name: str, width: int, left: Value, right: Value, low: int, high: int) -> Value:
+        """A shift by the width or more gives 0 here."""
+        if right.low >= width:
+            return number(0)
+        text = self.writer.cast(left, width)
+        # Amounts beyond the width are looked at before their high bits are lost.
+        amount = self.writer.cast(right, width)
+        result = self.writer.emit(f"{OPCODES[name]} i{width} {text}, {amount}")
+        if right.high >= width:
+            by = max(right.width, 64)
+            inside = self.writer.emit(f"icmp ult i{by} {self.writer.cast(right, by)}, {width}")
+            result = self.writer.emit(f"select i1 {inside}, i{width} {result}, i{width} 0")
+        return self.writer.fitted(Value(result, width, low, high))
+
+    def division(self, name: str, left: Value, right: Value) -> Value:
+        """Shifts, masks and the processor's instruction; wider ones are their kernels'."""
+        divisor = right.constant
+        low, high = RANGES[name]((left.low, left.high), (right.low, right.high))
+        if divisor == 0:
+            return number(0)
+        if divisor is not None and divisor & (divisor - 1) == 0:
+            if name == "%":
+                return self.operation("&", Integer(max(left.width, 64)), left, number(divisor - 1))
+            return self.operation(">>", Integer(max(left.width, 64)), left, number(divisor.bit_length() - 1))
+        if max(left.high, right.high) >> 64:
+            raise Rare("wide division")
+        verb = "udiv" if name == "//" else "urem"
+        first, second = self.writer.cast(left, 64), self.writer.cast(right, 64)
+        if right.low == 0:
+            zero = self.writer.emit(f"icmp eq i64 {second}, 0")
+            second = self.writer.emit(f"select i1 {zero}, i64 1, i64 {second}")
+            result = self.writer.emit(f"{verb} i64 {first}, {second}")
+            return Value(self.writer.emit(f"select i1 {zero}, i64 0, i64 {result}"), 64, low, high)
+        return Value(self.writer.emit(f"{verb} i64 {first}, {second}"), 64, low, high)
+
+    def comparison(self, it: Comparison, left: Known, right: Known) -> Value:
+        if not isinstance(left, Value) or left.width == 0:
+            raise Unsuited("compares pointers")
+        if left.constant is not None and right.constant is not None:
+            return number(int(FOLDS[it.name](left.low, right.low)), 1)
+        decided = _decided(it.name, left, right)
+        if decided is not None:
+            return number(int(decided), 1)
+        for one, other in ((left, right), (right, left)):
+            if one.width == 1 and other.constant in (0, 1) and it.name in ("==", "!="):
+                return one if (other.constant == 1) == (it.name == "==") else self.negation(one)
+        signed = left.low < 0 or right.low < 0
+        width = max(self.needed(left), self.needed(right), 64)
+        predicate = PREDICATES[it.name]
+        if it.name not in ("==", "!="):
+            predicate = ("s" if signed else "u") + predicate
+        texts = self.writer.cast(left, width), self.writer.cast(right, width)
+        return Value(self.writer.emit(f"icmp {predicate} i{width} {texts[0]}, {texts[1]}"), 1, 0, 1)
+
+    def conversion(self, it: Conversion, value: Value) -> Value:
+        kind = it.kind
+        assert isinstance(kind, Integer)
+        if kind.holds(value.low, value.high):
+            return value
+        if value.constant is not None:
+            return number(value.low & kind.high)
+        if value.low < 0 or kind.signed:
+            if value.width != kind.bits:
+                raise Unsuited("changes the width of a signed number")
+            return Value(value.text, value.width, kind.low, kind.high)
+        if kind.bits in WIDTHS:
+            return Value(self.writer.cast(value, kind.bits), kind.bits, 0, kind.high)
+        return self.operation("&", Integer(max(64, narrowest(kind.high))), value, number(kind.high))
+
+    def negation(self, value: Value) -> Value:
+        if value.constant is not None:
+            return number(1 - value.low, 1)
+        return Value(self.writer.emit(f"xor i1 {value.text}, true"), 1, 0, 1)
+
+    def logic(self, it: Logic, names: dict[str, Known]) -> Value:
+        left = self.value(it.left, names)
+        deciding = it.name == "or"
+        if left.constant is not None:
+            return left if bool(left.low) == deciding else self.value(it.right, names)
+        if self.is_simple(it.right):
+            right = self.value(it.right, names)
+            if right.constant is not None:
+                return right if bool(right.low) == deciding else left
+            sides = f"i1 true, i1 {right.text}" if deciding else f"i1 {right.text}, i1 false"
+            return Value(self.writer.emit(f"select i1 {left.text}, {sides}"), 1, 0, 1)
+        short, long = (lambda: Returned(number(int(deciding), 1))), (lambda: Returned(self.value(it.right, names)))
+        found = self.two_ways(left, *((short, long) if deciding else (long, short)), names)
+        assert found is not None
+        return found.value  # type: ignore[no-any-return]
+
+    def choice(self, it: Choice, names: dict[str, Known]) -> Known:
+        test = self.value(it.test, names)
+        if test.constant is not None:
+            return self.value(it.then if test.constant else it.otherwise, names)
+        if self.is_simple(it.then) and self.is_simple(it.otherwise):
+            then, otherwise = self.value(it.then, names), self.value(it.otherwise, names)
+            if then.constant == 1 and otherwise.constant == 0:
+                return test
+            if then.constant == 0 and otherwise.constant == 1:
+                return self.negation(test)
+            width = max(self.needed(then), self.needed(otherwise), 64)
+            sides = f"i{width} {self.writer.cast(then, width)}, i{width} {self.writer.cast(otherwise, width)}"
+            low, high = min(then.low, otherwise.low), max(then.high, otherwise.high)
+            return Value(self.writer.emit(f"select i1 {test.text}, {sides}"), width, low, high)
+        found = self.two_ways(
+            test, lambda: Returned(self.value(it.then, names)), lambda: Returned(self.value(it.otherwise, names)), names
+        )
+        assert found is not None
+        return found.value
+
+    def is_simple(self, it: Expression) -> bool:
+        """Whether it may be computed in vain."""
+        match it:
+            case Constant() | Local():
+                return True
+            case Conversion(operand=operand) | Negation(operand=operand):
+                return self.is_simple(operand)
+            case Comparison(left=left, right=right) | Logic(left=left, right=right):
+                return self.is_simple(left) and self.is_simple(right)
+            case Operation(name=name, left=left, right=right):
+                return name not in ("//", "%", "*") and self.is_simple(left) and self.is_simple(right)
+        return False
+
+    # Calls and memory
+
+    def called(self, it: Call, names: dict[str, Known]) -> Known:
+        if it.attempt:
+            raise Rare("attempt")
+        arguments = [self.value(argument, names) for argument in it.arguments]
+        operator = DIVISIONS.get(it.function.name)
+        if operator is not None and it.function.function.__module__ == "vmloom_native.wide.divide":
+            return self.division(operator, *arguments)
+        return self.call(it.function, arguments)
+
+    def read(self, it: Read, names: dict[str, Known]) -> Known:
+        address = self.value(it.address, names)
+        if isinstance(address, Register):
+            return self.registers.get(address.name)
+        if isinstance(address, Field):
+            known = self.registers.field(address, it.kind)
+            if known is not None:
+                return known
+            address = address.place(self.writer)
+        return load(self.writer, address.text, it.kind, packed=it.packed, high=it.high)
+
+    def element(self, it: Element, names: dict[str, Known]) -> Known:
+        base = self.value(it.base, names)
+        index = self.value(it.index, names)
+        if isinstance(base, MachineValue):
+            return Register(base.field_at(index.low))
+        offset = index.constant
+        if isinstance(base, FrameValue) and offset is not None and it.stride == 1 and not it.backwards:
+            return Field(base.text, offset)
+        if isinstance(base, Field):
+            base = base.place(self.writer)
+        if it.backwards:
+            raise Unsuited("goes back from a pointer")
+        if offset == 0:
+            return base
+        unit = "i8" if it.stride == 1 else f"[{it.stride} x i8]"
+        return Value(
+            self.writer.emit(f"getelementptr {unit}, ptr {base.text}, i64 {self.writer.cast(index, 64)}"), 0
+        )
+
+    def builtin(self, it: Builtin, arguments: list[Known]) -> Known:
+        writer = self.writer
+        match it.name:
+            case "unlikely":
+                return arguments[0]
+            case "view":
+                return arguments[0], arguments[1]
+            case "start":
+                return arguments[0][0]
+            case "length":
+                return arguments[0][1]
+            case "bit_length":
+                value = arguments[0]
+                if value.constant is not None:
+                    return number(value.low.bit_length())
+                width = max(value.width, 64)
+                text = writer.cast(value, width)
+                zeros = writer.intrinsic(f"i{width}", f"llvm.ctlz.i{width}", f"i{width} {text}", "i1 false")
+                result = writer.emit(f"sub i{width} {width}, {zeros}")
+                return writer.fitted(Value(result, width, value.low.bit_length(), value.high.bit_length()))
+            case "byteswap":
+                assert isinstance(it.kind, Integer)
+                width = it.kind.bits
+                if arguments[0].constant is not None:
+                    swapped = int.from_bytes(arguments[0].low.to_bytes(width // 8, "little"), "big")
+                    return number(swapped)
+                text = writer.cast(arguments[0], width)
+                swapped_text = writer.intrinsic(f"i{width}", f"llvm.bswap.i{width}", f"i{width} {text}")
+                return Value(swapped_text, width, 0, it.kind.high)
+            case "max" | "min":
+                first, second = arguments
+                if first.constant is not None and second.constant is not None:
+                    return number((max if it.name == "max" else min)(first.low, second.low))
+                if first.low < 0 or second.low < 0:
+                    raise Unsuited("signed extremes")
+                pick = max if it.name == "max" else min
+                width = max(self.needed(first), self.needed(second), 64)
+                texts = [f"i{width} {writer.cast(value, width)}" for value in (first, second)]
+                result = writer.intrinsic(f"i{width}", f"llvm.u{it.name}.i{width}", *texts)
+                return Value(result, width, pick(first.low, second.low), pick(first.high, second.high))
+            case "store":
+                address, value = arguments
+                if isinstance(address, Field):
+                    address = address.place(writer)
+                self.wrote = True
+                kind = it.arguments[1].kind
+                assert isinstance(kind, Integer)
+                writer.put(f"store {kind.llvm} {writer.cast(value, kind.bits)}, ptr {address.text}, align 1")
+                return None
+        raise Rare(it.name)
+
+
+def load(writer: Writer, address: str, kind: Kind, *, packed: bool = False, high: int = 0) -> Known:
+    """Read a value of `kind`."""
+    if isinstance(kind, View):
+        raise Unsuited("reads a view")
+    if not isinstance(kind, Integer):
+        text = writer.emit(f"load ptr, ptr {address}, align 8")
+        return FrameValue(text, 0) if isinstance(kind, Reference) else Value(text, 0)
+    memory = kind.llvm if packed else memory_type(kind)
+    text = writer.emit(f"load {memory}, ptr {address}, align {1 if packed else alignment(kind)}")
+    if memory != kind.llvm:
+        text = writer.emit(f"icmp ne i8 {text}, 0" if memory == "i8" else f"trunc {memory} {text} to {kind.llvm}")
+    if kind.bits in WIDTHS:
+        return Value(text, kind.bits, kind.low, kind.high)
+    width = narrowest(kind.high)
+    return Value(writer.emit(f"zext {kind.llvm} {text} to i{width}"), width, 0, kind.high)
+
+
+def _decided(name: str, left: Value, right: Value) -> bool | None:
+    """The answer of a comparison that the ranges give."""
+    if name in ("==", "!="):
+        apart = left.high < right.low or right.high < left.low
+        return name == "!=" if apart else None
+    if name in (">", ">="):
+        left, right, name = right, left, {">": "<", ">=": "<="}[name]
+    if name == "<":
+        return True if left.high < right.low else False if left.low >= right.high else None
+    return True if left.high <= right.low else False if left.low > right.high else None
+
+
+class FrameValue(Value):
+    """A reference to a struct, whose fields are told by their offsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The address of a field of a struct."""
+
+    base: str
+    offset: int
+
+    def place(self, writer: Writer) -> Value:
+        """The address as a pointer."""
+        return Value(writer.emit(f"getelementptr i8, ptr {self.base}, i64 {self.offset}"), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """The address of a field of the machine, which is in no memory."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineValue:
+    """`m`: the names of its fields by their offsets."""
+
+    fields: Mapping[int, str]
+
+    def field_at(self, offset: int) -> str:
+        """The field that stands there."""
+        return self.fields[offset]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Control has left the function, with a value or none."""
+
+    value: Known
+
+
+class Registers:
+    """What a body finds of the running frame; the emitter fills it."""
+
+    def __init__(self, writer: Writer, values: dict[str, Known], constant_fields: frozenset[tuple[str, int]]) -> None:
+        self.writer = writer
+        self.values = values
+        self.constant_fields = constant_fields
+        self.fields: dict[tuple[str, int], Known] = {}
+
+    def get(self, name: str) -> Known:
+        """A field of the machine."""
+        if name not in self.values:
+            raise Unsuited(f"asks for {name}")
+        return self.values[name]
+
+    def field(self, field: Field, kind: Kind) -> Known | None:
+        """A field of a struct as it was read before, or is read now."""
+        key = (field.base, field.offset)
+        if key not in self.fields:
+            self.fields[key] = load(self.writer, field.place(self.writer).text, kind)
+        return self.fields[key]
+
+    def forget(self) -> None:
+        """Memory has changed: fields that may have are read again."""
+        self.fields = {key: value for key, value in self.fields.items() if key in self.constant_fields}
+
+    def copy(self) -> dict[tuple[str, int], Known]:
+        """What is known now, for `restore`."""
+        return dict(self.fields)
+
+    def restore(self, fields: dict[tuple[str, int], Known]) -> None:
+        """Back to a `copy`, since what was read in between was read on one way only."""
+        self.fields = fields
+
+
+__all__ = ["Pointer", "Rare", "Registers", "Specialiser", "Unsuited", "Value", "Writer", "number"]
