@@ -100,7 +100,7 @@ CODE_PADDING = 40
 """Zero bytes after code, so that reading an opcode or push data beyond its end finds STOP and zeros."""
 JOURNAL_HEADROOM = 64
 """Entries that one instruction writes at most."""
-PAUSE_INTERVAL = 1 << 16
+PAUSE_INTERVAL = 1 << 18
 """Jumps, calls and creations from one pause to the next: some milliseconds."""
 HASHED_PAIRS = 1024
 MARKED_HEADROOM = 8
