@@ -157,16 +157,6 @@ class Writer:
         return Value(self.cast(value, width), width, value.low, value.high)
 
 
-class Machine:
-    """What a specialised body finds of the running frame: the emitter's registers."""
-
-    def __init__(self, frame: Value, gas: Callable[[], Value], read: Callable[[int, int, Kind], Known | None]) -> None:
-        self.frame = frame
-        self.gas = gas
-        self.read = read
-        """Gives a field of the frame that is at hand, by the depth of the path and the offset; else None."""
-
-
 class Specialiser:
     """Writes one instruction through `writer`. `leave` gives the label of the way to the interpreter."""
 
@@ -312,7 +302,7 @@ class Specialiser:
 
     def write(self, address: Known, value: Known, kind: Kind) -> None:
         if isinstance(address, Register):
-            raise Unsuited("sets a register")
+            raise Rare("pays gas")
         self.wrote = True
         memory = memory_type(kind)
         assert isinstance(kind, Integer)
@@ -401,7 +391,7 @@ class Specialiser:
                 return number(0)
             if known == 1 and name == "*":
                 return one
-            if name == "&" and known is not None and known & (known + 1) == 0 and 0 <= one.low and one.high <= known:
+            if name == "&" and known is not None and known & (known + 1) == 0 and one.low >= 0 and one.high <= known:
                 return one
             if known == 0 and name in ("-", "<<", ">>"):
                 return one if one is left else None
@@ -432,7 +422,7 @@ class Specialiser:
                 return self.operation("&", Integer(max(left.width, 64)), left, number(divisor - 1))
             return self.operation(">>", Integer(max(left.width, 64)), left, number(divisor.bit_length() - 1))
         if max(left.high, right.high) >> 64:
-            raise Rare("wide division")
+            raise Unsuited("divides wide numbers")
         verb = "udiv" if name == "//" else "urem"
         first, second = self.writer.cast(left, 64), self.writer.cast(right, 64)
         if right.low == 0:
