@@ -27,7 +27,7 @@ from .table import OPS
 
 assert ops is not None  # importing the instructions fills OPS, which names are checked against
 
-Engine = Literal["auto", "reference", "native"]
+Engine = Literal["auto", "reference", "native", "jit"]
 OpcodeName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]*$")]
 AddressKey = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{1,40}$")]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -44,6 +44,25 @@ class CustomOpcode(BaseModel):
     gas: NonNegativeInt = 0
 
 
+class JitConfig(BaseModel):
+    """When contracts are compiled, and within which bounds; see docs/explanation/jit.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trigger: Literal["hot", "first"] = "hot"
+    """`hot`: once a contract has run long enough, in the background. `first`: before it first runs, which waits."""
+    patience: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """How long a contract has to run before it is hot: so many times as long as compiling it takes."""
+    code_size_limit: Annotated[int, Field(gt=0, le=1 << 20)] = 24_576
+    """Bytes of the largest contract that is compiled; larger ones stay interpreted."""
+    time_limit: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds that compiling one contract may take; one that takes longer stays interpreted."""
+    cache_size: Annotated[int, Field(ge=1 << 16)] = 64 << 20
+    """Bytes of machine code in memory, of all EVMs of the process that have the same limit together."""
+    disk_cache: bool = True
+    """Whether machine code is kept on the disk, for later processes."""
+
+
 class EvmConfig(BaseModel):
     """Settings of the EVM. Prices are in gas, sizes in bytes."""
 
@@ -56,7 +75,9 @@ class EvmConfig(BaseModel):
     engine: Engine = "auto"
     """Which engine runs code; `auto` is the fastest one that is installed and can run all custom instructions."""
     enable_jit: bool = True
-    """Whether `auto` may compile contracts; without a compiling engine installed it changes nothing."""
+    """Whether `auto` compiles contracts that run often; without a compiling engine installed it changes nothing."""
+    jit: JitConfig = JitConfig()
+    """How contracts are compiled, by `auto` or `jit`."""
     stack_limit: PositiveInt = 1024
     """Items."""
     max_memory_size: NonNegativeInt = 0

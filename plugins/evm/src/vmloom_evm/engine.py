@@ -46,7 +46,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """As configurations name it."""
+        """As configurations name it: `reference`, `native` or, where contracts are compiled, `jit`."""
 
     def check(self, custom_ops: Sequence[OpRow]) -> None:
         """Raise `KernelError` (`vmloom.kernel.subset`) if one of these instructions cannot be run by this engine."""

@@ -6,6 +6,8 @@ when it is linked.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -53,9 +55,12 @@ class CompiledCode:
     library: Library
 
 
-def emit(specification: Specification, code: bytes) -> bytes:
-    """Object code for `code` by `specification`. Raises `Uncompilable`."""
-    return emit_object(ir(specification, code))
+def emit(specification: Specification, code: bytes, *, deadline: float = math.inf) -> bytes:
+    """Object code for `code` by `specification`. Raises `Uncompilable`, also if it is not done by `deadline`.
+
+    That is a time of `time.monotonic`, and looked at between the stages.
+    """
+    return emit_object(ir(specification, code), deadline)
 
 
 def ir(specification: Specification, code: bytes) -> str:
@@ -73,12 +78,20 @@ def ir(specification: Specification, code: bytes) -> str:
     return f"{host_header()}\n{emitter.text()}"
 
 
-def emit_object(text: str) -> bytes:
-    """Object code of LLVM's text."""
+def emit_object(text: str, deadline: float = math.inf) -> bytes:
+    """Object code of LLVM's text. Raises `Uncompilable` if it is not done by `deadline`."""
     from vmloom_native.codegen import target_machine
 
+    _check_time(deadline)
     machine = target_machine(1)
-    return bytes(machine.emit_object(optimised(text, machine)))
+    module = optimised(text, machine)
+    _check_time(deadline)
+    return bytes(machine.emit_object(module))
+
+
+def _check_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise Uncompilable("time", "compiling takes longer than it may")
 
 
 def optimised(text: str, machine: Any) -> Any:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import count, groupby
 from threading import Lock, local
 from time import thread_time
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess, StateChange
 from vmloom.engine.columns import CallColumns
@@ -38,6 +38,9 @@ from .reading import CallOutcomes
 from .session import Session
 from .state import IN_USE, NativeState
 
+if TYPE_CHECKING:
+    from ..jit.tiers import Tiers
+
 READING: Final = "evm native"
 """Under which an overlay keeps the native state that reads from it."""
 TAKES_LONG: Final = "evm native takes long"
@@ -55,11 +58,11 @@ GAS_BITS: Final = 63
 
 
 class NativeEngine:
-    """Implements `Engine`, which see. `config` has no say yet."""
-
-    name = "native"
+    """Implements `Engine`, which see. Contracts are compiled where `config` says so; without one they are not."""
 
     def __init__(self, config: EvmConfig | None = None) -> None:
+        self.tiers = _tiers(config) if config is not None else None
+        self.name: Final = "native" if self.tiers is None else "jit"
         self._interpreters: dict[tuple[int, bool], Interpreter] = {}
         self._lock = Lock()
         self._spare = local()
@@ -364,7 +367,9 @@ class NativeEngine:
             with self._lock:
                 found = self._interpreters.get(key)
                 if found is None:  # it holds its specification, so that no other can get its id
-                    found = self._interpreters[key] = Interpreter(specification, traced=traced)
+                    found = self._interpreters[key] = Interpreter(
+                        specification, traced=traced, tiered=self.tiers is not None and not traced
+                    )
         return found
 
     def _session(
@@ -381,7 +386,9 @@ class NativeEngine:
         ):
             if state.in_use.locked():
                 raise StateError(IN_USE)
-            session = Session(state, self.interpreter(specification, traced=bool(tracers)), host, tracers)
+            interpreter = self.interpreter(specification, traced=bool(tracers))
+            tier = self.tiers.of(interpreter) if self.tiers is not None and not tracers else None
+            session = Session(state, interpreter, host, tracers, tier)
         return session
 
     def _lend_marks(self, state: StateAccess) -> None:
@@ -418,6 +425,15 @@ class NativeEngine:
         except BaseException:
             state.revert(begun)
             raise
+
+
+def _tiers(config: EvmConfig) -> Tiers | None:
+    """The compiler of contracts, where the configuration wants one."""
+    if config.engine != "jit" and not (config.engine == "auto" and config.enable_jit):
+        return None
+    from ..jit.tiers import Tiers
+
+    return Tiers(config.jit)
 
 
 def _reading(state: StateAccess) -> NativeState:

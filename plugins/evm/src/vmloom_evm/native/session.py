@@ -47,6 +47,7 @@ from .state import IN_USE, NativeState
 from .watching import Watch
 
 if TYPE_CHECKING:
+    from ..jit.tiers import Tier
     from .build import Interpreter
 
 Records: TypeAlias = Mapping[int, Sequence[StateChange]]
@@ -60,7 +61,12 @@ class Session:
     """An interpreter on the memory of a state, which each run names: who keeps whom would be a circle otherwise."""
 
     def __init__(
-        self, state: NativeState, interpreter: Interpreter, host: VmHost | None, tracers: Sequence[Tracer] = ()
+        self,
+        state: NativeState,
+        interpreter: Interpreter,
+        host: VmHost | None,
+        tracers: Sequence[Tracer] = (),
+        tier: Tier | None = None,
     ) -> None:
         self.interpreter = interpreter
         self.specification: Specification = interpreter.specification
@@ -72,6 +78,8 @@ class Session:
         self._begun: tuple[int, int] | None = None
         self._records: dict[int, Sequence[StateChange]] = {}
         install_precompiles(memory, self.specification)
+        if not tracers:  # traced runs are never compiled, and leave what there is to those that come after
+            state.compile_with(tier)
         memory.set("interpret", interpreter.interpret)
         state.meet_guest = Guests(self).meet
         state.session = None if tracers else self  # whatever ran before cannot go on without being installed again
@@ -306,6 +314,8 @@ class Session:
             stopped = entry(self._run)
         self._check_watch()
         state.undo_host()
+        if state.installation is not None:
+            state.installation.settle()
         self._take_records(state)
         return self._records
 

@@ -28,6 +28,7 @@ from .memory import NativeMemory, address_of_bytes, little
 from .pages import refer
 
 if TYPE_CHECKING:
+    from ..jit.tiers import Installation, Tier
     from .session import Session
 
 KEPT_CODES: Final = 1024
@@ -67,6 +68,8 @@ class NativeState(StateAccess):
         self.in_use = Lock()
         self.session: Session | None = None
         """What ran here last."""
+        self.installation: Installation | None = None
+        """What brings in machine code of contracts."""
         self.knows_block_hashes = False
         self._lent_stamp = 0
         self.source = source
@@ -88,6 +91,8 @@ class NativeState(StateAccess):
         self.names = Names()
         self._forget_rows()
         self.memory.clear()
+        if self.installation is not None:
+            self.installation.forget()
 
     def reuse(self, source: StateAccess) -> bool:
         """Forget all but codes, which say what they are, and load from `source`. False if it has grown too large."""
@@ -146,7 +151,11 @@ class NativeState(StateAccess):
         elif need == layout.NEED_GUEST:
             self.meet_guest(self)
         elif need == layout.NEED_PAUSE:
-            pass  # to be here is all: signals are handled between steps of Python
+            if self.installation is not None:  # else to be here is all: signals are handled between steps of Python
+                self.installation.paused()
+        elif need == layout.NEED_HOT:
+            if self.installation is not None:
+                self.installation.hot()
         else:
             raise StateError(f"native code stopped for an unknown need {need:#x}")
 
@@ -203,7 +212,18 @@ class NativeState(StateAccess):
             self.call("keep_code", address_of_bytes(code), len(code))
             row = self._code_rows[code] = self.result()
             self.names.codes[row] = code
+            if self.installation is not None:
+                self.installation.met(row)
         return row
+
+    def compile_with(self, tier: Tier | None) -> None:
+        """Let `tier` compile what runs here; None for nobody. Nothing may run meanwhile."""
+        former = self.installation
+        if former is not None and former.tier is not tier:
+            former.remove()
+            self.installation = None
+        if tier is not None and self.installation is None:
+            self.installation = tier.installation(self.memory)
 
     def code_of_row(self, row: int) -> bytes:
         """The code in `row`."""
