@@ -1,10 +1,13 @@
-"""The reference engine against the native one: random and mutated programs on random states, on all forks.
+"""Engines against each other: random and mutated programs on random states, on all forks.
 
-    uv run python benchmarks/differential_engines.py [--programs N | --seconds S] [--seed S] [--workers W] [--fork NAME]
+    uv run python benchmarks/differential_engines.py [--engines reference,native,jit] [--programs N | --seconds S]
+        [--seed S] [--workers W] [--fork NAME]
 
 A case is a state, a block and a few dozen steps. Each step runs programs that nobody has run before: as a call, a
 transaction of any type, several transactions, a message or a system call; many run again with less gas than they used,
 or with a tracer. Everything that can be seen of a run is compared, and the states, also after undoing and committing.
+All engines are compared with the first one. `jit` compiles every contract before it first runs, and runs each program
+some more times with less gas.
 A program is what a run of either engine began with; contracts that it called do not count, nor do refusals.
 
 A difference is made smaller and printed, and the exit code is 1. `--only SEED:NUMBER` runs its case again.
@@ -24,7 +27,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from differential.compare import Difference, compare
+from differential.compare import ENGINES, USUAL, Difference, compare
 from differential.shrink import PATIENCE, report, shrunk
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -55,7 +58,7 @@ def work(options: argparse.Namespace, seed: int, at: Any, until: float, pipe: Co
                 programs, cases, told = 0, 0, time.monotonic()
             at.value = number  # for the case that native code ends the process
             try:
-                programs += compare(seed, number, options.fork)
+                programs += compare(seed, number, options.fork, options.engines)
             except Difference as difference:
                 pipe.send((0, 0, report(shrunk(difference, options.patience))))
             cases += 1
@@ -99,20 +102,38 @@ def fuzz(options: argparse.Namespace, seed: int, tally: Tally, show: Callable[[s
             process.join()
 
 
-def again(text: str, fork: str | None, patience: float) -> int:
+def again(options: argparse.Namespace) -> int:
     """Run one case, in this process."""
-    seed, number = map(int, text.split(":"))
+    seed, number = map(int, options.only.split(":"))
     try:
-        print(f"no difference in {compare(seed, number, fork)} programs")
+        print(f"no difference in {compare(seed, number, options.fork, options.engines)} programs")
     except Difference as difference:
-        print(report(shrunk(difference, patience)))
+        print(report(shrunk(difference, options.patience)))
         return 1
     return 0
+
+
+def engines(text: str) -> tuple[str, ...]:
+    """The engines that are named, at least two."""
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in ENGINES:
+            raise argparse.ArgumentTypeError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}")
+    if len(set(names)) < 2:
+        raise argparse.ArgumentTypeError("name two engines at least, with a comma between them")
+    return names
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--engines",
+        type=engines,
+        default=USUAL,
+        metavar="NAME,NAME",
+        help=f"of {', '.join(ENGINES)}; the first one sets the standard (default {','.join(USUAL)})",
+    )
     parser.add_argument("--programs", type=int, default=20_000, help="how many to run at least (default 20000)")
     parser.add_argument("--seconds", type=float, default=0.0, help="run for so long instead")
     parser.add_argument("--seed", type=int, help="of everything; chosen and printed otherwise")
@@ -123,7 +144,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON, all else to stderr")
     options = parser.parse_args()
     if options.only:
-        return again(options.only, options.fork, options.patience)
+        return again(options)
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     console = Console(stderr=options.json)
     console.print(f"seed {seed}", highlight=False)

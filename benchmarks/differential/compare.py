@@ -1,16 +1,16 @@
-"""Takes the steps of a case on both engines, each on a state of its own, and says where they differ."""
+"""Takes the steps of a case on several engines, each on a state of its own, and says where they differ."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
 from vmloom import Account, MemoryState, StateAccess
-from vmloom_evm.config import EvmConfig
+from vmloom_evm.config import EvmConfig, JitConfig
 from vmloom_evm.engine import Engine
 from vmloom_evm.forks import FORKS
 from vmloom_evm.native import memory as native_memory
@@ -26,7 +26,15 @@ from vmloom_evm.vm import Evm
 
 from .cases import STEPS, Author, Case, Step
 
-NATIVE: Final = NativeEngine()
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {
+    "reference": lambda: REFERENCE,
+    "native": NativeEngine,
+    "jit": lambda: NativeEngine(EvmConfig(engine="jit", jit=JitConfig(trigger="first", disk_cache=False))),
+}
+"""How each is made. `jit` compiles every contract before it first runs."""
+USUAL: Final = ("reference", "native")
+SWEPT: Final = 4
+"""More runs with less gas of each program that is compiled: compiling takes longer than all of them."""
 FEW: Final = 4
 """Rows of a table that has no room to spare."""
 LITTLE: Final = 1 << 8
@@ -41,6 +49,12 @@ SHOWN: Final = 600
 def specification_of(fork: str) -> Specification:
     """The fork of this name with all installed precompiles."""
     return Evm(EvmConfig(revision=fork)).specification(FORKS[fork])
+
+
+@cache
+def engine_named(name: str) -> Engine:
+    """The engine, the same each time: it keeps what it has compiled."""
+    return ENGINES[name]()
 
 
 @contextmanager
@@ -63,16 +77,16 @@ class States:
     """Native states of which some are used again: to make one takes a part of the time of a case."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[NativeState, int]] = {}
+        self.kept: dict[tuple[str, str], tuple[NativeState, int]] = {}
 
-    def get(self, kind: str, source: StateAccess | None) -> NativeState:
-        """An empty one of this kind, before `source`."""
-        found, uses = self.kept.get(kind, (None, 0))
+    def get(self, engine: str, kind: str, source: StateAccess | None) -> NativeState:
+        """An empty one of this kind for an engine, before `source`."""
+        found, uses = self.kept.get((engine, kind), (None, 0))
         if found is None or uses >= USES or kind != "native" or found.in_use.locked():
             found, uses = self._make(kind), 0
         else:
             found.clear()
-        self.kept[kind] = found, uses + 1
+        self.kept[engine, kind] = found, uses + 1
         found.rebind(source)
         return found
 
@@ -115,8 +129,10 @@ def contents(state: StateAccess, known: list[StateAccess]) -> dict[bytes, tuple[
 class Side:
     """An engine and its state."""
 
-    def __init__(self, engine: Engine, case: Case, kind: str) -> None:
-        self.engine = engine
+    def __init__(self, name: str, case: Case) -> None:
+        self.name = name
+        self.engine = engine_named(name)
+        kind = "memory" if name == "reference" else case.state
         self.specification = specification_of(case.fork)
         self.block = case.block
         memory = MemoryState(block_hashes=case.block_hashes)
@@ -126,11 +142,11 @@ class Side:
             filled(memory, case)
         elif kind.endswith("sourced"):
             filled(memory, case)
-            native = STATES.get("native" if kind == "sourced" else "cramped", memory)
+            native = STATES.get(name, "native" if kind == "sourced" else "cramped", memory)
             native.block_hashes = {}
             self.state, self.known = native, [native, memory]
         else:
-            native = STATES.get(kind, None)
+            native = STATES.get(name, kind, None)
             native.block_hashes = dict(case.block_hashes)
             self.state, self.known = filled(native, case), [native]
 
@@ -205,53 +221,63 @@ class Side:
         )
 
 
-class Pair:
-    """The reference engine and the native one, at the same case."""
+class Sides:
+    """Some engines, at the same case. The first one sets the standard."""
 
-    def __init__(self, case: Case) -> None:
-        self.reference = Side(REFERENCE, case, "memory")
-        self.native = Side(NATIVE, case, case.state)
+    def __init__(self, case: Case, engines: Sequence[str] = USUAL) -> None:
+        self.sides = [Side(name, case) for name in engines]
         self.outcome: Any = None
-        """What came of the last step by the reference engine."""
+        """What came of the last step by the first engine."""
+
+    @property
+    def state(self) -> StateAccess:
+        """That of the first engine."""
+        return self.sides[0].state
 
     def take(self, step: Step) -> str:
         """Take a step; returns how the engines differ, empty if they do not."""
-        sides = self.reference, self.native
-        before = [side.state.snapshot() for side in sides]
-        for side in sides:
+        before = [side.state.snapshot() for side in self.sides]
+        for side in self.sides:
             side.prepare(step)
-        (self.outcome, trace), (outcome, native_trace) = (side.run(step) for side in sides)
-        found = _difference("outcome", self.outcome, outcome) or _difference("trace", trace, native_trace)
+        outcomes, traces = zip(*(side.run(step) for side in self.sides), strict=True)
+        self.outcome = outcomes[0]
+        found = self._difference("outcome", outcomes) or self._difference("trace", traces)
         if not found:
-            found = _difference("events", *(list(side.state.events) for side in sides))
+            found = self._difference("events", [list(side.state.events) for side in self.sides])
         if not found and step.thorough:
-            found = _difference("state", *(side.contents() for side in sides))
+            found = self._difference_of_states("state")
         if step.after == "revert":
-            for side, checkpoint in zip(sides, before, strict=True):
+            for side, checkpoint in zip(self.sides, before, strict=True):
                 side.state.revert(checkpoint)
             what = "state after undoing"
         elif step.after == "commit":
-            for side in sides:
+            for side in self.sides:
                 side.state.commit()
             what = "state after a commit"
         else:
             return found
         if not found and step.thorough:
-            found = _difference(what, *(side.contents() for side in sides))
+            found = self._difference_of_states(what)
         return found
 
     def finish(self) -> str:
         """How the states differ in the end."""
-        return _difference("state at the end", self.reference.contents(), self.native.contents())
+        return self._difference_of_states("state at the end")
 
+    def _difference_of_states(self, what: str) -> str:
+        return self._difference(what, [side.contents() for side in self.sides])
 
-def _difference(what: str, reference: Any, native: Any) -> str:
-    if reference == native:
+    def _difference(self, what: str, found: Sequence[Any]) -> str:
+        """How the first side that differs from the first one does so."""
+        standard = found[0]
+        for side, other in zip(self.sides[1:], found[1:], strict=True):
+            if standard == other:
+                continue
+            one, another = _in_order(standard), _in_order(other)
+            if one != another:
+                names = [f"{it.name:9}" for it in (self.sides[0], side)]
+                return f"{what}:\n  {names[0]} {_shown(one, another)}\n  {names[1]} {_shown(another, one)}"
         return ""
-    reference, native = _in_order(reference), _in_order(native)
-    if reference == native:
-        return ""
-    return f"{what}:\n  reference {_shown(reference, native)}\n  native    {_shown(native, reference)}"
 
 
 def _in_order(outcome: Any) -> Any:
@@ -303,32 +329,43 @@ def runs(outcome: Any) -> int:
 class Difference(Exception):
     """The engines differ: after the last of `steps`, or in the end."""
 
-    def __init__(self, case: Case, steps: list[Step], text: str) -> None:
+    def __init__(self, case: Case, steps: list[Step], text: str, engines: Sequence[str]) -> None:
         super().__init__(text)
         self.case = case
         self.steps = steps
         self.text = text
+        self.engines = engines
 
 
-def compare(seed: int, number: int, fork: str | None = None) -> int:
-    """Run a case; returns how many programs ran. Raises `Difference`."""
+def compare(seed: int, number: int, fork: str | None = None, engines: Sequence[str] = USUAL) -> int:
+    """Run a case on `engines`; returns how many programs ran. Raises `Difference`."""
     author = Author(seed, number, fork)
-    pair = Pair(author.case)
+    sides = Sides(author.case, engines)
     steps: list[Step] = []
     count = 0
+
+    def take(step: Step) -> None:
+        steps.append(step)
+        found = sides.take(step)
+        if found:
+            raise Difference(author.case, steps, found, engines)
+
     for _ in range(STEPS):
-        step: Step | None = author.step(pair.reference.state)
+        step: Step | None = author.step(sides.state)
         while step is not None:
-            steps.append(step)
-            found = pair.take(step)
-            if found:
-                raise Difference(author.case, steps, found)
-            count += runs(pair.outcome)
+            take(step)
+            used_gas = used(sides.outcome)
+            count += runs(sides.outcome)
+            for _ in range(SWEPT if "jit" in engines and step.after == "revert" else 0):
+                swept = author.follow_up(step, used_gas)
+                if swept is not None:
+                    take(swept)
+                    count += runs(sides.outcome)
             may_follow = step.after == "revert" and author.rng.random() < 0.6
-            step = author.follow_up(step, used(pair.outcome)) if may_follow else None
+            step = author.follow_up(step, used_gas) if may_follow else None
             if step is not None and author.rng.random() < 0.3:
                 step = replace(step, after="keep")
-    found = pair.finish()
+    found = sides.finish()
     if found:
-        raise Difference(author.case, steps, found)
+        raise Difference(author.case, steps, found, engines)
     return count

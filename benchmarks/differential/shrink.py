@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from vmloom_evm.assembly import raw
 from vmloom_evm.table import OPS
 
 from .cases import Case, Step
-from .compare import Difference, Pair
+from .compare import Difference, Sides
 
 PATIENCE: Final = 60.0
 """s"""
@@ -22,37 +22,38 @@ PLAINNESS: Final = ("native", "memory", "sourced", "cramped", "cramped sourced",
 Trial = tuple[Case, list[Step]]
 
 
-def replay(case: Case, steps: list[Step]) -> str:
+def replay(case: Case, steps: list[Step], engines: Sequence[str]) -> str:
     """How the engines differ in these steps, empty if they do not."""
     try:
-        pair = Pair(case)
+        sides = Sides(case, engines)
         for step in steps:
-            found = pair.take(step)
+            found = sides.take(step)
             if found:
                 return found
-        return pair.finish()
+        return sides.finish()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
 def shrunk(difference: Difference, patience: float = PATIENCE) -> Difference:
     """A smaller case that differs in the same respect, or the same if it does not differ again."""
-    case, steps, text = difference.case, difference.steps, difference.text
+    case, steps, text, engines = difference.case, difference.steps, difference.text, difference.engines
     deadline = time.monotonic() + patience
     what = text.split(":", 1)[0]
-    if replay(case, steps).split(":", 1)[0] != what:
-        return Difference(case, steps[-1:], f"{text}\n(only the last step is shown: the case alone does not differ)")
+    if replay(case, steps, engines).split(":", 1)[0] != what:
+        text = f"{text}\n(only the last step is shown: the case alone does not differ)"
+        return Difference(case, steps[-1:], text, engines)
     progress = True
     while progress and time.monotonic() < deadline:
         progress = False
         for candidate in _smaller(case, steps):
-            found = replay(*candidate)
+            found = replay(*candidate, engines)
             if found.split(":", 1)[0] == what:
                 (case, steps), text, progress = candidate, found, True
                 break
             if time.monotonic() > deadline:
                 break
-    return Difference(case, steps, text)
+    return Difference(case, steps, text, engines)
 
 
 def _smaller(case: Case, steps: list[Step]) -> Iterator[Trial]:
@@ -142,7 +143,7 @@ def report(difference: Difference) -> str:
     """The case, for people."""
     case = difference.case
     lines = [
-        f"case {case.seed}:{case.number}, fork {case.fork}, native engine on state {case.state!r}",
+        f"case {case.seed}:{case.number}, fork {case.fork}, native engines on state {case.state!r}",
         f"block {_fields(case.block)}",
     ]
     for address, account in sorted(case.accounts.items()):

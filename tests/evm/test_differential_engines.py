@@ -1,4 +1,4 @@
-"""The two engines agree on random cases: a few of those that `benchmarks/differential_engines.py` runs for long."""
+"""The engines agree on random cases: a few of those that `benchmarks/differential_engines.py` runs for long."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 from vmloom_evm.forks import FORKS
 from vmloom_evm.native.engine import NativeEngine
+from vmloom_evm.reference.engine import REFERENCE
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CASES = 2 * len(FORKS)
@@ -67,7 +68,7 @@ class Off(NativeEngine):
 
 
 def test_difference_is_found_and_made_smaller(differential: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differential.compare, "NATIVE", Off())
+    monkeypatch.setattr(differential.compare, "engine_named", {"native": Off(), "reference": REFERENCE}.get)
     with pytest.raises(differential.compare.Difference, match="gas_used") as caught:
         all(differential.compare.compare(FIXED_SEED, number) for number in range(CASES))
     smaller = differential.shrink.shrunk(caught.value, patience=3)
