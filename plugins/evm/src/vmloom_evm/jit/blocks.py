@@ -5,12 +5,13 @@ Time and memory are linear in the size of the code: blocks are cut where they gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..analysis.instructions import ENDING, JUMP, JUMPDEST, JUMPI, Item, Listing
 from ..table import OpKind, OpRow
+from .facts import Facts, Stack, find
 
 LONGEST: Final = 160
 """Instructions of a block: the registers of a longer one take LLVM more than linear time."""
@@ -31,16 +32,18 @@ class Block:
     """The greatest depth."""
     change: int
     """The depth at the end."""
-    target: int | None = None
-    """Number of the block that the jump at the end leads to, if that is one block."""
+    targets: tuple[int, ...] = ()
+    """Numbers of the blocks that the jump at the end may lead to, unless it fails."""
     is_open: bool = False
-    """Whether it ends with a jump whose target is not known here."""
+    """Whether the jump at the end may lead elsewhere."""
     following: int | None = None
     """Number of the block that runs next without a jump."""
     parameters: int = 0
     """Items at the top of the stack that it takes in registers."""
+    known: Stack = ()
+    """What is known of the stack, the top first, wherever control comes from; ways in from elsewhere have to see to it."""
     is_entry: bool = False
-    """Whether control may come from the interpreter."""
+    """Whether control may come from the interpreter, or from a jump that may lead anywhere."""
 
     @property
     def offset(self) -> int:
@@ -50,7 +53,12 @@ class Block:
     @property
     def successors(self) -> list[int]:
         """Blocks to which control goes directly."""
-        return [number for number in (self.target, self.following) if number is not None]
+        return [*self.targets, *(() if self.following is None else (self.following,))]
+
+    @property
+    def is_destination(self) -> bool:
+        """Whether jumps may lead to it."""
+        return self.items[0].code == JUMPDEST and self.items[0].row is not None
 
 
 @dataclass(slots=True)
@@ -79,10 +87,11 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
             groups.append(group)
     found = Blocks(code, [_measured(number, group, gas) for number, group in enumerate(groups)], {})
     found.at = {block.offset: block.number for block in found.blocks}
-    pushed = {item.value for item in listing.items if item.value in listing.destinations}
+    facts = find(listing, found.at)
     for block in found.blocks:
-        _link(block, found, listing.destinations)
-    _reach(found, pushed)
+        block.known = facts.at(block.offset)
+        _link(block, found, facts)
+    _reach(found, facts)
     _share(found)
     return found
 
@@ -100,57 +109,43 @@ def _measured(number: int, items: list[Item], prices: Mapping[str, int]) -> Bloc
     return Block(number, items, gas, needs, growth, depth)
 
 
-def _link(block: Block, blocks: Blocks, destinations: Iterable[int]) -> None:
-    """Find where `block` leads."""
+def _link(block: Block, blocks: Blocks, facts: Facts) -> None:
+    """Find where `block` leads. What is known of other blocks counts on these ways and no others."""
     last = block.items[-1]
-    if last.row is None or (last.row.kind is OpKind.FRAME):
+    if last.row is None or last.row.kind is OpKind.FRAME:
         return
     if last.code in (JUMP, JUMPI):
-        target = _top(block.items[:-1])
-        if target is None:
+        offsets = facts.targets.get(last.offset)
+        block.is_open = offsets is None
+        numbers = (blocks.at.get(offset) for offset in sorted(offsets or ()))
+        found = tuple(number for number in numbers if number is not None and blocks.blocks[number].is_destination)
+        block.targets = found
+        if offsets is not None and len(found) < len(offsets):
             block.is_open = True
-        elif target in destinations:
-            block.target = blocks.at[target]
     if last.code not in ENDING and block.number + 1 < len(blocks.blocks):
         block.following = block.number + 1
 
 
-def _top(items: list[Item]) -> int | None:
-    """What is known to be on top of the stack after `items`, that they have pushed."""
-    wanted = 0
-    for item in reversed(items):
-        row = item.row
-        assert row is not None
-        if row.kind is OpKind.PUSH and wanted == 0:
-            return item.value
-        if row.kind is OpKind.DUP:
-            wanted = row.pops - 1 if wanted == 0 else wanted - 1
-        elif row.kind is OpKind.SWAP:
-            wanted = row.pops - 1 if wanted == 0 else 0 if wanted == row.pops - 1 else wanted
-        elif wanted < row.pushes:
-            return None
-        else:
-            wanted += row.pops - row.pushes
-    return None
-
-
-def _reach(blocks: Blocks, pushed: set[int | None]) -> None:
+def _reach(blocks: Blocks, facts: Facts) -> None:
     """Mark entries, and list the blocks that control may come to.
 
-    A jump whose target is not known here may go to any destination that is pushed somewhere; the few that are only
-    computed are the interpreter's.
+    A jump whose target is not known may lead to any destination. Those that are compiled for it are the ones that
+    nothing else leads to; at others, the interpreter goes on.
     """
-    open_ = [0] if blocks.blocks else []
-    if open_:
-        blocks.blocks[0].is_entry = True
-    dynamic = sorted(blocks.at[offset] for offset in pushed if offset is not None)
-    seen = set(open_)
+    if not blocks.blocks:
+        return
+    led_to = {number for block in blocks.blocks for number in block.successors}
+    dynamic = [it.number for it in blocks.blocks if it.is_destination and it.number not in led_to]
+    blocks.blocks[0].is_entry = True
+    open_ = [0]
+    seen = {0}
     while open_:
         block = blocks.blocks[open_.pop()]
         ways = block.successors
         last = block.items[-1]
-        if block.target is not None and block.target <= block.number:
-            blocks.blocks[block.target].is_entry = True  # a loop may get hot while it is interpreted
+        for target in block.targets:
+            if target <= block.number:
+                blocks.blocks[target].is_entry = True  # a loop may get hot while it is interpreted
         if last.row is not None and last.row.kind is OpKind.FRAME and last.code not in ENDING:
             following = block.number + 1
             if following < len(blocks.blocks):
@@ -162,10 +157,12 @@ def _reach(blocks: Blocks, pushed: set[int | None]) -> None:
             ways = [*ways, *dynamic]
             dynamic = []
         for number in ways:
-            if number not in seen:
+            if number not in seen and (not facts.is_complete or blocks.blocks[number].offset in facts.entries):
                 seen.add(number)
                 open_.append(number)
     blocks.reached = sorted(seen)
+    for block in blocks.blocks:
+        block.is_entry = block.is_entry and block.number in seen
 
 
 def _share(blocks: Blocks) -> None:

@@ -21,9 +21,10 @@ from ..native.layout import Frame, Run
 from ..native.machine import NativeMachine
 from ..table import OpKind, OpRow
 from .blocks import Block, Blocks, deepest
+from .facts import UNKNOWN, Known
 from .specialise import (
     FrameValue,
-    Known,
+    Given,
     MachineValue,
     Rare,
     Registers,
@@ -43,6 +44,40 @@ SIGNATURE: Final = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
 COLD: Final = '!prof !{!"branch_weights", i32 1, i32 4000}'
 MACHINE: Final = MachineValue({field.offset: name for name, field in fields_of(NativeMachine).items()})
 FRAME: Final = FrameValue("%frame", 0)
+GUARD: Final = """define internal i1 @guard(ptr %sp, i64 %depth, ptr %rows, i64 %count) noinline nounwind {
+start:
+  br label %row
+row:
+  %number = phi i64 [0, %start], [%following, %good]
+  %first = mul i64 %number, 24
+  %place_at = getelementptr i8, ptr %rows, i64 %first
+  %place = load i64, ptr %place_at
+  %low_at = getelementptr i8, ptr %place_at, i64 8
+  %low = load i64, ptr %low_at
+  %high_at = getelementptr i8, ptr %place_at, i64 16
+  %high = load i64, ptr %high_at
+  %is_there = icmp ule i64 %place, %depth
+  br i1 %is_there, label %look, label %good
+look:
+  %back = sub i64 0, %place
+  %item = getelementptr i8, ptr %sp, i64 %back
+  %word = load i256, ptr %item, align 8
+  %low_word = zext i64 %low to i256
+  %high_word = zext i64 %high to i256
+  %is_low = icmp uge i256 %word, %low_word
+  %is_high = icmp ule i256 %word, %high_word
+  %is_good = and i1 %is_low, %is_high
+  br i1 %is_good, label %good, label %bad
+good:
+  %following = add i64 %number, 1
+  %is_last = icmp eq i64 %following, %count
+  br i1 %is_last, label %fine, label %row
+fine:
+  ret i1 true
+bad:
+  ret i1 false
+}"""
+"""Whether items of the stack lie where they have to: rows of place, least and greatest."""
 CHANGING: Final = frozenset({"memory_words", "refund", "pc", "gas", "top"})
 """Fields of a frame that change while it runs. The others stay as they are until native code is left."""
 SMALL: Final = 8
@@ -88,7 +123,6 @@ class Emitter:
         self.program = program
         self.rows = rows
         self.rows_gas = gas
-        self.entries = {block.offset for block in blocks.blocks if block.is_entry}
         self.blocks = blocks
         self.stack_limit = stack_limit
         self.writer = Writer()
@@ -158,9 +192,13 @@ class Emitter:
         if not edges:
             return [f"b{number_}:", "  unreachable", f"c{number_}:"]
         lines = [f"b{number_}:"]
-        names = ["gas", "sp", *(f"p{index}" for index in range(self.blocks.blocks[number_].parameters))]
-        for position, name in enumerate(names):
-            kind = "i64" if name == "gas" else "ptr" if name == "sp" else "i256"
+        block = self.blocks.blocks[number_]
+        widths = [width_of(block, index) for index in range(block.parameters)]
+        kinds = ["i64", "ptr", *(f"i{width}" for width in widths)]
+        names = ["gas", "sp", *(f"p{index}" for index in range(block.parameters))]
+        for position, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+            if name[0] == "p" and not widths[position - 2]:
+                continue
             ways = ", ".join(
                 f"[{(edge.gas, edge.sp, *edge.values)[position]}, %{edge.label}]" for edge in edges
             )
@@ -191,25 +229,20 @@ class Emitter:
         entries = [self.blocks.blocks[number_] for number_ in self.blocks.reached]
         entries = [block for block in entries if block.is_entry]
         writer.begin("dispatch")
-        ways = [("start", "%entry_offset", "%sp", "%gas", "%entry_offset", "%sp", "%gas"), *self.jumping]
-        for position, (name, kind) in enumerate(
-            (("to", "i64"), ("sp", "ptr"), ("gas", "i64"), ("from", "i64"), ("sp_from", "ptr"), ("gas_from", "i64")), 1
-        ):
-            found = ", ".join(f"[{way[position]}, %{way[0]}]" for way in ways)
-            writer.put(f"%d.{name} = phi {kind} {found}")
         cases = " ".join(f"i64 {block.offset}, label %e{block.number}" for block in entries)
-        writer.put(f"switch i64 %d.to, label %nowhere [{cases}]")
+        writer.put(f"switch i64 %entry_offset, label %nowhere [{cases}]")
+        if self.jumping:
+            self._write_jumps([block for block in entries if block.is_destination])
         for block in entries:
-            writer.begin(f"e{block.number}")
-            if block.parameters:
-                self.check_depth("%d.sp", block.parameters, f"x{block.number}", "%nowhere")
-            values = [
-                load_item(writer, "%d.sp", place - block.parameters).text for place in range(block.parameters)
-            ]
-            self.edges[block.number].append(Edge(writer.label, "%d.gas", "%d.sp", values))
-            writer.put(f"br label %b{block.number}")
+            self._write_entry(block)
         writer.begin("nowhere")
-        self.leaving.append(("nowhere", "%d.from", "%d.sp_from", "%d.gas_from"))
+        if self.jumping:
+            for name, kind, plain in (("from", "i64", "%entry_offset"), ("sp", "ptr", "%sp"), ("gas", "i64", "%gas")):
+                whence = name if name == "from" else f"{name}_from"
+                writer.put(f"%n.{name} = phi {kind} [{plain}, %dispatch], [%j.{whence}, %jump]")
+            self.leaving.append(("nowhere", "%n.from", "%n.sp", "%n.gas"))
+        else:
+            self.leaving.append(("nowhere", "%entry_offset", "%sp", "%gas"))
         writer.put("br label %leave")
         self._end("leave", self.leaving, "handlers")
         if self.calling:
@@ -217,14 +250,57 @@ class Emitter:
         if self.halting:
             self._end("halt", self.halting, "stop")
 
-    def check_depth(self, sp: str, needs: int, label: str, otherwise: str) -> None:
-        """Go on at `label` if the stack has `needs` items."""
+    def _write_jumps(self, entries: Sequence[Block]) -> None:
+        """Jumps by table."""
         writer = self.writer
-        place = writer.emit(f"ptrtoint ptr {sp} to i64")
-        depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
-        enough = writer.emit(f"icmp uge i64 {depth}, {32 * needs}")
-        writer.put(f"br i1 {enough}, label %{label}, label {otherwise}")
-        writer.begin(label)
+        writer.begin("jump")
+        names = (("to", "i64"), ("sp", "ptr"), ("gas", "i64"), ("from", "i64"), ("sp_from", "ptr"), ("gas_from", "i64"))
+        for position, (name, kind) in enumerate(names, 1):
+            found = ", ".join(f"[{way[position]}, %{way[0]}]" for way in self.jumping)
+            writer.put(f"%j.{name} = phi {kind} {found}")
+        cases = " ".join(f"i64 {block.offset}, label %e{block.number}" for block in entries)
+        writer.put(f"switch i64 %j.to, label %nowhere [{cases}]")
+
+    def _write_entry(self, block: Block) -> None:
+        """A way in from the interpreter or from a jump by table, if the stack is as it is known to be elsewhere."""
+        writer = self.writer
+        writer.begin(f"e{block.number}")
+        sp, gas = "%sp", "%gas"
+        if self.jumping and block.is_destination:
+            sp, gas = f"%e{block.number}.sp", f"%e{block.number}.gas"
+            writer.put(f"{sp} = phi ptr [%sp, %dispatch], [%j.sp, %jump]")
+            writer.put(f"{gas} = phi i64 [%gas, %dispatch], [%j.gas, %jump]")
+        needs = deepest(block, self.blocks)
+        guards = [(place, known) for place, known in enumerate(block.known, 1) if known.high >> 64 == 0]
+        if needs or (guards and block.offset):
+            place = writer.emit(f"ptrtoint ptr {sp} to i64")
+            depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
+        if needs:
+            self._admit(block, writer.emit(f"icmp uge i64 {depth}, {32 * needs}"), sp, gas)
+        if guards and block.offset:
+            table = f"@guards{block.number}"
+            rows = ", ".join(f"i64 {number_}" for place, it in guards for number_ in (32 * place, it.low, it.guard))
+            self.declared[f"{table} = internal constant [{3 * len(guards)} x i64] [{rows}]"] = None
+            self.declared[GUARD] = None
+            asked = f"ptr {sp}, i64 {depth}, ptr {table}, i64 {len(guards)}"
+            self._admit(block, writer.emit(f"call i1 @guard({asked})"), sp, gas)
+        values = [
+            writer.cast(load_item(writer, sp, place - block.parameters), width) if width else "0"
+            for place in range(block.parameters)
+            for width in (width_of(block, place),)
+        ]
+        self.edges[block.number].append(Edge(writer.label, gas, sp, values))
+        writer.put(f"br label %b{block.number}")
+
+    def _admit(self, block: Block, condition: str, sp: str, gas: str) -> None:
+        """Go on if the condition holds, else stay in the interpreter."""
+        writer = self.writer
+        refused, admitted = writer.new_label(), writer.new_label()
+        writer.put(f"br i1 {condition}, label %{admitted}, label %{refused}")
+        writer.begin(refused)
+        self.leaving.append((refused, str(block.offset), sp, gas))
+        writer.put("br label %leave")
+        writer.begin(admitted)
 
     def _end(self, label: str, ways: Sequence[tuple[str, str, str, str]], target: str) -> None:
         """A common end: go on in a handler, or in `stop`."""
@@ -261,9 +337,7 @@ class _BlockWriter:
         self.block = block
         self.base = f"%b{block.number}.sp"
         self.bottom = -block.parameters
-        self.stack = [
-            Value(f"%b{block.number}.p{index}", 256, 0, (1 << 256) - 1) for index in range(block.parameters)
-        ]
+        self.stack = [parameter(block, index) for index in range(block.parameters)]
         self.memory: dict[int, Value] = {}
         """What is in memory at places of the stack, where that is known."""
         self.gas = f"%b{block.number}.gas"
@@ -452,7 +526,7 @@ class _BlockWriter:
         if row.takes_machine:
             exact = writer.emit(f"add i64 {self.gas}, {self.suffix - cost}")
             values["gas"] = Value(exact, 64, -(1 << 63), (1 << 63) - 1)
-        arguments: list[Known] = [MACHINE, *operands] if row.takes_machine else list(operands)
+        arguments: list[Given] = [MACHINE, *operands] if row.takes_machine else list(operands)
         function = self.emitter.function(row)
         try:
             result = Specialiser(writer, leave, self.registers).call(function, arguments)
@@ -516,10 +590,6 @@ class _BlockWriter:
         """JUMP or JUMPI, the last instruction."""
         writer = self.writer
         self.reach(2 if it.code == JUMPI else 1)
-        target = self.stack[-1]
-        known = target.constant
-        if known is not None and self.block.target is None and known in self.emitter.entries:
-            self.block.target = self.emitter.blocks.at[known]
         if it.code == JUMPI:
             condition = self.stack[-2]
             decided = condition.constant
@@ -551,15 +621,16 @@ class _BlockWriter:
         """The jump is taken."""
         writer = self.writer
         target = self.stack[-1]
-        block = self.emitter.blocks.blocks
         count = 2 if it.code == JUMPI else 1
-        direct = self.block.target
+        targets = self.block.targets
         known = target.constant
-        if direct is not None and known == block[direct].offset:
-            if direct <= self.block.number:
+        if known is not None:
+            targets = tuple(number_ for number_ in targets if self.emitter.blocks.blocks[number_].offset == known)
+        if targets and (known is not None or not self.block.is_open):
+            if targets[0] <= self.block.number:
                 self.pause(it, cost)
             del self.stack[len(self.stack) - count :]
-            self.go_to(direct)
+            self.go_to_one_of(target, targets)
             return
         if known is not None:  # it fails, or goes where nothing is compiled
             writer.put(f"br label %{self.exit(it.offset, self.gas, cost)}")
@@ -575,8 +646,27 @@ class _BlockWriter:
         sp_before = self.sp()
         after = self.sp(self.depth - count)
         self.emitter.jumping.append((writer.label, to, after, self.gas, str(it.offset), sp_before, before))
-        writer.put("br label %dispatch")
+        writer.put("br label %jump")
         writer.label = ""
+
+    def go_to_one_of(self, target: Value, numbers: tuple[int, ...]) -> None:
+        """Go on in that one of some blocks which `target` names."""
+        writer = self.writer
+        labels = [writer.new_label() for _ in numbers]
+        if len(numbers) > 1:
+            cases = " ".join(
+                f"i64 {self.emitter.blocks.blocks[number_].offset}, label %{label}"
+                for number_, label in zip(numbers[1:], labels[1:], strict=True)
+            )
+            writer.put(f"switch i64 {writer.cast(target, 64)}, label %{labels[0]} [{cases}]")
+        else:
+            writer.put(f"br label %{labels[0]}")
+        state = list(self.stack), dict(self.memory), self.bottom
+        for number_, label in zip(numbers, labels, strict=True):
+            stack, memory, self.bottom = state
+            self.stack, self.memory = list(stack), dict(memory)
+            writer.begin(label)
+            self.go_to(number_)
 
     def pause(self, it: Item, cost: int) -> None:
         """Count down to the next pause, which is the interpreter's."""
@@ -590,19 +680,52 @@ class _BlockWriter:
     def go_to(self, number_: int) -> None:
         """Go on in a block, which gets what it wants in registers."""
         writer = self.writer
-        wanted = self.emitter.blocks.blocks[number_].parameters
+        block = self.emitter.blocks.blocks[number_]
+        if number_ not in self.emitter.edges:  # nothing is known of it, so nothing is compiled
+            self.flush()
+            self.emitter.calling.append((writer.label, str(block.offset), self.sp(), self.gas))
+            writer.put("br label %call")
+            writer.label = ""
+            return
+        wanted = block.parameters
         self.reach(wanted)
         kept = len(self.stack) - wanted
         for place, value in self.unwritten():
             if place < self.bottom + kept:
                 store(writer, self.base, place, value)
-        values = [writer.cast(value, 256) for value in self.stack[kept:]]
+        values = [
+            writer.cast(value, width_of(block, index)) if width_of(block, index) else "0"
+            for index, value in enumerate(self.stack[kept:])
+        ]
         self.emitter.edges[number_].append(Edge(writer.label, self.gas, self.sp(), values))
         writer.put(f"br label %b{number_}")
         writer.label = ""
 
 
 # Items of the stack
+
+
+def known_of(block: Block, index: int) -> Known:
+    """What is known of a parameter."""
+    place = block.parameters - 1 - index
+    return block.known[place] if place < len(block.known) else UNKNOWN
+
+
+def width_of(block: Block, index: int) -> int:
+    """Bits in which a block takes a parameter; 0 if it is a constant."""
+    known = known_of(block, index)
+    if known.low == known.high:
+        return 0
+    return 64 if known.high >> 64 == 0 else 256
+
+
+def parameter(block: Block, index: int) -> Value:
+    """A parameter as the block has it."""
+    known = known_of(block, index)
+    width = width_of(block, index)
+    if not width:
+        return number(known.low)
+    return Value(f"%b{block.number}.p{index}", width, known.low, known.high)
 
 
 def item(writer: Writer, base: str, place: int) -> str:

@@ -84,7 +84,7 @@ class Value:
 
 
 ViewValue: TypeAlias = tuple[Value, Value]
-Known: TypeAlias = Any
+Given: TypeAlias = Any
 """A `Value`, a `ViewValue`, or a machine."""
 
 
@@ -167,7 +167,7 @@ class Specialiser:
         self.wrote = False
         self.nodes = 0
 
-    def call(self, function: FunctionRef, arguments: list[Known]) -> Known | None:
+    def call(self, function: FunctionRef, arguments: list[Given]) -> Given | None:
         """The result of a kernel function. Raises `Rare` where nothing else can come, `Unsuited`."""
         if function.body is None or function.replaced is not None:
             raise Unsuited(function.name)
@@ -179,7 +179,7 @@ class Specialiser:
 
     # Statements
 
-    def statements(self, statements: tuple[Statement, ...], names: dict[str, Known]) -> Returned | None:
+    def statements(self, statements: tuple[Statement, ...], names: dict[str, Given]) -> Returned | None:
         """Run them. What they return, if control never comes past them."""
         for position, statement in enumerate(statements):
             self.count()
@@ -204,7 +204,7 @@ class Specialiser:
         return None
 
     def choose(
-        self, test: Expression, then: tuple[Statement, ...], otherwise: tuple[Statement, ...], names: dict[str, Known]
+        self, test: Expression, then: tuple[Statement, ...], otherwise: tuple[Statement, ...], names: dict[str, Given]
     ) -> Returned | None:
         """An `if`. Sides that go on must not assign, for nothing here merges names but results."""
         condition = self.value(test, names)
@@ -222,7 +222,7 @@ class Specialiser:
         condition: Value,
         then: Callable[[], Returned | None],
         otherwise: Callable[[], Returned | None],
-        names: dict[str, Known],
+        names: dict[str, Given],
     ) -> Returned | None:
         """Branch; a side that is rare leaves, and both sides meet again with what they return."""
         writer = self.writer
@@ -278,7 +278,7 @@ class Specialiser:
             return None
         return Returned(self.merged(first.value, first_label, second.value, second_label))
 
-    def merged(self, first: Known, first_label: str, second: Known, second_label: str) -> Known:
+    def merged(self, first: Given, first_label: str, second: Given, second_label: str) -> Given:
         """What is one thing if control comes from one block and another if from the other."""
         if first is None and second is None:
             return None
@@ -300,7 +300,7 @@ class Specialiser:
             high,
         )
 
-    def write(self, address: Known, value: Known, kind: Kind) -> None:
+    def write(self, address: Given, value: Given, kind: Kind) -> None:
         if isinstance(address, Register):
             raise Rare("pays gas")
         self.wrote = True
@@ -317,7 +317,7 @@ class Specialiser:
         if self.nodes > MOST_INLINED:
             raise Unsuited("too long")
 
-    def value(self, it: Expression, names: dict[str, Known]) -> Known:
+    def value(self, it: Expression, names: dict[str, Given]) -> Given:
         """What an expression gives."""
         self.count()
         match it:
@@ -432,7 +432,7 @@ class Specialiser:
             return Value(self.writer.emit(f"select i1 {zero}, i64 0, i64 {result}"), 64, low, high)
         return Value(self.writer.emit(f"{verb} i64 {first}, {second}"), 64, low, high)
 
-    def comparison(self, it: Comparison, left: Known, right: Known) -> Value:
+    def comparison(self, it: Comparison, left: Given, right: Given) -> Value:
         if not isinstance(left, Value) or left.width == 0:
             raise Unsuited("compares pointers")
         if left.constant is not None and right.constant is not None:
@@ -471,7 +471,7 @@ class Specialiser:
             return number(1 - value.low, 1)
         return Value(self.writer.emit(f"xor i1 {value.text}, true"), 1, 0, 1)
 
-    def logic(self, it: Logic, names: dict[str, Known]) -> Value:
+    def logic(self, it: Logic, names: dict[str, Given]) -> Value:
         left = self.value(it.left, names)
         deciding = it.name == "or"
         if left.constant is not None:
@@ -487,7 +487,7 @@ class Specialiser:
         assert found is not None
         return found.value  # type: ignore[no-any-return]
 
-    def choice(self, it: Choice, names: dict[str, Known]) -> Known:
+    def choice(self, it: Choice, names: dict[str, Given]) -> Given:
         test = self.value(it.test, names)
         if test.constant is not None:
             return self.value(it.then if test.constant else it.otherwise, names)
@@ -522,7 +522,7 @@ class Specialiser:
 
     # Calls and memory
 
-    def called(self, it: Call, names: dict[str, Known]) -> Known:
+    def called(self, it: Call, names: dict[str, Given]) -> Given:
         if it.attempt:
             raise Rare("attempt")
         arguments = [self.value(argument, names) for argument in it.arguments]
@@ -531,7 +531,7 @@ class Specialiser:
             return self.division(operator, *arguments)
         return self.call(it.function, arguments)
 
-    def read(self, it: Read, names: dict[str, Known]) -> Known:
+    def read(self, it: Read, names: dict[str, Given]) -> Given:
         address = self.value(it.address, names)
         if isinstance(address, Register):
             return self.registers.get(address.name)
@@ -542,7 +542,7 @@ class Specialiser:
             address = address.place(self.writer)
         return load(self.writer, address.text, it.kind, packed=it.packed, high=it.high)
 
-    def element(self, it: Element, names: dict[str, Known]) -> Known:
+    def element(self, it: Element, names: dict[str, Given]) -> Given:
         base = self.value(it.base, names)
         index = self.value(it.index, names)
         if isinstance(base, MachineValue):
@@ -561,7 +561,7 @@ class Specialiser:
             self.writer.emit(f"getelementptr {unit}, ptr {base.text}, i64 {self.writer.cast(index, 64)}"), 0
         )
 
-    def builtin(self, it: Builtin, arguments: list[Known]) -> Known:
+    def builtin(self, it: Builtin, arguments: list[Given]) -> Given:
         writer = self.writer
         match it.name:
             case "unlikely":
@@ -613,7 +613,7 @@ class Specialiser:
         raise Rare(it.name)
 
 
-def load(writer: Writer, address: str, kind: Kind, *, packed: bool = False, high: int = 0) -> Known:
+def load(writer: Writer, address: str, kind: Kind, *, packed: bool = False, high: int = 0) -> Given:
     """Read a value of `kind`."""
     if isinstance(kind, View):
         raise Unsuited("reads a view")
@@ -680,25 +680,25 @@ class MachineValue:
 class Returned:
     """Control has left the function, with a value or none."""
 
-    value: Known
+    value: Given
 
 
 class Registers:
     """What a body finds of the running frame; the emitter fills it."""
 
-    def __init__(self, writer: Writer, values: dict[str, Known], constant_fields: frozenset[tuple[str, int]]) -> None:
+    def __init__(self, writer: Writer, values: dict[str, Given], constant_fields: frozenset[tuple[str, int]]) -> None:
         self.writer = writer
         self.values = values
         self.constant_fields = constant_fields
-        self.fields: dict[tuple[str, int], Known] = {}
+        self.fields: dict[tuple[str, int], Given] = {}
 
-    def get(self, name: str) -> Known:
+    def get(self, name: str) -> Given:
         """A field of the machine."""
         if name not in self.values:
             raise Unsuited(f"asks for {name}")
         return self.values[name]
 
-    def field(self, field: Field, kind: Kind) -> Known | None:
+    def field(self, field: Field, kind: Kind) -> Given | None:
         """A field of a struct as it was read before, or is read now."""
         key = (field.base, field.offset)
         if key not in self.fields:
@@ -709,11 +709,11 @@ class Registers:
         """Memory has changed: fields that may have are read again."""
         self.fields = {key: value for key, value in self.fields.items() if key in self.constant_fields}
 
-    def copy(self) -> dict[tuple[str, int], Known]:
+    def copy(self) -> dict[tuple[str, int], Given]:
         """What is known now, for `restore`."""
         return dict(self.fields)
 
-    def restore(self, fields: dict[tuple[str, int], Known]) -> None:
+    def restore(self, fields: dict[tuple[str, int], Given]) -> None:
         """Back to a `copy`, since what was read in between was read on one way only."""
         self.fields = fields
 
