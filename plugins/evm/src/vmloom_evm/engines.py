@@ -23,7 +23,8 @@ INSTALL_NATIVE = "pip install vmloom-native"
 def choose_engine(config: EvmConfig, custom_ops: Sequence[OpRow] = ()) -> Engine:
     """The engine that `config` asks for; `auto` is the native one if it is installed and can run `custom_ops`.
 
-    Raises `ConfigError` for the native engine where it is not installed, or cannot run one of them.
+    `jit` is the native one, too, with the compiler of contracts above it, which `auto` has unless `enable_jit` is off.
+    Raises `ConfigError` for either where it is not installed, or cannot run one of them.
     """
     if config.engine == "reference":
         return REFERENCE

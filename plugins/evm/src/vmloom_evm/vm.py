@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import groupby
 from threading import Lock
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vmloom import (
     Account,
@@ -57,6 +57,10 @@ from .transaction.apply import ALL_CHECKS, Checks, TransactionResult, apply_tran
 from .transaction.types import AccessListEntry, Transaction, TransactionRefused
 from .transaction.validation import intrinsic_gas
 
+if TYPE_CHECKING:
+    from .jit.statistics import JitStatistics
+    from .jit.tiers import Ahead, Tiers
+
 NO_CHECKS = Checks(nonce=False, balance=False, base_fee=False)
 """What eth_call checks of sender and fees: nothing."""
 
@@ -95,7 +99,10 @@ class Evm(VirtualMachine):
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs code: `reference` or `native`. Raises `ConfigError`."""
+        """Name of the engine that runs code: `reference`, `native`, or `jit` where contracts are compiled.
+
+        Raises `ConfigError`.
+        """
         return self.executor.name
 
     @cached_property
@@ -345,6 +352,25 @@ class Evm(VirtualMachine):
         """See `VirtualMachine.optimise`, and `analysis.optimiser` for when code is left as it is."""
         specification = self.specification(fork_named(self.config.revision))
         return optimise(code, specification.rows, specification.fork.gas, rules=rules, level=level)
+
+    # Compiling
+
+    def compile(self, code: bytes, fork: Fork | None = None) -> Ahead:
+        """Compile the code of a contract ahead of time, for `fork` (by default the configured one).
+
+        Kept in memory and, unless the configuration says otherwise, on the disk. Raises `ConfigError` where the
+        engine does not compile.
+        """
+        specification = self.specification(fork or fork_named(self.config.revision))
+        compile_code: Callable[[Specification, bytes], Ahead] | None = getattr(self.executor, "compile", None)
+        if compile_code is None:
+            raise ConfigError(f"[vm.evm] engine: {self.engine} does not compile contracts").with_fix('engine = "jit"')
+        return compile_code(specification, code)
+
+    def jit_statistics(self) -> JitStatistics | None:
+        """What the compiler of contracts has done so far; None for an engine without one. Raises `ConfigError`."""
+        tiers: Tiers | None = getattr(self.executor, "tiers", None)
+        return None if tiers is None else tiers.statistics()
 
     # Transactions
 

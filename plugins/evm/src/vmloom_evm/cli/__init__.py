@@ -11,6 +11,7 @@ from vmloom.cli.groups import LazyGroup
 from vmloom.hookspecs import STDERR_IS_DATA
 
 SUBCOMMANDS = {
+    "compile": ("vmloom_evm.cli.compile:compile_", "Compile contracts to machine code ahead of time."),
     "demo": ("vmloom_evm.demo:demo", "Send signed transactions to a token and show all that happens."),
     "run": ("vmloom_evm.cli.run:run", "Run EVM code."),
     "statetest": ("vmloom_evm.cli.statetest:statetest", "Run state tests."),

@@ -16,12 +16,13 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import cached_property
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from vmloom.hashing import keccak256
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom.object_keys import key_of, source_digest
@@ -85,6 +86,27 @@ class Contract:
     heat: float = 0.0
     status: Status = Status.COLD
     is_not_on_disk: bool = False
+    refusal: str = ""
+    """Why it stays interpreted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What came of compiling a contract ahead of time.
+
+    `origin` is `compiled`, `cache` where its machine code was there already, or empty where there is none: then
+    `refusal` says why it stays interpreted. Sizes are in bytes.
+    """
+
+    code_bytes: int
+    machine_code_bytes: int
+    seconds: float
+    origin: str
+    refusal: str
+
+    def to_dict(self) -> dict[str, str | int | float]:
+        """JSON-ready."""
+        return asdict(self)
 
 
 class Tiers:
@@ -229,6 +251,19 @@ class Tier:
             if contract.status is Status.COLD:
                 self.compile(contract, code)
 
+    def compile_ahead(self, code: bytes) -> Ahead:
+        """Compile a code before anything has run, and keep what comes of it on the disk."""
+        contract = self.contract(keccak256(code)[::-1], len(code))
+        is_prepared = contract.status is Status.COLD and self._is_prepared
+        before, begun = self.counts.snapshot().compiles, time.perf_counter()
+        self.compile_now(contract, code)
+        seconds = time.perf_counter() - begun
+        entry = self.entry(contract)
+        size = entry.compiled.size if entry is not None else 0
+        is_new = is_prepared and self.counts.snapshot().compiles > before
+        origin = "" if entry is None else "compiled" if is_new else "cache"
+        return Ahead(len(code), size, seconds, origin, "" if entry else contract.refusal)
+
     def load(self, contract: Contract, code: bytes) -> None:
         """Take machine code from the disk, if it is there."""
         from .compile import link
@@ -259,8 +294,8 @@ class Tier:
             contract.status = Status.READY
             return
         if self.cache.is_full:  # there may be room later
-            self.counts.failed("memory is full")
-            contract.status, contract.heat = Status.COLD, 0.0
+            contract.status, contract.heat, contract.refusal = Status.COLD, 0.0, "memory is full"
+            self.counts.failed(contract.refusal)
             return
         begun, made = time.perf_counter(), b""
         try:
@@ -271,8 +306,11 @@ class Tier:
             made = emit(self.interpreter.specification, code, deadline=deadline)
             compiled = link(self.interpreter, made)
         except Exception as error:  # whatever it is must not reach the contract
-            contract.status = Status.REFUSED
-            self.counts.failed(error.reason if isinstance(error, Uncompilable) else type(error).__name__)
+            contract.status, contract.refusal = Status.REFUSED, f"{type(error).__name__}: {error}"
+            reason = type(error).__name__
+            if isinstance(error, Uncompilable):
+                reason, contract.refusal = error.reason, str(error)
+            self.counts.failed(reason)
         else:
             self.cache.add(key, compiled)
             if self._disk is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess, StateChange
 from vmloom.engine.columns import CallColumns
 from vmloom.engine.overlay import OverlayState
-from vmloom.errors import StateError
+from vmloom.errors import ConfigError, StateError
 from vmloom.vm import VmHost
 
 from ..config import EvmConfig
@@ -39,7 +39,7 @@ from .session import Session
 from .state import IN_USE, NativeState
 
 if TYPE_CHECKING:
-    from ..jit.tiers import Tiers
+    from ..jit.tiers import Ahead, Tiers
 
 READING: Final = "evm native"
 """Under which an overlay keeps the native state that reads from it."""
@@ -80,6 +80,18 @@ class NativeEngine:
             if row.function is not None:
                 program.function(row.function)
         program.translate()
+
+    def compile(self, specification: Specification, code: bytes) -> Ahead:
+        """Compile a contract ahead of time, for this process and those after it.
+
+        Raises `ConfigError` for an engine without a compiler, and for limits beyond those of native memory.
+        """
+        try:
+            if self.tiers is not None:
+                return self.tiers.of(self.interpreter(specification, traced=False)).compile_ahead(code)
+        except DoesNotFit:
+            raise ConfigError("[vm.evm] stack_limit, call_depth_limit: too large for native code") from None
+        raise ConfigError("[vm.evm] engine: the native engine does not compile contracts").with_fix('engine = "jit"')
 
     # Runs
 
