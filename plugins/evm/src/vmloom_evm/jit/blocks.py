@@ -11,11 +11,11 @@ from typing import Final
 
 from ..analysis.instructions import ENDING, JUMP, JUMPDEST, JUMPI, Item, Listing
 from ..table import OpKind, OpRow
-from .facts import Facts, Stack, find
+from .facts import Facts, Guard, Stack, find
 
 LONGEST: Final = 160
 """Instructions of a block: the registers of a longer one take LLVM more than linear time."""
-MOST_PARAMETERS: Final = 12
+MOST_PARAMETERS: Final = 8
 """Items of the stack that go from block to block in registers."""
 
 
@@ -42,6 +42,8 @@ class Block:
     """Items at the top of the stack that it takes in registers."""
     known: Stack = ()
     """What is known of the stack, the top first, wherever control comes from; ways in from elsewhere have to see to it."""
+    guards: tuple[Guard, ...] = ((),)
+    """What stacks have to pass on those other ways; with none, there are no such ways."""
     is_entry: bool = False
     """Whether control may come from the interpreter, or from a jump that may lead anywhere."""
 
@@ -70,6 +72,9 @@ class Blocks:
     at: dict[int, int]
     """Number of the block that begins at an offset."""
     reached: list[int] = field(default_factory=list)
+    """Blocks to be compiled, each after the one that control comes through before it."""
+    dominators: dict[int, int] = field(default_factory=dict)
+    """The block through which all control comes to another one, from within compiled code; none for some."""
 
 
 def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], depth_limit: int) -> Blocks:
@@ -88,9 +93,9 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
     found = Blocks(code, [_measured(number, group, gas) for number, group in enumerate(groups)], {})
     found.at = {block.offset: block.number for block in found.blocks}
     facts = find(listing, found.at)
-    for block in found.blocks:
-        block.known = facts.at(block.offset)
-        _link(block, found, facts)
+    for one in found.blocks:
+        one.known = facts.at(one.offset)
+        _link(one, found, facts)
     _reach(found, facts)
     _share(found)
     return found
@@ -160,9 +165,76 @@ def _reach(blocks: Blocks, facts: Facts) -> None:
             if number not in seen and (not facts.is_complete or blocks.blocks[number].offset in facts.entries):
                 seen.add(number)
                 open_.append(number)
-    blocks.reached = sorted(seen)
+    _dominate(blocks, seen)
     for block in blocks.blocks:
-        block.is_entry = block.is_entry and block.number in seen
+        block.is_entry = block.is_entry and block.number in seen and (block.number == 0 or bool(block.guards))
+
+
+def _ways(blocks: Blocks, number: int) -> list[int]:
+    """Where control goes from a block, also with the interpreter in between."""
+    block = blocks.blocks[number]
+    last = block.items[-1]
+    if last.row is not None and last.row.kind is OpKind.FRAME and last.code not in ENDING:
+        return [number + 1] if number + 1 < len(blocks.blocks) else []
+    return block.successors
+
+
+def _dominate(blocks: Blocks, reached: set[int]) -> None:
+    """Put `reached` in order, and find the dominators (Cooper, Harvey and Kennedy)."""
+    before: dict[int, list[int]] = {number: [] for number in reached}
+    for number in reached:
+        for way in _ways(blocks, number):
+            if way in before:
+                before[way].append(number)
+    roots = [number for number in sorted(reached) if number == 0 or not before[number]]
+    order = _ordered(blocks, roots, reached)
+    blocks.reached = order
+    place = {number: index for index, number in enumerate(order)}
+    outside = -1
+    place[outside] = -1
+    found: dict[int, int] = dict.fromkeys(roots, outside)
+    changed = True
+    while changed:
+        changed = False
+        for number in order:
+            if number in roots:
+                continue
+            ways = [way for way in before[number] if way in found]
+            new = ways[0] if ways else outside
+            for way in ways[1:]:
+                while new != way:
+                    if place[new] > place[way]:
+                        new = found[new]
+                    else:
+                        way = found[way]
+            if found.get(number) != new:
+                found[number] = new
+                changed = True
+    blocks.dominators = {number: by for number, by in found.items() if by != outside}
+
+
+def _ordered(blocks: Blocks, roots: list[int], reached: set[int]) -> list[int]:
+    """Blocks in reverse postorder; those that only circles of others lead to come last."""
+    seen: set[int] = set()
+    finished: list[int] = []
+    for root in [*roots, *sorted(reached)]:
+        if root in seen:
+            continue
+        if root not in roots:
+            roots.append(root)
+        seen.add(root)
+        open_ = [(root, iter(_ways(blocks, root)))]
+        while open_:
+            number, ways = open_[-1]
+            for way in ways:
+                if way in reached and way not in seen:
+                    seen.add(way)
+                    open_.append((way, iter(_ways(blocks, way))))
+                    break
+            else:
+                finished.append(number)
+                open_.pop()
+    return finished[::-1]
 
 
 def _share(blocks: Blocks) -> None:

@@ -21,7 +21,7 @@ from ..native.layout import Frame, Run
 from ..native.machine import NativeMachine
 from ..table import OpKind, OpRow
 from .blocks import Block, Blocks, deepest
-from .facts import UNKNOWN, Known
+from .facts import UNKNOWN, Guard, Known
 from .specialise import (
     FrameValue,
     Given,
@@ -48,16 +48,20 @@ GUARD: Final = """define internal i1 @guard(ptr %sp, i64 %depth, ptr %rows, i64 
 start:
   br label %row
 row:
-  %number = phi i64 [0, %start], [%following, %good]
-  %first = mul i64 %number, 24
+  %number = phi i64 [0, %start], [%next, %go_on]
+  %first = mul i64 %number, 40
   %place_at = getelementptr i8, ptr %rows, i64 %first
   %place = load i64, ptr %place_at
   %low_at = getelementptr i8, ptr %place_at, i64 8
   %low = load i64, ptr %low_at
   %high_at = getelementptr i8, ptr %place_at, i64 16
   %high = load i64, ptr %high_at
+  %then_at = getelementptr i8, ptr %place_at, i64 24
+  %then = load i64, ptr %then_at
+  %otherwise_at = getelementptr i8, ptr %place_at, i64 32
+  %otherwise = load i64, ptr %otherwise_at
   %is_there = icmp ule i64 %place, %depth
-  br i1 %is_there, label %look, label %good
+  br i1 %is_there, label %look, label %go_on
 look:
   %back = sub i64 0, %place
   %item = getelementptr i8, ptr %sp, i64 %back
@@ -67,27 +71,30 @@ look:
   %is_low = icmp uge i256 %word, %low_word
   %is_high = icmp ule i256 %word, %high_word
   %is_good = and i1 %is_low, %is_high
-  br i1 %is_good, label %good, label %bad
-good:
-  %following = add i64 %number, 1
-  %is_last = icmp eq i64 %following, %count
-  br i1 %is_last, label %fine, label %row
-fine:
-  ret i1 true
-bad:
-  ret i1 false
+  %chosen = select i1 %is_good, i64 %then, i64 %otherwise
+  br label %go_on
+go_on:
+  %next = phi i64 [%then, %row], [%chosen, %look]
+  %is_over = icmp uge i64 %next, %count
+  br i1 %is_over, label %over, label %row
+over:
+  %is_fine = icmp eq i64 %next, %count
+  ret i1 %is_fine
 }"""
-"""Whether items of the stack lie where they have to: rows of place, least and greatest."""
+"""Whether items of the stack lie where they have to. A row has an item's place, the least and the greatest that it may
+be, and the numbers of the rows to go on with if it is so, and if not: that after the last one says yes, any other no."""
 CHANGING: Final = frozenset({"memory_words", "refund", "pc", "gas", "top"})
 """Fields of a frame that change while it runs. The others stay as they are until native code is left."""
-SMALL: Final = 8
-"""Targets of a jump that are told apart by comparisons."""
+UNWRITTEN: Final = 2
+"""Items that a block takes in registers alone; those below are in memory, too, so that few are to be written on exits."""
 
 
 def _at(struct: type, name: str) -> int:
     return fields_of(struct)[name].offset
 
 
+WORDS: Final = ("%frame", _at(Frame, "memory_words"))
+"""The field that only grows while a frame runs: what one block has seen of it holds in all that it dominates."""
 _FIXED: Final = frozenset(("%frame", field.offset) for name, field in fields_of(Frame).items() if name not in CHANGING)
 
 
@@ -135,6 +142,8 @@ class Emitter:
         self.halting: list[tuple[str, str, str, str]] = []
         self.jumping: list[tuple[str, str, str, str, str, str, str]] = []
         """Jumps by table: label, target, stack and gas after the jump; offset, stack and gas before it."""
+        self.least_words: dict[int, int] = {}
+        """The least memory in words at the end of each block."""
         self.declared: dict[str, None] = {}
         self.unsuited: set[str] = set()
 
@@ -271,18 +280,23 @@ class Emitter:
             writer.put(f"{sp} = phi ptr [%sp, %dispatch], [%j.sp, %jump]")
             writer.put(f"{gas} = phi i64 [%gas, %dispatch], [%j.gas, %jump]")
         needs = deepest(block, self.blocks)
-        guards = [(place, known) for place, known in enumerate(block.known, 1) if known.high >> 64 == 0]
-        if needs or (guards and block.offset):
+        rows = guard_rows(block.guards) if block.offset else []
+        if needs or rows:
             place = writer.emit(f"ptrtoint ptr {sp} to i64")
             depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
         if needs:
             self._admit(block, writer.emit(f"icmp uge i64 {depth}, {32 * needs}"), sp, gas)
-        if guards and block.offset:
+        least = self.least_words.get(self.blocks.dominators.get(block.number, -1), 0)
+        if least:
+            at = writer.emit(f"getelementptr i8, ptr %frame, i64 {WORDS[1]}")
+            words = writer.emit(f"load i64, ptr {at}, align 8")
+            self._admit(block, writer.emit(f"icmp uge i64 {words}, {least}"), sp, gas)
+        if rows:
             table = f"@guards{block.number}"
-            rows = ", ".join(f"i64 {number_}" for place, it in guards for number_ in (32 * place, it.low, it.guard))
-            self.declared[f"{table} = internal constant [{3 * len(guards)} x i64] [{rows}]"] = None
+            numbers = ", ".join(f"i64 {number_}" for row in rows for number_ in row)
+            self.declared[f"{table} = internal constant [{5 * len(rows)} x i64] [{numbers}]"] = None
             self.declared[GUARD] = None
-            asked = f"ptr {sp}, i64 {depth}, ptr {table}, i64 {len(guards)}"
+            asked = f"ptr {sp}, i64 {depth}, ptr {table}, i64 {len(rows)}"
             self._admit(block, writer.emit(f"call i1 @guard({asked})"), sp, gas)
         values = [
             writer.cast(load_item(writer, sp, place - block.parameters), width) if width else "0"
@@ -338,13 +352,18 @@ class _BlockWriter:
         self.base = f"%b{block.number}.sp"
         self.bottom = -block.parameters
         self.stack = [parameter(block, index) for index in range(block.parameters)]
-        self.memory: dict[int, Value] = {}
+        self.memory: dict[int, Value] = {
+            self.bottom + index: value for index, value in enumerate(self.stack[: max(0, len(self.stack) - UNWRITTEN)])
+        }
         """What is in memory at places of the stack, where that is known."""
         self.gas = f"%b{block.number}.gas"
         """What is left once all of the block is paid for."""
         self.suffix = block.gas
         """What of that is for instructions from the present one on."""
         self.registers = Registers(self.writer, {"frame": FRAME}, _FIXED)
+        dominator = emitter.blocks.dominators.get(block.number)
+        if dominator is not None and dominator in emitter.least_words:
+            self.registers.least[WORDS] = emitter.least_words[dominator]
         self.registers.fields = {
             ("%frame", _at(Frame, "run")): FrameValue("%run", 0),
             ("%frame", _at(Frame, "memory")): Value("%memory", 0),
@@ -358,6 +377,11 @@ class _BlockWriter:
     def write(self) -> None:
         """All of the block."""
         self.writer.label = f"c{self.block.number}"
+        self.run()
+        self.emitter.least_words[self.block.number] = self.registers.least.get(WORDS, 0)
+
+    def run(self) -> None:
+        """Instruction by instruction."""
         if not self.check():
             return
         for position, it in enumerate(self.block.items):
@@ -691,7 +715,7 @@ class _BlockWriter:
         self.reach(wanted)
         kept = len(self.stack) - wanted
         for place, value in self.unwritten():
-            if place < self.bottom + kept:
+            if place < self.bottom + max(kept, len(self.stack) - UNWRITTEN):
                 store(writer, self.base, place, value)
         values = [
             writer.cast(value, width_of(block, index)) if width_of(block, index) else "0"
@@ -703,6 +727,19 @@ class _BlockWriter:
 
 
 # Items of the stack
+
+
+def guard_rows(guards: Sequence[Guard]) -> list[tuple[int, int, int, int, int]]:
+    """The rows of the guard's table: all of one of `guards` have to hold, or there are none to look at."""
+    total = sum(map(len, guards))
+    rows: list[tuple[int, int, int, int, int]] = []
+    for guard in guards:
+        following = len(rows) + len(guard)
+        otherwise = following if following < total else total + 1
+        for place, low, high in guard:
+            is_last = len(rows) + 1 == following
+            rows.append((32 * (place + 1), low, high, total if is_last else len(rows) + 1, otherwise))
+    return rows
 
 
 def known_of(block: Block, index: int) -> Known:

@@ -9,7 +9,7 @@ So this knows no instruction, and an instruction's semantics stand in its op fun
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vmloom_native.kinds import Integer, Kind, Pointer, Reference, View, alignment, memory_type
@@ -215,7 +215,19 @@ class Specialiser:
             lambda: self.statements(then, names),
             lambda: self.statements(otherwise, names),
             names,
+            self.bound_by(test, names),
         )
+
+    def bound_by(self, test: Expression, names: dict[str, Given]) -> tuple[Value, int] | None:
+        """A field and the least that it is unless `test` holds, which says that it is less than a known number."""
+        match test:
+            case Comparison(name=">", left=Local(name=name), right=Read() | Call() as right):
+                least = names.get(name)
+                if isinstance(least, Value) and least.constant is not None:
+                    field = self.value(right, names)  # it is at hand
+                    if isinstance(field, Value) and field.low < least.low <= field.high:
+                        return field, least.low
+        return None
 
     def two_ways(
         self,
@@ -223,8 +235,12 @@ class Specialiser:
         then: Callable[[], Returned | None],
         otherwise: Callable[[], Returned | None],
         names: dict[str, Given],
+        bound: tuple[Value, int] | None = None,
     ) -> Returned | None:
-        """Branch; a side that is rare leaves, and both sides meet again with what they return."""
+        """Branch; a side that is rare leaves, and both sides meet again with what they return.
+
+        `bound` is a value and the least that it is where the condition does not hold.
+        """
         writer = self.writer
         yes, no, after = writer.new_label(), writer.new_label(), writer.new_label()
         branch = len(writer.lines)
@@ -232,13 +248,15 @@ class Specialiser:
         before = dict(names)
         sides: list[tuple[Returned | None, str] | None] = []
         ways: list[str] = []
+        begun = self.registers.copy()
+        ended = begun
         for label, side in ((yes, then), (no, otherwise)):
             mark = len(writer.lines)
             wrote = self.wrote
+            self.registers.restore(begun)
             names.clear()
             names.update(before)
             writer.begin(label)
-            registers = self.registers.copy()
             try:
                 returned = side()
                 if any(names[name] is not value for name, value in before.items()):
@@ -248,6 +266,7 @@ class Specialiser:
                 sides.append((returned, writer.label))
                 writer.put(f"br label %{after}")
                 ways.append(label)
+                ended = self.registers.copy()
             except Rare:
                 if self.wrote:
                     raise Unsuited("writes before what is rare") from None
@@ -255,12 +274,14 @@ class Specialiser:
                 sides.append(None)
                 ways.append("")
             finally:
-                self.registers.restore(registers)
                 names.clear()
                 names.update(before)
+        self.registers.restore(ended if None in sides else begun)
         if sides[0] is None and sides[1] is None:
             del writer.lines[branch:]
             raise Rare
+        if sides[0] is None and bound is not None:
+            self.registers.refine(*bound)
         hint = ""
         for index, way in enumerate(ways):
             if not way:
@@ -683,6 +704,10 @@ class Returned:
     value: Given
 
 
+Fields: TypeAlias = tuple[dict[tuple[str, int], Given], dict[tuple[str, int], int]]
+"""Fields that are at hand, and the least that some can be."""
+
+
 class Registers:
     """What a body finds of the running frame; the emitter fills it."""
 
@@ -691,6 +716,8 @@ class Registers:
         self.values = values
         self.constant_fields = constant_fields
         self.fields: dict[tuple[str, int], Given] = {}
+        self.least: dict[tuple[str, int], int] = {}
+        """The least that fields can be which only grow."""
 
     def get(self, name: str) -> Given:
         """A field of the machine."""
@@ -702,20 +729,28 @@ class Registers:
         """A field of a struct as it was read before, or is read now."""
         key = (field.base, field.offset)
         if key not in self.fields:
-            self.fields[key] = load(self.writer, field.place(self.writer).text, kind)
+            value = load(self.writer, field.place(self.writer).text, kind)
+            self.fields[key] = replace(value, low=self.least[key]) if key in self.least else value
         return self.fields[key]
+
+    def refine(self, value: Value, low: int) -> None:
+        """A field that is at hand is `low` at least."""
+        for key, field in self.fields.items():
+            if field is value:
+                self.least[key] = max(low, self.least.get(key, 0))
+                self.fields[key] = replace(value, low=self.least[key])
 
     def forget(self) -> None:
         """Memory has changed: fields that may have are read again."""
         self.fields = {key: value for key, value in self.fields.items() if key in self.constant_fields}
 
-    def copy(self) -> dict[tuple[str, int], Given]:
+    def copy(self) -> Fields:
         """What is known now, for `restore`."""
-        return dict(self.fields)
+        return dict(self.fields), dict(self.least)
 
-    def restore(self, fields: dict[tuple[str, int], Given]) -> None:
+    def restore(self, fields: Fields) -> None:
         """Back to a `copy`, since what was read in between was read on one way only."""
-        self.fields = fields
+        self.fields, self.least = dict(fields[0]), dict(fields[1])
 
 
 __all__ = ["Pointer", "Rare", "Registers", "Specialiser", "Unsuited", "Value", "Writer", "number"]
