@@ -3,8 +3,8 @@
 The run follows jumps whose targets it knows, from the first byte on, and from blocks that only other jumps lead to.
 What it finds holds for all that comes over such jumps *as long as it held where compiled code was entered from
 elsewhere*: a jump with an unknown target, the end of a call, an interpreter that hands over in the middle of a loop.
-There compiled code has to test it: every item for which something is known has to lie between `low` and `guard`. So
-that this is cheap, only what fits 64 bits is kept from block to block. How deep the stack is, it does not tell.
+There compiled code has to test it, by the `guards` of the block. So that this is cheap, only what fits 64 bits is kept
+from block to block. How deep the stack is, it does not tell.
 
 A word that only additions of small numbers make larger is a *counter*: it stays below 2**64 although nothing compares
 it, since nothing runs for 2**56 additions. Where compiled code is entered, it has to be at most 2**62.
@@ -15,6 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import product
+from math import prod
 from typing import Final, NamedTuple, TypeAlias
 
 from vmloom.kernel import U64_MAX, U256_MAX
@@ -30,13 +33,15 @@ COUNTER_BASE: Final = 1 << 62
 """The greatest value that a counter may begin with."""
 COUNTER_STEP: Final = 1 << 7
 """The greatest number that may be added to it: 2**56 times that much is less than 2**63."""
-_CONTEXTS: Final = 12
+_CONTEXTS: Final = 24
 """of one block that are told apart; those that come later are united."""
 _WORDS: Final = 8
 """Constants of which an item is known to be one."""
+_ROWS: Final = 128
+"""Items that are tested where a block is entered, at most."""
 _SETTLED: Final = 2
 """Visits of a block in one context after which what still grows is taken to grow without end."""
-_WORK_PER_ITEM: Final = 24
+_WORK_PER_ITEM: Final = 40
 _WORK_AT_LEAST: Final = 2_000
 _LONGEST_CHAIN: Final = 64
 """Negations of a condition that are looked through."""
@@ -50,6 +55,7 @@ class Known(NamedTuple):
     counts: bool = False
     """Whether it is a counter."""
     words: frozenset[int] | None = None
+    """The jump destinations that it may be; None if it may be something else."""
 
     @property
     def guard(self) -> int:
@@ -61,17 +67,14 @@ class Known(NamedTuple):
         """The interval alone."""
         return Range(self.low, self.high)
 
-    @property
-    def constants(self) -> frozenset[int] | None:
-        """The constants that it may be; None if they are not known."""
-        return frozenset((self.low,)) if self.low == self.high else self.words
-
 
 UNKNOWN: Final = Known(0, U256_MAX)
 
 
 Stack: TypeAlias = tuple[Known, ...]
 """What is known of the items of a stack, the top first; of those below, nothing is."""
+Guard: TypeAlias = tuple[tuple[int, int, int], ...]
+"""What to test of a stack: items by their place, the top being 0, with the least and the greatest that they may be."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,9 @@ class Facts:
 
     entries: dict[int, Stack] = field(default_factory=dict)
     """By the offset at which a block begins; blocks that are not here are not known to be reached."""
+    guards: dict[int, tuple[Guard, ...]] = field(default_factory=dict)
+    """By the offset of a block: a stack may come from elsewhere if it passes all of any of these tests. An item that is
+    not there passes. With no test at all, none may."""
     targets: dict[int, frozenset[int]] = field(default_factory=dict)
     """By the offset of a JUMP or JUMPI, where it may lead, if all of that is known."""
     is_complete: bool = True
@@ -128,17 +134,18 @@ def joined(one: Known, other: Known) -> Known:
     if counts and not all(it.counts or it.high <= COUNTER_BASE for it in (one, other)):
         counts = False
     words = None
-    first, second = one.constants, other.constants
-    if first is not None and second is not None and len(both := first | second) <= _WORDS:
+    if one.words is not None and other.words is not None and len(both := one.words | other.words) <= _WORDS:
         words = both
     return Known(low, high, counts, words)
 
 
 def widened(former: Known, now: Known) -> Known:
     """What to take for known of an item that was `former` and goes on to grow, to `now`."""
+    if now.words is not None:
+        return now
     low = now.low if now.low >= former.low else min(now.low, 1)  # what counts down often ends at 1
     if now.high <= former.high:
-        return Known(low, now.high, now.counts, now.words)
+        return Known(low, now.high, now.counts)
     if now.counts or now.high <= COUNTER_BASE:
         return Known(low, U64_MAX, counts=True)
     return UNKNOWN
@@ -146,6 +153,26 @@ def widened(former: Known, now: Known) -> Known:
 
 def _joined_stacks(one: Stack, other: Stack) -> Stack:
     return one if one == other else tuple(map(joined, one, other))
+
+
+def _guards(stacks: Sequence[Stack]) -> tuple[Guard, ...]:
+    """The tests that let in what is like one of `stacks`, or like some of them if there is too much to test."""
+    found: dict[Guard, None] = {}
+    rows = 0
+    for stack in stacks:
+        known = [(place, item) for place, item in enumerate(stack) if item.high <= U64_MAX]
+        choices = [sorted(item.words) if item.words else [None] for _, item in known]
+        if prod(map(len, choices)) > _WORDS:
+            continue
+        for words in product(*choices):
+            guard = tuple(
+                (place, it.low, it.guard) if word is None else (place, word, word)
+                for (place, it), word in zip(known, words, strict=True)
+            )
+            rows += len(guard)
+            if rows <= _ROWS:
+                found[guard] = None
+    return ((),) if () in found else tuple(found)
 
 
 # The abstract run
@@ -191,11 +218,11 @@ class _Run:
             _Passage(self, number, arrival.stack).go_through()
         facts = Facts()
         for items, contexts in zip(self.blocks, self.arrivals, strict=True):
-            stack = None
-            for arrival in contexts.values():
-                stack = arrival.stack if stack is None else _joined_stacks(stack, arrival.stack)
-            if stack is not None:
-                facts.entries[items[0].offset] = stack
+            if contexts:
+                stacks = [arrival.stack for arrival in contexts.values()]
+                facts.entries[items[0].offset] = reduce(_joined_stacks, stacks)
+                # Each context by itself: what is known where a function goes back to is known of that caller alone.
+                facts.guards[items[0].offset] = _guards(stacks)
         facts.targets = {offset: targets for offset, targets in self.targets.items() if targets is not None}
         return facts
 
@@ -238,7 +265,7 @@ class _Run:
 
     def jump(self, offset: int, target: Known) -> Iterator[int]:
         """The blocks to which the jump at `offset` leads if its operand is `target`."""
-        words = target.constants
+        words = frozenset((target.low,)) if target.low == target.high else target.words
         known = self.targets.get(offset, frozenset())
         if words is None or known is None:
             self.targets[offset] = None
@@ -288,7 +315,8 @@ class _Passage:
         row, stack = item.row, self.stack
         assert row is not None
         if item.value is not None:
-            stack.append(self.new(Known(item.value, item.value)))
+            words = frozenset((item.value,)) if item.value in self.run.destinations else None
+            stack.append(self.new(Known(item.value, item.value, words=words)))
         elif row.kind is OpKind.DUP:
             stack.append(stack[-row.pops])
         elif row.kind is OpKind.SWAP:
