@@ -82,11 +82,11 @@ over:
   ret i1 %is_fine
 }"""
 """Whether items of the stack lie where they have to. A row has an item's place, the least and the greatest that it may
-be, and the numbers of the rows to go on with if it is so, and if not: that after the last one says yes, any other no."""
+be, and the numbers of the rows to go on with if it is so, and if not: that after the last one says yes, others no."""
 CHANGING: Final = frozenset({"memory_words", "refund", "pc", "gas", "top"})
 """Fields of a frame that change while it runs. The others stay as they are until native code is left."""
 UNWRITTEN: Final = 2
-"""Items that a block takes in registers alone; those below are in memory, too, so that few are to be written on exits."""
+"""Items that a block takes in registers alone; those below are in memory, too, so that exits write few."""
 
 
 def _at(struct: type, name: str) -> int:
@@ -384,7 +384,7 @@ class _BlockWriter:
         """Instruction by instruction."""
         if not self.check():
             return
-        for position, it in enumerate(self.block.items):
+        for it in self.block.items:
             row = it.row
             if row is None or row.kind is OpKind.FRAME:
                 self.end_at(it)
@@ -393,7 +393,7 @@ class _BlockWriter:
             if it.code in (JUMP, JUMPI):
                 self.jump(it, cost)
                 return
-            self.instruction(it, row, cost, self.block.items[position + 1 :])
+            self.instruction(it, row, cost)
             if self.writer.label == "":
                 return
         assert self.block.items
@@ -506,7 +506,7 @@ class _BlockWriter:
 
     # Instructions
 
-    def instruction(self, it: Item, row: OpRow, cost: int, rest: list[Item]) -> None:
+    def instruction(self, it: Item, row: OpRow, cost: int) -> None:
         """One that is not the last of its block."""
         if row.kind is OpKind.PUSH:
             assert it.value is not None
@@ -518,7 +518,7 @@ class _BlockWriter:
             self.reach(row.pops)
             self.stack[-1], self.stack[-row.pops] = self.stack[-row.pops], self.stack[-1]
         elif not self.written_out(it, row, cost):
-            self.call(it, row, cost, rest)
+            self.call(it, row, cost)
         self.suffix -= cost
 
     def written_out(self, it: Item, row: OpRow, cost: int) -> bool:
@@ -535,13 +535,13 @@ class _BlockWriter:
             self.stack.append(number(int(row.function(*(one.low for one in operands)))))
             return True
         writer = self.writer
-        mark, label, count = len(writer.lines), writer.label, len(self.emitter.exits)
+        mark, label = len(writer.lines), writer.label
         fields = self.registers.copy()
         ways: list[str] = []
 
         def leave() -> str:
             if not ways:
-                ways.append(self.exit(it.offset, self.gas, self.suffix))
+                ways.append(writer.new_label())
             return ways[0]
 
         values = self.registers.values
@@ -556,16 +556,48 @@ class _BlockWriter:
             result = Specialiser(writer, leave, self.registers).call(function, arguments)
         except (Rare, Unsuited):
             del writer.lines[mark:]
-            del self.emitter.exits[count:]
             writer.label = label
             self.registers.restore(fields)
             return False
+        if ways:
+            result = self.otherwise_called(it, row, cost, ways[0], result)
         del self.stack[len(self.stack) - row.pops :]
         if row.pushes:
+            assert isinstance(result, Value)
             self.stack.append(result)
         return True
 
-    def call(self, it: Item, row: OpRow, cost: int, rest: list[Item]) -> None:
+    def otherwise_called(self, it: Item, row: OpRow, cost: int, label: str, result: Given) -> Given:
+        """Control is where the body has been written out; at `label` it is called instead. The result of either."""
+        writer = self.writer
+        written = writer.cast(result, 256) if isinstance(result, Value) else ""
+        fast, gas = writer.label, self.gas
+        stack, memory, registers = list(self.stack), dict(self.memory), self.registers.copy()
+        after = writer.new_label()
+        writer.put(f"br label %{after}")
+        writer.begin(label)
+        self.call(it, row, cost)
+        called = writer.cast(self.stack[-1], 256) if written else ""
+        slow = writer.label
+        writer.put(f"br label %{after}")
+        writer.begin(after)
+        self.gas = writer.emit(f"phi i64 [{gas}, %{fast}], [{self.gas}, %{slow}]")
+        if written:
+            met = writer.emit(f"phi i256 [{written}, %{fast}], [{called}, %{slow}]")
+            result = Value(met, 256, 0, (1 << 256) - 1)
+        self.stack = stack
+        end = self.depth - row.pops
+        items = dict(enumerate(stack, self.bottom))
+        self.memory = {
+            place: value
+            for place, value in memory.items()
+            if place < end and (place < self.bottom or items[place] is value)
+        }
+        self.registers.restore(registers)
+        self.registers.forget()
+        return result
+
+    def call(self, it: Item, row: OpRow, cost: int) -> None:
         """Call the body out of line, on the stack in memory."""
         writer = self.writer
         self.reach(row.pops)
