@@ -117,7 +117,7 @@ def optimised(text: str, machine: Any) -> Any:
 
 
 def link(interpreter: Interpreter, object_bytes: bytes) -> CompiledCode:
-    """Make object code of the interpreter's specification ready to run; the interpreter has to be `tiered`."""
+    """Make object code of the interpreter's specification ready to run; the interpreter must not be traced."""
     from vmloom_native.library import Library
 
     library = Library(object_bytes, imports=_imports(interpreter))

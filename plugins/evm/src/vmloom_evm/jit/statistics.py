@@ -20,7 +20,7 @@ class JitStatistics:
     Attributes:
         compiles: Contracts compiled, whether or not that succeeded.
         failures: Contracts that stay interpreted, by the reason.
-        seconds: Time that the compiles took.
+        seconds: Processor time that the compiles took.
         code_bytes: Bytes of bytecode that was compiled.
         machine_code_bytes: Bytes of machine code that came of it.
         memory_hits: Contracts whose machine code was in memory when they were met, by the state they were met in.

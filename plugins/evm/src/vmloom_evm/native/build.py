@@ -68,19 +68,18 @@ def _nullary(library: Library, name: str) -> Callable[..., int]:
 class Interpreter:
     """The interpreter of a specification: entry points, each of which takes the address of a `Run`."""
 
-    def __init__(self, specification: Specification, *, traced: bool, tiered: bool = False) -> None:
+    def __init__(self, specification: Specification, *, traced: bool) -> None:
         fork = specification.fork
         rows = [row for row in specification.rows.values() if row.code not in specification.disabled_opcodes]
-        self.recipe: Final = _key(specification, rows, traced, tiered)
+        self.recipe: Final = _key(specification, rows, traced)
         """What its code depends on besides the computer; None if nobody can tell."""
         library = compiled(
             self.recipe,
-            lambda: interpreter_ir(specification, traced=traced, tiered=tiered),
-            subject=f"the EVM of {fork.name}" + (" with tracing" if traced else " with tiers" if tiered else ""),
+            lambda: interpreter_ir(specification, traced=traced),
+            subject=f"the EVM of {fork.name}" + (" with tracing" if traced else ""),
         )
         self.specification = specification
         self.traced = traced
-        self.tiered = tiered
         self.library = library
         self.perform_call = library.function("perform_call", ctypes.c_uint64, ctypes.c_void_p)
         self.perform_all = library.function("perform_all", ctypes.c_uint64, ctypes.c_void_p)
@@ -89,19 +88,19 @@ class Interpreter:
         self.interpret = library.address("interpret")
 
 
-def _key(specification: Specification, rows: list[OpRow], traced: bool, tiered: bool) -> tuple[str | bytes, ...] | None:
+def _key(specification: Specification, rows: list[OpRow], traced: bool) -> tuple[str | bytes, ...] | None:
     """What the code depends on; None where there are instructions whose source has no module of ours."""
     if any(row.function is not None and not row.function.__module__.startswith("vmloom_evm.") for row in rows):
         return None
     prices = sorted((row.code, row.name, specification.fork.gas[row.name]) for row in rows)
-    return (source_digest(*SOURCES), "interpreter", repr(specification.rules), repr(prices), str(traced), str(tiered))
+    return (source_digest(*SOURCES), "interpreter", repr(specification.rules), repr(prices), str(traced))
 
 
-def interpreter_ir(specification: Specification, *, traced: bool, tiered: bool = False) -> str:
+def interpreter_ir(specification: Specification, *, traced: bool) -> str:
     """LLVM IR of the interpreter of `specification`."""
     from vmloom_native.program import Program
 
-    build = Build(traced=traced, tiered=tiered)
+    build = Build(traced=traced)
     constants: dict[str, Any] = {"rules": specification.rules, "build": build}
     program = Program(bindings=BINDINGS, constants=constants)
     rows = [row for row in specification.rows.values() if row.code not in specification.disabled_opcodes]

@@ -59,7 +59,7 @@ class Threaded:
             handlers.append(f"@op_{row.name}")
             define(_Handler(self, row).text())
         entries = ", ".join(f"ptr {name}" for name in handlers)
-        linkage = "" if self.build.tiered else "internal "
+        linkage = "internal " if self.build.traced else ""
         define(f"@handlers = {linkage}constant [256 x ptr] [{entries}], align 64")
         define(self._checks())
         define(self._stopping())
@@ -75,7 +75,7 @@ class Threaded:
 
     def enter(self, pc: str, sp: str, gas: str, frame: str) -> str:
         """Run the instruction at `pc`, to which a frame comes from elsewhere: compiled, if its code is."""
-        if not self.build.tiered:
+        if self.build.traced:
             return self.jump_to_next(pc, sp, gas, frame)
         return (
             f"  %compiled_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'compiled')}\n"
@@ -137,7 +137,7 @@ run:
 {_fetch("%pc", "%sp", "%gas", "%frame")}
 }}"""
         return f"""{traced}
-define {"" if self.build.tiered else "internal "}preserve_nonecc i64 @stop{SIGNATURE} noinline nounwind {{
+define {"internal " if self.build.traced else ""}preserve_nonecc i64 @stop{SIGNATURE} noinline nounwind {{
 {_spill("%pc", "%sp", "%gas", "%frame")}
   %stopped = call i64 @{self.halted.symbol}(ptr %frame)
   %is_stopped = icmp ne i64 %stopped, 0
@@ -165,16 +165,14 @@ resume:
 {self.enter("%r_pc", "%r_sp", "%r_gas", frame)}"""
 
     def _entry(self) -> str:
-        first = "@traced" if self.build.traced else "%first" if self.build.tiered else "%handler"
+        first = "@traced" if self.build.traced else "%first"
         fetch = ""
         if not self.build.traced:
-            fetch = """  %op = load i8, ptr %r_pc
+            fetch = f"""  %op = load i8, ptr %r_pc
   %number = zext i8 %op to i64
   %place = getelementptr [256 x ptr], ptr @handlers, i64 0, i64 %number
   %handler = load ptr, ptr %place
-"""
-        if self.build.tiered:
-            fetch += f"""  %compiled_place = getelementptr i8, ptr %frame, i64 {_at(Frame, "compiled")}
+  %compiled_place = getelementptr i8, ptr %frame, i64 {_at(Frame, "compiled")}
   %compiled_address = load i64, ptr %compiled_place
   %compiled = inttoptr i64 %compiled_address to ptr
   %is_compiled = icmp ne i64 %compiled_address, 0
@@ -387,7 +385,7 @@ class _Handler:
         self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
         self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * (row.pushes - row.pops)}")
         gas = self.register("gas", "i64")
-        if row.name in JUMPS and self.driver.build.tiered:
+        if row.name in JUMPS and not self.driver.build.traced:
             self.emit(f"  %is_near = icmp eq i64 {offset}, %following")
             self.emit("  br i1 %is_near, label %interpret, label %jumped\njumped:")
             self.emit(self.driver.enter("%next", "%end", gas, "%frame"))

@@ -379,9 +379,7 @@ class NativeEngine:
             with self._lock:
                 found = self._interpreters.get(key)
                 if found is None:  # it holds its specification, so that no other can get its id
-                    found = self._interpreters[key] = Interpreter(
-                        specification, traced=traced, tiered=self.tiers is not None and not traced
-                    )
+                    found = self._interpreters[key] = Interpreter(specification, traced=traced)
         return found
 
     def _session(

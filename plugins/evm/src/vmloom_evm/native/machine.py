@@ -111,8 +111,7 @@ class Build:
     """What a build is made for, beside the fork's rules: a compile-time constant of `NativeMachine`."""
 
     traced: bool
-    tiered: bool = False
-    """Whether the interpreter goes on in compiled code where the frame's code has some."""
+    """Whether tracers are told of each instruction. If not, compiled code runs in its place where there is some."""
 
 
 @struct
