@@ -23,6 +23,8 @@ BATCH = 20_000_000
 """ns; short runs are repeated for about so long before it is the next side's turn."""
 MOST = 2_000
 """Runs in a batch."""
+SETTLE_TURNS = 3
+"""How many times its budget a side may take to become as fast as it gets."""
 CANNOT = "cannot: "
 """How a failure begins that is none: the side has no way to do such work."""
 
@@ -34,6 +36,8 @@ class Measured:
     outcome: Outcome | None = None
     times: list[int] = field(default_factory=list)
     failure: str = ""
+    settling: Mapping[str, float] = field(default_factory=dict)
+    """What it has cost to make the side ready, beside the runs."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -42,7 +46,13 @@ class Measured:
             one = self.outcome
             outcome = [one.success, one.gas, one.refund, one.output.hex(), one.logs.hex()]
         median = statistics.median(self.times) if self.times else None
-        return {"outcome": outcome, "ns": median, "runs": len(self.times), "failure": self.failure}
+        return {
+            "outcome": outcome,
+            "ns": median,
+            "runs": len(self.times),
+            "failure": self.failure,
+            "settling": dict(self.settling),
+        }
 
 
 class Contestant:
@@ -55,8 +65,11 @@ class Contestant:
         self._clock: Callable[[], int] = time.thread_time_ns
         self._prepared = side.prepare(work)
 
-    def warm_up(self, budget: int) -> None:
-        """The first run, which tells the outcome and the pace. It counts only if it alone takes `budget` ns."""
+    def warm_up(self, budget: int, settle: int) -> None:
+        """The first run, which tells the outcome and the pace. It counts only if it alone takes `budget` ns.
+
+        After it the side has `settle` ns to become as fast as it gets.
+        """
         start = time.perf_counter_ns()
         returned = self._prepared.run()
         elapsed = time.perf_counter_ns() - start
@@ -66,6 +79,8 @@ class Contestant:
             self.measured.times.append(elapsed)
             self._spent = elapsed
             return
+        if settle:
+            self.measured.settling = self._prepared.settle(settle)
         pace = self._time_one(self._prepared, time.perf_counter_ns)
         if pace < SHORT:
             self._clock = time.perf_counter_ns
@@ -100,7 +115,7 @@ def measure(work: Work, sides: Sequence[Side], *, rounds: int, budget: int) -> M
     for side in sides:
         try:
             contestant = Contestant(side, work)
-            contestant.warm_up(budget)
+            contestant.warm_up(budget, SETTLE_TURNS * budget if rounds > 1 else 0)
         except Unsupported as error:
             found[side.name] = Measured(failure=f"{CANNOT}{error}")
             continue

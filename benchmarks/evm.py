@@ -1,10 +1,15 @@
 """vmloom against other EVMs: the same programs, states and inputs, gas and results compared, medians and ratios.
 
-    uv run --group bench python benchmarks/evm.py [--peers pyrevm,py-evm,evmone] [--rows WORD ...] [--json]
+    uv run --group bench python benchmarks/evm.py [--engines native,jit] [--peers pyrevm,py-evm,evmone]
+                                                  [--rows WORD ...] [--json]
 
 Each row runs on all sides in one process, in turns; several fresh processes repeat that, and the median process counts.
 What is timed is the call alone, as each side's Python API has it: the state is made before and put back afterwards.
 Runs over 1 ms count CPU time of the thread, shorter ones wall time. A ratio is the peer's time over vmloom's.
+
+Of several engines the last one is vmloom's side, and the others are compared with it like peers. Where it compiles
+contracts, it runs the work until they are compiled before anything is timed. What compiling them took is told beside,
+for the first row that needs a contract, and after how many runs that is paid for, going by the first other engine.
 
 Gas, return data, logs and success must agree on all sides: a row where they do not is marked, and the exit code is 1.
 """
@@ -24,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison import CANNOT, measure
-from peers import PEERS, is_installed, make_side
+from peers import ENGINES, PEERS, is_installed, make_side
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -49,6 +54,8 @@ class Finding:
     times: dict[str, list[float]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, list[Any]] = field(default_factory=dict)
+    compiling: list[dict[str, float]] = field(default_factory=list)
+    """What our side's compiler did in each process, see `JitStatistics`."""
 
     def add(self, side: str, measured: dict[str, Any]) -> None:
         """Take in what one process measured on `side`."""
@@ -58,6 +65,8 @@ class Finding:
             self.times.setdefault(side, []).append(measured["ns"])
         if measured["outcome"] is not None:
             self.outcomes.setdefault(side, measured["outcome"])
+        if side == OURS and measured.get("settling"):
+            self.compiling.append(measured["settling"])
 
     def time(self, side: str) -> float | None:
         """ns: the median process."""
@@ -67,6 +76,15 @@ class Finding:
         """How many times as long the peer takes."""
         ours, theirs = self.time(OURS), self.time(peer)
         return theirs / ours if ours and theirs else None
+
+    def compiled(self, name: str) -> float:
+        """A figure of our side's compiler: the median process."""
+        return statistics.median(one[name] for one in self.compiling) if self.compiling else 0.0
+
+    def pays_after(self, engine: str) -> float | None:
+        """Runs after which compiling has taken less time than it saved; None where nothing was compiled, or saved."""
+        ours, other, seconds = self.time(OURS), self.time(engine), self.compiled("seconds")
+        return seconds * 1e9 / (other - ours) if seconds and ours and other and other > ours else None
 
     @property
     def gas(self) -> int | None:
@@ -120,9 +138,15 @@ class Comparison:
             "machine": {"processor": processor(), "python": platform.python_version()},
             "versions": self.versions,
             "rows": [self._row_to_json(finding) for finding in self.findings],
+            "milliseconds_per_kilobyte": self.milliseconds_per_kilobyte(),
             "geometric_means": {peer: _rounded(self.mean(peer)) for peer in self.peers},
             "faults": self.faults(),
         }
+
+    def milliseconds_per_kilobyte(self) -> float | None:
+        """Of compiling, by 1024 bytes of code; None where nothing was compiled."""
+        size = sum(one.compiled("code_bytes") for one in self.findings)
+        return sum(one.compiled("seconds") for one in self.findings) * 1e3 * 1024 / size if size else None
 
     def _row_to_json(self, finding: Finding) -> dict[str, Any]:
         seconds = {side: time / 1e9 for side in self.sides if (time := finding.time(side)) is not None}
@@ -134,6 +158,7 @@ class Comparison:
             "agree": not list(finding.faults()),
             "seconds": seconds,
             "ratios": ratios,
+            "compiling": {name: finding.compiled(name) for name in finding.compiling[0]} if finding.compiling else {},
             "note": finding.row.note,
         }
 
@@ -142,7 +167,7 @@ class Comparison:
         versions = ", ".join(f"{side} {version}" for side, version in self.versions.items())
         table = Table(title=f"{REVISION.title()}: {versions}", caption=self._caption(), caption_justify="left")
         table.add_column("row", no_wrap=True)
-        for column in ("gas", *_columns(self.sides)):
+        for column in ("gas", *_columns(self.sides), *(("compiling", "pays after") if self._compiles else ())):
             table.add_column(column, justify="right", no_wrap=True)
         notes = self._notes()
         for number, finding in enumerate(self.findings):
@@ -162,6 +187,14 @@ class Comparison:
             yield _duration(finding.time(side))
             if side != OURS:
                 yield _times(finding.ratio(side))
+        if self._compiles:
+            yield _duration(finding.compiled("seconds") * 1e9 or None)
+            runs = finding.pays_after(self.peers[0]) if self.peers else None
+            yield "-" if runs is None else f"{runs:,.0f} runs" if runs > 1 else "1 run"
+
+    @property
+    def _compiles(self) -> bool:
+        return any(finding.compiling for finding in self.findings)
 
     def _add_mean(self, table: Table, group: str, name: str) -> None:
         means = [cell for peer in self.peers for cell in ("", _times(self.mean(peer, group)))]
@@ -171,7 +204,10 @@ class Comparison:
         return list(dict.fromkeys(finding.row.note for finding in self.findings if finding.row.note))
 
     def _caption(self) -> str:
-        return "\n".join(rf"\[{number}] {note}" for number, note in enumerate(self._notes(), 1))
+        notes = [rf"\[{number}] {note}" for number, note in enumerate(self._notes(), 1)]
+        if (rate := self.milliseconds_per_kilobyte()) is not None:
+            notes.append(f"compiling took {rate:.1f} ms for each KB of code")
+        return "\n".join(notes)
 
 
 # The process that measures
@@ -300,7 +336,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", help=f"of {', '.join(PEERS)}, with commas; by default those that are installed")
     parser.add_argument("--rows", nargs="+", default=[], metavar="WORD", help="rows or groups whose name has the word")
     parser.add_argument("--list", action="store_true", help="name the rows and do nothing")
-    parser.add_argument("--engine", default="auto", choices=("auto", "native", "reference"), help="of vmloom")
+    parser.add_argument("--engines", default="auto", help=f"of {', '.join(ENGINES)}, with commas; the last is our side")
     parser.add_argument("--evmone", type=Path, default=os.environ.get("EVMONE_LIBRARY") or None, metavar="PATH")
     parser.add_argument("--processes", type=int, default=3, help="fresh processes (default 3)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side in a process (default 7)")
@@ -311,8 +347,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.processes, options.rounds, options.seconds = 1, 1, 0.0
-    options.sides = [OURS, *_peers(parser, options)]
+    *others, options.engine = _engines(parser, options)
+    options.sides = [OURS, *others, *_peers(parser, options)]
     return options
+
+
+def _engines(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
+    asked = [engine for engine in options.engines.split(",") if engine]
+    for engine in asked:
+        if engine not in ENGINES:
+            parser.error(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
+    if not asked or len(set(asked)) < len(asked):
+        parser.error("--engines: name each engine once")
+    return asked
 
 
 def _peers(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from .side import Side
 
 PEERS = ("pyrevm", "py-evm", "evmone")
+ENGINES = ("auto", "jit", "native", "reference")
+"""Of vmloom: one is our side, and others may be compared with it like peers."""
 _LIBRARIES = {"pyrevm": "pyrevm", "py-evm": "eth"}
 
 
@@ -20,7 +22,10 @@ def is_installed(peer: str, evmone: Path | None) -> bool:
 
 
 def make_side(name: str, *, engine: str, evmone: Path | None = None) -> Side:
-    """The side called `name`: `vmloom` with `engine`, or one of `PEERS`. `evmone` is the path of its library."""
+    """The side called `name`: `vmloom` with `engine`, another engine of vmloom by its name, or one of `PEERS`.
+
+    `evmone` is the path of its library.
+    """
     if name == "pyrevm":
         from .revm import PyrevmSide
 
@@ -36,4 +41,4 @@ def make_side(name: str, *, engine: str, evmone: Path | None = None) -> Side:
         return EvmoneSide(evmone)
     from .ours import VmloomSide
 
-    return VmloomSide(engine)
+    return VmloomSide(name, engine) if name not in ENGINES else VmloomSide(name, name)

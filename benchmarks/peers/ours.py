@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +24,7 @@ from suite.work import (
 )
 from vmloom import Account, BlockContext, ExecutionContext, ExecutionResult, MemoryState, StateAccess
 from vmloom_evm import Evm, EvmConfig
+from vmloom_evm.jit.statistics import JitStatistics
 
 from .side import Outcome, Prepared, capped_refund, digest, log_digest
 
@@ -32,14 +34,23 @@ PAID = BlockContext(
 )
 
 
-class VmloomSide:
-    """An engine of vmloom: `auto`, `native` or `reference`."""
+SETTLED = 500_000_000
+"""ns of runs without a contract that is newly compiled, after which there will be none."""
+LOOK = 10_000_000
+"""ns from one look at what was compiled to the next."""
 
-    def __init__(self, engine: str) -> None:
-        self.name = "vmloom"
-        self.vm = Evm(EvmConfig.model_validate({"revision": REVISION, "engine": engine}))
+
+class VmloomSide:
+    """An engine of vmloom. Machine code of contracts is not kept on the disk, so that it is told what it costs."""
+
+    def __init__(self, name: str, engine: str) -> None:
+        self.name = name
+        config = {"revision": REVISION, "engine": engine, "jit": {"disk_cache": False}}
+        self.vm = Evm(EvmConfig.model_validate(config))
         self.version = f"{version('vmloom-evm')} ({self.vm.engine})"
         self.state_class = _state_class(self.vm.engine)
+        self._told = JitStatistics()
+        """What the compiler had done when its figures were last told."""
 
     def prepare(self, work: Work) -> Prepared:
         """Make the world of `work` in one state, which a revert puts back."""
@@ -47,11 +58,44 @@ class VmloomSide:
         checkpoint = state.snapshot()
         reset = partial(state.revert, checkpoint)
         if isinstance(work, Block):
-            return Prepared(self._block(work, state), reset, partial(_block_outcome, work, state))
-        code = work.world[work.to].code
+            run = self._block(work, state)
+            return Prepared(run, reset, partial(_block_outcome, work, state), partial(self._settle, run, reset))
         if work.fresh:
-            return Prepared(lambda: self.vm.execute(code, _context(work), state), reset, partial(_call_outcome, work))
-        return Prepared(partial(self.vm.execute, code, _context(work), state), reset, partial(_call_outcome, work))
+            code = work.world[work.to].code
+            run = lambda: self.vm.execute(code, _context(work), state)  # noqa: E731 -- the context is made each time
+        else:
+            run = partial(self.vm.execute, work.world[work.to].code, _context(work), state)
+        return Prepared(run, reset, partial(_call_outcome, work), partial(self._settle, run, reset))
+
+    def _settle(self, run: Callable[[], Any], reset: Callable[[], object], budget: int) -> Mapping[str, float]:
+        """Run until all contracts are compiled that will be.
+
+        Figures are those of `JitStatistics` since they were last told; there are none without a compiler.
+        """
+        if self.vm.jit_statistics() is None:
+            return {}
+        last, begun = self._compiled(), time.thread_time_ns()
+        changed = looked = begun
+        while looked - changed < SETTLED and looked - begun < budget:
+            while time.thread_time_ns() - looked < LOOK:
+                run()
+                reset()
+            looked = time.thread_time_ns()
+            now = self._compiled()
+            if (now.compiles, now.promotions) != (last.compiles, last.promotions):
+                last, changed = now, looked
+        names = ("compiles", "seconds", "code_bytes", "machine_code_bytes")
+        before, self._told = self._told, last
+        return {name: getattr(last, name) - getattr(before, name) for name in names}
+
+    def _compiled(self) -> JitStatistics:
+        """The statistics, once nothing waits for the compiler."""
+        while True:
+            now = self.vm.jit_statistics()
+            assert now is not None
+            if not now.pending:
+                return now
+            time.sleep(0.001)
 
     def _state(self, world: World) -> StateAccess:
         accounts = {at: Account(one.nonce, one.balance, one.code) for at, one in world.items()}
@@ -69,8 +113,8 @@ class VmloomSide:
 
 
 def _state_class(engine: str) -> Any:
-    """The native engine has a state of its own, which is faster for it than `MemoryState`."""
-    return importlib.import_module("vmloom_evm.native.state").NativeState if engine == "native" else MemoryState
+    """Native engines have a state of their own, which is faster for them than `MemoryState`."""
+    return MemoryState if engine == "reference" else importlib.import_module("vmloom_evm.native.state").NativeState
 
 
 def _context(work: Call) -> ExecutionContext:

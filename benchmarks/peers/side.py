@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -40,12 +40,15 @@ Log: TypeAlias = tuple[bytes, Sequence[int], bytes]
 class Prepared:
     """Work that is ready to run: `run` is timed, `outcome` tells what it did, `reset` puts the state back.
 
-    `outcome` takes what `run` returned, and is asked after the first run only, before `reset`.
+    `outcome` takes what `run` returned, and is asked after the first run only, before `reset`. `settle` is called once
+    before anything is timed, with the ns that it may take: it runs the work until the side is as fast as it gets, and
+    returns what that has cost beside the runs, figures by name.
     """
 
     run: Callable[[], Any]
     reset: Callable[[], object]
     outcome: Callable[[Any], Outcome]
+    settle: Callable[[int], Mapping[str, float]] = lambda _: {}
 
 
 class Unsupported(Exception):

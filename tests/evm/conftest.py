@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from vmloom_evm.config import EvmConfig
@@ -21,14 +21,16 @@ def _why_not_native() -> str:
 
 WHY_NOT_NATIVE = _why_not_native()
 """Why the native engine cannot be used here, empty if it can. `test_engines` says so, and in CI fails."""
-ENGINES = ("reference",) if WHY_NOT_NATIVE else ("reference", "native")
+ENGINES = ("reference",) if WHY_NOT_NATIVE else ("reference", "native", "jit")
 """Every engine that there is: each semantic test runs on each."""
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"jit": {"jit": {"trigger": "first"}}}
+"""Of engines: the compiler of contracts has to compile them all, be they ever so seldom run."""
 
 
 @pytest.fixture(params=ENGINES)
 def evm(request: pytest.FixtureRequest) -> EvmUnderTest:
     """An EVM of the latest fork with a state of its own; `evm.at(fork)` is one of another fork."""
-    return EvmUnderTest(request.param)
+    return EvmUnderTest(request.param, **OPTIONS.get(request.param, {}))
 
 
 @pytest.hookimpl(hookwrapper=True)
