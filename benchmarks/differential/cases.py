@@ -30,7 +30,7 @@ from .places import (
     authorization,
     place,
 )
-from .programs import INITCODES, U64, WORD, Writer, grammar_of, mutated
+from .programs import INITCODES, U64, WORD, Maze, Writer, grammar_of, mutated
 
 STATES: Final = (*["memory"] * 3, *["native"] * 7, *["sourced"] * 5, "cramped", "cramped", "cramped sourced", "guarded")
 """What the native engine runs on: `MemoryState`; `NativeState` alone or before another state, perhaps with tables that
@@ -39,6 +39,8 @@ FUNDS: Final = 10**24
 """wei"""
 STEPS: Final = 24
 """Steps of a case; those that follow up on another do not count."""
+FEW_MAZES: Final = 0.02
+"""They run long."""
 BRIEF: Final = 20_000
 """Gas of a traced program."""
 VERSIONED: Final = b"\x01" + bytes(31)
@@ -84,8 +86,10 @@ class Case:
 class Author:
     """Writes the case that a seed and a number name, and its steps, which depend on the state as it stands."""
 
-    def __init__(self, seed: int, number: int, fork: str | None = None) -> None:
+    def __init__(self, seed: int, number: int, fork: str | None = None, mazes: float = FEW_MAZES) -> None:
+        """`mazes` is the part of programs that are mazes."""
         self.rng = rng = Random(f"{seed}:{number}")
+        self.mazes = mazes
         names = list(FORKS)
         self.fork = fork or names[number % len(names)]
         self.rules: Rules = FORKS[self.fork].rules
@@ -165,6 +169,8 @@ class Author:
         chance = rng.random()
         if chance < 0.03:
             return rng.randbytes(rng.randrange(1, 60))
+        if rng.random() < self.mazes:
+            return Maze(self.grammar, rng).program()
         code = Writer(self.grammar, rng).program(2 + int(rng.random() ** 1.5 * 25))
         if chance < 0.2 and self.recent:
             return mutated(rng, code, rng.choice(self.recent))

@@ -24,7 +24,7 @@ from vmloom_evm.trace.structlog import StructLogTracer
 from vmloom_evm.transaction.types import TransactionRefused
 from vmloom_evm.vm import Evm
 
-from .cases import STEPS, Author, Case, Step
+from .cases import FEW_MAZES, STEPS, Author, Case, Step
 
 ENGINES: Final[dict[str, Callable[[], Engine]]] = {
     "reference": lambda: REFERENCE,
@@ -39,6 +39,7 @@ FEW: Final = 4
 """Rows of a table that has no room to spare."""
 LITTLE: Final = 1 << 8
 """Bytes of an arena that has no room to spare."""
+MANY_MAZES: Final = 0.3
 USES: Final = 40
 """Cases that a state is used for, until it has grown."""
 SHOWN: Final = 600
@@ -339,7 +340,7 @@ class Difference(Exception):
 
 def compare(seed: int, number: int, fork: str | None = None, engines: Sequence[str] = USUAL) -> int:
     """Run a case on `engines`; returns how many programs ran. Raises `Difference`."""
-    author = Author(seed, number, fork)
+    author = Author(seed, number, fork, MANY_MAZES if "jit" in engines else FEW_MAZES)
     sides = Sides(author.case, engines)
     steps: list[Step] = []
     count = 0

@@ -535,6 +535,96 @@ class Writer:
         self.code += b"\x61" + start.to_bytes(2, "big") + b"\x56"
 
 
+class Maze:
+    """Writes programs of small blocks that jump to each other.
+
+    They jump by constants, by addresses that they were given to go back to, and to anywhere by how much gas is left.
+    Words go round and round in them, and nothing but gas ends some.
+    """
+
+    STRIDE: Final = 64
+    """Bytes of a block, so that a computed jump hits the beginning of one."""
+    HEIGHT: Final = 6
+    """Words that are there before the first block."""
+
+    def __init__(self, grammar: Grammar, rng: Random) -> None:
+        self.rng = rng
+        self.blocks = rng.choice((4, 8, 8))
+        self.pure = [code for code, pops in grammar.pure if pops == 2 and code != 0x0A]
+
+    def program(self) -> bytes:
+        """A whole one."""
+        first = b"\x5b" + b"".join(self.word() for _ in range(self.HEIGHT))
+        blocks = [self.fitted(first, b"")]
+        for _ in range(self.blocks - 1):
+            actions = b"".join(self.action() for _ in range(self.rng.randrange(6)))
+            blocks.append(self.fitted(b"\x5b" + actions, self.end()))
+        return b"".join(blocks)
+
+    def fitted(self, body: bytes, end: bytes) -> bytes:
+        """A block of the right size: what goes beyond it is left out, and what is missing does nothing."""
+        room = self.STRIDE - len(end)
+        whole = body if len(body) <= room else b""
+        return whole.ljust(room, b"\x5b") + end
+
+    def word(self) -> bytes:
+        """Push a word of at most eight bytes."""
+        rng = self.rng
+        return bytes(push(rng.choice((0, 0, 1, 2, 9, 31, 255, 1 << 32, (1 << 62) + rng.randrange(3), U64))))
+
+    def place(self) -> bytes:
+        """Push where a block begins."""
+        return bytes(push(self.STRIDE * self.rng.randrange(self.blocks), 2))
+
+    def action(self) -> bytes:
+        """Change some words; their number stays as it is."""
+        rng = self.rng
+        other = rng.randrange(1, self.HEIGHT)
+        copies = bytes((0x80 + rng.randrange(self.HEIGHT), 0x80 + rng.randrange(self.HEIGHT)))
+        kept = bytes((0x90 + rng.randrange(self.HEIGHT), 0x50))
+        return rng.choice(
+            (
+                bytes((0x60, rng.choice((1, 1, 3, 32, 128, 129)), 0x01)),
+                b"\x60\x01\x90\x03",
+                bytes((0x8F + other,)),
+                copies + bytes((rng.choice(self.pure),)) + kept,
+                copies + bytes((rng.choice((0x10, 0x11, 0x14, 0x16, 0x1B, 0x1C)),)) + kept,
+                self.word() + kept,
+                self.place() + kept,
+                bytes((0x80 + other, 0x60, rng.randrange(100), rng.choice((0x52, 0x53)))),
+                bytes((0x60, rng.choice((0, 1, 32, 70, 200)), 0x51)) + kept,
+                b"\x5a" + kept,
+                b"\x60\xff\x16",
+                bytes((0x60, rng.randrange(2), 0x54)) + kept,
+                bytes((0x80, 0x60, rng.randrange(2), 0x55)) if rng.random() < 0.3 else b"",
+                b"\x60\x00\x60\x00\x60\x00\x60\x00\x60\x00\x30\x61\x03\xe8\xf1" + kept if rng.random() < 0.2 else b"",
+            )
+        )
+
+    def end(self) -> bytes:
+        """How a block ends: mostly with a jump."""
+        rng = self.rng
+        limit = bytes(push(rng.choice((9, 200, 1 << 20, 1 << 62, U64 + 1))))
+        condition = bytes(
+            (0x80 + rng.randrange(1, self.HEIGHT), rng.choice((0x10, 0x11, 0x14)))
+        ) + b"\x15" * rng.choice((0, 1, 2))
+        anywhere = bytes((0x5A, 0x60, self.blocks - 1, 0x16, 0x60, 6, 0x1B))
+        return rng.choice(
+            (
+                b"",
+                self.place() + b"\x56",
+                limit + condition + self.place() + b"\x57",
+                limit + condition + self.place() + b"\x57",
+                bytes((0x80 + rng.randrange(self.HEIGHT),)) + self.place() + b"\x57",
+                self.place() + self.place() + b"\x56",  # a call, with the place to go back to
+                b"\x56",  # back
+                anywhere + b"\x56",
+                limit + condition + anywhere + b"\x57",
+                b"\x60\x40\x60\x00\xf3" if rng.random() < 0.5 else b"\x00",
+            )
+        )
+
+
 def mutated(rng: Random, program: bytes, other: bytes) -> bytes:
     """`program` with bits flipped, bytes put in, taken out or doubled, its end cut off, or that of `other` instead."""
     code = bytearray(program)
