@@ -15,6 +15,8 @@ from .facts import Facts, Guard, Stack, find
 
 LONGEST: Final = 160
 """Instructions of a block: the registers of a longer one take LLVM more than linear time."""
+FATHOMED: Final = 12
+"""Times that a block's depths are made wider before they are taken for any."""
 MOST_PARAMETERS: Final = 8
 """Items of the stack that go from block to block in registers."""
 
@@ -44,6 +46,9 @@ class Block:
     """What is known of the stack, the top first, wherever control comes from; ways in from elsewhere have to see to it."""
     guards: tuple[Guard, ...] = ((),)
     """What stacks have to pass on those other ways; with none, there are no such ways."""
+    least_depth: int = 0
+    """Of the stack, in items, at the beginning; ways in from elsewhere have to see to this and the next."""
+    greatest_depth: int = 0
     is_entry: bool = False
     """Whether control may come from the interpreter, or from a jump that may lead anywhere."""
 
@@ -97,6 +102,7 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
         one.known = facts.at(one.offset)
         _link(one, found, facts)
     _reach(found, facts)
+    _fathom(found, depth_limit)
     _share(found)
     return found
 
@@ -237,11 +243,44 @@ def _ordered(blocks: Blocks, roots: list[int], reached: set[int]) -> list[int]:
     return finished[::-1]
 
 
+def _fathom(blocks: Blocks, limit: int) -> None:
+    """Find how deep the stack is where blocks begin, given that what a block checks holds after it."""
+    depths: dict[int, tuple[int, int]] = {}
+    visits = dict.fromkeys(blocks.reached, 0)
+    led_to = {way for number in blocks.reached for way in _ways(blocks, number)}
+    open_ = []
+    for number in blocks.reached:
+        if number == 0 or number not in led_to or number not in blocks.dominators:
+            depths[number] = (0, 0 if number == 0 else limit)
+            open_.append(number)
+    while open_:
+        number = open_.pop()
+        block = blocks.blocks[number]
+        low, high = depths[number]
+        low, high = max(low, block.needs) + block.change, min(high, limit - block.growth) + block.change
+        if low > high:
+            continue  # no run gets through it
+        for way in _ways(blocks, number):
+            if way not in visits:
+                continue
+            former = depths.get(way)
+            now = (low, high) if former is None else (min(low, former[0]), max(high, former[1]))
+            if now == former:
+                continue
+            visits[way] += 1
+            if visits[way] > FATHOMED:
+                now = (0, limit)
+            depths[way] = now
+            open_.append(way)
+    for number in blocks.reached:
+        blocks.blocks[number].least_depth, blocks.blocks[number].greatest_depth = depths.get(number, (0, limit))
+
+
 def _share(blocks: Blocks) -> None:
-    """Let each block take as many items in registers as it, or what follows it, is going to use."""
+    """Let each block take as many items in registers as it, or what follows it, is going to use, if it has them."""
     all_ = blocks.blocks
     for block in all_:
-        block.parameters = min(block.needs, MOST_PARAMETERS)
+        block.parameters = min(block.needs, block.least_depth, MOST_PARAMETERS)
     before: dict[int, list[Block]] = {}
     for block in all_:
         for number in block.successors:
@@ -251,20 +290,10 @@ def _share(blocks: Blocks) -> None:
         number = open_.pop()
         wanted = all_[number].parameters
         for block in before.get(number, ()):
-            more = min(wanted - block.change, MOST_PARAMETERS)
+            more = min(wanted - block.change, block.least_depth, MOST_PARAMETERS)
             if more > block.parameters:
                 block.parameters = more
                 open_.append(block.number)
 
 
-def deepest(block: Block, blocks: Blocks) -> int:
-    """Items that have to be on the stack for `block` and for what the blocks after it take in registers."""
-    return max(
-        block.needs,
-        block.parameters,
-        *(blocks.blocks[number].parameters - block.change for number in block.successors),
-        0,
-    )
-
-
-__all__ = ["JUMPDEST", "Block", "Blocks", "blocks_of", "deepest"]
+__all__ = ["JUMPDEST", "Block", "Blocks", "blocks_of"]

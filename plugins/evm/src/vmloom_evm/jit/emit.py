@@ -20,7 +20,7 @@ from ..native.driver import NEEDING
 from ..native.layout import Frame, Run
 from ..native.machine import NativeMachine
 from ..table import OpKind, OpRow
-from .blocks import Block, Blocks, deepest
+from .blocks import Block, Blocks
 from .facts import UNKNOWN, Guard, Known
 from .specialise import (
     FrameValue,
@@ -279,13 +279,15 @@ class Emitter:
             sp, gas = f"%e{block.number}.sp", f"%e{block.number}.gas"
             writer.put(f"{sp} = phi ptr [%sp, %dispatch], [%j.sp, %jump]")
             writer.put(f"{gas} = phi i64 [%gas, %dispatch], [%j.gas, %jump]")
-        needs = deepest(block, self.blocks)
+        least, most = block.least_depth, block.greatest_depth
+        is_sure = least == 0 and most >= self.stack_limit
         rows = guard_rows(block.guards) if block.offset else []
-        if needs or rows:
+        if rows or not is_sure:
             place = writer.emit(f"ptrtoint ptr {sp} to i64")
             depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
-        if needs:
-            self._admit(block, writer.emit(f"icmp uge i64 {depth}, {32 * needs}"), sp, gas)
+        if not is_sure:
+            beyond = writer.emit(f"sub i64 {depth}, {32 * least}") if least else depth
+            self._admit(block, writer.emit(f"icmp ule i64 {beyond}, {32 * (most - least)}"), sp, gas)
         least = self.least_words.get(self.blocks.dominators.get(block.number, -1), 0)
         if least:
             at = writer.emit(f"getelementptr i8, ptr %frame, i64 {WORDS[1]}")
@@ -408,17 +410,16 @@ class _BlockWriter:
         """Gas and depth of the stack for all of the block. False if no run gets through it."""
         block, writer = self.block, self.writer
         conditions = []
-        needs = deepest(block, self.emitter.blocks)
-        spare = self.emitter.stack_limit - block.growth - needs
-        if spare < 0:
+        room = self.emitter.stack_limit - block.growth
+        if max(block.needs, block.least_depth) > min(room, block.greatest_depth):
             self.leave_now(block.offset, block.gas)
             return False
-        if needs or block.growth > 0:
+        if block.needs > block.least_depth or room < block.greatest_depth:
             place = writer.emit(f"ptrtoint ptr {self.base} to i64")
             depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
-            if needs:
-                depth = writer.emit(f"sub i64 {depth}, {32 * needs}")
-            conditions.append(writer.emit(f"icmp ugt i64 {depth}, {32 * spare}"))
+            if block.needs:
+                depth = writer.emit(f"sub i64 {depth}, {32 * block.needs}")
+            conditions.append(writer.emit(f"icmp ugt i64 {depth}, {32 * (room - block.needs)}"))
         if block.gas:
             conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {block.gas}"))
         if conditions:
