@@ -44,7 +44,9 @@ def test_native_engine_is_here() -> None:
             raise
         pytest.skip(f"the tests run on the reference engine only: {error}")
     assert engine.name == "native"
-    assert Evm().engine == "native"
+    assert Evm().engine == "jit"
+    assert Evm(EvmConfig(enable_jit=False)).engine == "native"
+    assert Evm(EvmConfig(engine="jit", enable_jit=False)).engine == "jit"
 
 
 @pytest.fixture
@@ -62,9 +64,10 @@ def test_auto_is_the_reference_engine_where_there_is_no_other() -> None:
 
 
 @pytest.mark.usefixtures("without_native")
-def test_native_engine_that_is_asked_for_must_be_installed() -> None:
+@pytest.mark.parametrize("engine", ["native", "jit"])
+def test_native_engine_that_is_asked_for_must_be_installed(engine: Any) -> None:
     with pytest.raises(ConfigError, match=r"engine.*vmloom_native is not installed") as caught:
-        _ = Evm(EvmConfig(engine="native")).engine
+        _ = Evm(EvmConfig(engine=engine)).engine
     assert caught.value.fix == "pip install vmloom-native"
 
 
@@ -119,7 +122,7 @@ def test_native_engine_says_why_an_instruction_cannot_be_compiled() -> None:
 
 
 @pytest.mark.usefixtures("picky")
-@pytest.mark.parametrize("engine", ["auto", "native"])
+@pytest.mark.parametrize("engine", ["auto", "native", "jit"])
 def test_instruction_that_can_be_compiled_leaves_the_choice_alone(engine: Any) -> None:
     assert choose_engine(EvmConfig(engine=engine), Evm(EvmConfig(**custom("compilable")))._custom_ops).name == "native"
 

@@ -241,7 +241,7 @@ class Tier:
 
     def cost(self, size: int) -> float:
         """Seconds that compiling a code of `size` bytes will take, going by those before it."""
-        return BASE + _measured.rate * size
+        return BASE + measured.rate * size
 
     def compile_now(self, contract: Contract, code: bytes) -> None:
         """Compile it, or load it from the disk, before this returns; it may turn out to stay interpreted."""
@@ -320,7 +320,7 @@ class Tier:
         seconds = time.thread_time() - begun
         self.counts.compiled(len(code), len(made), seconds)
         if made:
-            _measured.add(len(code), seconds)
+            measured.add(len(code), seconds)
 
     def _check(self, size: int) -> None:
         """Raises `Uncompilable`."""
@@ -352,7 +352,7 @@ class Measured:
         self.rate += LEARNING * (max(seconds - BASE, 0) / max(size, 1) - self.rate) * min(1.0, size / 1000)
 
 
-_measured: Final = Measured()
+measured: Final = Measured()
 
 
 class Installation:
@@ -420,9 +420,9 @@ class Installation:
         digest, size = self._described(row)
         contract = tier.contract(digest, size)
         if tier.compiles_first:
-            if contract.status is Status.COLD:
+            if not self._install(row, contract):
                 tier.compile_now(contract, self._code(row))
-            self._install(row, contract)
+                self._install(row, contract)
         else:
             contract.heat += PATIENCE * SECONDS_PER_RUN
             self._go_on(row, contract)
