@@ -554,18 +554,19 @@ class Maze:
 
     def program(self) -> bytes:
         """A whole one."""
-        first = b"\x5b" + b"".join(self.word() for _ in range(self.HEIGHT))
-        blocks = [self.fitted(first, b"")]
-        for _ in range(self.blocks - 1):
+        first = b"".join(self.word() for _ in range(self.HEIGHT))
+        blocks = [self.fitted(first, b"", 0)]
+        for number in range(1, self.blocks):
             actions = b"".join(self.action() for _ in range(self.rng.randrange(6)))
-            blocks.append(self.fitted(b"\x5b" + actions, self.end()))
+            blocks.append(self.fitted(actions, self.end(), number))
         return b"".join(blocks)
 
-    def fitted(self, body: bytes, end: bytes) -> bytes:
-        """A block of the right size: what goes beyond it is left out, and what is missing does nothing."""
-        room = self.STRIDE - len(end)
-        whole = body if len(body) <= room else b""
-        return whole.ljust(room, b"\x5b") + end
+    def fitted(self, body: bytes, end: bytes, number: int) -> bytes:
+        """A block of the right size. If its end does not jump, it goes on with any other, mostly the next one."""
+        following = (number + 1) % self.blocks if self.rng.random() < 0.7 else self.rng.randrange(self.blocks)
+        end += b"\x61" + (self.STRIDE * following).to_bytes(2, "big") + b"\x56"
+        whole = body if len(body) + len(end) < self.STRIDE else b""
+        return (b"\x5b" + whole + end).ljust(self.STRIDE, b"\xfe")
 
     def word(self) -> bytes:
         """Push a word of at most eight bytes."""
