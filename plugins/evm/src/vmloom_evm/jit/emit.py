@@ -198,9 +198,11 @@ class Emitter:
     def _head(self, number_: int) -> list[str]:
         """The beginning of a block: what it takes from each way into it."""
         edges = self.edges[number_]
-        if not edges:
-            return [f"b{number_}:", "  unreachable", f"c{number_}:"]
-        lines = [f"b{number_}:"]
+        lines = []
+        if not edges:  # no run gets through what leads to it
+            lines += [f"u{number_}:", f"  br label %b{number_}"]
+            edges = [Edge(f"u{number_}", "0", "null", ["0"] * self.blocks.blocks[number_].parameters)]
+        lines.append(f"b{number_}:")
         block = self.blocks.blocks[number_]
         widths = [width_of(block, index) for index in range(block.parameters)]
         kinds = ["i64", "ptr", *(f"i{width}" for width in widths)]
