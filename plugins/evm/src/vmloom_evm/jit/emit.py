@@ -9,6 +9,7 @@ instruction that fails. So nothing that is slow or rare is written here, and no 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from ..table import OpKind, OpRow
 from .blocks import Block, Blocks
 from .facts import UNKNOWN, Guard, Known
 from .specialise import (
+    Fields,
     FrameValue,
     Given,
     MachineValue,
@@ -85,6 +87,11 @@ over:
 be, and the numbers of the rows to go on with if it is so, and if not: that after the last one says yes, others no."""
 CHANGING: Final = frozenset({"memory_words", "refund", "pc", "gas", "top"})
 """Fields of a frame that change while it runs. The others stay as they are until native code is left."""
+LEAST_LINES: Final = 20_000
+LINES_PER_BYTE: Final = 6
+"""Of LLVM's text, about: what comes after so many lines is left to the interpreter. Contracts have 2 to 4 for each byte."""
+MOST_GIVEN: Final = 24
+"""Items that a block hands on to the only one after it."""
 UNWRITTEN: Final = 2
 """Items that a block takes in registers alone; those below are in memory, too, so that exits write few."""
 
@@ -105,7 +112,7 @@ class Exit:
     label: str
     offset: int
     stores: list[tuple[int, Value]]
-    block: int
+    base: str
     depth: int
     gas: str
     more_gas: int
@@ -119,6 +126,19 @@ class Edge:
     gas: str
     sp: str
     values: list[str]
+
+
+@dataclass(slots=True)
+class State:
+    """All that is known where the only way into a block begins."""
+
+    base: str
+    bottom: int
+    stack: list[Value]
+    memory: dict[int, Value]
+    gas: str
+    paid: int
+    fields: Fields
 
 
 class Emitter:
@@ -135,6 +155,7 @@ class Emitter:
         self.writer = Writer()
         self.edges: dict[int, list[Edge]] = {number: [] for number in blocks.reached}
         self.exits: list[Exit] = []
+        self.counted = 0
         self.leaving: list[tuple[str, str, str, str]] = []
         """Ways to the interpreter: label, offset, stack and gas."""
         self.calling: list[tuple[str, str, str, str]] = []
@@ -145,14 +166,25 @@ class Emitter:
         self.least_words: dict[int, int] = {}
         """The least memory in words at the end of each block."""
         self.declared: dict[str, None] = {}
+        before = Counter(way for number_ in blocks.reached for way in blocks.blocks[number_].successors)
+        self.single = {it for it, count in before.items() if count == 1 and not blocks.blocks[it].is_entry}
+        """Blocks into which there is one way, which gives them all that it has."""
+        self.states: dict[int, State] = {}
         self.unsuited: set[str] = set()
 
     def text(self) -> str:
         """All of it."""
         bodies = []
+        budget = LEAST_LINES + LINES_PER_BYTE * len(self.blocks.code)
         for number_ in self.blocks.reached:
             self.writer.lines = []
-            _BlockWriter(self, self.blocks.blocks[number_]).write()
+            block = _BlockWriter(self, self.blocks.blocks[number_])
+            if budget > 0:
+                block.write()
+            else:
+                block.give_up()
+            budget -= len(self.writer.lines) + sum(len(exit_.stores) for exit_ in self.exits[self.counted :])
+            self.counted = len(self.exits)
             bodies.append((number_, self.writer.lines))
         self.writer.lines = []
         self._write_exits()
@@ -203,6 +235,8 @@ class Emitter:
             lines += [f"u{number_}:", f"  br label %b{number_}"]
             edges = [Edge(f"u{number_}", "0", "null", ["0"] * self.blocks.blocks[number_].parameters)]
         lines.append(f"b{number_}:")
+        if number_ in self.states:
+            return [*lines, f"  br label %c{number_}", f"c{number_}:"]
         block = self.blocks.blocks[number_]
         widths = [width_of(block, index) for index in range(block.parameters)]
         kinds = ["i64", "ptr", *(f"i{width}" for width in widths)]
@@ -224,10 +258,9 @@ class Emitter:
         writer = self.writer
         for exit_ in self.exits:
             writer.begin(exit_.label)
-            base = f"%b{exit_.block}.sp"
             for place, value in exit_.stores:
-                store(writer, base, place, value)
-            sp = item(writer, base, exit_.depth)
+                store(writer, exit_.base, place, value)
+            sp = item(writer, exit_.base, exit_.depth)
             gas = exit_.gas
             if exit_.more_gas:
                 gas = writer.emit(f"add i64 {gas}, {exit_.more_gas}")
@@ -347,7 +380,7 @@ class Emitter:
 
 
 class _BlockWriter:
-    """Writes one block. Places on the stack are counted from its depth at the beginning."""
+    """Writes one block. Places on the stack are counted from `base`, where it ended when a block before began."""
 
     def __init__(self, emitter: Emitter, block: Block) -> None:
         self.emitter = emitter
@@ -361,7 +394,8 @@ class _BlockWriter:
         }
         """What is in memory at places of the stack, where that is known."""
         self.gas = f"%b{block.number}.gas"
-        """What is left once all of the block is paid for."""
+        """What is left, once `paid` is taken from it and with it all of the block paid for."""
+        self.paid = 0
         self.suffix = block.gas
         """What of that is for instructions from the present one on."""
         self.registers = Registers(self.writer, {"frame": FRAME}, _FIXED)
@@ -372,6 +406,23 @@ class _BlockWriter:
             ("%frame", _at(Frame, "run")): FrameValue("%run", 0),
             ("%frame", _at(Frame, "memory")): Value("%memory", 0),
         }
+        state = emitter.states.get(block.number)
+        if state is not None:
+            self.base, self.bottom, self.stack, self.memory = state.base, state.bottom, state.stack, state.memory
+            self.gas, self.paid = state.gas, state.paid
+            self.registers.restore(state.fields)
+
+    def refine(self) -> None:
+        """Let items that come from the only block before be no larger than they are known to be."""
+        for index, known in enumerate(self.block.known[: len(self.stack)], 1):
+            value = self.stack[-index]
+            if value.constant is not None or known.high >= value.high:
+                continue
+            narrow = Value(value.text, value.width, max(known.low, value.low), known.high)
+            narrow = number(known.low) if known.low == known.high else self.writer.fitted(narrow)
+            self.stack[-index] = narrow
+            if self.memory.get(self.depth - index) is value:
+                self.memory[self.depth - index] = narrow
 
     @property
     def depth(self) -> int:
@@ -381,8 +432,14 @@ class _BlockWriter:
     def write(self) -> None:
         """All of the block."""
         self.writer.label = f"c{self.block.number}"
+        self.refine()
         self.run()
         self.emitter.least_words[self.block.number] = self.registers.least.get(WORDS, 0)
+
+    def give_up(self) -> None:
+        """Leave all of the block to the interpreter."""
+        self.writer.label = f"c{self.block.number}"
+        self.leave_now()
 
     def run(self) -> None:
         """Instruction by instruction."""
@@ -391,7 +448,7 @@ class _BlockWriter:
         for it in self.block.items:
             row = it.row
             if row is None or row.kind is OpKind.FRAME:
-                self.end_at(it)
+                self.hand_over(it.offset, self.suffix)
                 return
             cost = self.emitter.rows_gas[row.name]
             if it.code in (JUMP, JUMPI):
@@ -402,7 +459,7 @@ class _BlockWriter:
                 return
         assert self.block.items
         if self.block.following is None:
-            self.end_of_code()
+            self.hand_over(len(self.emitter.blocks.code), 0)
         else:
             self.go_to(self.block.following)
 
@@ -414,23 +471,22 @@ class _BlockWriter:
         conditions = []
         room = self.emitter.stack_limit - block.growth
         if max(block.needs, block.least_depth) > min(room, block.greatest_depth):
-            self.leave_now(block.offset, block.gas)
+            self.leave_now()
             return False
         if block.needs > block.least_depth or room < block.greatest_depth:
             place = writer.emit(f"ptrtoint ptr {self.base} to i64")
             depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
-            if block.needs:
-                depth = writer.emit(f"sub i64 {depth}, {32 * block.needs}")
+            if block.needs != self.depth:
+                depth = writer.emit(f"add i64 {depth}, {32 * (self.depth - block.needs)}")
             conditions.append(writer.emit(f"icmp ugt i64 {depth}, {32 * (room - block.needs)}"))
         if block.gas:
-            conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {block.gas}"))
+            conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {self.paid + block.gas}"))
         if conditions:
             failed = conditions[0]
             if len(conditions) == 2:
                 failed = writer.emit(f"or i1 {failed}, {conditions[1]}")
-            self.leave_if(failed, block.offset, self.gas, 0)
-        if block.gas:
-            self.gas = writer.emit(f"sub i64 {self.gas}, {block.gas}")
+            self.leave_if(failed, block.offset, 0)
+        self.paid += block.gas
         return True
 
     # The stack
@@ -475,35 +531,32 @@ class _BlockWriter:
 
     # Leaving
 
-    def exit(self, offset: int, gas: str, more_gas: int) -> str:
-        """A way to the interpreter's instruction at `offset`, with the stack as it is now."""
+    def left(self, more: int = 0) -> str:
+        """The gas that is left, and `more`."""
+        return self.writer.emit(f"add i64 {self.gas}, {more - self.paid}") if more != self.paid else self.gas
+
+    def exit(self, offset: int, more: int) -> str:
+        """A way to the interpreter's instruction at `offset`, with the stack as it is now and `more` gas than is left."""
         label = self.writer.new_label()
-        stores = self.unwritten()
-        self.emitter.exits.append(Exit(label, offset, stores, self.block.number, self.depth, gas, more_gas))
+        found = Exit(label, offset, self.unwritten(), self.base, self.depth, self.gas, more - self.paid)
+        self.emitter.exits.append(found)
         return label
 
-    def leave_if(self, condition: str, offset: int, gas: str, more_gas: int) -> None:
-        label = self.exit(offset, gas, more_gas)
+    def leave_if(self, condition: str, offset: int, more: int) -> None:
+        label = self.exit(offset, more)
         after = self.writer.new_label()
         self.writer.put(f"br i1 {condition}, label %{label}, label %{after}, {COLD}")
         self.writer.begin(after)
 
-    def leave_now(self, offset: int, _gas: int) -> None:
-        self.writer.put(f"br label %{self.exit(offset, self.gas, 0)}")
+    def leave_now(self) -> None:
+        self.writer.put(f"br label %{self.exit(self.block.offset, 0)}")
         self.writer.label = ""
 
-    def end_at(self, it: Item) -> None:
-        """Hand the instruction to the interpreter, whose it is."""
+    def hand_over(self, offset: int, more: int) -> None:
+        """Let the interpreter go on at `offset`, whose instruction it is anyway."""
         self.flush()
-        gas = self.writer.emit(f"add i64 {self.gas}, {self.suffix}") if self.suffix else self.gas
-        self.emitter.calling.append((self.writer.label, str(it.offset), self.sp(), gas))
-        self.writer.put("br label %call")
-        self.writer.label = ""
-
-    def end_of_code(self) -> None:
-        """Beyond the code there is a STOP."""
-        self.flush()
-        self.emitter.calling.append((self.writer.label, str(len(self.emitter.blocks.code)), self.sp(), self.gas))
+        gas = self.left(more)
+        self.emitter.calling.append((self.writer.label, str(offset), self.sp(), gas))
         self.writer.put("br label %call")
         self.writer.label = ""
 
@@ -551,8 +604,7 @@ class _BlockWriter:
         values["pc"] = number(it.offset + 1)
         values.pop("gas", None)
         if row.takes_machine:
-            exact = writer.emit(f"add i64 {self.gas}, {self.suffix - cost}")
-            values["gas"] = Value(exact, 64, -(1 << 63), (1 << 63) - 1)
+            values["gas"] = Value(self.left(self.suffix - cost), 64, -(1 << 63), (1 << 63) - 1)
         arguments: list[Given] = [MACHINE, *operands] if row.takes_machine else list(operands)
         function = self.emitter.function(row)
         try:
@@ -574,17 +626,17 @@ class _BlockWriter:
         """Control is where the body has been written out; at `label` it is called instead. The result of either."""
         writer = self.writer
         written = writer.cast(result, 256) if isinstance(result, Value) else ""
-        fast, gas = writer.label, self.gas
+        fast, gas, paid = writer.label, self.gas, self.paid
         stack, memory, registers = list(self.stack), dict(self.memory), self.registers.copy()
         after = writer.new_label()
         writer.put(f"br label %{after}")
         writer.begin(label)
         self.call(it, row, cost)
         called = writer.cast(self.stack[-1], 256) if written else ""
-        slow = writer.label
+        slow, slow_gas = writer.label, self.left(paid)
         writer.put(f"br label %{after}")
         writer.begin(after)
-        self.gas = writer.emit(f"phi i64 [{gas}, %{fast}], [{self.gas}, %{slow}]")
+        self.gas, self.paid = writer.emit(f"phi i64 [{gas}, %{fast}], [{slow_gas}, %{slow}]"), paid
         if written:
             met = writer.emit(f"phi i256 [{written}, %{fast}], [{called}, %{slow}]")
             result = Value(met, 256, 0, (1 << 256) - 1)
@@ -614,14 +666,14 @@ class _BlockWriter:
             self.emitter.declared[f"declare {{i64, i64}} @{name}(ptr, i64, ptr)"] = None
             sp = self.sp()
             later = self.suffix - cost
-            gas = writer.emit(f"add i64 {self.gas}, {later}") if later else self.gas
+            gas = self.left(later)
             both = writer.emit(f"call {{i64, i64}} @{name}(ptr {sp}, i64 {gas}, ptr %frame) nounwind")
             status = writer.emit(f"extractvalue {{i64, i64}} {both}, 0")
             halts = writer.emit(f"icmp ne i64 {status}, 0")
             bad, good = writer.new_label(), writer.new_label()
             writer.put(f"br i1 {halts}, label %{bad}, label %{good}, {COLD}")
             writer.begin(bad)
-            before = writer.emit(f"add i64 {self.gas}, {self.suffix}")
+            before = self.left(self.suffix)
             self.emitter.halting.append((bad, str(it.offset), sp, before))
             writer.put("br label %halt")
             writer.begin(good)
@@ -635,13 +687,10 @@ class _BlockWriter:
             self.memory[place] = value
         self.registers.forget()
         if row.takes_machine:
-            following = it.offset + it.size
+            self.gas, self.paid = left, 0
             if later:
-                short = writer.emit(f"icmp slt i64 {left}, {later}")
-                self.leave_if(short, following, left, 0)
-                self.gas = writer.emit(f"sub i64 {left}, {later}")
-            else:
-                self.gas = left
+                self.leave_if(writer.emit(f"icmp slt i64 {left}, {later}"), it.offset + it.size, 0)
+                self.paid = later
 
     # Jumps and ends
 
@@ -658,11 +707,13 @@ class _BlockWriter:
                     text = writer.emit(f"icmp ne i{condition.width} {text}, 0")
                 taken, not_taken = writer.new_label(), writer.new_label()
                 writer.put(f"br i1 {text}, label %{taken}, label %{not_taken}")
-                state = list(self.stack), dict(self.memory), self.bottom, dict(self.registers.fields)
+                state = list(self.stack), dict(self.memory), self.bottom
+                fields = self.registers.copy()
                 writer.begin(not_taken)
                 del self.stack[-2:]
                 self.fall_through()
-                self.stack, self.memory, self.bottom, self.registers.fields = state
+                self.stack, self.memory, self.bottom = state
+                self.registers.restore(fields)
                 writer.begin(taken)
             elif not decided:
                 del self.stack[-2:]
@@ -672,7 +723,7 @@ class _BlockWriter:
 
     def fall_through(self) -> None:
         if self.block.following is None:
-            self.end_of_code()
+            self.hand_over(len(self.emitter.blocks.code), 0)
         else:
             self.go_to(self.block.following)
 
@@ -692,19 +743,17 @@ class _BlockWriter:
             self.go_to_one_of(target, targets)
             return
         if known is not None:  # it fails, or goes where nothing is compiled
-            writer.put(f"br label %{self.exit(it.offset, self.gas, cost)}")
+            writer.put(f"br label %{self.exit(it.offset, cost)}")
             writer.label = ""
             return
         if target.high >> 64:
             wide = writer.emit(f"icmp ugt i{target.width} {target.text}, {(1 << 64) - 1}")
-            self.leave_if(wide, it.offset, self.gas, cost)
+            self.leave_if(wide, it.offset, cost)
         self.pause(it, cost)
         self.flush()
         to = writer.cast(target, 64)
-        before = writer.emit(f"add i64 {self.gas}, {cost}")
-        sp_before = self.sp()
-        after = self.sp(self.depth - count)
-        self.emitter.jumping.append((writer.label, to, after, self.gas, str(it.offset), sp_before, before))
+        after = self.sp(self.depth - count), self.left()
+        self.emitter.jumping.append((writer.label, to, *after, str(it.offset), self.sp(), self.left(cost)))
         writer.put("br label %jump")
         writer.label = ""
 
@@ -733,7 +782,7 @@ class _BlockWriter:
         left = writer.emit("load i64, ptr %countdown, align 8")
         less = writer.emit(f"sub i64 {left}, 1")
         over = writer.emit(f"icmp eq i64 {less}, 0")
-        self.leave_if(over, it.offset, self.gas, cost)
+        self.leave_if(over, it.offset, cost)
         writer.put(f"store i64 {less}, ptr %countdown, align 8")
 
     def go_to(self, number_: int) -> None:
@@ -741,10 +790,7 @@ class _BlockWriter:
         writer = self.writer
         block = self.emitter.blocks.blocks[number_]
         if number_ not in self.emitter.edges:  # nothing is known of it, so nothing is compiled
-            self.flush()
-            self.emitter.calling.append((writer.label, str(block.offset), self.sp(), self.gas))
-            writer.put("br label %call")
-            writer.label = ""
+            self.hand_over(block.offset, 0)
             return
         wanted = block.parameters
         self.reach(wanted)
@@ -752,13 +798,38 @@ class _BlockWriter:
         for place, value in self.unwritten():
             if place < self.bottom + max(kept, len(self.stack) - UNWRITTEN):
                 store(writer, self.base, place, value)
+                self.memory[place] = value
+        if number_ in self.emitter.single:
+            self.give_all(number_)
+            return
         values = [
             writer.cast(value, width_of(block, index)) if width_of(block, index) else "0"
             for index, value in enumerate(self.stack[kept:])
         ]
-        self.emitter.edges[number_].append(Edge(writer.label, self.gas, self.sp(), values))
+        gas, sp = self.left(), self.sp()
+        self.emitter.edges[number_].append(Edge(writer.label, gas, sp, values))
         writer.put(f"br label %b{number_}")
         writer.label = ""
+
+    def give_all(self, number_: int) -> None:
+        """Go on in a block into which there is no other way."""
+        spare = max(0, len(self.stack) - MOST_GIVEN)
+        while spare and self.memory.get(self.bottom) is self.stack[0]:
+            self.stack.pop(0)
+            self.bottom += 1
+            spare -= 1
+        self.emitter.edges[number_].append(Edge(self.writer.label, "", "", []))
+        self.emitter.states[number_] = State(
+            self.base,
+            self.bottom,
+            list(self.stack),
+            dict(self.memory),
+            self.gas,
+            self.paid,
+            self.registers.copy(),
+        )
+        self.writer.put(f"br label %b{number_}")
+        self.writer.label = ""
 
 
 # Items of the stack
