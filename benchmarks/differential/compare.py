@@ -33,7 +33,7 @@ ENGINES: Final[dict[str, Callable[[], Engine]]] = {
 }
 """How each is made. `jit` compiles every contract before it first runs."""
 USUAL: Final = ("reference", "native")
-SWEPT: Final = 4
+SWEPT: Final = 10
 """More runs with less gas of each program that is compiled: compiling takes longer than all of them."""
 FEW: Final = 4
 """Rows of a table that has no room to spare."""
