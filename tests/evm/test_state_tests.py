@@ -1,8 +1,9 @@
 """The public state tests: of each folder and fork a part in every run, all of them if asked for.
 
 The part is the same each time: every so-manieth case of each fork of each sub-folder; in CI it is larger, and the
-native engine runs every case there. `VMLOOM_STATE_TESTS=all` runs every case on every engine, which takes a quarter of
-an hour; `vmloom evm statetest --summary` does so with a progress bar and a table.
+native engine runs every case there. Where every contract is compiled before it runs, one case of each fork has to do,
+of a part of the folders. `VMLOOM_STATE_TESTS=all` runs every case on every engine, which takes a quarter of an hour and
+some hours for the compiling one; `vmloom evm statetest --summary` does so with a progress bar and a table.
 """
 
 from __future__ import annotations
@@ -17,10 +18,16 @@ from vmloom_evm.statetest.fixture import Case, read_cases
 from vmloom_evm.statetest.run import run_case
 from vmloom_evm.testing import EvmUnderTest
 
+from .conftest import ENGINES
+
 ALL = os.environ.get("VMLOOM_STATE_TESTS") == "all"
 CI = bool(os.environ.get("CI"))
 PART = 48 if CI else 8
 """Cases of each fork of a sub-folder that run each time, at most."""
+COMPILED_PART = 1
+"""The same where every contract is compiled first, which takes much longer than to run it once."""
+COMPILED_FOLDERS = 1 if ALL else 5
+"""And then this part of the folders: each so-manieth."""
 
 SINCE_CONSTANTINOPLE = """
     Cancun Pyspecs Shanghai VMTests stEIP1559 stEIP2930 stEIP3607 stSelfBalance stStaticFlagEnabled
@@ -53,11 +60,25 @@ SLOW = {
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("evm", [engine for engine in ENGINES if engine != "jit"], indirect=True)
 def test_state_tests_of_the_folder_pass(evm: EvmUnderTest, fixtures_folder: Path, folder: str) -> None:
+    every = ALL or (CI and evm.vm.engine == "native")
+    run_cases(evm, cases_to_run(fixtures_folder / "state_tests" / folder, every, PART))
+
+
+@pytest.mark.parametrize("folder", FOLDERS[::COMPILED_FOLDERS])
+@pytest.mark.parametrize("evm", [engine for engine in ENGINES if engine == "jit"], indirect=True)
+def test_state_tests_of_the_folder_pass_compiled(evm: EvmUnderTest, fixtures_folder: Path, folder: str) -> None:
+    run_cases(evm, cases_to_run(fixtures_folder / "state_tests" / folder, ALL, COMPILED_PART))
+    statistics = evm.vm.jit_statistics()
+    assert statistics is not None
+    assert all(reason.islower() for reason in statistics.failures or ()), statistics.failures  # limits, no errors
+
+
+def run_cases(evm: EvmUnderTest, cases: Iterable[Case]) -> None:
     complaints = []
     ran = 0
-    engine = evm.vm.engine
-    for case in cases_to_run(fixtures_folder / "state_tests" / folder, ALL or (CI and engine == "native")):
+    for case in cases:
         verdict = run_case(case, evm.vm.specification, engine=evm.vm.executor)
         ran += 1
         if not verdict.passed:
@@ -80,7 +101,7 @@ def test_part_reaches_every_fork_that_the_folder_has(fixtures_folder: Path) -> N
     assert len(list(part_of(cases(folder)))) <= PART * len(forks)
 
 
-def cases_to_run(folder: Path, every: bool) -> Iterator[Case]:
+def cases_to_run(folder: Path, every: bool, part: int) -> Iterator[Case]:
     """A part of the cases of each sub-folder with tests of its own, so that a large one does not crowd out others."""
     if every:
         yield from cases(folder, slow=True)
@@ -88,19 +109,19 @@ def cases_to_run(folder: Path, every: bool) -> Iterator[Case]:
     # The folders of execution-spec-tests are an EIP each, those of the others hold their files themselves.
     inner = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     if folder.name == "ported_static" or not inner:
-        yield from part_of(cases(folder))
+        yield from part_of(cases(folder), part)
         return
     for one in inner:
-        yield from part_of(cases(one))
+        yield from part_of(cases(one), part)
 
 
-def part_of(found: Iterable[Case]) -> Iterator[Case]:
-    """Every so-manieth case of each fork."""
+def part_of(found: Iterable[Case], part: int = PART) -> Iterator[Case]:
+    """Every so-manieth case of each fork, `part` of each at most."""
     by_fork: dict[str, list[Case]] = {}
     for case in found:
         by_fork.setdefault(case.fork, []).append(case)
     for of_fork in by_fork.values():
-        yield from of_fork[:: math.ceil(len(of_fork) / PART)]
+        yield from of_fork[:: math.ceil(len(of_fork) / part)]
 
 
 def cases(folder: Path, *, slow: bool = False) -> Iterator[Case]:
