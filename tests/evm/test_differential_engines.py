@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from vmloom_evm.forks import FORKS
+from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.native.engine import NativeEngine
 from vmloom_evm.reference.engine import REFERENCE
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CASES = 2 * len(FORKS)
+COMPILED_CASES = 3
 FIXED_SEED = 20_260_101
 
 
@@ -34,12 +36,12 @@ def differential(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         del sys.modules[name]
 
 
-def compared(differential: ModuleType, seed: int, cases: int) -> int:
+def compared(differential: ModuleType, seed: int, cases: int, *options: Any) -> int:
     """How many programs ran; fails with a report that names the case."""
     programs = 0
     for number in range(cases):
         try:
-            programs += differential.compare.compare(seed, number)
+            programs += differential.compare.compare(seed, number, *options)
         except differential.compare.Difference as difference:
             pytest.fail(differential.shrink.report(differential.shrink.shrunk(difference, patience=10)))
     return programs
@@ -51,6 +53,12 @@ def test_engines_agree_on_the_same_cases_each_time(differential: ModuleType) -> 
 
 def test_engines_agree_on_cases_that_nobody_has_run_before(differential: ModuleType) -> None:
     assert compared(differential, random.SystemRandom().getrandbits(32), CASES) > 20 * CASES
+
+
+def test_compiled_programs_agree_with_interpreted_ones(differential: ModuleType) -> None:
+    """On one fork: what the compiler needs of others would have to be compiled first."""
+    seed = random.SystemRandom().getrandbits(32)
+    assert compared(differential, seed, COMPILED_CASES, LATEST.name, ("reference", "native", "jit")) > 20
 
 
 def test_case_is_the_same_each_time(differential: ModuleType) -> None:
@@ -89,6 +97,15 @@ def test_command_prints_its_seed_and_what_it_has_run() -> None:
     assert (report["seed"], report["differences"], report["found"]) == (5, 0, [])
     assert report["programs"] >= 50
     assert done.stderr.count("seed 5") == 2
+
+
+@pytest.mark.parametrize(
+    ("engines", "cause"), [("native", "name two engines"), ("native,revm", "unknown engine 'revm'")]
+)
+def test_command_names_engines_that_it_cannot_compare(engines: str, cause: str) -> None:
+    done = command("--engines", engines)
+    assert done.returncode == 2
+    assert cause in done.stderr
 
 
 def test_command_runs_one_case_again() -> None:
