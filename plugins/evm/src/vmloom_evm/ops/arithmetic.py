@@ -95,5 +95,5 @@ def signextend(width: u256, value: u256) -> u256:
     if width >= 31:
         return value
     sign = (u256(1) << (u64(width) * 8 + 7)) & U256_MAX
-    mask = (sign + sign - 1) & U256_MAX
-    return value | (U256_MAX ^ mask) if value & sign else value & mask
+    kept = value & (sign + sign - 1)
+    return ((kept ^ sign) - sign) & U256_MAX  # a sign bit that is set borrows from all above

@@ -89,11 +89,10 @@ def shr(shift: u256, value: u256) -> u256:
 @op(0x1D, "SAR")
 def sar(shift: u256, value: u256) -> u256:
     """Signed `value >> shift`; from 256 on, all copies of the sign. EIP-145."""
-    if (value & SIGN_BIT) == 0:
-        return value >> shift if shift < 256 else 0
+    sign = U256_MAX if value & SIGN_BIT else 0
     if shift >= 256:
-        return U256_MAX
-    return (value >> shift) | (U256_MAX ^ (U256_MAX >> shift))
+        return sign
+    return ((value ^ sign) >> shift) ^ sign  # what is negative is shifted with its bits flipped, so zeros come in
 
 
 @op(0x1E, "CLZ")
