@@ -34,6 +34,8 @@ from vmloom_evm.table import OPS
 from vmloom_evm.testing import CONTRACT, EvmUnderTest, Outcome
 from vmloom_evm.trace.hooks import Tracer
 
+from .conftest import ENGINES
+
 GAS = 200_000
 CALLEE = 0xCA11
 OTHERS = [CALLEE, 0xDEAD, 1, 2, 4, int.from_bytes(CONTRACT, "big")]
@@ -76,6 +78,12 @@ forks = st.sampled_from([*FORKS, *["osaka"] * 15])
 many = settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+
+
+@pytest.fixture(params=[engine for engine in ENGINES if engine != "jit"])
+def evm(request: pytest.FixtureRequest) -> EvmUnderTest:
+    """Of engines that begin at once: to compile so many programs takes minutes; `test_differential_engines` does so."""
+    return EvmUnderTest(request.param)
 
 
 class Everything(Tracer):
