@@ -43,7 +43,7 @@ class Block:
     parameters: int = 0
     """Items at the top of the stack that it takes in registers."""
     known: Stack = ()
-    """What is known of the stack, the top first, wherever control comes from; ways in from elsewhere have to see to it."""
+    """What is known of the stack, the top first; ways in from elsewhere have to see to it, by `guards`."""
     guards: tuple[Guard, ...] = ((),)
     """What stacks have to pass on those other ways; with none, there are no such ways."""
     least_depth: int = 0
@@ -100,6 +100,8 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
     facts = find(listing, found.at)
     for one in found.blocks:
         one.known = facts.at(one.offset)
+        if facts.is_complete:
+            one.guards = facts.guards.get(one.offset, ())
         _link(one, found, facts)
     _reach(found, facts)
     _fathom(found, depth_limit)

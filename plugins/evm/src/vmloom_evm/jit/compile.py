@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..native.build import SOURCES as NATIVE_SOURCES
 from .blocks import blocks_of
-from .emit import Emitter
+from .emit import Emitter, weight
 from .support import active_rows, has_body, make_program, support_library, symbol
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ SOURCES: Final = (
 """Modules on which object code depends, besides the specification."""
 CODE_LIMIT: Final = 49152
 """Bytes of code."""
+
+
+MOST_LINES: Final = 20_000
+"""Of LLVM's text: what is longer is compiled plainly, in linear time."""
 
 
 class Uncompilable(Exception):
@@ -83,8 +87,9 @@ def emit_object(text: str, deadline: float = math.inf) -> bytes:
     from vmloom_native.codegen import target_machine
 
     _check_time(deadline)
-    machine = target_machine(1)
-    module = optimised(text, machine)
+    is_long = weight(text.splitlines()) > MOST_LINES
+    machine = target_machine(0 if is_long else 1)
+    module = optimised(text, machine, is_long=is_long)
     _check_time(deadline)
     return bytes(machine.emit_object(module))
 
@@ -94,18 +99,19 @@ def _check_time(deadline: float) -> None:
         raise Uncompilable("time", "compiling takes longer than it may")
 
 
-def optimised(text: str, machine: Any) -> Any:
-    """The parsed module after the passes that pay here: no global value numbering, which is not linear."""
+def optimised(text: str, machine: Any, *, is_long: bool = False) -> Any:
+    """The parsed module after the passes that pay here: of those that are not linear none at all, if it is long."""
     from llvmlite import binding
 
     module = binding.parse_assembly(text)
     passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=1))
     manager = binding.create_new_function_pass_manager()
     manager.add_simplify_cfg_pass()
-    manager.add_instruction_combine_pass()
-    manager.add_dead_store_elimination_pass()
-    manager.add_aggressive_dce_pass()
-    manager.add_simplify_cfg_pass()
+    if not is_long:
+        manager.add_instruction_combine_pass()
+        manager.add_dead_store_elimination_pass()
+        manager.add_aggressive_dce_pass()
+        manager.add_simplify_cfg_pass()
     for function in module.functions:
         if not function.is_declaration:
             manager.run(function, passes)

@@ -8,10 +8,10 @@ instruction that fails. So nothing that is slow or rare is written here, and no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmloom.kernel.structs import fields_of
 
@@ -46,6 +46,14 @@ SIGNATURE: Final = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
 COLD: Final = '!prof !{!"branch_weights", i32 1, i32 4000}'
 MACHINE: Final = MachineValue({field.offset: name for name, field in fields_of(NativeMachine).items()})
 FRAME: Final = FrameValue("%frame", 0)
+LEAVE: Final = "leave"
+"""A way to the interpreter, which goes on with an instruction that could not be run here."""
+CALL: Final = "call"
+"""A way to the interpreter's instruction, whose it is anyway."""
+HALT: Final = "halt"
+"""A way to `stop`: an instruction has halted, or has a need."""
+TOGETHER: Final = 64
+"""Ways that come to one end: LLVM looks at all of them each time that it changes one."""
 GUARD: Final = """define internal i1 @guard(ptr %sp, i64 %depth, ptr %rows, i64 %count) noinline nounwind {
 start:
   br label %row
@@ -87,9 +95,11 @@ over:
 be, and the numbers of the rows to go on with if it is so, and if not: that after the last one says yes, others no."""
 CHANGING: Final = frozenset({"memory_words", "refund", "pc", "gas", "top"})
 """Fields of a frame that change while it runs. The others stay as they are until native code is left."""
+PRODUCT: Final = 30
+"""Lines that a product of words counts as."""
 LEAST_LINES: Final = 20_000
 LINES_PER_BYTE: Final = 6
-"""Of LLVM's text, about: what comes after so many lines is left to the interpreter. Contracts have 2 to 4 for each byte."""
+"""Of LLVM's text, about: blocks after so many lines are the interpreter's. Contracts have 2 to 4 for each byte."""
 MOST_GIVEN: Final = 24
 """Items that a block hands on to the only one after it."""
 UNWRITTEN: Final = 2
@@ -116,6 +126,20 @@ class Exit:
     depth: int
     gas: str
     more_gas: int
+
+
+class Way(NamedTuple):
+    """A way to a common end, from the block `label`: the offset in the code, where the stack ends, and the gas.
+
+    Constants are apart from what they are added to: LLVM would look at all ways again for each that it simplifies.
+    """
+
+    label: str
+    offset: str
+    sp: str
+    gas: str
+    depth: int = 0
+    more_gas: int = 0
 
 
 @dataclass(slots=True)
@@ -156,11 +180,8 @@ class Emitter:
         self.edges: dict[int, list[Edge]] = {number: [] for number in blocks.reached}
         self.exits: list[Exit] = []
         self.counted = 0
-        self.leaving: list[tuple[str, str, str, str]] = []
-        """Ways to the interpreter: label, offset, stack and gas."""
-        self.calling: list[tuple[str, str, str, str]] = []
-        """The same for instructions that are the interpreter's anyway."""
-        self.halting: list[tuple[str, str, str, str]] = []
+        self.ends: dict[str, list[Way]] = {LEAVE: [], CALL: [], HALT: []}
+        """Ways out of the function, by what they come to."""
         self.jumping: list[tuple[str, str, str, str, str, str, str]] = []
         """Jumps by table: label, target, stack and gas after the jump; offset, stack and gas before it."""
         self.least_words: dict[int, int] = {}
@@ -183,7 +204,7 @@ class Emitter:
                 block.write()
             else:
                 block.give_up()
-            budget -= len(self.writer.lines) + sum(len(exit_.stores) for exit_ in self.exits[self.counted :])
+            budget -= weight(self.writer.lines) + sum(len(exit_.stores) for exit_ in self.exits[self.counted :])
             self.counted = len(self.exits)
             bodies.append((number_, self.writer.lines))
         self.writer.lines = []
@@ -208,8 +229,10 @@ class Emitter:
         lines.append("}")
         head = [
             "@handlers = external constant [256 x ptr]",
-            f"declare preserve_nonecc i64 @stop{SIGNATURE}".replace("%pc", "").replace("%sp", "")
-            .replace("%gas", "").replace("%frame", ""),
+            f"declare preserve_nonecc i64 @stop{SIGNATURE}".replace("%pc", "")
+            .replace("%sp", "")
+            .replace("%gas", "")
+            .replace("%frame", ""),
             *self.declared,
             *self.writer.intrinsics,
         ]
@@ -244,9 +267,7 @@ class Emitter:
         for position, (name, kind) in enumerate(zip(names, kinds, strict=True)):
             if name[0] == "p" and not widths[position - 2]:
                 continue
-            ways = ", ".join(
-                f"[{(edge.gas, edge.sp, *edge.values)[position]}, %{edge.label}]" for edge in edges
-            )
+            ways = ", ".join(f"[{(edge.gas, edge.sp, *edge.values)[position]}, %{edge.label}]" for edge in edges)
             lines.append(f"  %b{number_}.{name} = phi {kind} {ways}")
         lines.append(f"  br label %c{number_}")
         lines.append(f"c{number_}:")
@@ -260,12 +281,7 @@ class Emitter:
             writer.begin(exit_.label)
             for place, value in exit_.stores:
                 store(writer, exit_.base, place, value)
-            sp = item(writer, exit_.base, exit_.depth)
-            gas = exit_.gas
-            if exit_.more_gas:
-                gas = writer.emit(f"add i64 {gas}, {exit_.more_gas}")
-            self.leaving.append((writer.label, str(exit_.offset), sp, gas))
-            writer.put("br label %leave")
+            self.end(LEAVE, Way(writer.label, str(exit_.offset), exit_.base, exit_.gas, exit_.depth, exit_.more_gas))
 
     def _write_dispatch(self) -> None:
         """Where control comes from the interpreter or from jumps by table, and the common ends of ways out."""
@@ -284,15 +300,19 @@ class Emitter:
             for name, kind, plain in (("from", "i64", "%entry_offset"), ("sp", "ptr", "%sp"), ("gas", "i64", "%gas")):
                 whence = name if name == "from" else f"{name}_from"
                 writer.put(f"%n.{name} = phi {kind} [{plain}, %dispatch], [%j.{whence}, %jump]")
-            self.leaving.append(("nowhere", "%n.from", "%n.sp", "%n.gas"))
+            self.end(LEAVE, Way("nowhere", "%n.from", "%n.sp", "%n.gas"))
         else:
-            self.leaving.append(("nowhere", "%entry_offset", "%sp", "%gas"))
-        writer.put("br label %leave")
-        self._end("leave", self.leaving, "handlers")
-        if self.calling:
-            self._end("call", self.calling, "handlers")
-        if self.halting:
-            self._end("halt", self.halting, "stop")
+            self.end(LEAVE, Way("nowhere", "%entry_offset", "%sp", "%gas"))
+        for kind, ways in self.ends.items():
+            for first in range(0, len(ways), TOGETHER):
+                self._write_end(f"{kind}{first // TOGETHER}", kind, ways[first : first + TOGETHER])
+
+    def end(self, kind: str, way: Way) -> None:
+        """Go the way out."""
+        ways = self.ends[kind]
+        self.writer.put(f"br label %{kind}{len(ways) // TOGETHER}")
+        self.writer.label = ""
+        ways.append(way)
 
     def _write_jumps(self, entries: Sequence[Block]) -> None:
         """Jumps by table."""
@@ -316,7 +336,7 @@ class Emitter:
             writer.put(f"{gas} = phi i64 [%gas, %dispatch], [%j.gas, %jump]")
         least, most = block.least_depth, block.greatest_depth
         is_sure = least == 0 and most >= self.stack_limit
-        rows = guard_rows(block.guards) if block.offset else []
+        rows = guard_rows(block.guards)
         if rows or not is_sure:
             place = writer.emit(f"ptrtoint ptr {sp} to i64")
             depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
@@ -349,33 +369,32 @@ class Emitter:
         refused, admitted = writer.new_label(), writer.new_label()
         writer.put(f"br i1 {condition}, label %{admitted}, label %{refused}")
         writer.begin(refused)
-        self.leaving.append((refused, str(block.offset), sp, gas))
-        writer.put("br label %leave")
+        self.end(LEAVE, Way(refused, str(block.offset), sp, gas))
         writer.begin(admitted)
 
-    def _end(self, label: str, ways: Sequence[tuple[str, str, str, str]], target: str) -> None:
+    def _write_end(self, label: str, kind: str, ways: Sequence[Way]) -> None:
         """A common end: go on in a handler, or in `stop`."""
         writer = self.writer
         writer.begin(label)
         names = []
-        for position, kind in enumerate(("i64", "ptr", "i64"), 1):
-            found = ", ".join(f"[{way[position]}, %{way[0]}]" for way in ways)
-            names.append(writer.emit(f"phi {kind} {found}"))
-        offset, sp, gas = names
+        for type_, place in (("i64", 1), ("ptr", 2), ("i64", 3), ("i64", 4), ("i64", 5)):
+            found = ", ".join(f"[{32 * way.depth if place == 4 else way[place]}, %{way.label}]" for way in ways)
+            names.append(writer.emit(f"phi {type_} {found}"))
+        offset, base, left, size, more = names
+        sp = writer.emit(f"getelementptr i8, ptr {base}, i64 {size}")
+        gas = writer.emit(f"add i64 {left}, {more}")
         pc = writer.emit(f"getelementptr i8, ptr %code, i64 {offset}")
         handler = "@stop"
-        if label == "leave":
+        if kind == LEAVE:
             counter = writer.emit(f"getelementptr i8, ptr %run, i64 {_at(Run, 'deoptimised')}")
             count = writer.emit(f"load i64, ptr {counter}, align 8")
             writer.put(f"store i64 {writer.emit(f'add i64 {count}, 1')}, ptr {counter}, align 8")
-        if target == "handlers":
+        if kind != HALT:
             opcode = writer.emit(f"load i8, ptr {pc}")
             index = writer.emit(f"zext i8 {opcode} to i64")
-            place = writer.emit(f"getelementptr [256 x ptr], ptr @handlers, i64 0, i64 {index}")
-            handler = writer.emit(f"load ptr, ptr {place}")
-        result = writer.emit(
-            f"musttail call preserve_nonecc i64 {handler}(ptr {pc}, ptr {sp}, i64 {gas}, ptr %frame)"
-        )
+            entry = writer.emit(f"getelementptr [256 x ptr], ptr @handlers, i64 0, i64 {index}")
+            handler = writer.emit(f"load ptr, ptr {entry}")
+        result = writer.emit(f"musttail call preserve_nonecc i64 {handler}(ptr {pc}, ptr {sp}, i64 {gas}, ptr %frame)")
         writer.put(f"ret i64 {result}")
 
 
@@ -396,6 +415,7 @@ class _BlockWriter:
         self.gas = f"%b{block.number}.gas"
         """What is left, once `paid` is taken from it and with it all of the block paid for."""
         self.paid = 0
+        emitter.least_words[block.number] = 0
         self.suffix = block.gas
         """What of that is for instructions from the present one on."""
         self.registers = Registers(self.writer, {"frame": FRAME}, _FIXED)
@@ -536,7 +556,7 @@ class _BlockWriter:
         return self.writer.emit(f"add i64 {self.gas}, {more - self.paid}") if more != self.paid else self.gas
 
     def exit(self, offset: int, more: int) -> str:
-        """A way to the interpreter's instruction at `offset`, with the stack as it is now and `more` gas than is left."""
+        """A way to the interpreter's instruction at `offset`, with the stack as it is now and `more` gas than left."""
         label = self.writer.new_label()
         found = Exit(label, offset, self.unwritten(), self.base, self.depth, self.gas, more - self.paid)
         self.emitter.exits.append(found)
@@ -555,10 +575,8 @@ class _BlockWriter:
     def hand_over(self, offset: int, more: int) -> None:
         """Let the interpreter go on at `offset`, whose instruction it is anyway."""
         self.flush()
-        gas = self.left(more)
-        self.emitter.calling.append((self.writer.label, str(offset), self.sp(), gas))
-        self.writer.put("br label %call")
-        self.writer.label = ""
+        way = Way(self.writer.label, str(offset), self.base, self.gas, self.depth, more - self.paid)
+        self.emitter.end(CALL, way)
 
     # Instructions
 
@@ -673,9 +691,8 @@ class _BlockWriter:
             bad, good = writer.new_label(), writer.new_label()
             writer.put(f"br i1 {halts}, label %{bad}, label %{good}, {COLD}")
             writer.begin(bad)
-            before = self.left(self.suffix)
-            self.emitter.halting.append((bad, str(it.offset), sp, before))
-            writer.put("br label %halt")
+            way = Way(bad, str(it.offset), self.base, self.gas, self.depth, self.suffix - self.paid)
+            self.emitter.end(HALT, way)
             writer.begin(good)
             left = writer.emit(f"extractvalue {{i64, i64}} {both}, 1")
         operands = row.pops
@@ -799,7 +816,7 @@ class _BlockWriter:
             if place < self.bottom + max(kept, len(self.stack) - UNWRITTEN):
                 store(writer, self.base, place, value)
                 self.memory[place] = value
-        if number_ in self.emitter.single:
+        if number_ in self.emitter.single and number_ not in self.emitter.least_words:
             self.give_all(number_)
             return
         values = [
@@ -830,6 +847,11 @@ class _BlockWriter:
         )
         self.writer.put(f"br label %b{number_}")
         self.writer.label = ""
+
+
+def weight(lines: Iterable[str]) -> int:
+    """What lines cost to compile, in lines of the usual kind: a product of words is many instructions."""
+    return sum(PRODUCT if " mul i256 " in line else 1 for line in lines)
 
 
 # Items of the stack

@@ -46,9 +46,7 @@ WIDTHS: Final = (1, 64, 128, 256, 512)
 """Bits in which values are computed."""
 OPCODES: Final = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "lshr"}
 DIVISIONS: Final = {
-    f"{verb}_u{bits}": operator
-    for bits in (128, 256, 512)
-    for verb, operator in (("divide", "//"), ("remainder", "%"))
+    f"{verb}_u{bits}": operator for bits in (128, 256, 512) for verb, operator in (("divide", "//"), ("remainder", "%"))
 }
 """Kernels that stand for operators whose operands are wide; narrow ones need no kernel."""
 MOST_INLINED: Final = 400
@@ -322,6 +320,7 @@ class Specialiser:
         )
 
     def write(self, address: Given, value: Given, kind: Kind) -> None:
+        """Put a value of `kind` into memory."""
         if isinstance(address, Register):
             raise Rare("pays gas")
         self.wrote = True
@@ -334,6 +333,7 @@ class Specialiser:
     # Expressions
 
     def count(self) -> None:
+        """One more node. Raises `Unsuited` where they are too many for one instruction."""
         self.nodes += 1
         if self.nodes > MOST_INLINED:
             raise Unsuited("too long")
@@ -344,7 +344,9 @@ class Specialiser:
         match it:
             case Constant():
                 assert isinstance(it.kind, Integer)
-                return number(it.value & it.kind.high if not it.kind.signed else it.value, 1 if it.kind.bits == 1 else 0)
+                return number(
+                    it.value & it.kind.high if not it.kind.signed else it.value, 1 if it.kind.bits == 1 else 0
+                )
             case Local(name=name):
                 return names[name]
             case Operation():
@@ -400,6 +402,7 @@ class Specialiser:
         return self.writer.fitted(result)
 
     def needed(self, value: Value) -> int:
+        """The least width for a value as it is."""
         return narrowest(value.high) if value.constant is not None else value.width
 
     def identity(self, name: str, kind: Integer, left: Value, right: Value) -> Value | None:
@@ -435,15 +438,16 @@ class Specialiser:
     def division(self, name: str, left: Value, right: Value) -> Value:
         """Shifts, masks and the processor's instruction; wider ones are their kernels'."""
         divisor = right.constant
-        low, high = RANGES[name]((left.low, left.high), (right.low, right.high))
         if divisor == 0:
             return number(0)
         if divisor is not None and divisor & (divisor - 1) == 0:
             if name == "%":
                 return self.operation("&", Integer(max(left.width, 64)), left, number(divisor - 1))
             return self.operation(">>", Integer(max(left.width, 64)), left, number(divisor.bit_length() - 1))
-        if max(left.high, right.high) >> 64:
+        if left.low >> 64 or right.low >> 64:
             raise Unsuited("divides wide numbers")
+        left, right = (self.narrowed(value) for value in (left, right))
+        low, high = RANGES[name]((left.low, left.high), (right.low, right.high))
         verb = "udiv" if name == "//" else "urem"
         first, second = self.writer.cast(left, 64), self.writer.cast(right, 64)
         if right.low == 0:
@@ -453,7 +457,18 @@ class Specialiser:
             return Value(self.writer.emit(f"select i1 {zero}, i64 0, i64 {result}"), 64, low, high)
         return Value(self.writer.emit(f"{verb} i64 {first}, {second}"), 64, low, high)
 
+    def narrowed(self, value: Value) -> Value:
+        """`value` in 64 bits; where it has more, control leaves."""
+        if value.high >> 64 == 0:
+            return value
+        fits, limit = self.writer.new_label(), (1 << 64) - 1
+        test = self.writer.emit(f"icmp ule i{value.width} {value.text}, {limit}")
+        self.writer.put(f"br i1 {test}, label %{fits}, label %{self.leave()}")
+        self.writer.begin(fits)
+        return Value(self.writer.cast(value, 64), 64, value.low, limit)
+
     def comparison(self, it: Comparison, left: Given, right: Given) -> Value:
+        """A bit; known now, if the ranges say so."""
         if not isinstance(left, Value) or left.width == 0:
             raise Unsuited("compares pointers")
         if left.constant is not None and right.constant is not None:
@@ -473,6 +488,7 @@ class Specialiser:
         return Value(self.writer.emit(f"icmp {predicate} i{width} {texts[0]}, {texts[1]}"), 1, 0, 1)
 
     def conversion(self, it: Conversion, value: Value) -> Value:
+        """The value, or its low bits where it may have more."""
         kind = it.kind
         assert isinstance(kind, Integer)
         if kind.holds(value.low, value.high):
@@ -488,17 +504,19 @@ class Specialiser:
         return self.operation("&", Integer(max(64, narrowest(kind.high))), value, number(kind.high))
 
     def negation(self, value: Value) -> Value:
+        """The other bit."""
         if value.constant is not None:
             return number(1 - value.low, 1)
         return Value(self.writer.emit(f"xor i1 {value.text}, true"), 1, 0, 1)
 
     def logic(self, it: Logic, names: dict[str, Given]) -> Value:
-        left = self.value(it.left, names)
+        """`and` or `or`."""
+        left: Value = self.value(it.left, names)
         deciding = it.name == "or"
         if left.constant is not None:
-            return left if bool(left.low) == deciding else self.value(it.right, names)
+            return left if bool(left.low) == deciding else self.bit(it.right, names)
         if self.is_simple(it.right):
-            right = self.value(it.right, names)
+            right: Value = self.value(it.right, names)
             if right.constant is not None:
                 return right if bool(right.low) == deciding else left
             sides = f"i1 true, i1 {right.text}" if deciding else f"i1 {right.text}, i1 false"
@@ -508,7 +526,13 @@ class Specialiser:
         assert found is not None
         return found.value  # type: ignore[no-any-return]
 
+    def bit(self, it: Expression, names: dict[str, Given]) -> Value:
+        """The value of a condition."""
+        found: Value = self.value(it, names)
+        return found
+
     def choice(self, it: Choice, names: dict[str, Given]) -> Given:
+        """One of two values; a branch, unless both may be computed."""
         test = self.value(it.test, names)
         if test.constant is not None:
             return self.value(it.then if test.constant else it.otherwise, names)
@@ -544,6 +568,7 @@ class Specialiser:
     # Calls and memory
 
     def called(self, it: Call, names: dict[str, Given]) -> Given:
+        """What another kernel function gives, written out here, too."""
         if it.attempt:
             raise Rare("attempt")
         arguments = [self.value(argument, names) for argument in it.arguments]
@@ -553,6 +578,7 @@ class Specialiser:
         return self.call(it.function, arguments)
 
     def read(self, it: Read, names: dict[str, Given]) -> Given:
+        """A value in memory, or a register of the machine."""
         address = self.value(it.address, names)
         if isinstance(address, Register):
             return self.registers.get(address.name)
@@ -561,9 +587,10 @@ class Specialiser:
             if known is not None:
                 return known
             address = address.place(self.writer)
-        return load(self.writer, address.text, it.kind, packed=it.packed, high=it.high)
+        return load(self.writer, address.text, it.kind, packed=it.packed)
 
     def element(self, it: Element, names: dict[str, Given]) -> Given:
+        """An address."""
         base = self.value(it.base, names)
         index = self.value(it.index, names)
         if isinstance(base, MachineValue):
@@ -578,11 +605,10 @@ class Specialiser:
         if offset == 0:
             return base
         unit = "i8" if it.stride == 1 else f"[{it.stride} x i8]"
-        return Value(
-            self.writer.emit(f"getelementptr {unit}, ptr {base.text}, i64 {self.writer.cast(index, 64)}"), 0
-        )
+        return Value(self.writer.emit(f"getelementptr {unit}, ptr {base.text}, i64 {self.writer.cast(index, 64)}"), 0)
 
     def builtin(self, it: Builtin, arguments: list[Given]) -> Given:
+        """What LLVM has for it, of what instructions use on their short ways; the rest is rare."""
         writer = self.writer
         match it.name:
             case "unlikely":
@@ -634,7 +660,7 @@ class Specialiser:
         raise Rare(it.name)
 
 
-def load(writer: Writer, address: str, kind: Kind, *, packed: bool = False, high: int = 0) -> Given:
+def load(writer: Writer, address: str, kind: Kind, *, packed: bool = False) -> Given:
     """Read a value of `kind`."""
     if isinstance(kind, View):
         raise Unsuited("reads a view")
