@@ -45,6 +45,7 @@ NOTE = "<!-- Written by docs/generate.py: change the code, then run it. -->\n\n"
 SECTIONS = {
     "engine": ("vmloom", "engine.config.EngineConfig"),
     "vm.evm": ("vmloom_evm", "config.EvmConfig"),
+    "vm.evm.jit": ("vmloom_evm", "config.EvmJitConfig"),
     "vm.prozvm": ("vmloom_prozvm", "config.ProzVmConfig"),
     "vm.prozvm.memory": ("vmloom_prozvm", "config.MemoryModel"),
     "vm.prozvm.register_config": ("vmloom_prozvm", "config.RegisterConfig"),
@@ -97,6 +98,7 @@ TYPES = {
     "GasSchedule": "the section `[vm.prozvm.gas_schedule]`",
     "CallPrices": "the section `[vm.prozvm.call_prices]`",
     "CodeConfig": "the section `[vm.prozvm.code]`",
+    "EvmJitConfig": "the section `[vm.evm.jit]`",
     "JitConfig": "the section `[vm.prozvm.jit]`",
     "LanguageConfig": "the section `[vm.prozvm.language]`",
     "ModuleLimits": "the section `[vm.wasm.limits]`",

@@ -41,7 +41,7 @@ from vmloom_evm.assembly import (
     swap,
     xor,
 )
-from vmloom_evm.config import JitConfig
+from vmloom_evm.config import EvmJitConfig
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.testing import BLOCK, CONTRACT, SENDER
 
@@ -57,7 +57,7 @@ class Both:
     data: bytes = b""
 
     def __post_init__(self) -> None:
-        jit = JitConfig(trigger="first", disk_cache=False)
+        jit = EvmJitConfig(trigger="first", disk_cache=False)
         vms = (Evm(EvmConfig(engine="native")), Evm(EvmConfig(engine="jit", jit=jit)))
         self.sides = [(vm, self._state()) for vm in vms]
 

@@ -39,7 +39,7 @@ from vmloom_evm.assembly import (
     sload,
     sstore,
 )
-from vmloom_evm.config import JitConfig
+from vmloom_evm.config import EvmJitConfig
 from vmloom_evm.jit import compile as compiler
 from vmloom_evm.jit import tiers
 from vmloom_evm.jit.cache import ENTRY_BYTES, OBJECT_KIND, CodeCache, shared_cache
@@ -381,7 +381,7 @@ def test_object_that_cannot_be_linked_is_deleted_and_compiled_again(fresh: Path)
     code, config = counting(5), {**FIRST, "disk_cache": True}
     run(jit(jit=config), code)
     (path,) = fresh.rglob(f"*.{OBJECT_KIND}")
-    cache = shared_cache(JitConfig().cache_size, True)
+    cache = shared_cache(EvmJitConfig().cache_size, True)
     assert cache.disk is not None
     cache.disk.put(path.stem, b"no object code")
     shared_cache.cache_clear()

@@ -26,7 +26,7 @@ from vmloom_evm.assembly import (
     signextend,
     sub,
 )
-from vmloom_evm.config import JitConfig
+from vmloom_evm.config import EvmJitConfig
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.table import OPS, OpKind, OpRow
 from vmloom_evm.testing import BLOCK, CONTRACT, SENDER
@@ -77,7 +77,7 @@ def contract(row: OpRow, rng: random.Random) -> bytes:
 @pytest.fixture(scope="module")
 def engines() -> list[tuple[Evm, NativeState]]:
     """The interpreter and the compiler, each with a state."""
-    jit = JitConfig(trigger="first", disk_cache=False)
+    jit = EvmJitConfig(trigger="first", disk_cache=False)
     return [
         (Evm(EvmConfig(**options)), NativeState()) for options in ({"engine": "native"}, {"engine": "jit", "jit": jit})
     ]

@@ -44,7 +44,7 @@ class CustomOpcode(BaseModel):
     gas: NonNegativeInt = 0
 
 
-class JitConfig(BaseModel):
+class EvmJitConfig(BaseModel):
     """When contracts are compiled, and within which bounds; see docs/explanation/jit.md."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,7 +76,7 @@ class EvmConfig(BaseModel):
     """Which engine runs code; `auto` is the fastest one that is installed and can run all custom instructions."""
     enable_jit: bool = True
     """Whether `auto` compiles contracts that run often; without a compiling engine installed it changes nothing."""
-    jit: JitConfig = JitConfig()
+    jit: EvmJitConfig = EvmJitConfig()
     """How contracts are compiled, by `auto` or `jit`."""
     stack_limit: PositiveInt = 1024
     """Items."""

@@ -28,7 +28,7 @@ from vmloom.kernel.structs import fields_of
 from vmloom.object_keys import key_of, source_digest
 from vmloom_native.build import host
 
-from ..config import JitConfig
+from ..config import EvmJitConfig
 from ..native import layout
 from .cache import Entry, shared_cache
 from .statistics import Counts, JitStatistics
@@ -112,7 +112,7 @@ class Ahead:
 class Tiers:
     """The compiler of an engine: a `Tier` for each interpreter, with the same bounds, memory and statistics."""
 
-    def __init__(self, config: JitConfig) -> None:
+    def __init__(self, config: EvmJitConfig) -> None:
         self.config = config
         self.counts = Counts()
         self.cache = shared_cache(config.cache_size, config.disk_cache)
