@@ -82,7 +82,7 @@ TYPES = {
     "tuple[str, ...] | None": "list of texts",
     "Annotated[int, Field(ge=0, le=65536)]": "number, 0 to 65,536",
     "Annotated[int, Field(ge=1000, le=100000)]": "number, 1,000 to 100,000",
-    "Engine": "`auto`, `reference` or `native`",
+    "Engine": "`auto`, `reference`, `native` or `jit`",
     "Literal['default', 'cosmwasm']": "`default` or `cosmwasm`",
     "Literal['allow', 'read_only', 'deny']": "`allow`, `read_only` or `deny`",
     "Annotated[int, Field(ge=64, le=8192)]": "number, 64 to 8,192",
