@@ -113,7 +113,6 @@ TYPES = {
     "frozenset[ImportName] | None": "list of names",
     "tuple[str, ...]": "list of text",
     "PositiveFloat": "number above 0",
-    "NonNegativeFloat": "number, 0 and up",
     "Address": "address",
     "tuple[Namespace, ...]": "list of names",
     "Annotated[int, Field(ge=5000)]": "number, 5,000 and up",
