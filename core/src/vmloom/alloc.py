@@ -17,6 +17,7 @@ from typing import Any
 
 from .errors import InputError, StateError
 from .hexadecimal import parse_address, parse_hex, parse_number
+from .json_text import NestedTooDeeply, read_json
 from .state import Account, MemoryState
 from .suggest import nearest
 
@@ -35,10 +36,10 @@ def load_alloc(path: str | os.PathLike[str]) -> MemoryState:
     except UnicodeDecodeError as error:
         raise StateError(f"{name}: byte {error.start}: not UTF-8") from None
     try:
-        values = json.loads(text, object_pairs_hook=_no_duplicates)
+        values = read_json(text, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:
         raise StateError(f"{name}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    except RecursionError:
+    except NestedTooDeeply:
         raise StateError(f"{name}: nested too deeply") from None
     except ValueError as error:  # a key twice, or an integer of thousands of digits
         raise StateError(f"{name}: {str(error).partition(';')[0]}") from None

@@ -9,7 +9,6 @@ Pydantic is imported by the first section that is checked, not before.
 from __future__ import annotations
 
 import copy
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin
 
 from .errors import ConfigError
+from .json_text import read_json
 from .plugins import KINDS
 from .suggest import nearest
 
@@ -451,7 +451,7 @@ def _from_text(text: str, annotation: Any) -> Any:
         return text
     if text.strip().startswith(("[", "{")):
         try:
-            return json.loads(text)
+            return read_json(text)
         except ValueError:
             return text  # the model will refuse it and show it
     if list in kinds and str not in kinds:

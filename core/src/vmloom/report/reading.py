@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, BinaryIO, Final, TypeAlias
 
 from ..errors import InputError
+from ..json_text import NestedTooDeeply, read_json
 
 MAX_GAS: Final = (1 << 64) - 1
 MAX_STACK: Final = 1024
@@ -147,14 +148,14 @@ def _whole(text: bytes) -> Any:
 
 def _json(text: bytes, place: Place) -> Any:
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return read_json(text.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
         reason = "it ends too early" if is_cut else f"character {error.pos + 1}"
         raise place.error(f"no JSON: {reason}") from None
     except UnicodeDecodeError:
         raise place.error("no JSON: the bytes are no UTF-8 text") from None
-    except RecursionError:
+    except NestedTooDeeply:
         raise place.error("JSON that is nested too deeply") from None
     except ValueError:  # int() refuses thousands of digits
         raise place.error("a number of too many digits") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from vmloom import Account, BlockContext, MemoryState
 from vmloom.errors import InputError
 from vmloom.hexadecimal import parse_hex, parse_number
+from vmloom.json_text import read_json
 
 from ..forks import FORKS, Fork
 
@@ -44,10 +44,10 @@ class Genesis:
 def read_genesis(path: str) -> Genesis:
     """The genesis in the file. Raises `InputError` with file and key."""
     try:
-        values = json.loads(Path(path).read_text("utf-8"))
+        values = read_json(Path(path).read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     try:
         return _genesis(_object(values, "a genesis file"))

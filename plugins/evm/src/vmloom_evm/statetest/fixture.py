@@ -6,7 +6,6 @@ raised, and the case must expect an exception.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from vmloom import Account, BlockContext, MemoryState
 from vmloom.errors import InputError
 from vmloom.hashing import keccak256
+from vmloom.json_text import read_json
 
 from ..fees import blob_base_fee
 from ..forks import Fork
@@ -67,12 +67,12 @@ class Case:
 def read_cases(path: Path) -> Iterator[Case]:
     """The cases of a file. Raises `InputError` with file and test for what is not a state test."""
     try:
-        tests = json.loads(path.read_text("utf-8"))
+        tests = read_json(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start}: not UTF-8") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(tests, dict):
         raise InputError(f"{path}: a state test file holds an object of tests, this one a {type(tests).__name__}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmloom.errors import InputError
 from vmloom.hexadecimal import parse_hex, parse_number
+from vmloom.json_text import NestedTooDeeply, read_json
 
 ADDRESS_SIZE = 20
 WORD_SIZE = 32
@@ -16,12 +17,12 @@ WORD_SIZE = 32
 def parse_json(text: str | bytes, place: str) -> Any:
     """The value that `text` holds. Raises `InputError`."""
     try:
-        return json.loads(text)
+        return read_json(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{place}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{place}: byte {error.start}: not UTF-8") from None
-    except RecursionError:
+    except NestedTooDeeply:
         raise InputError(f"{place}: nested too deeply") from None
     except ValueError as error:  # an integer of thousands of digits
         raise InputError(f"{place}: {str(error).partition(';')[0]}") from None

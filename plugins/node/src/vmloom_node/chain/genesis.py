@@ -14,7 +14,6 @@ Files are untrusted: what cannot be used is an `InputError` with its key, never 
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from vmloom import Account, MemoryState
 from vmloom.alloc import parse_alloc
 from vmloom.errors import InputError, StateError, UnknownRevision
 from vmloom.hexadecimal import parse_hex, parse_number
+from vmloom.json_text import read_json
 from vmloom.suggest import nearest
 from vmloom_evm.block.difficulty import BOMB_DELAYS
 from vmloom_evm.block.requests import DEPOSIT_CONTRACT_ADDRESS
@@ -236,7 +236,7 @@ def load_genesis(path: str | Path) -> Genesis:
     try:
         if Path(path).suffix == ".toml":
             return parse_toml_genesis(tomllib.loads(data.decode()))
-        return parse_geth_genesis(json.loads(data))
+        return parse_geth_genesis(read_json(data))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError, JSONDecodeError and TOMLDecodeError are such
         raise InputError(f"{path}: cannot be read: {error}") from None
     except (InputError, StateError, UnknownRevision) as error:

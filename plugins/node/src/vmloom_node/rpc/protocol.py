@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import accumulate
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NoReturn, TypeAlias
 
 from vmloom.errors import VmloomError
+from vmloom.json_text import read_json
 
 JSONRPC: Final = "2.0"
 
@@ -105,27 +104,12 @@ def parse(text: bytes | str, *, batch_items: int) -> Message:
 
 
 MAX_DEPTH: Final = 128
-"""Lists and objects within each other. Python's parser is recursive, and some libraries lift the limit that guards it.
-"""
-_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+"""Lists and objects within each other."""
 
 
 def loads(text: bytes | str) -> Any:
     """The value of a JSON text in UTF-8 from outside. Raises `ValueError`, also for one that is nested too deeply."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8")
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(text):
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    return json.loads(text, parse_constant=_no_constant)
-
-
-def _is_deep(text: str) -> bool:
-    """Whether brackets outside of strings nest too deeply, up to where they match no more and the parser stops."""
-    brackets = _STRING.sub("", text).encode("utf-8", "replace").translate(None, _NO_BRACKETS)
-    depths = accumulate(map(_STEPS.__getitem__, brackets))
-    return next(filter(MAX_DEPTH.__lt__, depths), None) is not None
+    return read_json(text, depth=MAX_DEPTH, parse_constant=_no_constant)
 
 
 def _item(value: Any) -> Item:

@@ -9,6 +9,7 @@ import click
 from vmloom.cli.app import EXIT_FAILED, EXIT_OK, App, pass_app
 from vmloom.cli.parameters import GAS
 from vmloom.errors import InputError
+from vmloom.json_text import read_json
 
 from ..literals import from_json, literal, path_text, state_from_json, state_to_json, to_json
 from ..values import Value
@@ -84,7 +85,7 @@ def _state(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        data = json.loads(read_bytes(path))
+        data = read_json(read_bytes(path))
     except ValueError as error:
         raise InputError(f"{shown_name(path)}: not JSON: {error}") from None
     try:

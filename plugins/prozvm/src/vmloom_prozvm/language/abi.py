@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from vmloom.context import ADDRESS_SIZE
 from vmloom.errors import InputError
+from vmloom.json_text import read_json
 
 from ..errors import NotCanonical, ProzError
 from ..values import Value, canonical, kind_of, parse_canonical
@@ -114,8 +115,8 @@ def dump_abi(abi: Abi) -> str:
 def load_abi(text: str) -> list[dict[str, Any]]:
     """The description from JSON. Raises `AbiError` for anything else."""
     try:
-        abi = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        abi = read_json(text)
+    except ValueError as error:
         raise AbiError(f"not a description of a contract: {error}") from None
     if not isinstance(abi, list) or not all(map(_is_entry, abi)):
         raise AbiError("not a description of a contract: it is a list of actions")
