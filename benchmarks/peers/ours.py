@@ -34,7 +34,7 @@ PAID = BlockContext(
 )
 
 
-SETTLED = 500_000_000
+SETTLED = 1_200_000_000
 """ns of runs without a contract that is newly compiled, after which there will be none."""
 LOOK = 10_000_000
 """ns from one look at what was compiled to the next."""

@@ -88,8 +88,9 @@ def test_loop_goes_on_compiled_while_it_runs() -> None:
     evm, code = jit(), counting(3 * PAUSE)
     same(run(evm, code), run(EvmUnderTest("native"), code))
     found = told(evm)
-    assert (found.compiles, found.promotions, found.failures) == (1, 1, {})
-    assert found.code_bytes == len(bytes(code))
+    assert (found.compiles, found.promotions, found.failures) == (2, 1, {})
+    assert (found.improvements, found.entries) == (1, 1)  # quickly, and in full in its place
+    assert found.code_bytes == 2 * len(bytes(code))
     assert found.machine_code_bytes > 0
     assert found.deoptimisations > 0  # its pauses are the interpreter's
 
@@ -130,7 +131,52 @@ def test_contract_is_compiled_in_the_background() -> None:
     same(run(evm, code), expected)
     assert tiers.WORKER.wait(60)
     same(run(evm, code), expected)
-    assert (told(evm).compiles, told(evm).promotions, told(evm).pending) == (1, 1, 0)
+    assert tiers.WORKER.wait(60)
+    same(run(evm, code), expected)
+    found = told(evm)
+    assert (found.compiles, found.promotions, found.improvements, found.pending) == (2, 1, 1, 0)
+
+
+@pytest.mark.usefixtures("fresh", "at_once")
+def test_contract_is_compiled_in_full_only_once_it_has_run_compiled_for_as_long_as_that_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = tiers.Measured()
+    measured.rates[:] = (1e-9, 1e6)
+    monkeypatch.setattr(tiers, "measured", measured)
+    monkeypatch.setattr(measured, "add", lambda *_: None)
+    evm, code = jit(jit={**EAGER, "time_limit": 1e12}), counting(5 * PAUSE)
+    expected = run(EvmUnderTest("native"), code)
+    evm.state = NativeState({SENDER: Account(balance=1)})  # type: ignore[assignment]
+    same(run(evm, code), expected)
+    assert (told(evm).compiles, told(evm).improvements) == (1, 0)
+    row = evm.state.code_row(bytes(code))  # type: ignore[attr-defined]
+    quick = row_of(evm.state, row)[4]
+    assert row_of(evm.state, row)[5] > tiers.NEVER  # Python is asked about it again
+    measured.rates[tiers.FULL] = 1e-9
+    same(run(evm, code), expected)
+    assert (told(evm).compiles, told(evm).improvements, told(evm).entries) == (2, 1, 1)
+    assert row_of(evm.state, row)[4] not in (0, quick)
+    assert row_of(evm.state, row)[5] == tiers.NEVER
+
+
+@pytest.mark.usefixtures("fresh", "at_once")
+def test_contract_that_cannot_be_improved_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    emit_object = compiler.emit_object
+
+    def refuse(text: str, deadline: float = 0, level: int = compiler.FULL) -> bytes:
+        if level == compiler.FULL:
+            raise RuntimeError("LLVM ERROR: no")
+        return emit_object(text, deadline, level)
+
+    evm, code = jit(), counting(5 * PAUSE)
+    expected = run(EvmUnderTest("native"), code)
+    run(evm, counting(5 * PAUSE, 2))  # what is shared by all contracts has been made
+    monkeypatch.setattr(compiler, "emit_object", refuse)
+    for _ in range(2):
+        same(run(evm, code), expected)
+    found = told(evm)
+    assert (found.failures, found.improvements, found.promotions) == ({"RuntimeError": 1}, 1, 2)
 
 
 # What must not change
@@ -245,12 +291,12 @@ def test_failure_is_counted_and_the_contract_stays_interpreted(
 ) -> None:
     evm, calls = jit(jit=FIRST), []
 
-    def emit(*_: Any, **__: Any) -> bytes:
+    def emit_object(*_: Any, **__: Any) -> bytes:
         calls.append(1)
         raise error
 
     assert evm.run(ret_top(1)).output_int == 1  # what is shared by all contracts has been made
-    monkeypatch.setattr(compiler, "emit", emit)
+    monkeypatch.setattr(compiler, "emit_object", emit_object)
     for _ in range(3):
         assert evm.run(counting(5)).output_int == 5
     assert told(evm).failures == {reason: 1}
@@ -351,15 +397,15 @@ def test_machine_code_is_found_on_the_disk_by_later_processes(fresh: Path) -> No
     config = {**EAGER, "disk_cache": True}
     first = jit(jit=config)
     expected = run(first, code)
-    assert (told(first).compiles, told(first).disk_hits) == (1, 0)
-    assert len(list(fresh.rglob(f"*.{OBJECT_KIND}"))) == 1
+    assert (told(first).compiles, told(first).disk_hits) == (2, 0)
+    assert len(list(fresh.rglob(f"*.{OBJECT_KIND}"))) == 2  # quickly made, and in full
     shared_cache.cache_clear()  # as in another process
     second = jit(jit=config)
     same(run(second, code), expected)
     assert (told(second).compiles, told(second).disk_hits, told(second).promotions) == (0, 1, 1)
     other_fork = jit(jit=config, revision="berlin")
     run(other_fork, code)
-    assert (told(other_fork).compiles, told(other_fork).disk_hits) == (1, 0)
+    assert (told(other_fork).compiles, told(other_fork).disk_hits) == (2, 0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -431,7 +477,8 @@ def test_threads_run_and_promote_side_by_side() -> None:
         thread.join()
     assert found == [[expected] * 3] * 4
     assert tiers.WORKER.wait(60)
-    assert told(evm).compiles == 3
+    assert 3 <= told(evm).compiles <= 6
+    assert told(evm).compiles == 3 + told(evm).improvements
 
 
 SCRIPT = """

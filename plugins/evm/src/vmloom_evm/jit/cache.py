@@ -47,6 +47,8 @@ class CodeCache:
         self.disk = disk
         self.evictions = 0
         """How many have been evicted so far."""
+        self.drops = 0
+        """How many have been replaced by better ones so far."""
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._bytes = 0
         self._alive = 0
@@ -99,6 +101,15 @@ class CodeCache:
                 evicted.append(last)
         del evicted  # outside of the lock: to free code takes time
         return entry
+
+    def drop(self, key: str) -> None:
+        """Forget one for which there is a better one; states that run it let go of it in time."""
+        with self._guard:
+            dropped = self._entries.pop(key, None)
+            if dropped is not None:
+                self._bytes -= dropped.size
+                dropped.evicted = True
+                self.drops += 1
 
     def clear(self) -> None:
         """Forget all that is in memory; states that run it keep it."""

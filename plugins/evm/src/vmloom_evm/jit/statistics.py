@@ -26,6 +26,7 @@ class JitStatistics:
         memory_hits: Contracts whose machine code was in memory when they were met, by the state they were met in.
         disk_hits: Contracts whose machine code was on the disk.
         promotions: Contracts that went from the interpreter to machine code, by the state they run in.
+        improvements: Contracts whose machine code was made again, better, since they ran on.
         deoptimisations: How often machine code has gone back to the interpreter for what it leaves to it.
         evictions: Contracts whose machine code left the memory to make room.
         pending: Contracts that wait for the compiler now.
@@ -41,6 +42,7 @@ class JitStatistics:
     memory_hits: int = 0
     disk_hits: int = 0
     promotions: int = 0
+    improvements: int = 0
     deoptimisations: int = 0
     evictions: int = 0
     pending: int = 0

@@ -46,14 +46,17 @@ PATIENCE: Final = 1024
 SECONDS_PER_RUN: Final = 0.3e-6
 """What a run counts, be it ever so short; how long runs are is known by pauses."""
 SHORTEST_PAUSE: Final = 0.2e-3
-LONGEST_PAUSE: Final = 20e-3
+LONGEST_PAUSE: Final = 50e-3
 """Seconds that may count from one pause to the next: a thread may have done other things in between."""
 DISK_SECONDS: Final = 1e-3
 """After so much time it is worth to look on the disk, which takes about as long."""
 CONTRACTS: Final = 4096
 """Contracts of which something is remembered."""
-RATE: Final = 100e-6
-"""Seconds of the processor by byte of code that compiling takes, until it has been measured."""
+QUICK: Final = 0
+FULL: Final = 1
+"""Levels, see `compile`, which is not imported before something is to be compiled."""
+RATES: Final = (75e-6, 150e-6)
+"""Seconds of the processor by byte of code that compiling takes, by level, until it has been measured."""
 BASE: Final = 3e-3
 """Seconds that compiling the shortest contract takes."""
 LEARNING: Final = 0.3
@@ -72,19 +75,26 @@ class Status(Enum):
 
     COLD = "interpreted"
     WAITING = "waits for the compiler"
+    WARM = "compiled quickly"
+    IMPROVING = "compiled quickly, and waits for the compiler"
     READY = "compiled"
     REFUSED = "stays interpreted"
 
 
 @dataclass(slots=True)
 class Contract:
-    """What is known of a code. `heat` is the time in seconds that it has run interpreted, as far as it was seen."""
+    """What is known of a code.
+
+    `heat` is the time in seconds that it has run interpreted, as far as it was seen, or in its quick machine code.
+    """
 
     digest: bytes
     """keccak256 of the code, least significant byte first, as rows of codes have it"""
     size: int
     heat: float = 0.0
     status: Status = Status.COLD
+    level: int = QUICK
+    """Of its machine code."""
     is_not_on_disk: bool = False
     refusal: str = ""
     """Why it stays interpreted."""
@@ -174,6 +184,8 @@ class Tier:
         for contract in self._contracts.values():
             if contract.status is Status.WAITING:
                 contract.status = Status.COLD
+            elif contract.status is Status.IMPROVING:
+                contract.status = Status.WARM
 
     def installation(self, memory: NativeMemory) -> Installation:
         """What brings machine code into a native state."""
@@ -199,9 +211,9 @@ class Tier:
         link(self.interpreter, emit(self.interpreter.specification, STOP))
         return True
 
-    def key(self, contract: Contract) -> str:
-        """Under which its machine code is kept."""
-        return key_of(self._recipe, contract.digest)
+    def key(self, contract: Contract, level: int) -> str:
+        """Under which its machine code of a level is kept."""
+        return key_of(self._recipe, contract.digest, level)
 
     def contract(self, digest: bytes, size: int) -> Contract:
         """What is known of the code with this digest, as rows of codes have it."""
@@ -209,52 +221,63 @@ class Tier:
             found = self._contracts.get(digest)
             if found is None:
                 found = self._contracts[digest] = Contract(digest, size)
-                if len(self.cache) and self.cache.get(self.key(found)) is not None:
-                    found.status = Status.READY  # another engine of this process has had it compiled
+                if len(self.cache):
+                    self._find(found)
                 if len(self._contracts) > CONTRACTS:
                     self._contracts.popitem(last=False)
             else:
                 self._contracts.move_to_end(digest)
             return found
 
+    def _find(self, contract: Contract) -> None:
+        """Take what another engine of this process has had compiled."""
+        for level, status in ((FULL, Status.READY), (QUICK, Status.WARM)):
+            if self.cache.get(self.key(contract, level)) is not None:
+                contract.level, contract.status = level, status
+                return
+
     def entry(self, contract: Contract) -> Entry | None:
         """Its machine code, if there is any that is not forgotten."""
-        if contract.status is not Status.READY:
+        status, level = contract.status, contract.level
+        if status not in (Status.WARM, Status.IMPROVING, Status.READY):
             return None
-        found = self.cache.get(self.key(contract))
-        if found is None:
+        found = self.cache.get(self.key(contract, level))
+        if found is None and level == contract.level and status is not Status.IMPROVING:
             contract.status, contract.heat, contract.is_not_on_disk = Status.COLD, 0.0, False
         return found
 
     def consider(self, contract: Contract, code: Callable[[], bytes]) -> None:
         """Have a contract compiled if it is time, and what `code` returns is its code.
 
-        The disk is looked at before, as that takes little; it is worth the while early.
+        The disk is looked at before, as that takes little; it is worth the while early. What is compiled first is
+        quick to make; it is made again if it is worth that, too.
         """
+        if contract.status is Status.WARM and contract.heat >= self.config.patience * self.cost(contract.size, FULL):
+            self._enqueue(contract, code(), self.compile)
         if contract.status is not Status.COLD:
             return
         if self._disk is not None and not contract.is_not_on_disk:
             if contract.heat >= DISK_SECONDS:
                 self._enqueue(contract, code(), self.load)
-        elif contract.heat >= self.config.patience * self.cost(contract.size):
+        elif contract.heat >= self.config.patience * self.cost(contract.size, QUICK):
             self._enqueue(contract, code(), self.compile)
 
-    def cost(self, size: int) -> float:
+    def cost(self, size: int, level: int) -> float:
         """Seconds that compiling a code of `size` bytes will take, going by those before it."""
-        return BASE + measured.rate * size
+        return BASE + measured.rates[level] * size
 
     def compile_now(self, contract: Contract, code: bytes) -> None:
         """Compile it, or load it from the disk, before this returns; it may turn out to stay interpreted."""
         with WORKER.working:
             if contract.status is Status.COLD:
                 self.load(contract, code)
-            if contract.status is Status.COLD:
-                self.compile(contract, code)
+            if contract.status in (Status.COLD, Status.WARM):
+                self.compile(contract, code, FULL)
 
     def compile_ahead(self, code: bytes) -> Ahead:
         """Compile a code before anything has run, and keep what comes of it on the disk."""
         contract = self.contract(keccak256(code)[::-1], len(code))
-        is_prepared = contract.status is Status.COLD and self._is_prepared
+        is_prepared = contract.status in (Status.COLD, Status.WARM) and self._is_prepared
         before, begun = self.counts.snapshot().compiles, time.thread_time()
         self.compile_now(contract, code)
         seconds = time.thread_time() - begun
@@ -265,91 +288,119 @@ class Tier:
         return Ahead(len(code), size, seconds, origin, "" if entry else contract.refusal)
 
     def load(self, contract: Contract, code: bytes) -> None:
-        """Take machine code from the disk, if it is there."""
+        """Take machine code from the disk, the best that is there."""
+        for level in (FULL, QUICK):
+            if self._load(contract, level):
+                self.counts.add("disk_hits")
+                self._made(contract, level, FULL)
+                return
+        contract.is_not_on_disk = True
+        contract.status = Status.COLD
+
+    def _load(self, contract: Contract, level: int) -> bool:
         from .compile import link
 
-        disk, key = self._disk, self.key(contract)
+        disk, key = self._disk, self.key(contract, level)
         content = disk.get(key) if disk is not None else None
         if content is None:
-            contract.is_not_on_disk = True
-            contract.status = Status.COLD
-            return
+            return False
         try:
             self.cache.add(key, link(self.interpreter, content))
         except Exception as error:  # whatever it is must not reach the contract
             assert disk is not None
             disk.reject(key, f"{type(error).__name__}: {error}")
-            contract.is_not_on_disk = True
-            contract.status = Status.COLD
-            return
-        self.counts.add("disk_hits")
-        contract.status = Status.READY
+            return False
+        return True
 
-    def compile(self, contract: Contract, code: bytes) -> None:
-        """Compile a code, unless that is done already, or bounds stand against it."""
-        from .compile import Uncompilable, emit, link
+    @staticmethod
+    def _made(contract: Contract, level: int, best: int) -> None:
+        """There is machine code of `level`, and could be of `best`."""
+        contract.level, contract.heat = level, 0.0
+        contract.status = Status.READY if level >= best else Status.WARM
 
-        key = self.key(contract)
+    def compile(self, contract: Contract, code: bytes, level: int | None = None) -> None:
+        """Compile a code, unless that is done already, or bounds stand against it.
+
+        If no level is asked for it is the next one: quickly at first, and in full if that is there.
+        """
+        from .compile import Uncompilable, best_level, emit_object, ir, link
+
+        has_some = contract.status in (Status.WARM, Status.IMPROVING)
+        level = level if level is not None else FULL if has_some else QUICK
+        key = self.key(contract, level)
         if self.cache.get(key) is not None:
-            contract.status = Status.READY
+            self._made(contract, level, FULL)
             return
         if self.cache.is_full:  # there may be room later
-            contract.status, contract.heat, contract.refusal = Status.COLD, 0.0, "memory is full"
+            contract.status = Status.WARM if has_some else Status.COLD
+            contract.heat, contract.refusal = 0.0, "memory is full"
             self.counts.failed(contract.refusal)
             return
         begun, made = time.thread_time(), b""
         try:
-            self._check(len(code))
+            self._check(len(code), level)
             if self._is_prepared:
                 begun = time.thread_time()
             deadline = time.monotonic() + self.config.time_limit
-            made = emit(self.interpreter.specification, code, deadline=deadline)
+            text = ir(self.interpreter.specification, code)
+            best = best_level(text)
+            made = emit_object(text, deadline, level)
             compiled = link(self.interpreter, made)
         except Exception as error:  # whatever it is must not reach the contract
-            contract.status, contract.refusal = Status.REFUSED, f"{type(error).__name__}: {error}"
+            contract.status = Status.READY if has_some else Status.REFUSED  # of what it has nothing better will come
+            contract.refusal = f"{type(error).__name__}: {error}"
             reason = type(error).__name__
             if isinstance(error, Uncompilable):
                 reason, contract.refusal = error.reason, str(error)
             self.counts.failed(reason)
         else:
             self.cache.add(key, compiled)
-            if self._disk is not None:
-                name = self.interpreter.specification.fork.name
-                self._disk.put(key, made, f"EVM contract of {len(code)} bytes for {name}")
-            contract.status = Status.READY
+            self._keep(contract, level, made)
+            self._made(contract, level, best)
+            if has_some:
+                self.counts.add("improvements")
+                self.cache.drop(self.key(contract, QUICK))
         seconds = time.thread_time() - begun
         self.counts.compiled(len(code), len(made), seconds)
         if made:
-            measured.add(len(code), seconds)
+            measured.add(level, len(code), seconds)
 
-    def _check(self, size: int) -> None:
+    def _keep(self, contract: Contract, level: int, made: bytes) -> None:
+        if self._disk is not None:
+            name = self.interpreter.specification.fork.name
+            subject = f"EVM contract of {contract.size} bytes for {name}{', quickly' if level == QUICK else ''}"
+            self._disk.put(self.key(contract, level), made, subject)
+
+    def _check(self, size: int, level: int) -> None:
         """Raises `Uncompilable`."""
         from .compile import Uncompilable
 
         config = self.config
         if size > config.code_size_limit:
             raise Uncompilable("size", f"{size} bytes of code, at most {config.code_size_limit} are compiled")
-        if self.cost(size) > config.time_limit:
+        if self.cost(size, level) > config.time_limit:
             raise Uncompilable("time", f"compiling would take longer than {config.time_limit} s")
 
     def _enqueue(self, contract: Contract, code: bytes, what: Callable[[Contract, bytes], None]) -> None:
         with self._lock:
-            if contract.status is not Status.COLD:
+            before = contract.status
+            if before not in (Status.COLD, Status.WARM):
                 return
-            contract.status = Status.WAITING
+            contract.status = Status.WAITING if before is Status.COLD else Status.IMPROVING
         if not WORKER.submit(lambda: what(contract, code)):
-            contract.status = Status.COLD
+            contract.status = before
 
 
 class Measured:
-    """How fast this computer compiles: seconds by byte of code, by the last compiles."""
+    """How fast this computer compiles: seconds by byte of code, by level, by the last compiles."""
 
     def __init__(self) -> None:
-        self.rate = RATE
+        self.rates = list(RATES)
 
-    def add(self, size: int, seconds: float) -> None:
+    def add(self, level: int, size: int, seconds: float) -> None:
         """Learn from a compile."""
-        self.rate += LEARNING * (max(seconds - BASE, 0) / max(size, 1) - self.rate) * min(1.0, size / 1000)
+        rate = max(seconds - BASE, 0) / max(size, 1)
+        self.rates[level] += LEARNING * (rate - self.rates[level]) * min(1.0, size / 1000)
 
 
 measured: Final = Measured()
@@ -368,7 +419,7 @@ class Installation:
         self._known = 1
         """Rows that are in it, and row 0."""
         self._last_pause = time.thread_time()
-        self._evictions = tier.cache.evictions
+        self._gone = tier.cache.evictions + tier.cache.drops
         self._deoptimised = memory.get("deoptimised")
         memory.set("patience", tier.first_patience)
         for row in range(1, memory.get("code_count")):
@@ -397,11 +448,12 @@ class Installation:
     def settle(self) -> None:
         """Let go of what has been evicted. Nothing may run."""
         self.count_deoptimisations()
-        if self._evictions == self.tier.cache.evictions:
+        gone = self.tier.cache.evictions + self.tier.cache.drops
+        if self._gone == gone:
             return
-        self._evictions = self.tier.cache.evictions
+        self._gone = gone
         for row, entry in list(self._entries.items()):
-            if entry.evicted:
+            if entry.evicted and not self._install(row, self.tier.contract(*self._described(row))):
                 self._set(row, 0, self.tier.first_patience)
                 del self._entries[row]
 
@@ -436,12 +488,15 @@ class Installation:
         if row:
             digest, size = self._described(row)
             contract = self.tier.contract(digest, size)
+            compiled = _word(frame, _FRAME["compiled"].offset)
+            if compiled and contract.status is Status.READY and self._is_installed(row, compiled):
+                return
             contract.heat += min(max(now - before, SHORTEST_PAUSE), LONGEST_PAUSE)
             self._go_on(row, contract)
 
     def _running(self, frame: int) -> int:
-        """The row of the code that a frame runs interpreted; 0 if it runs something else."""
-        if _word(frame, _FRAME["kind"].offset) != layout.EVM_CODE or _word(frame, _FRAME["compiled"].offset):
+        """The row of the code that a frame runs; 0 if it runs something else."""
+        if _word(frame, _FRAME["kind"].offset) != layout.EVM_CODE:
             return 0
         memory = self._memory
         for row in range(self._known, memory.get("code_count")):
@@ -467,7 +522,7 @@ class Installation:
             self.tier.counts.add("promotions")
         self._entries[row] = entry
         address = entry.compiled.address
-        self._set(row, address, NEVER)
+        self._set(row, address, NEVER if contract.status is Status.READY else PATIENCE)
         code = _word(self._place(row), _CODE["data"].offset)
         memory, size = self._memory, size_of(layout.Frame)
         frame = memory.get("frames")
@@ -476,6 +531,10 @@ class Installation:
                 _set_word(frame, _FRAME["compiled"].offset, address)
             frame += size
         return True
+
+    def _is_installed(self, row: int, address: int) -> bool:
+        entry = self._entries.get(row)
+        return entry is not None and entry.compiled.address == address and not entry.evicted
 
     def _place(self, row: int) -> int:
         return self._memory.get("codes") + CODE.size * row
