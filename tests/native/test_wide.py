@@ -93,6 +93,13 @@ def test_digits_where_the_leading_words_of_dividend_and_divisor_are_equal(y: int
         assert divide_u512(x, y) == x // y
 
 
+@given(x=numbers(512), low=numbers(512), rest=st.integers(1, 1 << 65))
+def test_remainders_by_what_is_just_below_a_power(x: int, low: int, rest: int) -> None:
+    y = (1 << 256) - rest
+    for dividend in (x, x // y * y, x // y * y + y - 1, (1 << 512) - 1 - low % (1 << 66)):
+        assert remainder_u512(dividend, y) == dividend % y
+
+
 @given(base=numbers(256), exponent=st.integers(0, 600) | numbers(256))
 def test_powers(base: int, exponent: int) -> None:
     assert wrapping_pow_u256(base, exponent) == pow(base, exponent, 1 << 256)

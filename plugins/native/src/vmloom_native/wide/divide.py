@@ -235,11 +235,29 @@ def remainder_u512_wide(high: u256, low: u256, y: u256) -> u256:
         total = (high + low) & U256_MAX
         total = (total + (total < high)) & U256_MAX
         return total if total != U256_MAX else 0
+    if y > U256_MAX - U64_MAX:
+        return remainder_below_power(high, low, y)
     if high >= y:
         high = remainder_u256_wide(high, y)
     if high == 0:
         return remainder_u256_wide(low, y)
     return u256(divided_512(high, low, y))
+
+
+@inline
+def remainder_below_power(high: u256, low: u256, y: u256) -> u256:
+    """`(high * 2**256 + low) % y`, for a `y` that is less than 2**64 below 2**256, as the primes of some curves are.
+
+    Then 2**256 leaves a rest of one word, and the upper half times that takes its place: twice, and once more where
+    that carries.
+    """
+    rest = u64((0 - y) & U256_MAX)
+    once = u512(high) * rest + low
+    twice = u512(u256(once)) + u128(u64(once >> 256)) * rest
+    total = u256(twice)
+    if twice > U256_MAX:  # by less than 2**128
+        total = (total + rest) & U256_MAX
+    return (total - y) & U256_MAX if total >= y else total
 
 
 @inline
