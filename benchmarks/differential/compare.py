@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 from vmloom import Account, MemoryState, StateAccess
-from vmloom_evm.config import EvmConfig, JitConfig
+from vmloom_evm.config import EvmConfig, EvmJitConfig
 from vmloom_evm.engine import Engine
 from vmloom_evm.forks import FORKS
 from vmloom_evm.native import memory as native_memory
@@ -29,7 +29,7 @@ from .cases import FEW_MAZES, STEPS, Author, Case, Step
 ENGINES: Final[dict[str, Callable[[], Engine]]] = {
     "reference": lambda: REFERENCE,
     "native": NativeEngine,
-    "jit": lambda: NativeEngine(EvmConfig(engine="jit", jit=JitConfig(trigger="first", disk_cache=False))),
+    "jit": lambda: NativeEngine(EvmConfig(engine="jit", jit=EvmJitConfig(trigger="first", disk_cache=False))),
 }
 """How each is made. `jit` compiles every contract before it first runs."""
 USUAL: Final = ("reference", "native")

@@ -48,6 +48,16 @@ def test_peers_agree_on_every_row() -> None:
     assert (done.returncode, json.loads(done.stdout)["faults"]) == (0, []), done.stderr
 
 
+def test_bare_arithmetic_is_that_of_its_row(module: Callable[[str], Any]) -> None:
+    pytest.importorskip("vmloom_native")
+    bare = module("evm_bare")
+    rows = {row.name: row for row in module("suite.rows").ROWS}
+    for name, kernel in bare.BARE.items():
+        row = rows[name]
+        expected = bare.prepared(row.make(row.quick), "reference")()
+        assert kernel(bare.SEED, row.quick) == int.from_bytes(expected, "big"), name
+
+
 def test_rows_are_chosen_by_words() -> None:
     listed = compare("--list", "--rows", "ERC-20", "blocks").stdout.splitlines()
     assert "contracts: ERC-20 mint x 2,000" in listed
