@@ -37,6 +37,7 @@ def test_transfers_are_sent_mined_and_seen(module: Callable[[str], Any]) -> None
         ("single", "vmloom", 40),
         ("blocks", "vmloom", 40),
         ("tester", "eth-tester, vmloom", 10),
+        ("tester blocks", "eth-tester, vmloom", 10),
         ("durable", "in memory", 200),
         ("durable", "durable", 200),
     ]

@@ -80,6 +80,22 @@ def test_limits_hold() -> None:
     assert len(pool) == 3
 
 
+def test_bytes_are_limited_too() -> None:
+    pool = Pool(PoolLimits(max_bytes=250, price_bump=0))
+    first = add(pool, ONE, 0, 10)
+    add(pool, TWO, 0, 20)
+    assert refusal(pool, 1, 10) is PoolRefusal.POOL_FULL
+    assert refusal(pool, 0, 30, sender=TWO, size=151) is PoolRefusal.POOL_FULL
+    add(pool, b"\3" * 20, 0, 30)  # for which the cheapest goes
+    assert first.hash not in pool
+    saved = pool.save()
+    add(pool, TWO, 0, 21, size=150)  # in place of the one of 100
+    assert refusal(pool, 0, 5) is PoolRefusal.POOL_FULL
+    pool.restore(saved)
+    pool.remove(saved[0].hash)
+    add(pool, ONE, 0, 5, size=150)
+
+
 def test_gaps_divide_what_waits() -> None:
     pool = Pool()
     for nonce in (0, 1, 3):

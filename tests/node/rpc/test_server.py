@@ -20,7 +20,7 @@ from vmloom_node.rpc import websocket as websocket_module
 from vmloom_node.rpc.dispatcher import Dispatcher
 from vmloom_node.rpc.server import BackgroundServer, host_allowed, listen, make_app
 from vmloom_node.rpc.session import Session
-from vmloom_node.rpc.table import METHODS
+from vmloom_node.rpc.table import METHODS, always
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -91,7 +91,7 @@ def start(make_dispatcher: Callable[..., Dispatcher]) -> Iterator[Start]:
 
 def add_method(running: Running, monkeypatch: pytest.MonkeyPatch, name: str, function: Callable[..., Any]) -> None:
     """Let the server answer to one more name, without parameters."""
-    added = replace(METHODS["eth_chainId"], function=function)
+    added = replace(METHODS["eth_chainId"], function=function, is_short=None)
     monkeypatch.setattr(running.dispatcher, "methods", {**running.dispatcher.methods, name: added})
 
 
@@ -178,6 +178,26 @@ def test_what_would_wait_behind_too_many_is_turned_away(start: Start, monkeypatc
     monkeypatch.setattr(server_module, "MAX_WAITING", 0)
     assert running.rpc("eth_chainId")["error"]["code"] == -32005
     assert running.dispatcher.metrics.numbers()['vmloom_rpc_refused_total{cause="busy"}'] == 1
+
+
+def test_short_calls_are_made_at_once_and_others_in_threads(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start()
+    seen: list[str] = []
+
+    def where(_: Session) -> str:
+        seen.append(threading.current_thread().name)
+        return str(ANSWER["result"])
+
+    for is_short in (always, None):
+        method = replace(METHODS["eth_chainId"], function=where, is_short=is_short)
+        monkeypatch.setattr(running.dispatcher, "methods", {"eth_chainId": method})
+        assert running.rpc("eth_chainId") == ANSWER
+        assert running.ask([CHAIN_ID])[0] == 200  # a batch is never short
+    with running.dispatcher.chain.edit():  # somebody writes, and nobody waits for that in the thread of all
+        monkeypatch.setattr(running.dispatcher, "methods", {"eth_chainId": replace(method, is_short=always)})
+        assert running.rpc("eth_chainId") == ANSWER
+    at_once = [not name.startswith("vmloom-rpc") for name in seen]
+    assert at_once == [True, False, False, False, False]
 
 
 def test_bodies_take_only_so_much_memory_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,8 @@ class PoolConfig(_Section):
 
     max_transactions: PositiveInt = 20_000
     """Transactions of all accounts together."""
+    max_bytes: PositiveInt = 67_108_864
+    """Bytes of all of them together, as they are encoded."""
     max_per_account: PositiveInt = 10_000
     """Transactions of one account."""
     price_bump: NonNegativeInt = 10

@@ -239,6 +239,7 @@ def _options(config: NodeConfig, host: VmFactory) -> ChainOptions:
         gas_limit=None if config.genesis.file else config.genesis.gas_limit,
         pool=PoolLimits(
             max_transactions=config.pool.max_transactions,
+            max_bytes=config.pool.max_bytes,
             max_per_account=config.pool.max_per_account,
             price_bump=config.pool.price_bump,
         ),

@@ -76,6 +76,19 @@ def decode_transaction(data: bytes, rules: Rules | None = None) -> Transaction:
     return _build(kind, dict(zip(names, items, strict=True)), rules)
 
 
+def gas_limit_of(data: bytes) -> int:
+    """The gas limit of an encoded transaction, read without the rest; 0 for what is none."""
+    try:
+        kind = _type_of(data)
+        at = rlp.extent(data, 0 if kind == TransactionType.LEGACY else 1, len(data))[1]
+        for _ in range(_FIELDS[kind].index("gas_limit")):
+            at = rlp.extent(data, at, len(data))[2]
+        _, begin, end = rlp.extent(data, at, len(data))
+    except (RlpError, TransactionRefused):
+        return 0
+    return int.from_bytes(data[begin:end], "big")
+
+
 def encode_transaction(tx: Transaction) -> bytes:
     """The bytes of a signed transaction, as they travel in blocks: EIP-2718 envelope, or plain RLP for a legacy one.
 

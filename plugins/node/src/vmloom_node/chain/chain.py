@@ -26,7 +26,7 @@ from vmloom_evm.block.process import NOBODY
 from vmloom_evm.forks import Fork
 from vmloom_evm.overrides import AccountOverride
 from vmloom_evm.rules import Rules
-from vmloom_evm.transaction.codec import decode_transaction, encode_transaction
+from vmloom_evm.transaction.codec import decode_transaction, encode_transaction, gas_limit_of
 from vmloom_evm.transaction.outcome import TransactionResult
 from vmloom_evm.transaction.signing import recover_sender, sign_transaction
 from vmloom_evm.transaction.types import AccessListEntry, Refusal, Transaction, TransactionRefused, TransactionType
@@ -70,6 +70,8 @@ PERMANENT: Final = frozenset(
     }
 )
 """Refusals after which a transaction does not wait any longer."""
+LIGHT_GAS: Final = 250_000
+"""Gas that takes native code less than a few milliseconds, whatever it is used for."""
 MAX_SNAPSHOTS: Final = 10_000
 _OVERFILL = 2
 """Gas limits of candidates, all together, as a multiple of the block's: most use less than they allow."""
@@ -139,6 +141,7 @@ class Chain:
         is_native = self.evm.engine != "reference"
         self._world = World(self.store, self._ledger.hash_of, is_native=is_native)
         self._readers = Readers(self.store, self._ledger.hash_of, is_native=is_native)
+        self._is_slow = not is_native or not isinstance(self.store, MemoryStore)
         self._lock = RLock()
         self._depth = 0
         self._events: deque[ChainEvent] = deque()
@@ -398,6 +401,25 @@ class Chain:
         if self.accounts.is_impersonated(sender):
             return replace(tx, signature=stand_in(sender))
         raise UnknownAccount(f"the node has no key of 0x{sender.hex()}, and does not impersonate it")
+
+    def is_light(self, encoded: bytes) -> bool:
+        """Whether `send_raw` of these bytes will be done within a few milliseconds, if nothing else is under way.
+
+        Much gas may take long, a disk may, and so may all that waits if it is mined with it.
+        """
+        if self._is_slow or (self.mining == "transaction" and len(self.pool)):
+            return False
+        return gas_limit_of(encoded) <= LIGHT_GAS
+
+    @contextmanager
+    def unless_busy(self) -> Iterator[bool]:
+        """True if no other thread changes the chain; none will then while the block lasts."""
+        is_free = self._lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._lock.release()
 
     def _take(self, tx: Transaction, sender: bytes, encoded: bytes) -> bytes:
         transaction_hash = keccak256(encoded)
@@ -793,7 +815,7 @@ class Chain:
 
     def _tell_of(self, stored: StoredBlock) -> None:
         if self._subscribers and not self._is_quiet:
-            self._events.append(NewBlock(stored.block, self._ledger.receipts(stored.block.number)))
+            self._events.append(self._ledger.news(stored.block.number))
 
     # Fees
 
@@ -898,10 +920,7 @@ class Chain:
         """The blocks after `number`, the newest first, if anybody is to hear of them."""
         if not self._subscribers:
             return ()
-        return tuple(
-            NewBlock(self._ledger.stored(gone).block, self._ledger.receipts(gone))
-            for gone in range(self.head.number, number, -1)
-        )
+        return tuple(self._ledger.news(gone) for gone in range(self.head.number, number, -1))
 
     def _read_head(self, number: int) -> StoredBlock:
         found = records.read_block(self.store, number)

@@ -14,7 +14,13 @@ class NewBlock:
     """The chain has become longer by this block."""
 
     block: Block
-    receipts: tuple[TransactionReceipt, ...]
+    read_receipts: Callable[[], tuple[TransactionReceipt, ...]]
+    """What `receipts` are read with, since most of those who are told do not ask for them."""
+
+    @property
+    def receipts(self) -> tuple[TransactionReceipt, ...]:
+        """Of its transactions, in order."""
+        return self.read_receipts()
 
 
 @dataclass(frozen=True, slots=True)

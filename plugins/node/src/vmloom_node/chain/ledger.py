@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -15,6 +16,7 @@ from vmloom.store import Store, StoreView
 from . import records
 from .block import Block, Log, TransactionReceipt
 from .errors import StatePruned, UnknownBlock
+from .events import NewBlock
 from .genesis import Genesis
 from .header import EMPTY_BLOOM, Header
 from .logs import LogQuery
@@ -111,7 +113,14 @@ class Ledger:
 
     def receipts(self, number: int) -> tuple[TransactionReceipt, ...]:
         """The receipts of a block, in order. Raises `UnknownBlock`."""
+        return self._receipts(self._find(number))
+
+    def news(self, number: int) -> NewBlock:
+        """What those are told who have subscribed; it stands even if the block goes. Raises `UnknownBlock`."""
         kept = self._find(number)
+        return NewBlock(kept.stored.block, partial(self._receipts, kept))
+
+    def _receipts(self, kept: _Kept) -> tuple[TransactionReceipt, ...]:
         if kept.receipts is None:
             header = kept.stored.block.header
             rules = self._genesis.schedule.fork_at(header.number, header.timestamp).rules

@@ -24,6 +24,8 @@ class PoolLimits:
     """How much waits at most. `price_bump` is percent, `max_gap` is how far a nonce may lie ahead of the sender's."""
 
     max_transactions: int = 20_000
+    max_bytes: int = 1 << 26
+    """Of the encodings of all that waits together; what Python makes of them takes about as much again"""
     max_per_account: int = 10_000
     max_gap: int = 10_000
     price_bump: int = 10
@@ -63,6 +65,8 @@ class Pool:
         self._cheapest: list[tuple[int, int, bytes]] = []
         """A heap of (most wei per gas, minus arrival, hash); it may name transactions that are gone."""
         self._arrivals = 0
+        self._bytes = 0
+        """Of the encodings of all that waits."""
         self._saved: tuple[int, tuple[Waiting, ...]] | None = None
 
     def __len__(self) -> int:
@@ -93,6 +97,8 @@ class Pool:
         former = of_sender.get(tx.nonce)
         if former is not None:
             del self._by_hash[former.hash]
+            self._bytes -= len(former.encoded)
+        self._bytes += len(encoded)
         of_sender[tx.nonce] = waiting
         self._by_hash[transaction_hash] = waiting
         heapq.heappush(self._cheapest, (tx.max_fee_per_gas, -waiting.arrival, transaction_hash))
@@ -116,12 +122,14 @@ class Pool:
         former = of_sender.get(tx.nonce)
         if former is not None:
             self._check_replacement(tx, former)
+            if self._bytes + len(encoded) - len(former.encoded) > limits.max_bytes:
+                raise PoolRefused(PoolRefusal.POOL_FULL, f"{self._bytes} bytes wait, at most {limits.max_bytes} may")
             return
         if tx.nonce > nonce + limits.max_gap:
             raise PoolRefused(PoolRefusal.NONCE_TOO_FAR, f"nonce {tx.nonce}, the sender's next is {nonce}")
         if len(of_sender) >= limits.max_per_account:
             raise PoolRefused(PoolRefusal.TOO_MANY_OF_SENDER, f"{len(of_sender)} transactions of 0x{sender.hex()} wait")
-        if len(self._by_hash) >= limits.max_transactions:
+        while len(self._by_hash) >= limits.max_transactions or self._bytes + len(encoded) > limits.max_bytes:
             self._make_room(tx.max_fee_per_gas)
 
     def _check_replacement(self, tx: Transaction, former: Waiting) -> None:
@@ -140,7 +148,10 @@ class Pool:
         while self._cheapest and self._cheapest[0][2] not in self._by_hash:
             heapq.heappop(self._cheapest)
         if not self._cheapest or self._cheapest[0][0] >= price:
-            raise PoolRefused(PoolRefusal.POOL_FULL, f"{len(self._by_hash)} transactions wait, none of which pays less")
+            raise PoolRefused(
+                PoolRefusal.POOL_FULL,
+                f"{len(self._by_hash)} transactions of {self._bytes} bytes wait, none of which pays less",
+            )
         self.remove(self._cheapest[0][2])
 
     def remove(self, transaction_hash: bytes) -> bool:
@@ -148,6 +159,7 @@ class Pool:
         waiting = self._by_hash.pop(transaction_hash, None)
         if waiting is None:
             return False
+        self._bytes -= len(waiting.encoded)
         of_sender = self._by_sender[waiting.sender]
         del of_sender[waiting.tx.nonce]
         if not of_sender:
@@ -180,6 +192,7 @@ class Pool:
     def restore(self, saved: Sequence[Waiting]) -> None:
         """Have exactly those that `save` gave."""
         self._by_hash = {waiting.hash: waiting for waiting in saved}
+        self._bytes = sum(len(waiting.encoded) for waiting in saved)
         self._by_sender = {}
         for waiting in saved:
             self._by_sender.setdefault(waiting.sender, {})[waiting.tx.nonce] = waiting

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 assert methods  # importing them fills METHODS
 
 _log: Final = structlog.get_logger("vmloom.rpc")
+SHORT_BYTES: Final = 4_096
+"""A text that is longer is not looked at to find out whether it is short work."""
 _SHOWN: Final = 60
 """Characters of an unknown method's name that the answer repeats."""
 
@@ -80,6 +82,15 @@ class Dispatcher:
                 _log.info("call", method=name[:_SHOWN], seconds=round(seconds, 6), failed=failed)
         return result
 
+    def is_short(self, request: Request, session: Session | None = None) -> bool:
+        """Whether the call will take so little time that no other client need notice."""
+        method = self.methods.get(request.method)
+        return (
+            method is not None
+            and method.is_short is not None
+            and method.is_short(session or self._session, request.params)
+        )
+
     def handle(self, text: bytes | str, session: Session | None = None) -> bytes | None:
         """The answer to a request or a batch; None if there is nothing to answer, as with notifications."""
         return Exchange(self, text, session).run()
@@ -123,11 +134,23 @@ class Exchange:
         """By position in the message; None for what gets no answer."""
         self._abandoned = False
 
+    def is_short(self) -> bool:
+        """Whether this is one call that takes so little time that the thread of all clients may make it."""
+        if len(self._text) > SHORT_BYTES:
+            return False
+        self._message = parse(self._text, batch_items=1)
+        item = self._message.items[0]
+        if self._message.is_batch or isinstance(item, Refused):
+            self._message = None
+            return False
+        return self._dispatcher.is_short(item, self._session)
+
     def run(self) -> bytes | None:
         """The answer, None for none. No longer than its limits allow, but for the method that runs at the time."""
         config = self._dispatcher.config
         with time_limit(config.timeout_s):
-            self._message = message = parse(self._text, batch_items=config.max_batch)
+            message = self._message or parse(self._text, batch_items=config.max_batch)
+            self._message = message
             refusal = self._refusal(len(message.items))
             size = 0
             for position, item in enumerate(message.items):

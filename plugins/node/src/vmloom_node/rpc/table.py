@@ -8,14 +8,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, get_type_hints
 
 from vmloom.errors import InputError
 
 from .parameters import Shape, shape_of
 from .protocol import Code, RpcError
 
+if TYPE_CHECKING:
+    from .session import Session
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+IsShort: TypeAlias = Callable[["Session", list[Any]], bool]
 
 REQUIRED: Final = inspect.Parameter.empty
 
@@ -49,6 +54,8 @@ class Method:
     parameters: tuple[Parameter, ...]
     aliases: tuple[str, ...]
     """All other names of the function."""
+    is_short: IsShort | None = None
+    """Whether a call with these parameters, as they came, takes so little time that no other client need notice."""
 
     @property
     def namespace(self) -> str:
@@ -72,9 +79,15 @@ METHODS: Final[dict[str, Method]] = {}
 """By name; a function with several names is here under each."""
 
 
-def method(*names: str) -> Callable[[Function], Function]:
+def always(_: Session, __: list[Any]) -> bool:
+    """The `is_short` of methods that only tell what is in memory."""
+    return True
+
+
+def method(*names: str, is_short: IsShort | None = None) -> Callable[[Function], Function]:
     """Let the function answer to `names`. Its first parameter is the `Session`; the others are read from JSON.
 
+    Without `is_short` it is never called where others would have to wait for it.
     Raises `ValueError` for a name that is taken, `TypeError` for a parameter without a JSON shape.
     """
 
@@ -83,7 +96,8 @@ def method(*names: str) -> Callable[[Function], Function]:
         for name in names:
             if name in METHODS:
                 raise ValueError(f"two functions answer to {name}")
-            METHODS[name] = Method(name, function, parameters, tuple(one for one in names if one != name))
+            others = tuple(one for one in names if one != name)
+            METHODS[name] = Method(name, function, parameters, others, is_short)
         return function
 
     return add

@@ -13,10 +13,10 @@ from ..arguments import BlockArgument, BlockNumber
 from ..encoding import Json, block_json, entries_of, header_json, hexed, receipt_json, transaction_json
 from ..parameters import Hash, ShortQuantity
 from ..session import Session
-from ..table import method
+from ..table import always, method
 
 
-@method("eth_blockNumber")
+@method("eth_blockNumber", is_short=always)
 def block_number(session: Session) -> str:
     """Number of the last block."""
     return hex(session.chain.head.number)

@@ -9,10 +9,10 @@ from ..encoding import Json, hexed
 from ..limits import MAX_PERCENTILES
 from ..parameters import Percentile, ShortNumber
 from ..session import Session
-from ..table import method
+from ..table import always, method
 
 
-@method("eth_chainId")
+@method("eth_chainId", is_short=always)
 def chain_id(session: Session) -> str:
     """The chain id that transactions are signed for. EIP-155"""
     return hex(session.chain.chain_id)

@@ -11,7 +11,7 @@ from vmloom.hashing import keccak256
 from ..encoding import hexed
 from ..parameters import Data
 from ..session import Session
-from ..table import method
+from ..table import always, method
 
 CLIENT_VERSION: Final = (
     f"vmloom/v{version('vmloom-node')}/{platform.system().lower()}/python{platform.python_version()}"
@@ -30,7 +30,7 @@ def sha3(_: Session, data: Data) -> str:
     return hexed(keccak256(data))
 
 
-@method("net_version")
+@method("net_version", is_short=always)
 def network(session: Session) -> str:
     """The chain id, in decimal."""
     return str(session.chain.chain_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,14 @@ def accounts(session: Session) -> list[str]:
     return [hexed(address) for address in session.chain.accounts.addresses]
 
 
-@method("eth_sendRawTransaction")
+def _is_light(session: Session, params: list[Any]) -> bool:
+    try:
+        return session.chain.is_light(unhexlify(params[0][2:]))
+    except (IndexError, TypeError, ValueError):
+        return False
+
+
+@method("eth_sendRawTransaction", is_short=_is_light)
 def send_raw_transaction(session: Session, data: Data) -> str:
     """Take a signed transaction; its hash. It is in a block by then if the node mines for each transaction."""
     return hexed(session.chain.send_raw(data))
