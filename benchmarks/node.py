@@ -245,11 +245,11 @@ def by_tester(name: str, backend: Any, count: int) -> Iterator[Row]:
         tester.send_raw_transaction(text)
         latencies.append(time.perf_counter() - sent)
     yield Row("tester", name, count, time.process_time() - cpu, time.perf_counter() - begin, *_percentiles(latencies))
-    raws = ["0x" + raw.hex() for raw in transfers.take(count)]
+    raws = transfers.take(count)
     cpu, begin = time.process_time(), time.perf_counter()
     for at in range(0, count, PER_BLOCK):
-        for text in raws[at : at + PER_BLOCK]:
-            backend.send_raw_transaction(text)
+        for raw in raws[at : at + PER_BLOCK]:
+            backend.send_raw_transaction(raw)
         backend.mine_blocks(1)
     yield Row("tester blocks", name, count, time.process_time() - cpu, time.perf_counter() - begin)
     sender = tester.get_accounts()[0]
