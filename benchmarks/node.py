@@ -10,7 +10,8 @@ Every transfer is signed beforehand, goes to an account that had no token, and i
 * blocks: batches of 200, and then `evm_mine`: a block of 200 transfers.
 * tester: the same as single through eth-tester, in the process, on py-evm and on vmloom. py-evm gets fewer of them,
   which helps it: its time for one grows with the chain.
-* tester blocks: blocks of 200 by the backend alone, without eth-tester's own checks, which helps it again.
+* tester blocks: blocks of 200 by the backend alone, without eth-tester's own checks. py-evm makes the block anew with
+  each transaction, so that large ones cost it more for each than small ones.
 * durable: blocks of 200 transfers on the durable store and in memory, in turns within this process.
 
 The figures that are compared count the processor's time of the server (of this process for `tester` and `durable`),
