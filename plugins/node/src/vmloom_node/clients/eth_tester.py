@@ -9,18 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from typing import Any, Final
 
-from eth_tester.backends.base import BaseChainBackend
-from eth_tester.exceptions import (
-    BlockNotFound,
-    SnapshotNotFound,
-    TransactionFailed,
-    TransactionNotFound,
-    ValidationError,
-)
 from vmloom import ExecutionState, MemoryState
 from vmloom.errors import InputError, InvalidTransaction
 from vmloom.vm import VmHost
@@ -36,6 +29,16 @@ from ..chain.errors import CallFailed, ChainError, UnknownBlock, UnknownTransact
 from ..chain.genesis import Genesis, dev_genesis
 from ..chain.requests import BlockRef, TransactionRequest
 from .tester_fields import Fields, block_fields, receipt_fields, request_of, signature_of, transaction_fields
+
+with redirect_stdout(StringIO()):  # where it prints, as it is imported, that there is no py-evm
+    from eth_tester.backends.base import BaseChainBackend
+    from eth_tester.exceptions import (
+        BlockNotFound,
+        SnapshotNotFound,
+        TransactionFailed,
+        TransactionNotFound,
+        ValidationError,
+    )
 
 CHAIN_ID: Final = 131_277_322_940_537
 """eth-tester's."""
