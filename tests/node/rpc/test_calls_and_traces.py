@@ -325,6 +325,15 @@ def test_a_simulation_with_validation_refuses_as_a_block_would(rpc: Rpc, account
 
 
 @pytest.mark.parametrize(
+    ("changes", "code"), [({"number": "0x0"}, -38020), ({"time": "0x0"}, -38021), ({"number": "0xffff"}, -38026)]
+)
+def test_blocks_that_cannot_follow_have_codes_of_their_own(rpc: Rpc, changes: dict[str, str], code: int) -> None:
+    with pytest.raises(RpcFailure) as caught:
+        rpc("eth_simulateV1", {"blockStateCalls": [{"blockOverrides": changes}]})
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
     ("payload", "words"),
     [
         ({}, "empty input"),

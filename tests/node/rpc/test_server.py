@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from vmloom.errors import ConfigError
 from vmloom_node.config import RpcConfig
-from vmloom_node.rpc import server as server_module
+from vmloom_node.rpc import desk as desk_module
 from vmloom_node.rpc import websocket as websocket_module
 from vmloom_node.rpc.dispatcher import Dispatcher
-from vmloom_node.rpc.server import BackgroundServer, host_allowed, listen, make_app
+from vmloom_node.rpc.http import host_allowed
+from vmloom_node.rpc.server import BackgroundServer, listen, make_app
 from vmloom_node.rpc.session import Session
 from vmloom_node.rpc.table import METHODS, always
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -153,7 +154,7 @@ def test_a_body_that_takes_too_long_to_arrive_is_given_up(start: Start) -> None:
 def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "_GRACE", 0.1)
+    monkeypatch.setattr(desk_module, "_GRACE", 0.1)
     running = start(timeout_s=0.1, threads=2)
     release = threading.Event()
 
@@ -175,7 +176,7 @@ def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(
 
 def test_what_would_wait_behind_too_many_is_turned_away(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = start()
-    monkeypatch.setattr(server_module, "MAX_WAITING", 0)
+    monkeypatch.setattr(desk_module, "MAX_WAITING", 0)
     assert running.rpc("eth_chainId")["error"]["code"] == -32005
     assert running.dispatcher.metrics.numbers()['vmloom_rpc_refused_total{cause="busy"}'] == 1
 
@@ -202,7 +203,7 @@ def test_short_calls_are_made_at_once_and_others_in_threads(start: Start, monkey
 
 def test_bodies_take_only_so_much_memory_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = start()
-    monkeypatch.setattr(server_module, "MAX_HELD_BYTES", 200)
+    monkeypatch.setattr(desk_module, "MAX_HELD_BYTES", 200)
     assert running.ask({**CHAIN_ID, "params": ["x" * 300]})[0] == 503
     for _ in range(5):
         assert running.rpc("eth_chainId") == ANSWER

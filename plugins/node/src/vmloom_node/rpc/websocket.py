@@ -18,7 +18,7 @@ from .limits import MAX_UNREAD, MAX_UNREAD_BYTES
 from .subscriptions import Subscriber
 
 if TYPE_CHECKING:
-    from .server import Desk
+    from .desk import Desk
 
 _TOO_SLOW: Final = 1013
 """Close code: try again later."""

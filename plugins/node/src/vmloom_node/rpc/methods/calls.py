@@ -11,6 +11,7 @@ from vmloom_evm.transaction.types import Refusal, TransactionRefused
 
 from ...chain.block import Block, Log
 from ...chain.calls import NO_OVERRIDE, failure_of
+from ...chain.errors import SimulationRefused, UnfitBlock
 from ...chain.simulation import SimulatedBlock, SimulatedCall
 from ..arguments import BlockArgument, BlockChanges, Call, Overrides, SimulationPayload
 from ..encoding import Json, access_list_json, block_json, hexed, log_json
@@ -19,7 +20,7 @@ from ..protocol import Code, RpcError
 from ..session import Session
 from ..table import method
 
-SIMULATION_CODES: Final[Mapping[Refusal, int]] = {
+SIMULATION_CODES: Final[Mapping[Refusal | UnfitBlock, int]] = {
     Refusal.NONCE_TOO_LOW: -38010,
     Refusal.NONCE_TOO_HIGH: -38011,
     Refusal.FEE_BELOW_BASE_FEE: -38012,
@@ -27,10 +28,13 @@ SIMULATION_CODES: Final[Mapping[Refusal, int]] = {
     Refusal.FLOOR_GAS_TOO_LOW: -38013,
     Refusal.INSUFFICIENT_FUNDS: -38014,
     Refusal.BLOCK_GAS_EXCEEDED: -38015,
+    UnfitBlock.NUMBER: -38020,
+    UnfitBlock.TIMESTAMP: -38021,
     Refusal.SENDER_NOT_EOA: -38024,
     Refusal.INITCODE_TOO_LARGE: -38025,
+    UnfitBlock.TOO_FAR: -38026,
 }
-"""What eth_simulateV1 answers where a call may not run at all; from its specification."""
+"""What eth_simulateV1 answers where a block or a call may not run at all; from its specification."""
 VM_ERROR: Final = -32015
 """What it answers for a call that failed otherwise than by a revert."""
 
@@ -100,6 +104,8 @@ def simulate(session: Session, simulation: SimulationPayload, block: BlockArgume
     except TransactionRefused as error:
         code = SIMULATION_CODES.get(error.refusal, Code.SERVER_ERROR)
         raise RpcError(code, refusal_text(error)) from error
+    except SimulationRefused as error:
+        raise RpcError(SIMULATION_CODES[error.refusal], str(error)) from error
     return [_simulated_json(one, full=simulation.full) for one in blocks]
 
 
