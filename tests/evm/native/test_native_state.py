@@ -239,6 +239,21 @@ def test_cleared_state_is_a_new_one_in_the_same_memory() -> None:
     assert len(state.memory.chunks) <= chunks, "code of a former life still takes room"
 
 
+def test_account_removed_and_made_again_keeps_no_record_that_was_never_loaded() -> None:
+    source = world()
+    source.set_record(ADDRESSES[1], b"unseen", b"word")
+    source.commit()
+    state = NativeState(source=source)
+    state.delete_account(ADDRESSES[1])
+    state.set_account(ADDRESSES[1], WORLD[ADDRESSES[1]])
+    state.set_record(ADDRESSES[1], b"new", b"one")
+    state.set_storage(ADDRESSES[1], 5, 6)
+    state.commit()
+    assert source.records_of(ADDRESSES[1]) == {b"new": b"one"}
+    assert source.storage_of(ADDRESSES[1]) == {5: 6}
+    assert source.get_account(ADDRESSES[1]) == WORLD[ADDRESSES[1]]
+
+
 # Memory
 
 

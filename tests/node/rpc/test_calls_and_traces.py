@@ -325,29 +325,20 @@ def test_a_simulation_with_validation_refuses_as_a_block_would(rpc: Rpc, account
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"), [({"number": "0x0"}, -38020), ({"time": "0x0"}, -38021), ({"number": "0xffff"}, -38026)]
-)
-def test_blocks_that_cannot_follow_have_codes_of_their_own(rpc: Rpc, changes: dict[str, str], code: int) -> None:
-    with pytest.raises(RpcFailure) as caught:
-        rpc("eth_simulateV1", {"blockStateCalls": [{"blockOverrides": changes}]})
-    assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("payload", "words"),
+    ("payload", "words", "code"),
     [
-        ({}, "empty input"),
-        ({"blockStateCalls": []}, "empty input"),
-        ({"blockStateCalls": [{"blockOverrides": {"number": "0x0"}}]}, "block numbers must be in order"),
-        ({"blockStateCalls": [{"blockOverrides": {"time": "0x0"}}]}, "block timestamps must be in order"),
-        ({"blockStateCalls": [{"blockOverrides": {"number": "0x1000"}}]}, "too many blocks"),
-        ({"blockStateCalls": [{"blockOverrides": {"withdrawals": [{}]}}]}, "must have index"),
+        ({}, "empty input", -32602),
+        ({"blockStateCalls": []}, "empty input", -32602),
+        ({"blockStateCalls": [{"blockOverrides": {"number": "0x0"}}]}, "block numbers must be in order", -38020),
+        ({"blockStateCalls": [{"blockOverrides": {"time": "0x0"}}]}, "block timestamps must be in order", -38021),
+        ({"blockStateCalls": [{"blockOverrides": {"number": "0x1000"}}]}, "too many blocks", -38026),
+        ({"blockStateCalls": [{"blockOverrides": {"withdrawals": [{}]}}]}, "must have index", -32602),
     ],
 )
-def test_a_simulation_that_is_none_is_refused(rpc: Rpc, payload: Any, words: str) -> None:
+def test_a_simulation_that_is_none_is_refused(rpc: Rpc, payload: Any, words: str, code: int) -> None:
     with pytest.raises(RpcFailure, match=words) as caught:
         rpc("eth_simulateV1", payload)
-    assert caught.value.code == -32602
+    assert caught.value.code == code
 
 
 def test_slots_that_hold_nothing_read_as_zero(rpc: Rpc) -> None:

@@ -19,6 +19,8 @@ EMPTY: Final = -1
 """The version of a store in which nothing was ever committed."""
 KEY_LIMIT: Final = 255
 """Bytes that a key may have."""
+DEFAULT_HISTORY: Final = 1024
+"""Versions before the last that are kept where nobody says otherwise; a block is one."""
 
 
 class StoreView(ABC):

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 from vmloom.errors import UnknownRevision
+from vmloom.store.interface import DEFAULT_HISTORY
 from vmloom.suggest import nearest
 from vmloom_evm.forks import LATEST, fork_named
 
@@ -96,7 +97,7 @@ class StoreConfig(_Section):
     """`memory` forgets everything at the end; `lmdb` needs the package vmloom-state-lmdb."""
     path: str = ""
     """The folder of the store `lmdb`, made if it is missing."""
-    history: PositiveInt = 1_024
+    history: PositiveInt = DEFAULT_HISTORY
     """Blocks whose state can be read and reverted to, counted back from the newest; changes by hand count as blocks."""
     sync: bool = True
     """Whether a block is on the disk before it is answered for; else a crash of the machine may lose the last ones."""

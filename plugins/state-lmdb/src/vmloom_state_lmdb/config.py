@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from vmloom.store.interface import DEFAULT_HISTORY
 
 
 class LmdbConfig(BaseModel):
@@ -12,7 +13,7 @@ class LmdbConfig(BaseModel):
 
     path: str = "vmloom-state"
     """The folder; relative to where the process runs."""
-    history: NonNegativeInt = 128
+    history: NonNegativeInt = DEFAULT_HISTORY
     """How many versions before the last can be read and rolled back to; a block is one version."""
     map_size: PositiveInt = 1024
     """Address space that the file gets at first, in MiB; it doubles when it is full."""

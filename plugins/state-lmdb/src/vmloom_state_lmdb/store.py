@@ -19,14 +19,13 @@ from weakref import WeakSet
 import lmdb
 from vmloom.errors import StateError
 from vmloom.store import EMPTY, Changes, Store, StoreView
-from vmloom.store.interface import check_key
+from vmloom.store.interface import DEFAULT_HISTORY, check_key
 
 from .undo import STAMP_SIZE, Replaced, beginning_with, find, pack, stamp_of, unpack
 from .writer import WriterLock
 
 FORMAT: Final = b"vmloom-state-lmdb 1"
 """What `meta` has under `format`; another one is not read."""
-DEFAULT_HISTORY: Final = 128
 DEFAULT_MAP_SIZE: Final = 1 << 30
 KEPT_UNDO_BYTES: Final = 1 << 25
 """How much of the history is kept unpacked for views, in packed bytes."""

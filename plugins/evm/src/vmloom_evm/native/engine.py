@@ -427,8 +427,7 @@ class NativeEngine:
             state.begin_transaction()
             self._spare.last = number = next(_RUNS)
             state.mark(NATIVE_RUN, number)
-            changes, cleared = native.changes_and_cleared(0)
-            native.write_to(state, changes, cleared)
+            native.write_to(state)
             for event in native.events:
                 state.emit(event)
             return tuple(state.changes_since(begun))

@@ -270,15 +270,21 @@ class NativeState(StateAccess):
     def persist(self, changes: Iterable[StateChange]) -> None:
         """Write `changes` to the source and commit it; without one they are where they belong."""
         if self.source is not None:
-            self.write_to(self.source, *self.changes_and_cleared(0))
+            self.write_to(self.source)
             self.source.commit()
 
-    def write_to(self, target: StateAccess, changes: Iterable[StateChange], cleared: Iterable[bytes]) -> None:
-        """Do to `target` what `changes` say happened here, after the storage of the `cleared` accounts was cleared.
-
-        Accounts come before words, as `changes_since` tells them.
-        """
+    def write_to(self, target: StateAccess) -> None:
+        """Do to `target`, which is the source or like it, what has happened here since the last commit."""
+        changes, cleared = self.changes_and_cleared(0)
         seen: set[bytes] = set()
+        for address in self._cleared()[1]:  # removed, and there again perhaps: without records that nobody has loaded
+            seen.add(address)
+            target.delete_account(address)
+            account = self.get_account(address)
+            if account is not None:
+                target.set_account(address, account)
+            for key, value in self.records_of(address).items():
+                target.set_record(address, key, value)
         for address in cleared:
             target.clear_storage(address)
             for slot, word in self.storage_of(address).items():

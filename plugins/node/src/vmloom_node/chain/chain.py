@@ -570,7 +570,7 @@ class Chain:
         """What would come of blocks of calls after the block `ref`, one on the other; gaps in numbers are filled.
 
         `trace_transfers` has transfers of ether among the logs, `validation` checks transactions as in real blocks.
-        Raises `TransactionRefused` for a call that may not run, `InputError` for blocks out of order, and as
+        Raises `TransactionRefused` for a call that may not run, `SimulationRefused` for blocks out of order, and as
         `state_at`.
         """
         return simulate(self, blocks, ref, trace_transfers=trace_transfers, validation=validation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from vmloom.errors import InvalidTransaction, VmloomError
+from vmloom.errors import InputError, InvalidTransaction, VmloomError
 
 
 class ChainError(VmloomError):
@@ -37,6 +37,25 @@ class InvalidHeader(ChainError):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(f"{field}: {detail}")
         self.field = field
+
+
+class UnfitBlock(StrEnum):
+    """Why a block cannot stand where it is in a simulation."""
+
+    NUMBER = "NUMBER"
+    """Its number is not greater than that of the block before it."""
+    TIMESTAMP = "TIMESTAMP"
+    """Its time is not later than that of the block before it."""
+    TOO_FAR = "TOO_FAR"
+    """It is more blocks after the first than can be simulated."""
+
+
+class SimulationRefused(InputError):
+    """Blocks that cannot be simulated one after the other."""
+
+    def __init__(self, refusal: UnfitBlock, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = refusal
 
 
 class PoolRefusal(StrEnum):

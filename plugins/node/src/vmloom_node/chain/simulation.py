@@ -30,6 +30,7 @@ from vmloom_evm.trie import StateTrie
 from .block import Block, encode_block
 from .building import Plan, context_of, draft
 from .calls import CALL_CHECKS, NO_OVERRIDE, BlockOverride
+from .errors import SimulationRefused, UnfitBlock
 from .header import NO_REQUESTS_HASH, Header
 from .requests import BlockRef, TransactionRequest
 
@@ -101,21 +102,21 @@ def simulate(
 
 
 def _plans(base: Header, blocks: Sequence[BlockOfCalls]) -> list[BlockOfCalls]:
-    """The blocks with number and time, and those that fill gaps. Raises `InputError` where they are not in order."""
+    """The blocks with number and time, and those that fill gaps. Raises `SimulationRefused` where they are not in order."""
     plans: list[BlockOfCalls] = []
     number, time = base.number, base.timestamp
     for one in blocks:
         wanted = number + 1 if one.block.number is None else one.block.number
         if wanted <= number:
-            raise InputError(f"block numbers must be in order: {wanted} <= {number}")
+            raise SimulationRefused(UnfitBlock.NUMBER, f"block numbers must be in order: {wanted} <= {number}")
         if wanted - base.number > MAX_BLOCKS:
-            raise InputError(f"too many blocks: at most {MAX_BLOCKS} can be simulated")
+            raise SimulationRefused(UnfitBlock.TOO_FAR, f"too many blocks: at most {MAX_BLOCKS} can be simulated")
         while number + 1 < wanted:
             number, time = number + 1, time + BLOCK_TIME
             plans.append(BlockOfCalls(block=BlockOverride(number=number, timestamp=time)))
         at = time + BLOCK_TIME if one.block.timestamp is None else one.block.timestamp
         if at <= time:
-            raise InputError(f"block timestamps must be in order: {at} <= {time}")
+            raise SimulationRefused(UnfitBlock.TIMESTAMP, f"block timestamps must be in order: {at} <= {time}")
         number, time = wanted, at
         plans.append(replace(one, block=replace(one.block, number=number, timestamp=time)))
     return plans
