@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -29,13 +30,18 @@ def read_json(text: bytes | str, *, depth: int = MAX_DEPTH, **hooks: Any) -> Any
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
-    too_deep = NestedTooDeeply(f"nested deeper than {depth}")
     if text.count("[") + text.count("{") > depth and _is_deeper(text, depth):
-        raise too_deep
+        raise NestedTooDeeply(f"nested deeper than {depth}")
     try:
-        return json.loads(text, **hooks)
+        return _decoder(**hooks).decode(text)
     except RecursionError:  # whoever calls is nested deeply, too
-        raise too_deep from None
+        raise NestedTooDeeply(f"nested deeper than {depth}") from None
+
+
+@lru_cache(maxsize=32)
+def _decoder(**hooks: Any) -> json.JSONDecoder:
+    """Made once: to make one costs as much as to read a short text."""
+    return json.JSONDecoder(**hooks)
 
 
 def _is_deeper(text: str, depth: int) -> bool:

@@ -41,7 +41,7 @@ class Desk:
                 await asyncio.sleep(0)  # a socket that always has more to say does not keep others waiting
             with self.dispatcher.chain.unless_busy() as is_free:
                 if is_free:
-                    return exchange.run()
+                    return exchange.run_short()
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._threads, exchange.run)
         self._count(1)

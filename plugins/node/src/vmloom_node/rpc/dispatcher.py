@@ -7,7 +7,7 @@ answer; what nobody foresaw is logged here and told as an internal error, withou
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -122,6 +122,18 @@ class Dispatcher:
 class Exchange:
     """One text and its answer. `run` works; `give_up`, from another thread, answers for what has no answer yet."""
 
+    __slots__ = (
+        "_abandoned",
+        "_answers",
+        "_client",
+        "_dispatcher",
+        "_message",
+        "_refusal",
+        "_session",
+        "_size",
+        "_text",
+    )
+
     def __init__(
         self, dispatcher: Dispatcher, text: bytes | str, session: Session | None = None, client: str | None = None
     ) -> None:
@@ -130,19 +142,23 @@ class Exchange:
         self._session = session
         self._client = client
         self._message: Message | None = None
-        self._answers: dict[int, str | None] = {}
-        """By position in the message; None for what gets no answer."""
+        self._answers: list[str | None] = []
+        """In the order of the message's items; None for what gets no answer."""
+        self._size = 0
+        """Characters of the answers."""
+        self._refusal: RpcError | None = None
+        """What all items that are left are answered with."""
         self._abandoned = False
 
     def is_short(self) -> bool:
         """Whether this is one call that takes so little time that the thread of all clients may make it."""
         if len(self._text) > SHORT_BYTES:
             return False
-        self._message = parse(self._text, batch_items=1)
-        item = self._message.items[0]
-        if self._message.is_batch or isinstance(item, Refused):
-            self._message = None
+        message = parse(self._text, batch_items=1)
+        item = message.items[0]
+        if message.is_batch or isinstance(item, Refused):
             return False
+        self._message = message
         return self._dispatcher.is_short(item, self._session)
 
     def run(self) -> bytes | None:
@@ -151,53 +167,54 @@ class Exchange:
         with time_limit(config.timeout_s):
             message = self._message or parse(self._text, batch_items=config.max_batch)
             self._message = message
-            refusal = self._refusal(len(message.items))
-            size = 0
-            for position, item in enumerate(message.items):
+            self._admit(len(message.items))
+            for item in message.items:
                 if self._abandoned:
                     break
-                text = self._answer(item, refusal)
-                size += len(text or "")
-                if text is not None and size > config.max_response_bytes:
-                    refusal = RpcError(Code.RESPONSE_TOO_LARGE, "response too large")
-                    text = answer_error(item.id, refusal)
-                    size += len(text)
-                self._answers[position] = text
-            return self._joined(message)
+                self._answers.append(self._answer(item))
+            return self._joined(message, self._answers)
 
-    def give_up(self) -> bytes:
+    def run_short(self) -> bytes | None:
+        """As `run`, for what `is_short` has found to be so: it needs no deadline, and nobody waits to give it up."""
+        assert self._message is not None
+        self._admit(1)
+        text = self._answer(self._message.items[0])
+        return None if text is None else text.encode("ascii")
+
+    def give_up(self) -> bytes | None:
         """The answer as far as it has come, and that the time is up for the rest; `run` ends after this item."""
         self._abandoned = True
         message = self._message or Message((Refused(None, timed_out()),))
-        return self._joined(message, done=dict(self._answers)) or b""
+        return self._joined(message, self._answers[:])
 
-    def _refusal(self, count: int) -> RpcError | None:
-        if self._client is None or self._dispatcher.admit(self._client, count):
-            return None
-        self._dispatcher.metrics.refused.labels("rate").inc(count)
-        return RpcError(Code.LIMIT_EXCEEDED, "rate limit exceeded, try again in a second")
+    def _admit(self, count: int) -> None:
+        if self._client is not None and not self._dispatcher.admit(self._client, count):
+            self._dispatcher.metrics.refused.labels("rate").inc(count)
+            self._refusal = RpcError(Code.LIMIT_EXCEEDED, "rate limit exceeded, try again in a second")
 
-    def _answer(self, item: Item, refusal: RpcError | None) -> str | None:
-        is_notification = isinstance(item, Request) and item.is_notification
+    def _answer(self, item: Item) -> str | None:
         try:
             if isinstance(item, Refused):
                 raise item.error
-            if refusal is not None:
-                raise refusal
+            if self._refusal is not None:
+                raise self._refusal
             check_deadline()
             result = self._dispatcher.call(item.method, item.params, self._session)
-            return None if is_notification else answer(item.id, result)
+            text = "" if item.is_notification else answer(item.id, result)
+            if self._size + len(text) > self._dispatcher.config.max_response_bytes:
+                self._refusal = RpcError(Code.RESPONSE_TOO_LARGE, "response too large")
+                raise self._refusal
         except RpcError as error:
-            return None if is_notification else answer_error(item.id, error)
-
-    def _joined(self, message: Message, done: Mapping[int, str | None] | None = None) -> bytes | None:
-        answers = self._answers if done is None else done
-        late = timed_out()
-        texts = [
-            answers[position] if position in answers else answer_error(item.id, late)
-            for position, item in enumerate(message.items)
-        ]
-        told_texts = [text for text in texts if text is not None]
-        if not told_texts:
+            text = answer_error(item.id, error)
+        if isinstance(item, Request) and item.is_notification:
             return None
-        return (f"[{','.join(told_texts)}]" if message.is_batch else told_texts[0]).encode("ascii")
+        self._size += len(text)
+        return text
+
+    def _joined(self, message: Message, answers: Sequence[str | None]) -> bytes | None:
+        texts = [text for text in answers if text is not None]
+        late = [item for item in message.items[len(answers) :] if isinstance(item, Refused) or not item.is_notification]
+        texts += [answer_error(item.id, timed_out()) for item in late]
+        if not texts:
+            return None
+        return (f"[{','.join(texts)}]" if message.is_batch else texts[0]).encode("ascii")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from threading import Lock
 from typing import Final
@@ -46,14 +45,19 @@ MAX_WAITING: Final = 1_000
 _deadline: Final[ContextVar[float]] = ContextVar("vmloom_rpc_deadline", default=float("inf"))
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Set the deadline of what runs inside; 0 is no limit."""
-    token = _deadline.set(time.monotonic() + seconds if seconds else float("inf"))
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+class time_limit:  # noqa: N801 # it is called as a function is
+    """Set the deadline of what runs inside the block; 0 seconds is no limit."""
+
+    __slots__ = ("_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(time.monotonic() + self._seconds if self._seconds else float("inf"))
+
+    def __exit__(self, *_: object) -> None:
+        _deadline.reset(self._token)
 
 
 def check_deadline() -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from json.encoder import encode_basestring_ascii
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from vmloom.errors import VmloomError
 from vmloom.json_text import read_json
@@ -58,8 +57,7 @@ class RpcError(VmloomError):
 RequestId: TypeAlias = str | int | float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call. A notification gets no answer."""
 
     id: RequestId
@@ -68,8 +66,7 @@ class Request:
     is_notification: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """One call that is none, and the error to answer it with."""
 
     id: RequestId
@@ -79,8 +76,7 @@ class Refused:
 Item: TypeAlias = Request | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What a text holds: one item, or with `is_batch` the items of a batch."""
 
     items: tuple[Item, ...]
@@ -116,7 +112,7 @@ def _item(value: Any) -> Item:
     if not isinstance(value, dict):
         return Refused(None, RpcError(Code.INVALID_REQUEST, "invalid request: not an object"))
     request_id = value.get("id")
-    if not _is_id(request_id):
+    if type(request_id) is not int and not _is_id(request_id):
         return Refused(None, RpcError(Code.INVALID_REQUEST, "invalid request: id must be text or a number"))
     fault = _fault(value)
     if fault is not None:
@@ -173,6 +169,8 @@ _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 def dumps(value: Any) -> str:
     """JSON in ASCII, of any depth. Raises `ValueError` and `TypeError` for what has no JSON."""
+    if type(value) is int:  # as most ids are; text is what the encoder looks for first by itself
+        return str(value)
     try:
         return _encoder.encode(value)
     except RecursionError:  # calls nest up to 1,024 deep, and the tree of their traces twice as deep
