@@ -35,11 +35,11 @@ def test_transfers_are_sent_mined_and_seen(module: Callable[[str], Any]) -> None
     report = json.loads(done.stdout)
     assert [(row["part"], row["name"], row["transactions"]) for row in report["rows"]] == [
         ("single", "vmloom", 40),
+        ("single", "eth-tester, vmloom", 10),
         ("blocks", "vmloom", 40),
-        ("tester", "eth-tester, vmloom", 10),
-        ("tester blocks", "eth-tester, vmloom", 10),
-        ("durable", "in memory", 200),
-        ("durable", "durable", 200),
+        ("blocks", "eth-tester, vmloom", 10),
+        ("durable", "in memory", 400),
+        ("durable", "durable", 400),
     ]
     assert all(row["clock"] > 0 for row in report["rows"])
     assert report["skipped"] == [
@@ -60,6 +60,39 @@ def test_targets_are_judged_by_their_figures(module: Callable[[str], Any]) -> No
         )
     )
     assert [line.rpartition(" ")[2] for line in verdicts] == ["missed", "missed", "met", "missed"]
+
+
+def test_a_peer_that_does_wrong_is_left_out_and_vmloom_is_not(module: Callable[[str], Any]) -> None:
+    node = module("node")
+
+    def fail() -> None:
+        raise node.WrongResult("transactions are lost")
+
+    peer, ours = (object.__new__(node.ByHttp) for _ in range(2))
+    peer.name, ours.name = "hardhat", "vmloom"
+    skipped: list[str] = []
+    assert not node.guarded(peer, fail, skipped)
+    assert skipped == ["hardhat: transactions are lost"]
+    with pytest.raises(node.WrongResult):
+        node.guarded(ours, fail, skipped)
+
+
+def test_ratios_are_of_the_processors_time_in_the_same_part(module: Callable[[str], Any]) -> None:
+    node = module("node")
+    rows = [
+        node.Row("single", "vmloom", 100, cpu=1.0, clock=9.0),
+        node.Row("single", "hardhat", 50, cpu=2.0, clock=1.0),
+        node.Row("blocks", "vmloom", 300, cpu=1.0, clock=1.0),
+        node.Row("blocks", "py-evm alone", 10, cpu=1.0, clock=1.0),
+        node.Row("durable", "in memory", 10, cpu=1.0, clock=1.0, p50=0.5),
+        node.Row("durable", "durable", 10, cpu=1.5, clock=1.0, p50=0.6),
+    ]
+    assert node.ratios(rows) == {
+        "single: hardhat": 4.0,
+        "blocks: py-evm alone": 30.0,
+        "durable: time of a block, processor": 1.5,
+        "durable: time of a block, clock": 1.2,
+    }
 
 
 def test_a_soak_of_seconds_finds_everything_again(module: Callable[[str], Any]) -> None:
