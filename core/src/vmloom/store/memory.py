@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
 from operator import itemgetter
 from threading import Lock
 
 from sortedcontainers import SortedList
 
 from ..errors import StateError
-from .interface import EMPTY, Changes, Store, StoreView, check_key
+from .interface import EMPTY, KEY_LIMIT, Changes, Store, StoreView, check_key
 
 _VERSION = itemgetter(0)
 
@@ -29,10 +30,11 @@ class MemoryStore(Store):
         self._history = history
         self._values: dict[bytes, bytes] = {}
         self._keys = _Keys()
+        self._replaced: deque[dict[bytes, bytes | None]] = deque()
+        """What each version after `oldest` replaced: the former values by key."""
         self._past: dict[bytes, list[tuple[int, bytes | None]]] = {}
-        """By key: the versions that changed it, and the values before them."""
-        self._changed: deque[list[bytes]] = deque()
-        """The keys that each version after `oldest` changed."""
+        """The same by key, up to the version `_indexed`: the versions that changed it, and the values before them."""
+        self._indexed = EMPTY
         self._version = EMPTY
         self._lock = Lock()
         """Held while views read and while commits are made. The store itself is read by the thread that commits."""
@@ -45,7 +47,7 @@ class MemoryStore(Store):
     @property
     def oldest(self) -> int:
         """See `Store.oldest`. Nothing being committed is a version, too."""
-        return self._version - len(self._changed)
+        return self._version - len(self._replaced)
 
     def get(self, key: bytes) -> bytes | None:
         """See `StoreView.get`."""
@@ -54,7 +56,7 @@ class MemoryStore(Store):
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `StoreView.scan`."""
         with self._lock:
-            self._keys.put_in_order(prefix)
+            self._keys.put_in_order(prefix, self._values)
         for key in self._keys.beginning_with(prefix):
             yield key, self._values[key]
 
@@ -63,26 +65,29 @@ class MemoryStore(Store):
 
     def commit(self, changes: Changes) -> int:
         """See `Store.commit`."""
-        for key in changes:
-            check_key(key)
+        sizes = set(map(len, changes))
+        if 0 in sizes or max(sizes, default=0) > KEY_LIMIT:
+            for key in changes:
+                check_key(key)
         with self._lock:
-            version = self._version + 1
-            values, past = self._values, self._past
-            for key, value in changes.items():
-                old = values.get(key)
-                past.setdefault(key, []).append((version, old))
-                if value is not None:
-                    values[key] = value
-                    if old is None:
-                        self._keys.add(key)
-                elif old is not None:
-                    del values[key]
-                    self._keys.remove(key)
-            self._changed.append(list(changes))
-            self._version = version
+            values = self._values
+            replaced = {key: values.get(key) for key in changes}
+            self._set(changes)
+            self._replaced.append(replaced)
+            self._version += 1
             if self._history is not None:
                 self._forget(self._history)
-            return version
+            return self._version
+
+    def _set(self, changes: Changes) -> None:
+        """Give keys their values, None removing them."""
+        values = self._values
+        for key, value in changes.items():
+            if value is not None:
+                values[key] = value
+            else:
+                values.pop(key, None)
+        self._keys.changed.update(changes)
 
     def fill(self, items: Iterable[tuple[bytes, bytes]]) -> int:
         """See `Store.fill`."""
@@ -102,18 +107,11 @@ class MemoryStore(Store):
         self.check_version(version)
         with self._lock:
             while self._version > version:
-                for key in self._changed.pop():
-                    entries = self._past[key]
-                    value = entries.pop()[1]
-                    if not entries:
-                        del self._past[key]
-                    if value is not None:
-                        if key not in self._values:
-                            self._keys.add(key)
-                        self._values[key] = value
-                    elif key in self._values:
-                        del self._values[key]
-                        self._keys.remove(key)
+                replaced = self._replaced.pop()
+                if self._indexed == self._version:
+                    self._drop(replaced, last=True)
+                    self._indexed -= 1
+                self._set(replaced)
                 self._version -= 1
 
     def prune(self, keep: int) -> None:
@@ -122,26 +120,47 @@ class MemoryStore(Store):
             self._forget(keep)
 
     def _forget(self, keep: int) -> None:
-        while len(self._changed) > keep:
-            for key in self._changed.popleft():
-                entries = self._past[key]
-                del entries[0]
-                if not entries:
-                    del self._past[key]
+        while len(self._replaced) > keep:
+            version = self.oldest + 1
+            replaced = self._replaced.popleft()
+            if version <= self._indexed:
+                self._drop(replaced, last=False)
+            else:
+                self._indexed = version
+
+    def _drop(self, keys: Iterable[bytes], *, last: bool) -> None:
+        """Take the last or the first version that changed each of `keys` out of the index."""
+        for key in keys:
+            entries = self._past[key]
+            del entries[-1 if last else 0]
+            if not entries:
+                del self._past[key]
+
+    def _index(self) -> None:
+        """Bring the index up to date: who reads only the last version, as most do, need not pay for it."""
+        past, begin = self._past, max(self._indexed, self.oldest)
+        for version, replaced in enumerate(islice(self._replaced, begin - self.oldest, None), begin + 1):
+            for key, old in replaced.items():
+                past.setdefault(key, []).append((version, old))
+        self._indexed = self._version
 
     def value_at(self, version: int, key: bytes) -> bytes | None:
         """The value that `key` had at `version`."""
         with self._lock:
             self.check_version(version)
+            if version == self._version:
+                return self._values.get(key)
+            self._index()
             return self._value_at(version, key)
 
     def items_at(self, version: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """What `scan` gives, at `version`."""
         with self._lock:
             self.check_version(version)
-            self._keys.put_in_order(prefix)
+            self._index()
+            self._keys.put_in_order(prefix, self._values)
             found = {key: self._values[key] for key in self._keys.beginning_with(prefix)}
-            for keys in self._changed_after(version):
+            for keys in islice(self._replaced, version - self.oldest, None):
                 for key in keys:
                     if key.startswith(prefix):
                         value = self._value_at(version, key)
@@ -150,10 +169,6 @@ class MemoryStore(Store):
                         else:
                             found[key] = value
         return sorted(found.items())
-
-    def _changed_after(self, version: int) -> Iterator[list[bytes]]:
-        for number in range(version - self.oldest, len(self._changed)):
-            yield self._changed[number]
 
     def _value_at(self, version: int, key: bytes) -> bytes | None:
         entries = self._past.get(key, ())
@@ -165,28 +180,26 @@ class _Keys:
     """Keys, put in order where somebody asks for that: most are never scanned, and what is asked for lies together."""
 
     def __init__(self) -> None:
+        self.changed: set[bytes] = set()
+        """Keys that came or went, or had another value, since they were looked at last."""
         self._sorted: dict[int, SortedList] = {}
         self._unsorted: dict[int, set[bytes]] = {}
-        """Both by first byte; a key is in one of them."""
+        """Both by first byte: keys in order, and those of `changed` that have been looked at but not put in order."""
 
-    def add(self, key: bytes) -> None:
-        """Add a key that is not there."""
-        self._unsorted.setdefault(key[0], set()).add(key)
-
-    def remove(self, key: bytes) -> None:
-        """Remove a key that is there."""
-        unsorted = self._unsorted.get(key[0], ())
-        if key in unsorted:
-            self._unsorted[key[0]].discard(key)
-        else:
-            self._sorted[key[0]].remove(key)
-
-    def put_in_order(self, prefix: bytes) -> None:
-        """Have the keys with that beginning in order."""
+    def put_in_order(self, prefix: bytes, values: Container[bytes]) -> None:
+        """Have the keys with that beginning in order: those that are in `values`."""
+        for key in self.changed:
+            self._unsorted.setdefault(key[0], set()).add(key)
+        self.changed.clear()
         for first in [prefix[0]] if prefix else list(self._unsorted):
             unsorted = self._unsorted.pop(first, None)
             if unsorted:
-                self._sorted.setdefault(first, SortedList()).update(unsorted)
+                in_order = self._sorted.setdefault(first, SortedList())
+                known = {key for key in unsorted if key in in_order}
+                in_order.update(key for key in unsorted if key in values and key not in known)
+                for key in known:
+                    if key not in values:
+                        in_order.remove(key)
 
     def beginning_with(self, prefix: bytes) -> Iterator[bytes]:
         """The keys with that beginning, which have been put in order."""

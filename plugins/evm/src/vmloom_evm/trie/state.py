@@ -85,14 +85,21 @@ class StateTrie:
                 )
         items: list[Item] = []
         for address in diff.accounts.keys() | roots.keys():
-            account = self._account(address, diff.accounts)
+            account = self.account(address, diff.accounts)
             root = roots.get(address)
             if account is not None and root is None:
                 root = self.storage_root(address)
             items.append((_address_path(address), None if account is None else encode_account(account, root or b"")))
         return Trie(self._view.get, ACCOUNTS, changes).update_paths(items), changes
 
-    def _account(self, address: bytes, changed: Mapping[bytes, Account | None]) -> StoredAccount | None:
+    def settle(self) -> None:
+        """The last changes have been committed: nothing to do, since the store is asked each time."""
+
+    def forget(self) -> None:
+        """They will not be: nothing to do either."""
+
+    def account(self, address: bytes, changed: Mapping[bytes, Account | None]) -> StoredAccount | None:
+        """The account as it is in `changed`, or else in the store."""
         if address in changed:
             account = changed[address]
             if account is None:

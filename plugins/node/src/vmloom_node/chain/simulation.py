@@ -102,7 +102,7 @@ def simulate(
 
 
 def _plans(base: Header, blocks: Sequence[BlockOfCalls]) -> list[BlockOfCalls]:
-    """The blocks with number and time, and those that fill gaps. Raises `SimulationRefused` where they are not in order."""
+    """The blocks with number and time, and those that fill gaps. Raises `SimulationRefused` for another order."""
     plans: list[BlockOfCalls] = []
     number, time = base.number, base.timestamp
     for one in blocks:

@@ -18,6 +18,7 @@ from vmloom.state import StateDiff
 from vmloom.store import Changes, Store, StoredState, StoreView
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.trie import StateTrie
+from vmloom_evm.trie.native import NativeTries
 
 KEPT_ROWS: Final = 1 << 18
 """Accounts and slots that a state keeps beyond a block or a call."""
@@ -37,7 +38,7 @@ class World:
         self.store = store
         self.stored = StoredState(store, block_hash=block_hash)
         self._native = NativeState(source=self.stored) if is_native else None
-        self._trie = StateTrie(store)
+        self._tries: StateTrie | NativeTries = NativeTries(store) if is_native else StateTrie(store)
         self._pending: tuple[StateDiff, bytes, Changes] | None = None
 
     @property
@@ -48,7 +49,7 @@ class World:
     def root(self, _: object = None) -> bytes:
         """The state root as things stand, 32 bytes."""
         diff = self.state.diff()
-        root, nodes = self._trie.update(diff)
+        root, nodes = self._tries.update(diff)
         self._pending = diff, root, nodes
         return root
 
@@ -66,11 +67,14 @@ class World:
         else:
             version = self.stored.commit_with({**nodes, **records}, diff=diff)
             self._native.settle()
+        self._tries.settle()
         self._trim()
         return version
 
     def discard(self, checkpoint: int = 0) -> None:
         """Take back what has changed since `checkpoint`, 0 being the last commit."""
+        if self._pending is not None:
+            self._tries.forget()
         self._pending = None
         self.state.revert(checkpoint)
         self.state.begin_transaction()
@@ -78,6 +82,7 @@ class World:
     def rollback(self, version: int) -> None:
         """Take back all commits after `version`. Raises `StateError` for one that is not kept."""
         self.discard()
+        self._tries.forget()
         self.store.rollback(version)
         self._forget()
 

@@ -1,0 +1,158 @@
+"""The tries in native memory against those that read every node from the store: the same roots and the same nodes."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vmloom import Account, MemoryState
+from vmloom.hashing import keccak256
+from vmloom.state import StateDiff
+from vmloom.store import TRIE, Changes, MemoryStore, StoredState
+from vmloom_evm import rlp
+from vmloom_evm.commitment import state_root
+from vmloom_evm.trie import BrokenTrie, StateTrie
+from vmloom_evm.trie import native as native_tries
+from vmloom_evm.trie.native import NativeTries
+from vmloom_evm.trie.nodes import EMPTY_TRIE_ROOT
+from vmloom_evm.trie.state import ACCOUNTS, STORAGE
+
+ADDRESSES = [keccak256(bytes([number]))[:20] for number in range(40)]
+
+
+class Pair:
+    """A state with native tries, and one with those of the store; whatever is done to one is done to both."""
+
+    def __init__(self) -> None:
+        self.states = StoredState(MemoryStore()), StoredState(MemoryStore())
+        self.memory = MemoryState()
+        self.tries = NativeTries(self.states[0].view)
+
+    def change(self, name: str, *arguments: object) -> None:
+        for state in (*self.states, self.memory):
+            getattr(state, name)(*arguments)
+
+    def commit(self) -> bytes:
+        """Commit a block; returns the root."""
+        root, nodes = self.tries.update(self.states[0].diff())
+        expected, expected_nodes = StateTrie(self.states[1].view).update(self.states[1].diff())
+        assert root == expected == state_root(self.memory)
+        self._commit(nodes, expected_nodes)
+        self.tries.settle()
+        return root
+
+    def _commit(self, *nodes: Changes) -> None:
+        for state, changes in zip(self.states, nodes, strict=True):
+            state.commit_with(changes)
+        first, second = (dict(state.view.scan(TRIE)) for state in self.states)
+        assert first == second
+
+
+def random_block(random: Random, pair: Pair) -> None:
+    for _ in range(random.randrange(1, 12)):
+        address = random.choice(ADDRESSES)
+        match random.randrange(10):
+            case 0:
+                pair.change("delete_account", address)
+            case 1:
+                pair.change("clear_storage", address)
+            case 2 | 3 | 4:
+                code = random.choice([b"", b"code"])
+                pair.change("set_account", address, Account(random.randrange(300), random.getrandbits(90), code))
+            case _:
+                word = random.choice([0, 1, 0x7F, 0x80, random.getrandbits(256)])
+                pair.change("set_storage", address, random.randrange(40), word)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_blocks_have_the_roots_and_nodes_of_a_recomputation(seed: int) -> None:
+    random, pair = Random(seed), Pair()
+    for number in range(40):
+        random_block(random, pair)
+        pair.commit()
+        if number % 13 == 12:
+            pair.tries.forget()
+
+
+def test_tables_and_output_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_tries, "FIRST_ROOM", 8)
+    monkeypatch.setattr(native_tries, "OUTPUT_ROOM", 4096)
+    pair = Pair()
+    for slot in range(500):
+        pair.change("set_storage", ADDRESSES[0], slot, slot + 1)
+    pair.change("set_account", ADDRESSES[0], Account(1, 2))
+    pair.commit()
+    pair.tries.forget()
+    for slot in range(0, 500, 3):
+        pair.change("set_storage", ADDRESSES[0], slot, 0)
+    pair.commit()
+
+
+def test_what_is_removed_leaves_the_empty_trie() -> None:
+    pair = Pair()
+    for address in ADDRESSES[:2]:
+        pair.change("set_account", address, Account(1))
+    pair.commit()
+    pair.tries.forget()
+    pair.change("delete_account", ADDRESSES[0])
+    pair.commit()
+    pair.change("delete_account", ADDRESSES[1])
+    assert pair.commit() == EMPTY_TRIE_ROOT
+
+
+def test_too_many_nodes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_tries, "KEPT_NODES", 4)
+    random, pair = Random(9), Pair()
+    for _ in range(10):
+        random_block(random, pair)
+        pair.commit()
+
+
+def test_second_update_without_a_commit_starts_from_the_store() -> None:
+    pair = Pair()
+    pair.change("set_account", ADDRESSES[0], Account(1))
+    pair.commit()
+    pair.change("set_account", ADDRESSES[1], Account(2))
+    pair.tries.update(pair.states[0].diff())
+    pair.change("delete_account", ADDRESSES[1])
+    pair.change("set_account", ADDRESSES[2], Account(3))
+    pair.commit()
+    pair.change("set_account", ADDRESSES[3], Account(4))
+    pair.commit()
+
+
+def test_nodes_that_stand_in_their_parents_are_left_to_the_other_trie() -> None:
+    """Hashed keys agree too briefly for such nodes, unless somebody looks for keys; here one is put into the store."""
+    leaf = rlp.encode([b"\x20", b"\x01"])
+    branch = rlp.list_of([b"\x80"] * 5 + [leaf] + [b"\x80"] * 11)
+    store = MemoryStore()
+    store.commit({STORAGE + ADDRESSES[0]: branch})
+    slots = [slot for slot in range(20) if keccak256(slot.to_bytes(32, "big"))[0] >> 4 != 5]
+    diff = StateDiff({ADDRESSES[0]: Account(1)}, {ADDRESSES[0]: dict.fromkeys(slots, 7)}, {}, set(), set())
+    assert NativeTries(store).update(diff) == StateTrie(store).update(diff)
+
+
+def test_a_store_that_lacks_a_node_is_told_of() -> None:
+    pair = Pair()
+    for address in ADDRESSES:
+        pair.change("set_account", address, Account(1))
+    pair.commit()
+    pair.tries.forget()
+    lost = next(key for key, _ in pair.states[0].view.scan(ACCOUNTS) if len(key) == len(ACCOUNTS) + 1)
+    pair.states[0].view.commit({lost: None})  # type: ignore[attr-defined]
+    below = next(one for one in ADDRESSES if keccak256(one).hex()[:1].encode() == lost[len(ACCOUNTS) :])
+    with pytest.raises(BrokenTrie, match="has no node at path"):
+        pair.tries.update(StateDiff({below: Account(2)}, {}, {}, set(), set()))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=30))
+def test_words_that_come_and_go(changes: list[tuple[int, int]]) -> None:
+    pair = Pair()
+    pair.change("set_account", ADDRESSES[0], Account(1))
+    for number, (slot, word) in enumerate(changes):
+        pair.change("set_storage", ADDRESSES[0], slot, word)
+        if number % 3 == 2:
+            pair.commit()
+    pair.commit()
