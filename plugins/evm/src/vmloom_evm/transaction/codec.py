@@ -46,8 +46,11 @@ _FIELDS: Mapping[TransactionType, tuple[str, ...]] = {
 }
 """Fields on the wire, in their order; the signature is the last three."""
 
+_TYPES = tuple(TransactionType)
+"""By the byte that begins their envelope; the first has none."""
+
 _AUTHORIZATION_FIELDS = ("chain_id", "address", "nonce", "y_parity", "r", "s")
-_SHORT_FIELDS = frozenset({"nonce", "gas_limit"})
+_BYTES = {"nonce": 8, "gas_limit": 8}
 """Numbers of 64 bits (EIP-2681, and gas by every client's agreement); all others have 256."""
 
 
@@ -121,11 +124,18 @@ def _signing_hash_of(tx: Transaction, encoded: bytes) -> bytes:
     """The hash by cutting the signature off: there is but one encoding of a transaction, so what is left is that."""
     legacy = tx.type == TransactionType.LEGACY
     _, begin, end = rlp.extent(encoded, 0 if legacy else 1, len(encoded))
-    end -= sum(len(rlp.encode(_ENCODERS[name](tx))) for name in _FIELDS[tx.type][-_SIGNATURE_FIELDS:])
+    signature = _signature(tx)
+    end -= len(rlp.encode(_encode_v(tx))) if legacy else _size(signature.y_parity)
+    end -= _size(signature.r) + _size(signature.s)
     parts = [encoded[begin:end]]
     if legacy and tx.chain_id is not None:
         parts += [rlp.encode(_encode_chain_id(tx)), rlp.encode(b""), rlp.encode(b"")]
     return keccak256((b"" if legacy else encoded[:1]) + rlp.list_of(parts))
+
+
+def _size(number: int) -> int:
+    """Bytes of a number's encoding, which has at most 256 bits."""
+    return 1 if number < _STRING_PREFIX else 1 + (number.bit_length() + 7) // 8
 
 
 def authorization_hash(chain_id: int, address: bytes, nonce: int) -> bytes:
@@ -155,16 +165,19 @@ def _type_of(data: bytes) -> TransactionType:
         return TransactionType.LEGACY
     if first >= _STRING_PREFIX:
         raise _malformed("transaction", f"first byte 0x{first:02x} is neither a type nor the head of a list")
-    if not TransactionType.ACCESS_LIST <= first <= TransactionType.SET_CODE:
+    if not 1 <= first < len(_TYPES):
         raise TransactionRefused(Refusal.TYPE_NOT_SUPPORTED, f"unknown envelope type {first}")
-    return TransactionType(first)
+    return _TYPES[first]
 
 
 def _build(kind: TransactionType, given: Mapping[str, RlpItem], rules: Rules | None) -> Transaction:
     """The transaction of these fields. A field that the type does not have reads as empty, which is its default."""
 
     def number(name: str, overflow: Refusal = Refusal.FIELD_OVERFLOW) -> int:
-        return _number(given.get(name, b""), name, _bits(name), overflow=overflow)
+        item = given.get(name, b"")
+        if item.__class__ is bytes and len(item) <= _BYTES.get(name, _WORD_BYTES) and item[:1] != b"\0":
+            return int.from_bytes(item, "big")  # as nearly all are
+        return _number(item, name, _bits(name), overflow=overflow)
 
     def each(name: str, read: Callable[[RlpItem, str], _T]) -> tuple[_T, ...]:
         return tuple(read(item, f"{name}[{i}]") for i, item in enumerate(_list(given.get(name, []), name)))
@@ -281,7 +294,7 @@ def _malformed(place: str, detail: str) -> TransactionRefused:
 
 
 def _bits(name: str) -> int:
-    return 64 if name in _SHORT_FIELDS else 256
+    return 8 * _BYTES.get(name, _WORD_BYTES)
 
 
 # Encoding
