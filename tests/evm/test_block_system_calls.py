@@ -29,7 +29,7 @@ from vmloom_evm.assembly import call as evm_call
 from vmloom_evm.block import system_calls
 from vmloom_evm.block.invalid import InvalidBlock
 from vmloom_evm.block.requests import CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, collect_requests
-from vmloom_evm.block.system_calls import SYSTEM_ADDRESS, open_block, system_call
+from vmloom_evm.block.system_calls import SYSTEM_ADDRESS, call_system_contracts, open_block
 from vmloom_evm.testing import BLOCK, SENDER, EvmUnderTest
 
 BEACON_ROOTS_CREATION = bytes.fromhex(
@@ -89,7 +89,8 @@ def surroundings(evm: EvmUnderTest) -> dict[str, Any]:
 
 def call(evm: EvmUnderTest, target: bytes, data: bytes = b"", *, required: bool = False) -> bytes:
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
-    return system_call(specification, evm.state, BLOCK, target, data, required=required, **surroundings(evm))
+    calls = [(target, data)]
+    return call_system_contracts(specification, evm.state, BLOCK, calls, required=required, **surroundings(evm))[0]
 
 
 def open_with(evm: EvmUnderTest, block: BlockContext = BLOCK) -> None:
@@ -244,5 +245,6 @@ def test_block_without_a_request_contract_is_invalid(chain: EvmUnderTest, missin
 def test_calls_do_not_count_towards_the_block(evm: EvmUnderTest) -> None:
     target = evm.deploy(sstore(0, 1))
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
-    system_call(specification, evm.state, replace(BLOCK, gas_limit=0), target, b"", **surroundings(evm))
+    full = replace(BLOCK, gas_limit=0)
+    call_system_contracts(specification, evm.state, full, [(target, b"")], **surroundings(evm))
     assert evm.storage(target, 0) == 1

@@ -149,3 +149,16 @@ class Engine(Protocol):
         All of its gas limit is to be spent. A system call moves no value and finds nothing warm
         (`life.begin_system_call`).
         """
+
+    def send_all(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        messages: Sequence[Transaction],
+        sender: bytes,
+        *,
+        is_system_call: bool = False,
+        host: VmHost | None = None,
+    ) -> list[MessageResult]:
+        """`send` of each message, in order; one that fails does not keep the others from running."""

@@ -9,7 +9,7 @@ from .invalid import InvalidBlock
 from .process import BlockInput, BlockObserver, BlockResult, Rejection, SignedTransaction, process_block
 from .receipts import Receipt
 from .rewards import NO_REWARD, Ommer
-from .system_calls import system_call
+from .system_calls import call_system_contracts
 from .withdrawals import Withdrawal
 
 __all__ = [
@@ -23,6 +23,6 @@ __all__ = [
     "Rejection",
     "SignedTransaction",
     "Withdrawal",
+    "call_system_contracts",
     "process_block",
-    "system_call",
 ]

@@ -16,7 +16,7 @@ from ..engine import Engine
 from ..reference.engine import REFERENCE
 from ..specification import Specification
 from .invalid import InvalidBlock
-from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, system_call
+from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, call_system_contracts
 
 DEPOSIT_REQUESTS: Final = b"\x00"
 """EIP-6110"""
@@ -51,12 +51,10 @@ def collect_requests(
     fails, and for a deposit event of another form.
     """
     found = [(DEPOSIT_REQUESTS, deposit_requests(events, deposit_contract))]
-    for kind, address in (
-        (WITHDRAWAL_REQUESTS, WITHDRAWAL_REQUESTS_ADDRESS),
-        (CONSOLIDATION_REQUESTS, CONSOLIDATION_REQUESTS_ADDRESS),
-    ):
-        output = system_call(specification, state, block, address, b"", required=True, host=host, engine=engine)
-        found.append((kind, output))
+    addresses = (WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS)
+    calls = [(address, b"") for address in addresses]
+    outputs = call_system_contracts(specification, state, block, calls, required=True, host=host, engine=engine)
+    found += zip((WITHDRAWAL_REQUESTS, CONSOLIDATION_REQUESTS), outputs, strict=True)
     return tuple(kind + requests for kind, requests in found if requests)
 
 

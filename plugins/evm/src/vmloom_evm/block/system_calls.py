@@ -5,6 +5,8 @@ They come from an address that nobody has a key of, are free, count towards no g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from vmloom import BlockContext, StateAccess
@@ -31,33 +33,39 @@ CONSOLIDATION_REQUESTS_ADDRESS: Final = bytes.fromhex("0000bbddc7ce488642fb579f8
 """EIP-7251"""
 
 
-def system_call(
+def call_system_contracts(
     specification: Specification,
     state: StateAccess,
     block: BlockContext,
-    address: bytes,
-    data: bytes,
+    calls: Sequence[tuple[bytes, bytes]],
     *,
     required: bool = False,
     host: VmHost | None = None,
     engine: Engine = REFERENCE,
-) -> bytes:
-    """Call the system contract at `address` with `data` and return its output.
+) -> list[bytes]:
+    """Call system contracts, by address with data, one after the other; returns their outputs.
 
-    Without code there, or if the call fails, nothing happens and the output is empty; if it is `required`
+    Without code there, or if the call fails, nothing happens and the output is empty; if they are `required`
     `InvalidBlock` is raised instead (EIP-7002 and EIP-7251 demand that, EIP-4788 and EIP-2935 do not).
     """
-    if not state.get_code(address):
-        if required:
-            raise InvalidBlock(f"system contract 0x{address.hex()}: no code is there")
-        return b""
-    message = Transaction(to=address, data=data, gas_limit=SYSTEM_CALL_GAS)
-    result = engine.send(specification, state, block, message, SYSTEM_ADDRESS, is_system_call=True, host=host)
-    if result.status == SUCCESS:
-        return result.return_data
-    if required:
-        raise InvalidBlock(f"system contract 0x{address.hex()}: the call failed: {result.error}")
-    return b""
+    present = [number for number, (address, _) in enumerate(calls) if state.get_code(address)]
+    if required and len(present) < len(calls):
+        missing = next(address for number, (address, _) in enumerate(calls) if number not in present)
+        raise InvalidBlock(f"system contract 0x{missing.hex()}: no code is there")
+    messages = [_message(*calls[number]) for number in present]
+    results = engine.send_all(specification, state, block, messages, SYSTEM_ADDRESS, is_system_call=True, host=host)
+    outputs = [b""] * len(calls)
+    for number, result in zip(present, results, strict=True):
+        if result.status == SUCCESS:
+            outputs[number] = result.return_data
+        elif required:
+            raise InvalidBlock(f"system contract 0x{calls[number][0].hex()}: the call failed: {result.error}")
+    return outputs
+
+
+@lru_cache(maxsize=64)
+def _message(address: bytes, data: bytes) -> Transaction:
+    return Transaction(to=address, data=data, gas_limit=SYSTEM_CALL_GAS)
 
 
 def open_block(
@@ -75,7 +83,10 @@ def open_block(
     What is None, or not of the fork, is left out.
     """
     rules = specification.rules
+    calls = []
     if rules.beacon_root_contract and parent_beacon_root is not None:
-        system_call(specification, state, block, BEACON_ROOTS_ADDRESS, parent_beacon_root, host=host, engine=engine)
+        calls.append((BEACON_ROOTS_ADDRESS, parent_beacon_root))
     if rules.history_contract and parent_hash is not None:
-        system_call(specification, state, block, HISTORY_STORAGE_ADDRESS, parent_hash, host=host, engine=engine)
+        calls.append((HISTORY_STORAGE_ADDRESS, parent_hash))
+    if calls:
+        call_system_contracts(specification, state, block, calls, host=host, engine=engine)

@@ -322,14 +322,8 @@ class NativeEngine:
         host: VmHost | None = None,
     ) -> MessageResult:
         """See `Engine.send`."""
-        mode = layout.SYSTEM_CALL if is_system_call else layout.MESSAGE
         try:
-            if isinstance(state, NativeState):
-                return self._session(specification, state, tracers, host).send(state, block, message, sender, mode)
-            with self._bridged(state) as native:
-                result = self._session(specification, native, tracers, host).send(native, block, message, sender, mode)
-                self._write_back(native, state)
-                return result
+            return self._send(specification, state, block, [message], sender, is_system_call, tracers, host)[0]
         except DoesNotFit:
             return REFERENCE.send(
                 specification,
@@ -341,6 +335,48 @@ class NativeEngine:
                 tracers=tracers,
                 host=host,
             )
+
+    def send_all(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        messages: Sequence[Transaction],
+        sender: bytes,
+        *,
+        is_system_call: bool = False,
+        host: VmHost | None = None,
+    ) -> list[MessageResult]:
+        """See `Engine.send_all`. The batch is one call of native code, unless it has a need."""
+        if not messages:
+            return []
+        try:
+            return self._send(specification, state, block, messages, sender, is_system_call, (), host)
+        except DoesNotFit:
+            return REFERENCE.send_all(
+                specification, state, block, messages, sender, is_system_call=is_system_call, host=host
+            )
+
+    def _send(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        messages: Sequence[Transaction],
+        sender: bytes,
+        is_system_call: bool,
+        tracers: Sequence[Tracer],
+        host: VmHost | None,
+    ) -> list[MessageResult]:
+        """Run messages on whatever state. Raises `DoesNotFit`."""
+        mode = layout.SYSTEM_CALL if is_system_call else layout.MESSAGE
+        if isinstance(state, NativeState):
+            return self._session(specification, state, tracers, host).send_all(state, block, messages, sender, mode)
+        with self._bridged(state) as native:
+            session = self._session(specification, native, tracers, host)
+            results = session.send_all(native, block, messages, sender, mode)
+            self._write_back(native, state)
+            return results
 
     def _run(
         self,

@@ -208,14 +208,20 @@ class Session:
             self._read_clearings(state, [result for result in results if not isinstance(result, TransactionRefused)])
         return results
 
-    def send(
-        self, state: NativeState, block: BlockContext, message: Transaction, sender: bytes, mode: int
-    ) -> MessageResult:
-        """Run a message or a system call. Raises `DoesNotFit`."""
-        blob, _ = self._perform_all(state, block, [message], [sender], mode, ALL_CHECKS, 0, 0)
-        reading = TransactionReading(blob, 0, state, message)
-        gas_used = message.gas_limit - reading.header.gas_left
-        return MessageResult(reading.header.status, gas_used, reading.return_data())
+    def send_all(
+        self, state: NativeState, block: BlockContext, messages: Sequence[Transaction], sender: bytes, mode: int
+    ) -> list[MessageResult]:
+        """Run messages or system calls, one after the other. Raises `DoesNotFit`."""
+        senders = [sender] * len(messages)
+        blob, _ = self._perform_all(state, block, messages, senders, mode, ALL_CHECKS, 0, 0)
+        results = []
+        at = 0
+        for message in messages:
+            reading = TransactionReading(blob, at, state, message)
+            header = reading.header
+            results.append(MessageResult(header.status, message.gas_limit - header.gas_left, reading.return_data()))
+            at = header.end
+        return results
 
     def _perform_all(
         self,

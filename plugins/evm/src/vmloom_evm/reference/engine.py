@@ -249,6 +249,28 @@ class ReferenceEngine:
             state.revert(checkpoint)
             raise
 
+    def send_all(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        messages: Sequence[Transaction],
+        sender: bytes,
+        *,
+        is_system_call: bool = False,
+        host: VmHost | None = None,
+    ) -> list[MessageResult]:
+        """See `Engine.send_all`."""
+        checkpoint = state.snapshot()
+        try:
+            return [
+                self.send(specification, state, block, one, sender, is_system_call=is_system_call, host=host)
+                for one in messages
+            ]
+        except BaseException:
+            state.revert(checkpoint)
+            raise
+
 
 REFERENCE: Final = ReferenceEngine()
 """One for all: it keeps nothing."""

@@ -1,8 +1,8 @@
 """Tries of hashed keys in native memory: keys are changed one by one, and then whatever lies above them is hashed.
 
 `NativeTries` calls these. All keys of a trie are equally long, so that no branch has a value. A node is a row, its
-children are rows or, where nobody needed them yet, hashes. What these kernels do not do (`NOT_HERE`), such as nodes that
-stand in their parents, `Trie` does; both give the same nodes. Yellow paper, appendix D.
+children are rows or, where nobody needed them yet, hashes. What these kernels do not do (`NOT_HERE`), such as nodes
+that stand in their parents, `Trie` does; both give the same nodes. Yellow paper, appendix D.
 
 Every function changes nothing before it has all that it needs, so that it can be called again once that is there.
 """
