@@ -40,6 +40,16 @@ def test_brackets_in_strings_and_beside_each_other_are_not_depth() -> None:
     assert read_json("[" + ",".join(["[]"] * 5000) + "]") == [[]] * 5000
 
 
+@pytest.mark.parametrize("string", ["]" * 600, "]\\\\", "[[", '\\"]]'])
+def test_brackets_in_strings_do_not_hide_depth(string: str) -> None:
+    shallow = f'["{string}",' * 100 + "1" + "]" * 100
+    assert read_json(shallow) is not None
+    with pytest.raises(NestedTooDeeply):
+        read_json(f'["{string}",' * 600 + "1" + "]" * 600)
+    with pytest.raises(NestedTooDeeply):
+        read_json(f'["{string}' + f'",["{string}' * 600)
+
+
 @pytest.mark.parametrize("text", ["[", '"[[[', b"\xff", "[" * 600 + "]" * 5, "]" * 600 + "[" * 600])
 def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
