@@ -158,9 +158,7 @@ class StoredState(StateAccess):
     def _write(self, diff: StateDiff, extra: Changes) -> int:
         if not isinstance(self.view, Store):
             raise StateError(f"version {self.view.version} of the store is read-only")
-        changes = dict(self._encoded(diff))
-        changes.update(extra)
-        return self.view.commit(changes)
+        return self.view.commit({**dict(self._encoded(diff)), **extra})
 
     def _encoded(self, diff: StateDiff) -> Iterator[tuple[bytes, bytes | None]]:
         """What the changes do to the store; later ones of a key replace earlier ones."""

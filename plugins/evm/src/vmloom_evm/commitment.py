@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ from vmloom.hashing import keccak256
 
 from . import rlp
 from .trie.built import built_root
-from .trie.nodes import EMPTY_TRIE_ROOT
+from .trie.nodes import EMPTY_TRIE_ROOT, leaf_path, list_of, string
 
 __all__ = [
     "EMPTY_TRIE_ROOT",
@@ -52,7 +53,14 @@ def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
 
 def ordered_root(items: Iterable[bytes]) -> bytes:
     """Root of the trie of a list, such as a block's transactions or receipts, keyed by RLP of the position."""
-    return trie_root({rlp.encode(rlp.integer(index)): item for index, item in enumerate(items)})
+    leaves = {rlp.encode(rlp.integer(index)): item for index, item in enumerate(items)}
+    if len(leaves) == 1:
+        return keccak256(list_of(_ONLY_PATH + string(leaves[_FIRST_KEY])))
+    return trie_root(leaves)
+
+
+_FIRST_KEY = rlp.encode(rlp.integer(0))
+_ONLY_PATH = leaf_path(hexlify(_FIRST_KEY))
 
 
 def logs_hash(events: Iterable[Event]) -> bytes:

@@ -95,6 +95,24 @@ def decode_changes(data: bytes, state: NativeState) -> Iterator[StateChange]:
             yield from _unseen_changes(address, words.get(address, {}), state)
 
 
+def read_diff(data: bytes) -> tuple[dict[bytes, None], dict[bytes, dict[int, int]]] | None:
+    """The accounts that have changed, and the words there are now, in an array of `layout.Change`.
+
+    None where a storage was cleared: what has become of its words takes more than to look at them.
+    """
+    accounts: dict[bytes, None] = {}
+    words: dict[bytes, dict[int, int]] = {}
+    for kind, _, _, raw, key, _, now in CHANGE.iter_unpack(data):
+        address = raw[19::-1]
+        if kind == layout.SLOT:
+            words.setdefault(address, {})[int.from_bytes(key, "little")] = int.from_bytes(now, "little")
+        elif kind == layout.EPOCH:
+            return None
+        else:
+            accounts[address] = None
+    return accounts, words
+
+
 def _unseen_changes(address: bytes, seen: Container[int], state: NativeState) -> Iterator[StateChange]:
     """Words that went with an account's storage without ever having been loaded."""
     if state.source is not None:

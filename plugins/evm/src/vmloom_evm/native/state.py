@@ -23,7 +23,7 @@ from vmloom.state import Slots, StateDiff
 
 from ..marks import DESTROYED, TOUCHED
 from . import layout
-from .changes import Names, ReadSet, cleared_accounts, decode_changes, decode_events, decode_reads
+from .changes import Names, ReadSet, cleared_accounts, decode_changes, decode_events, decode_reads, read_diff
 from .memory import NativeMemory, address_of_bytes, little
 from .pages import refer
 
@@ -60,6 +60,7 @@ class NativeState(StateAccess):
         self._functions = self.memory.functions
         self._run = self.memory.run
         self._scratch = self.memory.field("scratch")
+        self._first_result = ctypes.c_uint64.from_address(self._scratch)
         self._journal_count = ctypes.c_uint64.from_address(self.memory.field("journal_count"))
         self._host_undone = ctypes.c_uint64.from_address(self.memory.field("host_undone"))
         self._noted = 0
@@ -359,8 +360,20 @@ class NativeState(StateAccess):
 
     def diff(self) -> StateDiff:
         """See `StateAccess.diff`."""
-        changes, cleared = self.changes_and_cleared(0)
-        return self._diff(changes, cleared, self._cleared()[1])
+        data = self._changes(0)
+        found = None if self.journal.checkpoint() else read_diff(data)
+        if found is None:  # something was cleared, or records have changed
+            changes, cleared = self.changes_and_cleared(0)
+            return self._diff(changes, cleared, self._cleared()[1])
+        addresses, storage = found
+        diff = StateDiff({address: self.get_account(address) for address in addresses}, storage, {}, set(), set())
+        for address, account in diff.accounts.items():
+            if account is None:
+                diff.cleared_storage.add(address)
+                diff.cleared_records.add(address)
+                diff.storage[address] = self._words_known(address)
+                diff.records[address] = {}
+        return diff
 
     def _words_known(self, address: bytes) -> dict[int, int]:
         return self.storage_of(address)
@@ -377,13 +390,17 @@ class NativeState(StateAccess):
 
     def changes_and_cleared(self, checkpoint: int) -> tuple[list[StateChange], set[bytes]]:
         """The changes since `checkpoint`, and the accounts whose storage has been cleared since."""
+        data = self._changes(checkpoint)
+        begun = min((position for place, position in self._notes if place >= checkpoint), default=self._noted)
+        return [*decode_changes(data, self), *self.record_changes(begun)], cleared_accounts(data)
+
+    def _changes(self, checkpoint: int) -> bytes:
+        """The changes since `checkpoint` as native code tells them."""
         self.note_host()
         self._check(checkpoint)
         with self._outcome_kept():
             self.call("collect_changes", checkpoint)
-            data = self._outcome()
-        begun = min((position for place, position in self._notes if place >= checkpoint), default=self._noted)
-        return [*decode_changes(data, self), *self.record_changes(begun)], cleared_accounts(data)
+            return self._outcome()
 
     def record_changes(self, begun: int) -> list[StateChange]:
         """The changes of records since Python's undo log was at `begun`."""
@@ -478,12 +495,23 @@ class NativeState(StateAccess):
 
     def get_account(self, address: bytes) -> Account | None:
         """See `StateAccess.get_account`."""
-        self.call("fetch_account", _number(address))
-        at = self.memory.get("accounts") + size_of(layout.Account) * self.result()
-        balance, nonce, code, flags, vm = ACCOUNT.unpack_from(ctypes.string_at(at, ACCOUNT.size))
+        if len(address) != ADDRESS_SIZE:
+            raise ValueError(WRONG_ADDRESS.format(len(address)))
+        fetch, argument = self._functions["fetch_account"], address[::-1]
+        ctypes.memmove(self._scratch, argument, ADDRESS_SIZE)
+        while stopped := fetch(self._run):
+            self.meet(stopped)
+            ctypes.memmove(self._scratch, argument, ADDRESS_SIZE)
+        at = self.memory.get("accounts") + ACCOUNT_ROW * self._first_result.value
+        balance, nonce, code, flags, vm = ACCOUNT.unpack(ctypes.string_at(at, ACCOUNT.size))
         if not flags & layout.EXISTS:
             return None
-        return Account(nonce, int.from_bytes(balance, "little"), self.code_of_row(code), self.names.vms[vm])
+        return Account(
+            nonce,
+            int.from_bytes(balance, "little"),
+            self.names.codes.get(code) or self.code_of_row(code),
+            self.names.vms[vm],
+        )
 
     def set_account(self, address: bytes, account: Account) -> None:
         """See `StateAccess.set_account`."""
@@ -629,6 +657,9 @@ MARKS: Final = (
 IN_USE: Final = "a native state is used by one run at a time: another thread's, or the one that this call is made in"
 NOTHING_UNDONE: Final = (1 << 64) - 1
 ACCOUNT: Final = Struct("@24x32sQQQQ")
+ACCOUNT_ROW: Final = size_of(layout.Account)
+ADDRESS_SIZE: Final = 20
+WRONG_ADDRESS: Final = "an address has 20 bytes, got {}"
 LOADED_ACCOUNT: Final = Struct("@32sQQQQ")
 BALANCE_OFFSET: Final = fields_of(layout.Account)["balance"].offset
 WORD_OFFSET: Final = fields_of(layout.Slot)["word"].offset
@@ -656,8 +687,8 @@ _BY_SIZE: Final = frozenset({"journal", "log_bytes", "return_data", "outcome"})
 
 def _number(address: bytes) -> int:
     """An address as native code has it. Raises `ValueError` for what is none: native code would cut it to size."""
-    if len(address) != 20:
-        raise ValueError(f"an address has 20 bytes, got {len(address)}")
+    if len(address) != ADDRESS_SIZE:
+        raise ValueError(WRONG_ADDRESS.format(len(address)))
     return int.from_bytes(address, "big")
 
 

@@ -119,28 +119,14 @@ def context_of(chain_id: int, header: Header, rules: Rules) -> BlockContext:
 
 def sealed_header(made: Draft, result: BlockResult) -> Header:
     """The header once the transactions have run."""
-    header = made.header
-    return Header(
-        parent_hash=header.parent_hash,
-        ommers_hash=header.ommers_hash,
-        coinbase=header.coinbase,
+    return made.header.sealed(
         state_root=result.state_root,
         transactions_root=result.transactions_root,
         receipts_root=result.receipts_root,
         logs_bloom=result.logs_bloom,
-        difficulty=header.difficulty,
-        number=header.number,
-        gas_limit=header.gas_limit,
         gas_used=result.gas_used,
-        timestamp=header.timestamp,
-        extra_data=header.extra_data,
-        mix_hash=header.mix_hash,
-        nonce=header.nonce,
-        base_fee=header.base_fee,
         withdrawals_root=result.withdrawals_root,
         blob_gas_used=result.blob_gas_used,
-        excess_blob_gas=header.excess_blob_gas,
-        parent_beacon_root=header.parent_beacon_root,
         requests_hash=result.requests_hash,
     )
 

@@ -438,8 +438,9 @@ class Chain:
                 is_impersonated=self.accounts.is_impersonated(sender),
             )
             waiting = self.pool.add(tx, sender, encoded, transaction_hash, 0 if account is None else account.nonce)
-            self._events.append(PendingTransaction(TransactionEntry(tx, transaction_hash, sender)))
-            if self.mining == "transaction" and self.pool.is_ready(waiting, self._world.state.get_nonce(sender)):
+            if self._subscribers:
+                self._events.append(PendingTransaction(TransactionEntry(tx, transaction_hash, sender)))
+            if self.mining == "transaction" and self.pool.is_ready(waiting, 0 if account is None else account.nonce):
                 self._mine_for(waiting)
         return transaction_hash
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final
 
 from vmloom.hashing import keccak256
@@ -69,9 +70,18 @@ class Header:
         """RLP"""
         return rlp.encode(self.items())
 
+    def sealed(self, **values: Any) -> Header:
+        """This header with what is known of it once its block has run: `replace`, in a fraction of the time."""
+        found = object.__new__(Header)
+        found.__dict__.update(self.__dict__)
+        found.__dict__.update(values)
+        for computed in ("hash", "encoded"):
+            found.__dict__.pop(computed, None)
+        return found
+
     def items(self) -> list[RlpItem]:
         """The fields as RLP has them. Those that forks have added end with the last one that is not None."""
-        values: list[Any] = [getattr(self, name) for name in NAMES]
+        values: list[Any] = [*_VALUES(self)]
         while values[-1] is None:
             values.pop()
         return [value if isinstance(value, bytes) else rlp.integer(value or 0) for value in values]
@@ -79,6 +89,7 @@ class Header:
 
 NAMES: Final = tuple(one.name for one in fields(Header))
 """The fields in the order of their encoding."""
+_VALUES: Final = attrgetter(*NAMES)
 _REQUIRED: Final = NAMES.index("base_fee")
 _SIZES: Final = {
     "coinbase": 20,
