@@ -6,7 +6,7 @@ from vmloom.hashing import keccak256
 from vmloom.store import MemoryStore
 from vmloom_evm.trie import verify_proof
 from vmloom_node.chain import Chain, dev_genesis
-from vmloom_node.chain import chain as chain_module
+from vmloom_node.chain import changes as changes_module
 from vmloom_node.chain.errors import StatePruned, UnknownBlock
 from vmloom_node.chain.events import ChainEvent, NewBlock, Reverted
 from vmloom_node.chain.logs import log_query
@@ -108,7 +108,7 @@ def test_snapshots_bring_everything_back(engine: str, make_chain: MakeChain) -> 
 
 
 def test_snapshots_are_forgotten_at_their_bounds(monkeypatch: pytest.MonkeyPatch, make_chain: MakeChain) -> None:
-    monkeypatch.setattr(chain_module, "MAX_SNAPSHOTS", 2)
+    monkeypatch.setattr(changes_module, "MAX_SNAPSHOTS", 2)
     chain = make_chain(store=MemoryStore(history=2))
     first, second, third = (chain.snapshot() for _ in range(3))
     assert not chain.revert(first)

@@ -1,0 +1,220 @@
+"""Blocks in the making: which transactions they try, what becomes of those that cannot run, and when they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from vmloom import StateAccess
+from vmloom.errors import PluginError, VmloomError
+from vmloom_evm.block import BlockObserver, BlockResult, SignedTransaction, process_block
+from vmloom_evm.block.process import NOBODY
+from vmloom_evm.transaction.types import Refusal, TransactionRefused
+
+from . import records
+from .block import Block
+from .building import Draft, draft, plan_after, seal, vms_of
+from .core import NO_HASHES, ChainCore, NextBlock
+from .interval import IntervalMiner
+from .options import MiningMode
+from .pool import Waiting
+from .records import StoredBlock
+
+PERMANENT: Final = frozenset(
+    {
+        Refusal.NONCE_TOO_LOW,
+        Refusal.INSUFFICIENT_FUNDS,
+        Refusal.SENDER_NOT_EOA,
+        Refusal.TYPE_NOT_SUPPORTED,
+        Refusal.GAS_LIMIT_OVER_CAP,
+        Refusal.INTRINSIC_GAS_TOO_LOW,
+        Refusal.FLOOR_GAS_TOO_LOW,
+        Refusal.INITCODE_TOO_LARGE,
+    }
+)
+"""Refusals after which a transaction does not wait any longer."""
+_OVERFILL = 2
+"""Gas limits of candidates, all together, as a multiple of the block's: most use less than they allow."""
+
+
+class MiningChain(ChainCore):
+    """What makes blocks. See `Chain`."""
+
+    def mine(self, count: int = 1, *, timestamp: int | None = None, interval: int | None = None) -> list[Block]:
+        """Make `count` blocks of what waits, the first at `timestamp`, each `interval` seconds after the one before.
+
+        Raises `ReadOnlyChain`, `InputError` for a timestamp that is not later than the last block's.
+        """
+        self._check_writable()
+        made: list[Block] = []
+        for number in range(count):
+            with self._writing():
+                if timestamp is not None and number == 0:
+                    self.clock.set_next(timestamp, self.head.header.timestamp)
+                elif interval is not None and number:
+                    self.clock.set_next(self.head.header.timestamp + interval, self.head.header.timestamp)
+                made.append(self._mine()[0].block)
+        return made
+
+    def set_mining(self, mode: MiningMode, block_time: float | None = None) -> None:
+        """Choose when blocks are made; `block_time` is seconds between them in the mode `interval`.
+
+        With `transaction`, what waits already is mined with the next transaction. Raises `ReadOnlyChain`.
+        """
+        if mode != "manual":
+            self._check_writable()
+        miner, self._miner = self._miner, None
+        if miner is not None:
+            miner.stop()
+        self.mining = mode
+        if mode == "interval":
+            self._miner = IntervalMiner(self.mine, self.options.block_time if block_time is None else block_time)
+            self._miner.start()
+
+    def next_draft(self) -> Draft:
+        """The next block, as it would be now."""
+        parent, chosen = self.head.header, self.next_block
+        timestamp = self.clock.peek(parent.timestamp)
+        key = (parent.hash, timestamp, self.coinbase, self._sealed, *chosen.values())
+        kept = self._next
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        plan = plan_after(
+            parent,
+            timestamp=timestamp,
+            coinbase=self.coinbase,
+            target_gas_limit=self.options.gas_limit,
+            extra_data=self.options.extra_data,
+            salt=self._sealed,
+        )
+        made = draft(self.genesis, parent, replace(plan, **chosen.given()))
+        self._next = key, made
+        return made
+
+    def _select(self, made: Draft) -> list[SignedTransaction]:
+        """What to try in a block, best first."""
+        base_fee = made.header.base_fee or 0
+        room = _OVERFILL * made.header.gas_limit
+        found: list[SignedTransaction] = []
+        get_nonce = self._world.state.get_nonce
+        for waiting in self.pool.best(base_fee, get_nonce, by_arrival=self.options.by_arrival):
+            room -= waiting.tx.gas_limit
+            if room < 0 and found:
+                break
+            found.append(SignedTransaction(waiting.tx, waiting.sender, waiting.encoded, waiting.hash))
+        return found
+
+    def _mine_for(self, waiting: Waiting) -> None:
+        """Mine as long as something can run; raise what is wrong with the transaction, if it could not after all."""
+        while True:
+            stored, refused = self._mine()
+            cause = refused.get(waiting.hash)
+            if cause is not None:
+                raise cause
+            if not stored.encoded or waiting.hash not in self.pool or not self._select(self.next_draft()):
+                return
+
+    def _mine(self) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
+        """Make the next block; returns it and what could not run, by hash."""
+        unrunnable: dict[bytes, VmloomError] = {}
+        while True:
+            try:
+                stored, refused = self._mine_once()
+                return stored, {**refused, **unrunnable}
+            except PluginError:
+                found = self._drop_unrunnable()
+                if not found:
+                    raise
+                unrunnable.update(found)
+
+    def _drop_unrunnable(self) -> dict[bytes, VmloomError]:
+        """Let go of what this node cannot run, such as for want of a VM: no block could be made any more."""
+        found: dict[bytes, VmloomError] = {}
+        made = self.next_draft()
+        for candidate in self._select(made):
+            with self._readers.lend(self.store.version, NO_HASHES) as state:
+                try:
+                    self.run_block(made, state, [candidate], root_of=lambda _: bytes(32))
+                except PluginError as error:
+                    found[candidate.hash] = error
+                    self.pool.remove(candidate.hash)
+        return found
+
+    def _mine_once(self) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
+        made = self.next_draft()
+        candidates = self._select(made)
+        world = self._world
+        try:
+            result = self.run_block(made, world.state, candidates, root_of=world.root)
+            stored = self._sealed_block(made, world.state, candidates, result)
+            world.commit(records.block_records(stored, self.store.version + 1))
+        except BaseException:
+            world.discard()
+            raise
+        self.clock.take(self.head.header.timestamp)
+        self.next_block = NextBlock()
+        self._sealed += 1
+        refused = {candidates[one.index].hash: one.cause for one in result.rejected}
+        self._clean_pool(stored.block, refused)
+        self._append(stored)
+        return stored, refused
+
+    def run_block(
+        self,
+        made: Draft,
+        state: StateAccess,
+        candidates: Sequence[SignedTransaction],
+        *,
+        root_of: Callable[[Any], bytes],
+        observer: BlockObserver = NOBODY,
+    ) -> BlockResult:
+        """Run a block on `state`; see `process_block`. Raises `InvalidBlock`."""
+        return process_block(
+            self.evm.specification(made.fork),
+            state,
+            made.input,
+            candidates,
+            host=self.evm.host,
+            engine=self.evm.executor,
+            root_of=root_of,
+            observer=observer,
+        )
+
+    def _sealed_block(
+        self,
+        made: Draft,
+        state: StateAccess,
+        candidates: Sequence[SignedTransaction],
+        result: BlockResult,
+        *,
+        is_pending: bool = False,
+    ) -> StoredBlock:
+        left_out = {one.index for one in result.rejected}
+        return seal(
+            made,
+            result,
+            [one for index, one in enumerate(candidates) if index not in left_out],
+            vms_of(state, result, self.evm.host.default_vm),
+            parent_total_difficulty=self.head.total_difficulty,
+            is_pending=is_pending,
+        )
+
+    def _clean_pool(self, block: Block, refused: Mapping[bytes, TransactionRefused]) -> None:
+        for transaction_hash in block.hashes:
+            self.pool.remove(transaction_hash)
+        for transaction_hash, cause in refused.items():
+            if cause.refusal in PERMANENT:
+                self.pool.remove(transaction_hash)
+        get_nonce = self._world.state.get_nonce
+        for sender in set(block.senders):
+            self.pool.drop_stale(sender, get_nonce(sender))
+
+    def _append(self, stored: StoredBlock) -> None:
+        """A block has been committed: it is the last one now."""
+        self._set_head(stored)
+        self._tell_of(stored)
+
+    def _tell_of(self, stored: StoredBlock) -> None:
+        if self._subscribers and not self._is_quiet:
+            self._events.append(self._ledger.news(stored.block.number))
