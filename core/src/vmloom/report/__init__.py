@@ -7,7 +7,7 @@ text reaches the page only escaped.
 from __future__ import annotations
 
 from .model import Code, Run, build
-from .page import page
+from .page import calls_script, enclosed, page
 from .reading import TraceError, read_trace
 
-__all__ = ["Code", "Run", "TraceError", "build", "page", "read_trace"]
+__all__ = ["Code", "Run", "TraceError", "build", "calls_script", "enclosed", "page", "read_trace"]

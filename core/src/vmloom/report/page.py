@@ -25,7 +25,7 @@ _EXACT: Final = (1 << 53) - 1
 
 def page(run: Run, *, title: str) -> str:
     """The HTML text. What it says of the run as a whole can be read without scripts, too."""
-    style, script = (_asset(name) for name in ("page.css", "page.js"))
+    style, script = _asset("page.css"), enclosed(calls_script(), _asset("page.js"))
     values = {
         "TITLE": html.escape(title),
         "POLICY": f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'",
@@ -39,6 +39,16 @@ def page(run: Run, *, title: str) -> str:
     parts[1::2] = [values[name] for name in parts[1::2]]
     # JSON may have halves of surrogate pairs, which no file can.
     return "".join(parts).encode("utf-8", "replace").decode()
+
+
+def calls_script() -> str:
+    """The part of a page's script that draws trees of calls and flame graphs, for all pages that show calls."""
+    return _asset("calls.js")
+
+
+def enclosed(*scripts: str) -> str:
+    """One script of several, in this order: each may use what those before it define, and nobody else may."""
+    return '"use strict";\n(() => {\n' + "\n".join(scripts) + "})();\n"
 
 
 def _asset(name: str) -> str:

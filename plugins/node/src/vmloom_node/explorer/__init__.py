@@ -1,6 +1,7 @@
 """The explorer: one static page, served at `/`, that asks the node everything by JSON-RPC.
 
-It is built of the files beside this one when it is first asked for: no build step, no request to anywhere but the node.
+It is built of the files beside this one, and of what all pages that show calls have in common, when it is first asked
+for: no build step, no request to anywhere but the node.
 The script puts text into the page as text only, and the policy lets nothing run but that script.
 """
 
@@ -12,6 +13,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+
+from vmloom.report import calls_script, enclosed
 
 _SCRIPTS = ("base.js", "trace.js", "views.js", "main.js")
 """In this order they make one script; each may use what those before it define."""
@@ -29,7 +32,7 @@ class Page:
 def page() -> Page:
     """The page, the same one each time. `headers` have its type and the policy that it keeps to."""
     style = _asset("page.css")
-    script = '"use strict";\n(() => {\n' + "\n".join(map(_asset, _SCRIPTS)) + "})();\n"
+    script = enclosed(calls_script(), *map(_asset, _SCRIPTS))
     parts = _asset("page.html").split("@@")  # text, name, text, name, ..., text
     parts[1::2] = [{"STYLE": style, "SCRIPT": script}[name] for name in parts[1::2]]
     policy = (

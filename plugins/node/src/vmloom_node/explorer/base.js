@@ -1,15 +1,3 @@
-// Making elements: text is never anything but text.
-const SVG = "http://www.w3.org/2000/svg";
-function make(tag, attributes, ...children) {
-  const element = ["svg", "g", "rect", "text", "title", "line"].includes(tag)
-    ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value !== null && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return element;
-}
-const byId = (id) => document.getElementById(id);
 const note = (text) => make("p", { class: "quiet" }, text);
 
 // Numbers as the node writes them, 0x-hex, and as people read them.

@@ -108,7 +108,7 @@ async function transactionPage(hash) {
       one.to ? ["To", addressLink(one.to, true), true] : ["Creates", receipt && receipt.contractAddress ? addressLink(receipt.contractAddress, true) : "a contract", true],
       ["Input", bytesOf(one.input) ? hexBox(one.input, 800) : "none", true],
     ])),
-    frames ? [make("h2", {}, `Calls (${number(frames.length)})`), callTree(frames), ...flameGraph(frames)] : null,
+    frames ? [make("h2", {}, `Calls (${number(frames.length)})`), callTree(frames), ...gasGraph(frames)] : null,
     calls instanceof Error ? [make("h2", {}, "Calls"), make("p", { class: "notice" }, calls.message)] : null,
     diff && !(diff instanceof Error) ? changes(diff) : null,
     receipt ? [make("h2", {}, `Logs (${number(receipt.logs.length)})`), receipt.logs.length ? table(["#Log", "Address", "Topics", "Data"], receipt.logs.slice(0, 500).map(logBox), "Logs") : note("It wrote none.")] : null,
