@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from vmloom.cli.commands import root
 from vmloom.factory import VmFactory
 from vmloom.settings import load_settings
 from vmloom_node.cli import read_config
@@ -61,9 +68,62 @@ def test_the_script_makes_the_same_chain_again(tmp_path: Path, monkeypatch: pyte
         assert (tmp_path / name).read_bytes() == (EXAMPLES / "chain" / name).read_bytes()
 
 
-def test_the_unit_and_the_image_name_what_there_is() -> None:
+WITHOUT_A_PLACE = {"cuda"}
+"""Plugins that the image leaves out: a container has no device by default."""
+
+
+def instruction(name: str) -> str:
+    """What follows an instruction of the Containerfile, its lines joined."""
+    lines = iter((EXAMPLES / "Containerfile").read_text().splitlines())
+    line = next(line for line in lines if line.startswith(f"{name} "))
+    while line.endswith("\\"):
+        line = line.removesuffix("\\") + next(lines).strip()
+    return line.removeprefix(f"{name} ")
+
+
+def words(name: str) -> list[str]:
+    """The command of an instruction, in its JSON form."""
+    found: list[str] = json.loads(instruction(name).rpartition("CMD ")[2])
+    return found
+
+
+def test_the_image_installs_every_plugin_by_its_path() -> None:
+    paths = [word for word in instruction("RUN").split("&&")[0].split() if word.startswith("/src/")]
+    assert all((ROOT / path.removeprefix("/src/") / "pyproject.toml").is_file() for path in paths)
+    named = {path.rpartition("/")[2] for path in paths} - {"core"}
+    assert named == {folder.name for folder in (ROOT / "plugins").iterdir() if folder.is_dir()} - WITHOUT_A_PLACE
+
+
+def test_the_images_commands_start_ask_and_stop_a_node(tmp_path: Path) -> None:
+    program, *options = [*words("ENTRYPOINT"), *words("CMD")]
+    assert program == "vmloom"
+    assert options[options.index("--state") + 1].startswith("/data/")  # its volume
+    options[options.index("--state") + 1] = str(tmp_path / "chain")
+    options[options.index("--host") + 1] = "127.0.0.1"  # a test opens no port to others
+    command = [sys.executable, "-m", program, *options, "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        listening = next(line for line in process.stdout if line.startswith("Listening at "))
+        port = listening.strip().rpartition(":")[2]
+        _, *asking = [word.replace("8545", port) for word in words("HEALTHCHECK")]
+        assert subprocess.run([sys.executable, *asking], check=False).returncode == 0
+        process.send_signal(signal.Signals[instruction("STOPSIGNAL")])
+        assert process.wait(timeout=30) == 0
+        assert subprocess.run([sys.executable, *asking], check=False, stderr=subprocess.DEVNULL).returncode != 0
+
+
+def test_systemd_takes_the_unit_and_the_command_its_options(tmp_path: Path) -> None:
     unit = (EXAMPLES / "vmloom-node.service").read_text()
-    assert "vmloom node --config" in unit
-    image = (EXAMPLES / "Containerfile").read_text()
-    named = {word.rpartition("/")[2] for word in image.split() if word.startswith("/src/plugins/")}
-    assert named == {folder.name for folder in (ROOT / "plugins").iterdir() if folder.is_dir()}
+    started = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    program, *options = started.removeprefix("ExecStart=").split()
+    assert program.endswith("/bin/vmloom")
+    runner = CliRunner()
+    assert runner.invoke(root, [*options, "--help"]).exit_code == 0
+    assert runner.invoke(root, [*options, "--no-such-option", "--help"]).exit_code != 0
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed: apt-get install systemd")
+    there = tmp_path / "vmloom-node.service"
+    there.write_text(unit.replace(program, sys.executable))
+    checked = subprocess.run([analyze, "verify", "--man=no", there], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
