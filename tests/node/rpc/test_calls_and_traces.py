@@ -10,6 +10,8 @@ from vmloom_evm.assembly import (
     Bytecode,
     call,
     deployer,
+    jump,
+    label,
     mstore,
     number,
     op,
@@ -21,6 +23,8 @@ from vmloom_evm.assembly import (
     stop,
     timestamp,
 )
+from vmloom_node.chain import Chain, ChainOptions
+from vmloom_node.chain.genesis import dev_genesis
 from vmloom_node.config import RpcConfig
 from vmloom_node.rpc.dispatcher import Dispatcher
 
@@ -344,3 +348,18 @@ def test_a_simulation_that_is_none_is_refused(rpc: Rpc, payload: Any, words: str
 def test_slots_that_hold_nothing_read_as_zero(rpc: Rpc) -> None:
     code = "0x" + bytes(ret_top(sload(7))).hex()
     assert rpc("eth_call", {"to": "0x" + "77" * 20}, "latest", {"0x" + "77" * 20: {"code": code}}) == word(0)
+
+
+def test_a_call_ends_when_its_time_is_up_and_leaves_nothing_behind() -> None:
+    """All of its gas would last for minutes."""
+    chain = Chain(dev_genesis(fork="prague"), options=ChainOptions(call_gas=10**12))  # later forks limit it
+    dispatcher = Dispatcher(chain, RpcConfig(timeout_s=0.1))
+    rpc, somewhere = rpc_of(dispatcher), "0x" + "77" * 20
+    endless = "0x" + bytes(sstore(0, 1) + label("again") + jump("again")).hex()
+    with pytest.raises(RpcFailure, match="request timed out") as caught:
+        rpc("eth_call", {"to": somewhere, "gas": hex(10**12)}, "latest", {somewhere: {"code": endless}})
+    assert caught.value.code == -32002
+    said = "0x" + bytes(ret_top(sload(0))).hex()
+    assert rpc("eth_call", {"to": somewhere}, "latest", {somewhere: {"code": said}}) == word(0)
+    dispatcher.close()
+    chain.close()

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from vmloom.deadline import time_limit
 from vmloom_node.config import NAMESPACES, RpcConfig
 from vmloom_node.rpc.dispatcher import Dispatcher, Exchange
-from vmloom_node.rpc.limits import RateLimit, check_deadline, time_limit
+from vmloom_node.rpc.limits import RateLimit, check_deadline
 from vmloom_node.rpc.protocol import RpcError
 from vmloom_node.rpc.session import Session
 from vmloom_node.rpc.table import METHODS, method

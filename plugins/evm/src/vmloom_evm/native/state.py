@@ -14,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from vmloom import Account, Event, StateAccess, StateChange
+from vmloom.deadline import check_time
 from vmloom.errors import StateError
 from vmloom.kernel import Ptr
 from vmloom.kernel.memory import size_of
@@ -152,7 +153,8 @@ class NativeState(StateAccess):
         elif need == layout.NEED_GUEST:
             self.meet_guest(self)
         elif need == layout.NEED_PAUSE:
-            if self.installation is not None:  # else to be here is all: signals are handled between steps of Python
+            check_time()
+            if self.installation is not None:  # signals are handled between steps of Python anyway
                 self.installation.paused()
         elif need == layout.NEED_HOT:
             if self.installation is not None:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vmloom import MemoryState
+from vmloom.deadline import no_time_limit
 from vmloom.errors import StateError
 from vmloom.state import StateDiff
 from vmloom.store import Changes, MemoryStore, Store
@@ -183,8 +184,8 @@ class ChainCore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Alone, and subscribers hear of it when all is done."""
-        with self._lock:
+        """Alone, without a time limit, and subscribers hear of it when all is done."""
+        with self._lock, no_time_limit():
             self._depth += 1
             try:
                 yield

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from vmloom.deadline import TimeIsUp, time_limit
 from vmloom.errors import VmloomError
 from vmloom.suggest import nearest
 
@@ -18,7 +19,7 @@ from ..config import RpcConfig
 from . import methods
 from .contracts import Creations
 from .errors import told
-from .limits import Abort, RateLimit, check_deadline, time_limit, timed_out
+from .limits import Abort, RateLimit, check_deadline, timed_out
 from .metrics import UNKNOWN_METHOD, Metrics
 from .protocol import Code, Item, Message, Refused, Request, RpcError, answer, answer_error, parse
 from .session import Session
@@ -72,6 +73,8 @@ class Dispatcher:
             raise told(error) from error
         except Abort as abort:
             raise abort.error from abort
+        except TimeIsUp as late:
+            raise timed_out() from late
         except Exception as error:
             _log.exception("a method failed", method=name)
             raise RpcError(Code.INTERNAL_ERROR, "internal error") from error

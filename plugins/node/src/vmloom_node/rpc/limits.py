@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextvars import ContextVar
 from threading import Lock
 from typing import Final
 
+from vmloom.deadline import is_late
 from vmloom_evm.table import OPS
 from vmloom_evm.trace.hooks import TracedFrame, Tracer
 
@@ -42,27 +42,10 @@ MAX_HELD_BYTES: Final = 1 << 27
 MAX_WAITING: Final = 1_000
 """Requests that may wait for a thread before others are turned away."""
 
-_deadline: Final[ContextVar[float]] = ContextVar("vmloom_rpc_deadline", default=float("inf"))
-
-
-class time_limit:  # noqa: N801 # it is called as a function is
-    """Set the deadline of what runs inside the block; 0 seconds is no limit."""
-
-    __slots__ = ("_seconds", "_token")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._token = _deadline.set(time.monotonic() + self._seconds if self._seconds else float("inf"))
-
-    def __exit__(self, *_: object) -> None:
-        _deadline.reset(self._token)
-
 
 def check_deadline() -> None:
     """Raise `RpcError` if the time of this call is up."""
-    if time.monotonic() > _deadline.get():
+    if is_late():
         raise timed_out()
 
 
@@ -89,7 +72,7 @@ class DeadlineTracer(Tracer):
 
     def before(self, frame: TracedFrame, opcode: int) -> None:
         """Look at the clock. Raises `Abort`."""
-        if time.monotonic() > _deadline.get():
+        if is_late():
             raise Abort(timed_out())
 
 
