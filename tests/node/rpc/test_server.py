@@ -17,6 +17,7 @@ from vmloom.errors import ConfigError
 from vmloom_node.config import RpcConfig
 from vmloom_node.rpc import desk as desk_module
 from vmloom_node.rpc import websocket as websocket_module
+from vmloom_node.rpc.desk import Room
 from vmloom_node.rpc.dispatcher import Dispatcher
 from vmloom_node.rpc.http import host_allowed
 from vmloom_node.rpc.server import BackgroundServer, listen, make_app
@@ -128,7 +129,9 @@ def test_a_browser_gets_the_explorer_and_other_ways_of_asking_are_refused(start:
     assert b"<html" in body
     for method in ("PUT", "DELETE"):
         assert running.ask(method=method)[0] == 405
+    assert running.ask(method="HEAD")[0::2] == (200, b"")
     assert running.ask(method="GET", path="/elsewhere")[0] == 404
+    assert running.ask(CHAIN_ID, path="/elsewhere")[0] == 404
     assert start(explorer=False).ask(method="GET")[0] == 405
 
 
@@ -149,6 +152,41 @@ def test_a_body_that_takes_too_long_to_arrive_is_given_up(start: Start) -> None:
         head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: application/json\r\n"
         slow.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
         assert b" 408 " in slow.recv(1_000)
+
+
+def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start()
+    held: list[int] = []
+    leave = Room.__exit__
+
+    def left(room: Room, *error: object) -> None:
+        leave(room, *error)
+        held.append(room._desk.held_bytes)
+
+    monkeypatch.setattr(Room, "__exit__", left)
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as hasty:
+        hasty.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+    deadline = time.monotonic() + 30
+    while not held and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert held == [0]
+    assert running.rpc("eth_chainId") == ANSWER
+    assert not caplog.records
+
+
+def test_requests_that_come_together_are_answered_in_order(start: Start) -> None:
+    running = start()
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: application/json\r\n"
+    bodies = [json.dumps({**CHAIN_ID, "id": number}) for number in range(5)]
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as client:
+        client.sendall("".join(f"{head}Content-Length: {len(body)}\r\n\r\n{body}" for body in bodies).encode())
+        got = b""
+        while got.count(b'"result"') < 5:
+            got += client.recv(65_536)
+    assert [int(part.partition(b",")[0]) for part in got.split(b'"id":')[1:]] == list(range(5))
 
 
 def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(
@@ -274,6 +312,13 @@ def test_other_origins_read_answers_only_if_they_are_allowed(start: Start) -> No
     assert allowed[1]["access-control-allow-origin"] == "https://good.example"
     assert refused[0] == 400
     assert "access-control-allow-origin" not in refused[1]
+    status, headers, body = running.ask(CHAIN_ID, headers={**JSON, "Origin": "https://good.example"})
+    assert (status, headers["access-control-allow-origin"]) == (200, "https://good.example")
+    assert json.loads(body) == ANSWER
+    assert (
+        "access-control-allow-origin" not in running.ask(CHAIN_ID, headers={**JSON, "Origin": "https://no.example"})[1]
+    )
+    assert running.ask(CHAIN_ID, headers={**JSON, "Host": "evil.example"})[0] == 403
     assert start().ask(method="OPTIONS", headers={"Origin": "https://good.example", **asking})[0] == 405
 
 
