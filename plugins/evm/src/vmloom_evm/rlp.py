@@ -22,7 +22,9 @@ _STRING = 0x80
 _LIST = 0xC0
 _SHORT = 55
 """The longest payload, in bytes, whose length fits the first byte."""
-_SHORT_STRINGS = [bytes([_STRING + length]) for length in range(_SHORT + 1)]
+_HEADS = [bytes([first]) for first in range(256)]
+"""First bytes, made once."""
+_SHORT_STRINGS = _HEADS[_STRING : _STRING + _SHORT + 1]
 """What stands before a string, by its length."""
 
 
@@ -60,9 +62,11 @@ def list_of(items: Iterable[bytes]) -> bytes:
 def _with_length(payload: bytes, base: int) -> bytes:
     length = len(payload)
     if length <= _SHORT:
-        return bytes([base + length]) + payload
+        return _HEADS[base + length] + payload
+    if length < 0x100:
+        return b"%c%c%b" % (base + _SHORT + 1, length, payload)
     digits = integer(length)
-    return bytes([base + _SHORT + len(digits)]) + digits + payload
+    return _HEADS[base + _SHORT + len(digits)] + digits + payload
 
 
 def integer(value: int) -> bytes:
