@@ -7,8 +7,7 @@ above (`vm`, blocks, state tests, command lines) calls one through `Engine` and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess
 from vmloom.vm import VmHost
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from .trace.hooks import Tracer
 
 
-@dataclass(frozen=True, slots=True)
-class MessageResult:
+class MessageResult(NamedTuple):
     """How a message ended: `status` is one of `halts`, `gas_used` gas before refunds."""
 
     status: int

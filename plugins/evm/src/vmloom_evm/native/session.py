@@ -33,6 +33,7 @@ from .memory import address_of_bytes, little
 from .packing import (
     CALL,
     NO_WORD,
+    OUTCOME,
     TRANSACTION_SIZE,
     DoesNotFit,
     PackedCalls,
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 Records: TypeAlias = Mapping[int, Sequence[StateChange]]
 """Changes of records, by the number of the transaction in its batch."""
 NO_RECORDS: Final[Records] = {}
+MESSAGE: Final = Struct("@QQQq24xQ")
+"""`refusal`, `end`, `status`, `gas_left` and `return_size` of `layout.Outcome`."""
+assert fields_of(layout.Outcome)["return_size"].offset == MESSAGE.size - 8
 GAS_LEFT: Final = Struct("@QQ")
 GAS_LEFT_OFFSET: Final = fields_of(layout.Transaction)["gas_available"].offset
 
@@ -217,10 +221,10 @@ class Session:
         results = []
         at = 0
         for message in messages:
-            reading = TransactionReading(blob, at, state, message)
-            header = reading.header
-            results.append(MessageResult(header.status, message.gas_limit - header.gas_left, reading.return_data()))
-            at = header.end
+            _, end, status, gas_left, return_size = MESSAGE.unpack_from(blob, at)
+            output = at + OUTCOME.size
+            results.append(MessageResult(status, message.gas_limit - gas_left, blob[output : output + return_size]))
+            at = end
         return results
 
     def _perform_all(

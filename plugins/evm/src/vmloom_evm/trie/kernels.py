@@ -122,6 +122,7 @@ class Tries:
     output_size: u64
     output_room: u64
     prefix: Ptr[u8] = embedded(32)
+    """From here to `next_item` is what `NativeTries` writes at once."""
     prefix_size: u64
     root: u64
     """Row of the root, 0 if the trie is empty."""
@@ -142,6 +143,12 @@ class Tries:
 
 
 # Changes
+
+
+def update(tries: Tries) -> None:
+    """Do the items from `next_item` on, and hash what they have changed."""
+    change_all(tries)
+    hash_all(tries)
 
 
 def change_all(tries: Tries) -> None:
@@ -743,4 +750,4 @@ def read_short(node: Node, data: Ptr[u8], at: u64, depth: u64) -> None:
         raise Halt(NOT_HERE)
 
 
-FUNCTIONS = (change_all, hash_all, take_node)
+FUNCTIONS = (update, take_node)

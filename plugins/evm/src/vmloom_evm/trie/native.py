@@ -36,6 +36,10 @@ assert _ITEM.size == size_of(kernels.Item)
 _OFFSETS: Final = {name: field.offset for name, field in fields_of(kernels.Tries).items()}
 _WORDS: Final = {name: offset // 8 for name, offset in _OFFSETS.items()}
 _ROOT_OF_ITEM: Final = fields_of(kernels.Item)["storage_root"].offset
+_DIGEST: Final = slice(_OFFSETS["digest"], _OFFSETS["digest"] + 32)
+_WORK: Final = Struct("<32sQQQQQQ")
+"""The fields from `prefix` to `next_item`."""
+assert _OFFSETS["prefix"] + _WORK.size == _OFFSETS["needed_row"]
 _NO_WORD: Final = bytes(32)
 
 
@@ -53,7 +57,8 @@ class NativeTries:
         self._pages: dict[str, Pages] = {}
         control = self._allot("control", size_of(kernels.Tries))
         self._address = control.address
-        self._words = control.view().cast("Q")
+        self._control = control.view()
+        self._words = self._control.cast("Q")
         self._roots: dict[bytes, int] = {}
         """Rows of the roots that are known, 0 for an empty trie, by prefix."""
         self._is_uncommitted = False
@@ -129,22 +134,15 @@ class NativeTries:
         """Do `items` to the trie with that prefix; `addresses` are those of its accounts. Returns the root."""
         packed = bytearray(b"".join(items) or bytes(1))
         root = self._roots.pop(prefix, None)  # unless all goes well nobody knows it any more
-        ctypes.memmove(self._address + _OFFSETS["prefix"], prefix, len(prefix))
-        words = self._words
-        words[_WORDS["prefix_size"]] = len(prefix)
-        words[_WORDS["root"]] = root or 0
-        words[_WORDS["is_known"]] = root is not None
-        words[_WORDS["items"]] = ctypes.addressof(ctypes.c_char.from_buffer(packed))
-        words[_WORDS["item_count"]] = len(items)
-        words[_WORDS["next_item"]] = 0
-        words[_WORDS["output_size"]] = 0
-        for name in ("change_all", "hash_all"):
-            function = self._functions[name]
-            while need := function(self._address):
-                self._meet(need, prefix, packed, changes, addresses)
+        items_at = ctypes.addressof(ctypes.c_char.from_buffer(packed))
+        size, begin, is_known = len(prefix), root or 0, root is not None
+        _WORK.pack_into(self._control, _OFFSETS["prefix"], prefix, size, begin, is_known, items_at, len(items), 0)
+        update = self._functions["update"]
+        while need := update(self._address):
+            self._meet(need, prefix, packed, changes, addresses)
         self._read_output(changes)
-        self._roots[prefix] = words[_WORDS["root"]]
-        return ctypes.string_at(self._address + _OFFSETS["digest"], 32)
+        self._roots[prefix] = self._get("root")
+        return bytes(self._control[_DIGEST])
 
     def _meet(
         self,

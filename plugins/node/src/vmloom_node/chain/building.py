@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from vmloom import BlockContext, StateAccess
 from vmloom.hashing import keccak256
@@ -47,12 +48,15 @@ class Draft:
         return self.fork.rules
 
 
+_BLANK: Final = Header()
+
+
 def draft(genesis: Genesis, parent: Header, plan: Plan) -> Draft:
     """The block after `parent` that `plan` describes, without transactions."""
     number = parent.number + 1
     fork = genesis.schedule.fork_at(number, plan.timestamp)
     rules = fork.rules
-    header = Header(
+    header = _BLANK.with_values(
         parent_hash=parent.hash,
         coinbase=plan.coinbase,
         difficulty=expected_difficulty(genesis, parent, number, plan.timestamp, rules) or 0,
@@ -119,7 +123,7 @@ def context_of(chain_id: int, header: Header, rules: Rules) -> BlockContext:
 
 def sealed_header(made: Draft, result: BlockResult) -> Header:
     """The header once the transactions have run."""
-    return made.header.sealed(
+    return made.header.with_values(
         state_root=result.state_root,
         transactions_root=result.transactions_root,
         receipts_root=result.receipts_root,

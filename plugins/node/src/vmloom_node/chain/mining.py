@@ -88,7 +88,8 @@ class MiningChain(ChainCore):
             extra_data=self.options.extra_data,
             salt=self._sealed,
         )
-        made = draft(self.genesis, parent, replace(plan, **chosen.given()))
+        given = chosen.given()
+        made = draft(self.genesis, parent, replace(plan, **given) if given else plan)
         self._next = key, made
         return made
 
