@@ -19,6 +19,7 @@ import griffe
 import prozvm_tables
 from vmloom.cli.commands import root
 from vmloom.plugins import PluginRegistry
+from vmloom.store.interface import DEFAULT_HISTORY
 from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.specification import Specification
 from vmloom_evm.table import OPS
@@ -233,7 +234,7 @@ def configuration() -> str:
 
 
 def _default(value: str) -> str:
-    known = {"LATEST.name": '"osaka"', "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}
+    known = {"LATEST.name": '"osaka"', "DEFAULT_HISTORY": str(DEFAULT_HISTORY), "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}
     known |= {"True": "true", "False": "false", "None": "none", "ModuleLimits()": "{}", "HostPrices()": "{}"}
     known |= {"DEV_CHAIN_ID": "31337", "DEV_GAS_LIMIT": "30000000", "DEV_ACCOUNTS": "10", "NAMESPACES": "all"}
     known |= {"DEV_MNEMONIC": '"test test ... junk"', "DEV_PATH": "\"m/44'/60'/0'/0\""}
