@@ -16,10 +16,11 @@ import pytest
 from vmloom.errors import ConfigError
 from vmloom_node.config import RpcConfig
 from vmloom_node.rpc import desk as desk_module
+from vmloom_node.rpc import shortcut as shortcut_module
 from vmloom_node.rpc import websocket as websocket_module
 from vmloom_node.rpc.desk import Room
-from vmloom_node.rpc.dispatcher import Dispatcher
-from vmloom_node.rpc.http import host_allowed
+from vmloom_node.rpc.dispatcher import SHORT_BYTES, Dispatcher
+from vmloom_node.rpc.http import Guard, host_allowed
 from vmloom_node.rpc.server import BackgroundServer, listen, make_app
 from vmloom_node.rpc.session import Session
 from vmloom_node.rpc.table import METHODS, always
@@ -168,7 +169,9 @@ def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(
     monkeypatch.setattr(Room, "__exit__", left)
     head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", running.port), timeout=30) as hasty:
-        hasty.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        hasty.sendall(f"{head}Content-Length: 10000\r\n\r\n{{".encode())
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as hastier:  # before it has begun
+        hastier.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     deadline = time.monotonic() + 30
     while not held and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -187,6 +190,71 @@ def test_requests_that_come_together_are_answered_in_order(start: Start) -> None
         while got.count(b'"result"') < 5:
             got += client.recv(65_536)
     assert [int(part.partition(b",")[0]) for part in got.split(b'"id":')[1:]] == list(range(5))
+
+
+class Asgi:
+    """Counts what comes by ASGI."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        asked = Guard.__call__
+
+        async def counted(guard: Guard, scope: Any, receive: Any, send: Any) -> None:
+            self.count += scope["type"] == "http"
+            await asked(guard, scope, receive, send)
+
+        monkeypatch.setattr(Guard, "__call__", counted)
+
+
+def exchanged(running: Running, *pieces: str) -> bytes:
+    """What comes back for pieces that are sent one after the other on a connection that closes."""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        got = b""
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(0.02)
+            client.sendall(piece.encode())
+        while more := client.recv(65_536):
+            got += more
+    return got
+
+
+def request_to(running: Running, body: str, *headers: str) -> str:
+    """A request that is the last on its connection."""
+    lines = [f"Host: 127.0.0.1:{running.port}", "Content-Type: application/json", "Connection: close", *headers]
+    return "\r\n".join(["POST / HTTP/1.1", *lines, f"Content-Length: {len(body)}", "", body])
+
+
+def test_short_calls_need_no_task_whether_they_come_whole_or_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    asgi, running = Asgi(monkeypatch), start()
+    text = request_to(running, json.dumps(CHAIN_ID))
+    at = text.index("\r\n\r\n") + 4
+    for pieces in ((text,), (text[:at], text[at:]), (text[:20], text[20 : at + 3], text[at + 3 :])):
+        head, _, body = exchanged(running, *pieces).partition(b"\r\n\r\n")
+        assert json.loads(body) == ANSWER
+        assert head.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
+        assert b"connection: close" in head
+    assert exchanged(running, request_to(running, '{"jsonrpc":"2.0","method":"eth_chainId"}')).startswith(
+        b"HTTP/1.1 204 "
+    )
+    assert asgi.count == 0
+    assert running.dispatcher.metrics.numbers()['vmloom_rpc_calls_total{method="eth_chainId",outcome="ok"}'] == 4
+
+
+def test_all_else_goes_the_way_of_asgi(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 0.01)
+    asgi, running = Asgi(monkeypatch), start(calls_per_second=3)
+    call = json.dumps(CHAIN_ID)
+    text = request_to(running, call)
+    late = (text[: -len(call)], text[-len(call) :])  # beyond the patience
+    assert b'"0x7a69"' in exchanged(running, *late)
+    assert b'"0x7a69"' in exchanged(running, request_to(running, call, "Expect: 100-continue"))
+    assert b'"0x7a69"' in exchanged(running, request_to(running, call, "X-Forwarded-For: 10.0.0.1"))
+    assert exchanged(running, text.replace("Host: 127.0.0.1", "Host: evil.example")).startswith(b"HTTP/1.1 403 ")
+    assert exchanged(running, text.replace("application/json", "text/plain")).startswith(b"HTTP/1.1 415 ")
+    assert exchanged(running, text.replace("POST /", "POST /health")).startswith(b"HTTP/1.1 405 ")
+    assert asgi.count == 6
 
 
 def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(
@@ -215,7 +283,7 @@ def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(
 def test_what_would_wait_behind_too_many_is_turned_away(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = start()
     monkeypatch.setattr(desk_module, "MAX_WAITING", 0)
-    assert running.rpc("eth_chainId")["error"]["code"] == -32005
+    assert json.loads(running.ask([CHAIN_ID])[2])["error"]["code"] == -32005
     assert running.dispatcher.metrics.numbers()['vmloom_rpc_refused_total{cause="busy"}'] == 1
 
 
@@ -242,7 +310,7 @@ def test_short_calls_are_made_at_once_and_others_in_threads(start: Start, monkey
 def test_bodies_take_only_so_much_memory_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = start()
     monkeypatch.setattr(desk_module, "MAX_HELD_BYTES", 200)
-    assert running.ask({**CHAIN_ID, "params": ["x" * 300]})[0] == 503
+    assert running.ask({**CHAIN_ID, "params": ["x" * SHORT_BYTES]})[0] == 503
     for _ in range(5):
         assert running.rpc("eth_chainId") == ANSWER
 

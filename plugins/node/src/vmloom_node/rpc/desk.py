@@ -49,6 +49,11 @@ class Desk:
         done, _ = await asyncio.wait({work}, timeout=self.timeout + _GRACE)
         return work.result() if done else exchange.give_up()
 
+    def short(self, text: bytes, client: str) -> Exchange | None:
+        """The exchange of a text from a client of HTTP, if it is short and nothing else runs."""
+        exchange = Exchange(self.dispatcher, text, None, client)
+        return exchange if not self._held and exchange.is_short() else None
+
     def close(self) -> None:
         """Start nothing more. What runs ends by its own time limit."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from ..config import RpcConfig
 from ..explorer import page
 from .desk import Desk, Room
 
-Headers: TypeAlias = list[tuple[bytes, bytes]]
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json-rpc", b"application/jsonrequest"})
 _JSON: Final = (b"content-type", b"application/json")
@@ -34,15 +34,18 @@ class Reply(NamedTuple):
     """What is answered over HTTP. The length of the body is told by itself."""
 
     status: int
-    headers: Iterable[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
+
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers with the body's length."""
+        if self.status == 204:
+            return list(self.headers)
+        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
 
     async def send(self, send: Send) -> None:
         """Send it."""
-        headers = list(self.headers)
-        if self.status != 204:
-            headers.append((b"content-length", b"%d" % len(self.body)))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": self.all_headers()})
         await send({"type": "http.response.body", "body": self.body})
 
 
@@ -77,17 +80,27 @@ class HttpEndpoint:
                 )
             return _plain(405, "JSON-RPC is spoken with POST", (b"allow", b"POST"))
         headers = dict(scope["headers"])
-        kind = headers.get(b"content-type", b"")
-        if kind not in _JSON_TYPES and kind.partition(b";")[0].strip().lower() not in _JSON_TYPES:
+        if not _is_json(headers):
             return _plain(415, "the content type must be application/json")
-        if _length(headers.get(b"content-length", b"")) > self._limit:
+        if length_of(scope["headers"]) > self._limit:
             return self._too_large()
         with Room(self._desk) as room:
             body = await self._body(receive, room)
             if isinstance(body, Reply):
                 return body
-            text = await self._desk.answer(body, scope["client"][0] if scope["client"] else "")
-        return Reply(204, (), b"") if text is None else Reply(200, (_JSON,), text)
+            text = await self._desk.answer(body, _client(scope))
+        return _answer(text)
+
+    def reply_at_once(self, scope: Mapping[str, Any], body: bytes) -> Reply | None:
+        """The reply to a POST that has come in full, if it is a call that is done at once."""
+        headers = dict(scope["headers"])
+        if b"x-forwarded-for" in headers or len(body) > self._limit or not _is_json(headers):
+            return None
+        short = self._desk.short(body, _client(scope))
+        if short is None:
+            return None
+        with self._desk.dispatcher.chain.unless_busy() as is_free:
+            return _answer(short.run_short()) if is_free else None
 
     async def _body(self, receive: Receive, room: Room) -> bytes | Reply:
         """The body of a request, or what is wrong with it."""
@@ -141,7 +154,22 @@ class _Patience:
             self._task.cancel()
 
 
-def _length(text: bytes) -> int:
+def _is_json(headers: dict[bytes, bytes]) -> bool:
+    kind = headers.get(b"content-type", b"")
+    return kind in _JSON_TYPES or kind.partition(b";")[0].strip().lower() in _JSON_TYPES
+
+
+def _client(scope: Mapping[str, Any]) -> str:
+    return scope["client"][0] if scope["client"] else ""
+
+
+def _answer(text: bytes | None) -> Reply:
+    return Reply(204, (), b"") if text is None else Reply(200, (_JSON,), text)
+
+
+def length_of(headers: Headers) -> int:
+    """The length of a body by its headers, in bytes; 0 if they do not tell it."""
+    text = next((value for name, value in headers if name == b"content-length"), b"")
     return int(text) if text.isdigit() and len(text) < 20 else 0
 
 
@@ -167,25 +195,38 @@ class Guard:
         if kind not in ("http", "websocket"):
             await self._rest(scope, receive, send)
             return
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not host_allowed(hosts[0].decode("latin-1"), self._config.host):
+        host = self._host(scope)
+        if host is None:
             await _refuse(scope, receive, send, "invalid host specified")
         elif kind == "http":
             if self._endpoint is not None and scope["method"] == "POST" and scope["path"] == "/":
                 await self._endpoint(scope, receive, send)
             else:
                 await self._rest(scope, receive, send)
-        elif not self._origin_allowed(scope["headers"], hosts[0]):
+        elif not self._origin_allowed(scope["headers"], host):
             await _refuse(scope, receive, send, "this origin is not allowed; see rpc.cors_origins")
         else:
             await self._rest(scope, receive, send)
 
-    def _origin_allowed(self, headers: Headers, host: bytes) -> bool:
+    def reply_at_once(self, scope: Mapping[str, Any], body: bytes) -> Reply | None:
+        """The reply to a request over HTTP that has come in full, if it is a call that is done at once and may pass."""
+        endpoint = self._endpoint
+        if endpoint is None or scope["method"] != "POST" or scope["path"] != "/" or self._host(scope) is None:
+            return None
+        return endpoint.reply_at_once(scope, body)
+
+    def _host(self, scope: Mapping[str, Any]) -> str | None:
+        """The name that the server was called by; None if it is not one, or not one of its own."""
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        host = hosts[0].decode("latin-1") if len(hosts) == 1 else None
+        return host if host is not None and host_allowed(host, self._config.host) else None
+
+    def _origin_allowed(self, headers: Headers, host: str) -> bool:
         origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
         if origin is None:  # no browser
             return True
         allowed = self._config.cors_origins
-        return "*" in allowed or origin in allowed or urlsplit(origin).netloc == host.decode("latin-1")
+        return "*" in allowed or origin in allowed or urlsplit(origin).netloc == host
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, text: str) -> None:

@@ -23,6 +23,7 @@ from .desk import Desk
 from .dispatcher import Dispatcher
 from .http import Guard, HttpEndpoint
 from .metrics import CONTENT_TYPE
+from .shortcut import ShortcutProtocol
 from .websocket import SocketEndpoint
 
 _KEEP_ALIVE: Final = 65
@@ -117,6 +118,7 @@ def _server(app: ASGIApp, config: RpcConfig, on_start: Callable[[], None]) -> _S
         log_config=None,
         access_log=False,
         lifespan="on",
+        http=ShortcutProtocol,
         ws="websockets-sansio",
         ws_max_size=config.max_body_bytes,
         ws_per_message_deflate=False,  # a small message could stand for a huge one
