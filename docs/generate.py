@@ -234,9 +234,10 @@ def configuration() -> str:
 
 
 def _default(value: str) -> str:
-    known = {"LATEST.name": '"osaka"', "DEFAULT_HISTORY": str(DEFAULT_HISTORY), "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}
+    known = {"LATEST.name": '"osaka"', "frozenset()": "[]", "()": "[]", "field(default_factory=dict)": "{}"}
     known |= {"True": "true", "False": "false", "None": "none", "ModuleLimits()": "{}", "HostPrices()": "{}"}
     known |= {"DEV_CHAIN_ID": "31337", "DEV_GAS_LIMIT": "30000000", "DEV_ACCOUNTS": "10", "NAMESPACES": "all"}
+    known |= {"DEFAULT_HISTORY": str(DEFAULT_HISTORY)}
     known |= {"DEV_MNEMONIC": '"test test ... junk"', "DEV_PATH": "\"m/44'/60'/0'/0\""}
     if value.endswith("Config()"):
         return "{}"
