@@ -177,7 +177,7 @@ def test_an_exchange_that_is_given_up_answers_what_it_has(
     thread = threading.Thread(target=exchange.run)
     thread.start()
     entered.wait(30)
-    first, second, third = json.loads(exchange.give_up())
+    first, second, third = json.loads(exchange.give_up() or b"")
     release.set()
     thread.join()
     assert first["result"] == "0x7a69"
@@ -186,7 +186,14 @@ def test_an_exchange_that_is_given_up_answers_what_it_has(
 
 def test_an_exchange_is_given_up_before_it_begins(dispatcher: Dispatcher) -> None:
     exchange = Exchange(dispatcher, json.dumps(request("eth_chainId")))
-    assert json.loads(exchange.give_up())["error"]["code"] == -32002
+    assert json.loads(exchange.give_up() or b"")["error"]["code"] == -32002
+
+
+def test_a_notification_that_is_given_up_gets_no_answer(dispatcher: Dispatcher) -> None:
+    notification = {"jsonrpc": "2.0", "method": "eth_chainId"}
+    late = Exchange(dispatcher, json.dumps(notification))
+    assert late.is_short()
+    assert late.give_up() is None
 
 
 def test_a_client_that_asks_too_fast_is_told_to_wait(make_dispatcher: Callable[..., Dispatcher]) -> None:
