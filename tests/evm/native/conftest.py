@@ -34,7 +34,7 @@ def pytest_report_header() -> str | None:
 
 
 class Pair:
-    """One world for the reference engine, and the same one in guarded native memory, known there or yet to be loaded.
+    """One world for the reference engine, and the same one in guarded native memory: known, to be loaded, or read.
 
     Whatever runs must come to the same on all of them, result, world and read-only questions alike. Native memory has
     pages without rights behind each region and each stack, so a step beyond ends the test run.
@@ -47,6 +47,8 @@ class Pair:
         self.words: dict[tuple[bytes, int], int] = {}
         self.known = NativeState(guarded=True)
         self.behind = NativeState(guarded=True)
+        self.base = NativeState()
+        self.above = NativeState(guarded=True)
 
     def deploy(
         self, code: Bytecode | bytes, at: int | bytes, *, balance: int = 0, storage: Mapping[int, int] | None = None
@@ -68,14 +70,18 @@ class Pair:
     def states(self) -> Iterator[tuple[EvmUnderTest, MemoryState | NativeState]]:
         """A fresh state for each way to run. Native ones are cleared: with so many guards, few can be at a time."""
         memory, source = MemoryState(), MemoryState()
-        self.known.clear()
-        self.behind.clear()
+        self.above.read_through(None)
+        for state in (self.known, self.behind, self.base, self.above):
+            state.clear()
         self.behind.rebind(source)
-        for state in (memory, self.known, source):
+        for state in (memory, self.known, source, self.base):
             self.fill(state)
+        self.above.rebind(self.base)
+        assert self.above.read_through(self.base)
         yield self.reference, memory
         yield self.native, self.known
         yield self.native, self.behind
+        yield self.native, self.above
 
     def all_of(self, act: Callable[[EvmUnderTest], Any]) -> Any:
         """What `act` returns for each, which must be equal, and so must the worlds be."""
@@ -87,7 +93,7 @@ class Pair:
             changes = sorted(map(repr, state.changes_since(0)))
             found.append((result, changes))
         for number, one in enumerate(found[1:]):
-            assert one == found[0], f"native state {('known', 'behind')[number]}"
+            assert one == found[0], f"native state {('known', 'behind', 'above')[number]}"
         return found[0][0]
 
     def run(self, code: Bytecode | bytes, **how: Any) -> Outcome:

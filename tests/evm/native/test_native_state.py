@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import resource
@@ -162,6 +163,51 @@ def ordered(changes: Any) -> list[str]:
 
 Comparison.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestComparison = Comparison.TestCase
+
+
+HISTORY = st.lists(
+    st.one_of(
+        st.tuples(st.just("set_account"), ADDRESS, st.builds(Account, st.just(3), WORD, CODE, VM)),
+        st.tuples(st.just("set_storage"), ADDRESS, SLOT, WORD),
+        st.tuples(st.just("clear_storage"), ADDRESS),
+        st.tuples(st.just("delete_account"), ADDRESS),
+        st.tuples(st.just("get_storage"), ADDRESS, SLOT),
+        st.tuples(st.just("get_account"), ADDRESS),
+    ),
+    max_size=8,
+)
+
+
+class Above(Comparison):
+    """Every operation is done on a state above another one, which has a history, and maybe a source."""
+
+    @initialize(guarded=st.booleans(), with_source=st.booleans(), history=HISTORY)
+    def begin(self, guarded: bool, with_source: bool, history: list[tuple[Any, ...]]) -> None:  # type: ignore[override]
+        self.base = NativeState(source=world()) if with_source else NativeState()
+        self.model = world() if with_source else MemoryState()
+        for state in (self.base, self.model):
+            for method, *arguments in history:
+                getattr(state, method)(*arguments)
+            state.commit()
+            state.begin_transaction()
+        self.state = NativeState(source=self.base, guarded=guarded)
+        assert self.state.read_through(self.base)
+
+    @rule()
+    def commit(self) -> None:
+        with pytest.raises(StateError, match="stays as it is"):
+            self.state.commit()
+
+    def teardown(self) -> None:
+        if hasattr(self, "state"):
+            self.state.read_through(None)
+            assert ordered(self.base.changes_since(0)) == []
+            del self.state
+            gc.collect()  # errors keep it alive, and a system has room for some 30 states with all their guards
+
+
+Above.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestAbove = Above.TestCase
 
 
 # Growth: every table begins small

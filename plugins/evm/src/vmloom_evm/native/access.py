@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from vmloom.kernel import Halt, Ptr, address_of, fill, pointer, u8, u32, u64, u160
 
-from .arena import add_code, rebase_memory
+from .arena import rebase_memory
+from .base import has_all_words, search_base_account, search_base_slot
+from .codes import add_code, index_codes
 from .hashing import hash_bytes
 from .journal import (
     begin_transaction,
@@ -33,6 +35,7 @@ from .layout import (
     FLAGS,
     HOST,
     JOURNAL_HEADROOM,
+    KNOWN,
     LOG,
     NEED_LOG_BYTES,
     NEED_LOG_ROOM,
@@ -47,7 +50,6 @@ from .table import (
     find_account,
     find_transient,
     index_accounts,
-    index_codes,
     index_slots,
     index_transients,
     locate_account,
@@ -60,6 +62,29 @@ from .table import (
 def fetch_account(run: Run) -> None:
     """Address -> row of the account, loaded."""
     run.scratch[0] = find_account(run, u160(run.scratch[0]))
+
+
+def seek_account(run: Run) -> None:
+    """Address -> row of the account if it is there and loaded, else 0. Nothing is added, nor changed."""
+    row = search_base_account(run, u160(run.scratch[0]))
+    run.scratch[0] = row if run.accounts[row].flags & KNOWN != 0 else u64(0)
+
+
+def seek_slot(run: Run) -> None:
+    """Address, key -> the word, the one when the transaction began, and whether they are known. Nothing is added."""
+    account = search_base_account(run, u160(run.scratch[0]))
+    row = search_base_slot(run, account, run.scratch[1])
+    run.scratch[0] = 0
+    run.scratch[1] = 0
+    run.scratch[2] = 0
+    if run.accounts[account].flags & KNOWN != 0:
+        origin = run.accounts[account]
+        slot = run.slots[row]
+        if row != 0 and slot.epoch == origin.epoch:
+            run.scratch[0] = slot.word
+        if (row != 0 and slot.epoch != NO_EPOCH) or has_all_words(origin):
+            run.scratch[2] = 1
+        run.scratch[1] = slot.original if row != 0 and slot.original_stamp == run.stamp else run.scratch[0]
 
 
 def write_account(run: Run) -> None:
@@ -247,6 +272,8 @@ def move_memory(run: Run) -> None:
 
 FUNCTIONS: Final[tuple[Callable[..., Any], ...]] = (
     fetch_account,
+    seek_account,
+    seek_slot,
     write_account,
     remove_account,
     forget_storage,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from vmloom.kernel import U64_MAX, Halt, byteswap, inline, load, local, outline, store, u8, u64, u160, u256
 
-from .arena import add_code, find_precompile
+from .arena import find_precompile
+from .base import SOME, UNKNOWN, ask_for_words
+from .codes import add_code
 from .hashing import hash_bytes
 from .journal import (
     clear_storage,
@@ -66,8 +68,11 @@ def delegate_in(run: Run, row: u64) -> u256:
 
 @outline
 def has_storage(run: Run, account: u160) -> bool:
-    """Whether any slot of the account is not zero: Python knows all of them."""
+    """Whether any slot of the account is not zero: where native code does not know all of them, Python does."""
     row = find_account(run, account)
+    known = ask_for_words(run, row)
+    if known != UNKNOWN:
+        return known == SOME
     if run.answered != row + 1:
         run.needed_account = account
         run.needed_row = row

@@ -21,13 +21,11 @@ from vmloom.kernel import (
     u256,
 )
 
+from .codes import mark_jump_destinations, take_code_bytes
 from .layout import (
-    CODE_PADDING,
     EVM_CODE,
     GUEST,
     KERNEL_PRECOMPILE,
-    NEED_CODE_BYTES,
-    NEED_CODE_ROOM,
     NEED_HOT,
     NEED_LOG_BYTES,
     NEED_LOG_ROOM,
@@ -37,7 +35,7 @@ from .layout import (
     Frame,
     Run,
 )
-from .table import find_account, find_code, index_code, mark_jump_destinations
+from .table import find_account
 
 NEAR_PRECOMPILES = 1024
 """Addresses below this are looked up in an array."""
@@ -151,40 +149,6 @@ def analyse(run: Run, code: Code) -> None:
     fill(bits, 0, size)
     mark_jump_destinations(code.data, code.size, bits)
     code.jump_destinations = bits
-
-
-def take_code_bytes(run: Run, size: u64) -> Ptr[u8]:
-    """Room for `size` bytes that stay where they are."""
-    if size > run.code_bytes_left:
-        run.needed_bytes = size
-        raise Halt(NEED_CODE_BYTES)
-    taken = run.code_bytes
-    run.code_bytes = taken + size
-    run.code_bytes_left -= size
-    return taken
-
-
-def add_code(run: Run, data: Ptr[u8], size: u64, digest: u256) -> u64:
-    """Row of the code that is a copy of `size` bytes at `data`, whose keccak256 is `digest`."""
-    row = find_code(run, digest)
-    if row != 0:
-        return row
-    if run.code_count >= run.code_room:
-        raise Halt(NEED_CODE_ROOM)
-    kept = take_code_bytes(run, size + CODE_PADDING)
-    copy(kept, data, size)
-    fill(kept + size, 0, CODE_PADDING)
-    row = run.code_count
-    run.code_count += 1
-    code = run.codes[row]
-    code.data = kept
-    code.size = size
-    code.hash = digest
-    code.jump_destinations = pointer(u8, 0)
-    code.compiled = 0
-    code.patience = run.patience
-    index_code(run, row)
-    return row
 
 
 @inline

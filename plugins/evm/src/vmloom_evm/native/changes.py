@@ -45,8 +45,8 @@ def decode_reads(data: bytes) -> ReadSet:
 class Names:
     """What numbers in native memory stand for: names of VMs, and codes that Python has seen, by row."""
 
-    def __init__(self) -> None:
-        self.vms: list[str] = ["", EVM_NAME]
+    def __init__(self, vms: list[str] | None = None) -> None:
+        self.vms: list[str] = ["", EVM_NAME] if vms is None else vms
         self.codes: dict[int, bytes] = {0: b""}
 
     def number_of(self, vm: str) -> int:

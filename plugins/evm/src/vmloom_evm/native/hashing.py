@@ -5,8 +5,8 @@ from __future__ import annotations
 from vmloom.kernel import Ptr, byteswap, inline, load, local, outline, store, u8, u64, u160, u256
 from vmloom.kernel.keccak import keccak256
 
+from .keys import mix, mix_word
 from .layout import HASHED_PAIRS, Run
-from .table import mix, mix_word
 
 PAIR_SIZE = 64
 

@@ -142,6 +142,8 @@ class Account:
     """Row of the slot that was added last, from which `Slot.following` leads to the others."""
     read_stamp: u64
     """The transaction that has looked at it last, be it undone since; Python's looks do not count."""
+    base_row: u64
+    """Its row in `Run.base`, if it was loaded from there; else 0."""
 
 
 @struct
@@ -423,6 +425,8 @@ class Run:
     second_secret: u64
     is_complete: u64
     """Whether accounts that are not in the table do not exist, rather than have to be loaded."""
+    base: Run
+    """Of the native state from which native code loads what is not in the tables; null for none. See `base`."""
     last_account: u64
     last_slot: u64
     last_epoch: u64

@@ -42,7 +42,6 @@ from .accounts import (
     touch,
 )
 from .arena import (
-    add_code,
     add_log,
     choose_guest,
     end_of_memory,
@@ -56,6 +55,7 @@ from .arena import (
     reserve_memory,
     run_code,
 )
+from .codes import add_code, mark_jump_destinations
 from .hashing import address_by_nonce, address_by_salt, hash_bytes, hash_memory
 from .journal import (
     begin_transaction,
@@ -97,7 +97,6 @@ from .table import (
     locate_account,
     locate_slot,
     locate_transient,
-    mark_jump_destinations,
     slot_word,
 )
 

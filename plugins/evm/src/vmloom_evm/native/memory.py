@@ -217,6 +217,11 @@ class NativeMemory:
         self.set("code_bytes", chunk.address)
         self.set("code_bytes_left", chunk.size)
 
+    def leave_code(self) -> None:
+        """Leave all code where it is to those who hold the list of its chunks; no row may name it after this."""
+        self.chunks = []
+        self.add_code_chunk(CODE_CHUNK)
+
     def grow_memory(self, size: int) -> None:
         """Let the memory of frames have `size` bytes more than it has, at least, elsewhere."""
         former = self.get("memory")

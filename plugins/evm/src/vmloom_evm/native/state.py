@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from struct import Struct
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from vmloom import Account, Event, StateAccess, StateChange
 from vmloom.deadline import check_time
@@ -26,12 +26,13 @@ from ..marks import DESTROYED, TOUCHED
 from . import layout
 from .changes import Names, ReadSet, cleared_accounts, decode_changes, decode_events, decode_reads, read_diff
 from .memory import NativeMemory, address_of_bytes, little
-from .pages import refer
+from .pages import Pages, refer
 
 if TYPE_CHECKING:
     from ..jit.tiers import Installation, Tier
     from .session import Session
 
+T = TypeVar("T")
 KEPT_CODES: Final = 1024
 KEPT_CODE_BYTES: Final = 1 << 23
 KEPT_ROOM: Final = 1 << 15
@@ -75,6 +76,15 @@ class NativeState(StateAccess):
         self.knows_block_hashes = False
         self._lent_stamp = 0
         self.source = source
+        self._base: NativeState | None = None
+        self._readers = 0
+        """Native states whose base this one is."""
+        self._has_lent = False
+        """Whether codes of others may stand in memory of this one."""
+        self._passed_over: dict[tuple[bytes, int | None], None] = {}
+        """Accounts and slots that were not loaded because of them."""
+        self._borrowed: list[list[Pages]] = []
+        """Memory of other states, in which codes are that this one has from them."""
         self.meet_guest: Callable[[NativeState], None] = _no_guest
         super().__init__()
         self.rebind(source)
@@ -88,9 +98,14 @@ class NativeState(StateAccess):
         self.memory.set("is_complete", int(source is None))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything. Raises `StateError` for the base of another state."""
+        self._check_still("clear")
         self._code_rows = {b"": 0}
-        self.names = Names()
+        self.names = Names(self.names.vms)
+        self._borrowed = [] if self._base is None else [self._base.memory.chunks]
+        if self._has_lent:
+            self.memory.leave_code()
+            self._has_lent = False
         self._forget_rows()
         self.memory.clear()
         if self.installation is not None:
@@ -116,10 +131,62 @@ class NativeState(StateAccess):
         self._records.clear()
         self.journal.clear()
 
+    # Reading through another native state
+
+    def read_through(self, base: NativeState | None) -> bool:
+        """Let native code load from `base` what is not known here, before the source is asked; None ends that.
+
+        The source must say the same as `base`, whose native memory stays as it is for that long: until the last of its
+        readers has ended this, it refuses changes and runs, with `StateError`, and keeps nothing that it loads when
+        Python reads it. Readers may run in threads, but begin, end, and read it from Python one at a time. What was
+        known here before has to be forgotten. False, and nothing done, while something runs on `base`.
+        """
+        if base is not None and not base._lend():
+            return False
+        former, self._base = self._base, base
+        self.memory.set("base", 0 if base is None else base.memory.run)
+        if former is not None:
+            former._take_back()
+        if base is not None:
+            self.names.vms = base.names.vms  # accounts name their VMs by their places there
+            if all(chunks is not base.memory.chunks for chunks in self._borrowed):
+                self._borrowed.append(base.memory.chunks)
+        return True
+
+    def _lend(self) -> bool:
+        """There is one more reader, if nothing runs here."""
+        if not self._readers and not self.in_use.acquire(False):
+            return False
+        self._readers += 1
+        self._has_lent = True
+        return True
+
+    def _take_back(self) -> None:
+        """There is one reader less. After the last one, load what was only passed on for their sake."""
+        self._readers -= 1
+        if not self._readers:
+            self.in_use.release()
+            passed_over, self._passed_over = self._passed_over, {}
+            for address, slot in passed_over:
+                if slot is None:
+                    self.get_account(address)
+                else:
+                    self.get_storage(address, slot)
+
+    def _check_still(self, what: str) -> None:
+        """Raises `StateError` for what would change the memory that others read."""
+        if self._readers:
+            raise StateError(f"{what}: this state stays as it is until the batch that reads it has ended")
+
     # Calls of native functions
 
     def call(self, name: str, *words: int) -> None:
-        """Call a function of `access` with `words` as its arguments, and meet its needs."""
+        """Call a function of `access` with `words` as its arguments, and meet its needs.
+
+        Raises `StateError` for one that may change the memory that others read.
+        """
+        if self._readers and name not in _STILL:
+            self._check_still(name)
         try:
             arguments = b"".join([word.to_bytes(32, "little") for word in words])
         except OverflowError:
@@ -497,14 +564,10 @@ class NativeState(StateAccess):
 
     def get_account(self, address: bytes) -> Account | None:
         """See `StateAccess.get_account`."""
-        if len(address) != ADDRESS_SIZE:
-            raise ValueError(WRONG_ADDRESS.format(len(address)))
-        fetch, argument = self._functions["fetch_account"], address[::-1]
-        ctypes.memmove(self._scratch, argument, ADDRESS_SIZE)
-        while stopped := fetch(self._run):
-            self.meet(stopped)
-            ctypes.memmove(self._scratch, argument, ADDRESS_SIZE)
-        at = self.memory.get("accounts") + ACCOUNT_ROW * self._first_result.value
+        row = self._account_row(address)
+        if not row:
+            return self._passed_on(address, None, None if self.source is None else self.source.get_account(address))
+        at = self.memory.get("accounts") + ACCOUNT_ROW * row
         balance, nonce, code, flags, vm = ACCOUNT.unpack(ctypes.string_at(at, ACCOUNT.size))
         if not flags & layout.EXISTS:
             return None
@@ -514,6 +577,24 @@ class NativeState(StateAccess):
             self.names.codes.get(code) or self.code_of_row(code),
             self.names.vms[vm],
         )
+
+    def _account_row(self, address: bytes) -> int:
+        """The account's row, where it is loaded; 0 if it is not and has to stay so."""
+        if len(address) != ADDRESS_SIZE:
+            raise ValueError(WRONG_ADDRESS.format(len(address)))
+        look = self._functions["seek_account" if self._readers else "fetch_account"]
+        argument = address[::-1]
+        ctypes.memmove(self._scratch, argument, ADDRESS_SIZE)
+        while stopped := look(self._run):
+            self.meet(stopped)
+            ctypes.memmove(self._scratch, argument, ADDRESS_SIZE)
+        return self._first_result.value
+
+    def _passed_on(self, address: bytes, slot: int | None, value: T) -> T:
+        """A value from the source that is not kept yet."""
+        if self.source is not None and len(self._passed_over) < KEPT_ROOM:
+            self._passed_over[address, slot] = None
+        return value
 
     def set_account(self, address: bytes, account: Account) -> None:
         """See `StateAccess.set_account`."""
@@ -534,13 +615,22 @@ class NativeState(StateAccess):
 
     def get_storage(self, address: bytes, slot: int) -> int:
         """See `StateAccess.get_storage`."""
-        self.call("fetch_slot", _number(address), slot)
-        return self.result()
+        return self._word(address, slot, 0)
 
     def get_original_storage(self, address: bytes, slot: int) -> int:
         """See `StateAccess.get_original_storage`."""
-        self.call("fetch_slot", _number(address), slot)
-        return self.result(1)
+        return self._word(address, slot, 1)
+
+    def _word(self, address: bytes, slot: int, which: int) -> int:
+        """The word of a slot, or the one when the transaction began."""
+        if self._readers:
+            self.call("seek_slot", _number(address), slot)
+            if not self.result(2):
+                word = 0 if self.source is None else self.source.get_storage(address, slot)
+                return self._passed_on(address, slot, word)
+        else:
+            self.call("fetch_slot", _number(address), slot)
+        return self.result(which)
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         """See `StateAccess.set_storage`."""
@@ -559,8 +649,7 @@ class NativeState(StateAccess):
 
     def _slots_of(self, address: bytes) -> tuple[int, Iterator[layout.Slot]]:
         """Epoch of the account, and its rows in the table of slots."""
-        self.call("fetch_account", _number(address))
-        account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
+        account = self._account_at(address)
 
         def walk(row: int, slots: int) -> Iterator[layout.Slot]:
             while row:
@@ -594,9 +683,11 @@ class NativeState(StateAccess):
         return {slot.key for slot in self._slots_of(address)[1] if slot.epoch != layout.NO_EPOCH}
 
     def _epoch(self, address: bytes) -> int:
-        self.call("fetch_account", _number(address))
-        account = refer(layout.Account, self.memory.get("accounts") + size_of(layout.Account) * self.result())
-        return int(account.epoch)
+        return int(self._account_at(address).epoch)
+
+    def _account_at(self, address: bytes) -> layout.Account:
+        """The account's row, or nobody's, in which all is zero."""
+        return refer(layout.Account, self.memory.get("accounts") + ACCOUNT_ROW * self._account_row(address))
 
     def storage_of(self, address: bytes) -> dict[int, int]:
         """The account's words that are not zero and are known here, by slot, in order."""
@@ -684,6 +775,8 @@ _ROOMS: Final = {
     layout.NEED_RETURN_ROOM: "return_data",
     layout.NEED_OUTCOME_ROOM: "outcome",
 }
+_STILL: Final = frozenset({"seek_account", "seek_slot"})
+"""Functions that change nothing but their results."""
 _BY_SIZE: Final = frozenset({"journal", "log_bytes", "return_data", "outcome"})
 
 

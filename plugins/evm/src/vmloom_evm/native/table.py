@@ -1,12 +1,15 @@
-"""Tables of accounts, slots and code: rows in order of arrival, and an index by a keyed hash.
+"""Tables of accounts and slots: rows in order of arrival, and an index by a keyed hash.
 
-Finding a row never fails but by a need; which row a key has never changes, however the table grows.
+Finding a row never fails but by a need; which row a key has never changes, however the table grows. What is not loaded
+is loaded from the base if that knows it.
 """
 
 from __future__ import annotations
 
-from vmloom.kernel import Halt, Ptr, inline, outline, pointer, u8, u32, u64, u128, u160, u256
+from vmloom.kernel import Halt, inline, is_null, outline, pointer, u32, u64, u160, u256
 
+from .base import copy_account, copy_slot
+from .keys import hash_address, hash_slot
 from .layout import (
     COMPLETE,
     KNOWN,
@@ -21,35 +24,6 @@ from .layout import (
     Run,
     Slot,
 )
-
-
-@inline
-def mix(a: u64, b: u64) -> u64:
-    """Fold the 128-bit product of `a` and `b` (wyhash): fast, and with a secret factor nobody can aim at collisions."""
-    product = u128(a) * b
-    return u64(product) ^ u64(product >> 64)
-
-
-@inline
-def hash_address(run: Run, address: u160) -> u64:
-    """Hash of an address."""
-    low = mix(u64(address) ^ run.secret, u64(address >> 64) ^ run.second_secret)
-    return mix(low ^ u64(address >> 128), run.second_secret)
-
-
-@inline
-def mix_word(run: Run, word: u256) -> u64:
-    """Hash of a word."""
-    low = mix(u64(word) ^ run.secret, u64(word >> 64) ^ run.second_secret)
-    high = mix(u64(word >> 128) ^ run.second_secret, u64(word >> 192) ^ run.secret)
-    return mix(low, high ^ run.second_secret)
-
-
-@inline
-def hash_slot(run: Run, account: u64, key: u256) -> u64:
-    """Hash of a slot of the account in row `account`."""
-    return mix(mix_word(run, key) ^ account, run.second_secret)
-
 
 # Accounts
 
@@ -110,6 +84,7 @@ def clear_account(account: Account) -> None:
     account.listed = 0
     account.first_slot = 0
     account.read_stamp = 0
+    account.base_row = 0
 
 
 @inline
@@ -117,13 +92,15 @@ def find_account(run: Run, address: u160) -> u64:
     """Row of the account, loaded."""
     row = locate_account(run, address)
     if run.accounts[row].flags & KNOWN == 0:
-        need_account(run, address, row)
+        load_account(run, address, row)
     return row
 
 
 @outline
-def need_account(run: Run, address: u160, row: u64) -> None:
-    """Stop until the account in `row` is loaded."""
+def load_account(run: Run, address: u160, row: u64) -> None:
+    """Load the account in `row` from the base, or else stop until it is loaded."""
+    if not is_null(run.base) and copy_account(run, row):
+        return
     run.needed_account = address
     run.needed_row = row
     raise Halt(NEED_ACCOUNT)
@@ -206,15 +183,21 @@ def slot_word(run: Run, row: u64) -> u256:
     account = run.accounts[slot.account]
     if slot.epoch == account.epoch:
         return slot.word
-    if slot.epoch == NO_EPOCH and account.epoch == 0 and account.flags & COMPLETE == 0:
-        need_slot(run, row)
+    if slot.epoch == NO_EPOCH and account.epoch == 0:
+        load_slot(run, row)
+        return slot.word
     return 0
 
 
 @outline
-def need_slot(run: Run, row: u64) -> None:
-    """Stop until the slot in `row` is loaded."""
+def load_slot(run: Run, row: u64) -> None:
+    """Load the slot in `row`: as zero where no other can be, or from the base; or else stop until it is loaded."""
     slot = run.slots[row]
+    if run.accounts[slot.account].flags & COMPLETE != 0:
+        slot.epoch = 0
+        return
+    if not is_null(run.base) and copy_slot(run, row):
+        return
     run.needed_account = run.accounts[slot.account].address
     run.needed_row = row
     run.needed_key = slot.key
@@ -299,43 +282,3 @@ def clear_transients(run: Run) -> None:
 def code_row(run: Run, account: u64) -> Code:
     """The code of the account in row `account`."""
     return run.codes[run.accounts[account].code]
-
-
-def find_code(run: Run, digest: u256) -> u64:
-    """Row of the code with this hash, 0 if it is not there."""
-    position = u64(digest) & run.code_mask
-    row = u64(run.code_index[position])
-    while row != 0:
-        if run.codes[row].hash == digest:
-            return row
-        position = (position + 1) & run.code_mask
-        row = u64(run.code_index[position])
-    return 0
-
-
-def index_code(run: Run, row: u64) -> None:
-    """Enter a row into the index."""
-    position = u64(run.codes[row].hash) & run.code_mask
-    while run.code_index[position] != 0:
-        position = (position + 1) & run.code_mask
-    run.code_index[position] = u32(row)
-
-
-def index_codes(run: Run) -> None:
-    """Address and mask of an empty index -> all rows are in it, and it is the table's."""
-    run.code_index = pointer(u32, u64(run.scratch[0]))
-    run.code_mask = u64(run.scratch[1])
-    for row in range(1, run.code_count):
-        index_code(run, row)
-
-
-def mark_jump_destinations(code: Ptr[u8], size: u64, bits: Ptr[u8]) -> None:
-    """Set the bit of each JUMPDEST that is not inside push data, in `bits`, which is zero."""
-    offset = u64(0)
-    while offset < size:
-        opcode = u64(code[offset])
-        if opcode == 0x5B:
-            bits[offset >> 3] = u8(bits[offset >> 3] | (u64(1) << (offset & 7)))
-        if opcode >= 0x60 and opcode <= 0x7F:
-            offset += opcode - 0x5F
-        offset += 1
