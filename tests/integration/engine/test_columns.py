@@ -38,7 +38,8 @@ def batch(count: int, kind: type) -> tuple[list[Any], list[dict[str, Any]]]:
 def untimed(found: Any) -> Any:
     """Without what depends on the clock."""
     if isinstance(found, dict):
-        return {key: untimed(value) for key, value in found.items() if key not in ("at", "seconds")}
+        timed = ("at", "seconds", "independent")
+        return {key: untimed(value) for key, value in found.items() if key not in timed}
     return [untimed(one) for one in found] if isinstance(found, list) else found
 
 

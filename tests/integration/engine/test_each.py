@@ -18,6 +18,7 @@ from vmloom import (
 )
 from vmloom.engine.columns import CallColumns
 from vmloom.engine.overlay import OverlayState
+from vmloom.errors import StateError
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom_evm.assembly import add, call, calldataload, log1, push, raw, ret_top, revert, sload, sstore
@@ -122,8 +123,9 @@ def test_columns_are_their_calls_one_by_one(factory: VmFactory, kind: Any, seed:
     overlay = OverlayState(source, Lock())
     for where in (state, overlay, overlay):
         assert list(map(shown, evm.execute_each(calls, where))) == expected
-        for one in (state, source):
-            assert list(one.changes_since(0)) == list(world(kind).changes_since(0))
+    overlay.close()
+    for one in (state, source):
+        assert list(one.changes_since(0)) == list(world(kind).changes_since(0))
 
 
 @pytest.mark.parametrize("gas_limit", [-1, 1 << 63, 1 << 64])
@@ -170,6 +172,28 @@ def test_results_do_not_follow_the_state(factory: VmFactory, kind: Any) -> None:
         assert words == [(50, 0)]
 
 
+@pytest.mark.parametrize("kind", [MemoryState, NativeState])
+def test_what_one_call_loads_is_news_to_those_before_it(factory: VmFactory, kind: Any) -> None:
+    """A word that went with its storage unseen is told, also where the next call has looked at it before that is."""
+    settings = {"evm": {"engine": factory.get_vm("evm").config.engine, "revision": "shanghai"}}  # type: ignore[attr-defined]
+    evm = VmFactory(Settings({"vm": settings})).get_vm("evm")
+    looks = bytes(ret_top(sload(5)))
+    state = world(kind)
+    state.set_storage(ADDRESSES[3], 5, 50)
+    calls = CallColumns(
+        [ADDRESSES[3]] * 2, [CODES[3], looks], [CALLER] * 2, [b""] * 2, [10**6] * 2, gas_price=0, block=BlockContext()
+    )
+    overlay = OverlayState(state, Lock())
+    for where in (state, overlay) if evm.engine == "native" else (state,):
+        destroyed, looked = evm.execute_each(calls, where)
+        assert isinstance(destroyed, ExecutionResult)
+        assert isinstance(looked, ExecutionResult)
+        assert int.from_bytes(looked.return_data, "big") == 50
+        assert [(one.key, one.old, one.new) for one in destroyed.state_changes if one.field == "storage"] == [
+            (5, 50, 0)
+        ]
+
+
 def test_results_last_longer_than_what_made_them(factory: VmFactory) -> None:
     evm = factory.get_vm("evm")
     calls = [(CODES[0], ExecutionContext(caller=CALLER, address=ADDRESSES[0], gas_limit=100_000))] * 50
@@ -179,12 +203,8 @@ def test_results_last_longer_than_what_made_them(factory: VmFactory) -> None:
     assert len(shown(first[0])["state_changes"]) == 1
 
 
-@pytest.mark.parametrize("short", [1.0, 0.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_over_a_native_state_it_is_the_same(
-    factory: VmFactory, monkeypatch: pytest.MonkeyPatch, short: float, seed: int
-) -> None:
-    monkeypatch.setattr(native_engine, "_SHORT", short)
+def test_over_a_native_state_it_is_the_same(factory: VmFactory, seed: int) -> None:
     evm = factory.get_vm("evm")
     source = world(NativeState)
     overlay = OverlayState(source, Lock())
@@ -194,26 +214,32 @@ def test_over_a_native_state_it_is_the_same(
         expected = VirtualMachine.execute_each(evm, calls, world(NativeState))
         for one, other in zip(found, expected, strict=True):
             assert shown(one) == shown(other)
-        assert list(source.changes_since(0)) == list(world(NativeState).changes_since(0))
         calls = random_calls(Random(seed), 10)
         assert list(map(shown, evm.execute_each(calls, overlay))) == [
             shown(result) for result in VirtualMachine.execute_each(evm, calls, world(NativeState))
         ]
+    overlay.close()
+    assert list(source.changes_since(0)) == list(world(NativeState).changes_since(0))
 
 
-@pytest.mark.parametrize("short", [1.0, 0.0])
-def test_short_calls_run_on_the_state_that_is_there(
-    factory: VmFactory, monkeypatch: pytest.MonkeyPatch, short: float
-) -> None:
-    monkeypatch.setattr(native_engine, "_SHORT", short)
+def test_calls_read_a_native_state_in_native_code_until_their_overlay_is_closed(factory: VmFactory) -> None:
+    """And what ran them is there for the next batch, while results still read what they keep."""
     evm = factory.get_vm("evm")
-    overlay = OverlayState(world(NativeState), Lock())
-    context = ExecutionContext(caller=CALLER, address=ADDRESSES[0], gas_limit=100_000)
-    for count in (1, 2, 3, 10):
-        assert len(evm.execute_each([(CODES[0], context)] * count, overlay)) == count
-    if evm.engine == "native":
-        assert overlay.kept[native_engine.TAKES_LONG] == (not short)
-        assert (native_engine.READING in overlay.kept) == (not short)
+    source = world(NativeState)
+    context = ExecutionContext(caller=CALLER, address=ADDRESSES[4], gas_limit=100_000)
+    results, readers = [], []
+    for _ in range(2):
+        overlay = OverlayState(source, Lock())
+        results += evm.execute_each([(CODES[4], context)] * 40, overlay)
+        if evm.engine == "native":
+            readers.append(overlay.kept[native_engine.READING])
+            with pytest.raises(StateError, match="stays as it is"):
+                source.set_storage(ADDRESSES[0], 0, 42)
+        overlay.close()
+        source.set_code(ADDRESSES[4], b"")
+    assert len(set(map(id, readers))) <= 1
+    (expected,) = VirtualMachine.execute_each(evm, [(CODES[4], context)], world(MemoryState))
+    assert all(shown(result) == shown(expected) for result in results)
 
 
 def test_what_an_overlay_has_changed_is_seen(factory: VmFactory) -> None:

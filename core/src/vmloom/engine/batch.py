@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -33,6 +33,18 @@ _CHUNK_SECONDS: Final = 0.01
 """What they should take: so little that threads end together."""
 _AT_FIRST: Final = 16
 """Calls that a thread hands to a VM at once until it knows what they take."""
+_FASTER: Final = 16
+"""How many times as many it hands over next, at most, where they take little."""
+_WORTH_THREADS: Final = 0.002
+"""Seconds that what is left of a batch has to take for threads to be begun, which costs some tenths of that."""
+_LONG: Final = 0.005
+"""Seconds of an item after which the others need not be looked at."""
+_SECOND: Final = 8
+"""Items by which it is judged how long the others take: the first one makes things ready, too."""
+_LEAST_AT_END: Final = 128
+"""Short items that a thread takes at once, at least, where those that are left are shared out."""
+_BUSY: Final = 4
+"""How many times as long as it works a thread waits for others, at most: beyond that it waits for something else."""
 _AT_ONCE_SECONDS: Final = 0.2
 """What a thread may take until it looks again whether the batch was cancelled, where single calls are shorter."""
 
@@ -69,6 +81,16 @@ class Schedule:
     ahead_from: float = 0.0
 
 
+@dataclass(slots=True)
+class ThreadCounts:
+    """Where items of independent batches ran."""
+
+    alone: int = 0
+    """items that ran on the calling thread: too short, or too few, to be worth others"""
+    on_threads: int = 0
+    """items that ran on threads of the batch"""
+
+
 class Cancellation:
     """Ends a batch early: items that have not begun are not begun. Safe to use from any thread.
 
@@ -102,6 +124,10 @@ class Source(Protocol):
     def has(self, count: int) -> bool:
         """Whether there are so many, asked before any is taken."""
 
+    @property
+    def left(self) -> int | None:
+        """How many are left; None where nobody knows."""
+
 
 class ItemSource:
     """Items that are made as they are taken. A `Source`."""
@@ -119,21 +145,33 @@ class ItemSource:
         self._items = itertools.chain(first, self._items)
         return len(first) >= count
 
+    @property
+    def left(self) -> None:
+        """See `Source.left`."""
+        return None
+
 
 class GivenSource:
     """What was handed in for items, of which threads make calls. A `Source`."""
 
     def __init__(self, contracts: Sequence[Any], data: Sequence[Any]) -> None:
-        self._count = min(len(contracts), len(data))
+        self._left = min(len(contracts), len(data))
         self._contracts, self._data = iter(contracts), iter(data)
 
     def take(self, count: int) -> Chunk:
         """See `Source.take`."""
-        return Givens(list(itertools.islice(self._contracts, count)), list(itertools.islice(self._data, count)))
+        taken = Givens(list(itertools.islice(self._contracts, count)), list(itertools.islice(self._data, count)))
+        self._left -= len(taken)
+        return taken
 
     def has(self, count: int) -> bool:
         """See `Source.has`."""
-        return self._count >= count
+        return self._left >= count
+
+    @property
+    def left(self) -> int:
+        """See `Source.left`."""
+        return self._left
 
 
 def run_independent(
@@ -144,6 +182,7 @@ def run_independent(
     *,
     intake: Intake,
     lock: threading.Lock,
+    counts: ThreadCounts,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
 ) -> Generator[Part, None, None]:
@@ -151,15 +190,15 @@ def run_independent(
 
     What an item changes is in its result; `state` stays as it is, nothing else may change it meanwhile, and whoever
     reads it, such as what makes the items, holds `lock`. `intake` makes items of what is given, in the threads that run
-    them. What `source` raises when items are taken ends the batch.
+    them. What `source` raises when items are taken ends the batch. `counts` tells where they ran.
     """
     cancellation = cancellation or Cancellation()
-    worker = _Worker(state, host, lock, intake, _Pace())
+    worker = _Worker(_Overlays(state, lock), host, intake, _Pace())
     least = schedule.serial_below
     run = _run_in_threads if schedule.threads > 1 and schedule.queue >= least and source.has(least) else _run_here
-    parts = run(source, worker, schedule, cancellation)
+    parts = run(source, worker, schedule, counts, cancellation)
     count = 0
-    with closing(parts):
+    with closing(worker.overlays), closing(parts):
         for part in itertools.chain.from_iterable(parts):
             yield part
             if progress is not None:
@@ -169,24 +208,34 @@ def run_independent(
 
 
 def _run_here(
-    source: Source, worker: _Worker, schedule: Schedule, cancellation: Cancellation
+    source: Source, worker: _Worker, schedule: Schedule, counts: ThreadCounts, cancellation: Cancellation
 ) -> Generator[list[Part], None, None]:
-    for first, chunk in _chunks(source, min(CHUNK, schedule.queue), worker.pace):
+    for first, chunk in _chunks(source, min(CHUNK, schedule.queue), worker.pace, 1):
+        counts.alone += len(chunk)
         yield worker.run(first, chunk, cancellation)
 
 
 def _run_in_threads(
-    source: Source, worker: _Worker, schedule: Schedule, cancellation: Cancellation
+    source: Source, worker: _Worker, schedule: Schedule, counts: ThreadCounts, cancellation: Cancellation
 ) -> Generator[list[Part], None, None]:
+    """Begins on the calling thread, unless there are so few items that a long one would keep the threads waiting."""
+    size = max(1, min(CHUNK, schedule.queue // schedule.threads))
+    begun = 0
+    if source.left is None or source.left >= _SECOND * schedule.threads:
+        begun = yield from _begin_here(source, worker, size, counts, cancellation)
+    chunks = _chunks(source, size, worker.pace, schedule.threads, begun)
+    found = next(chunks, None)
+    if found is None:
+        return
     either = Cancellation(cancellation)
     waiting: deque[tuple[int, Future[list[Part]]]] = deque()
-    size = max(1, min(CHUNK, schedule.queue // schedule.threads))
     ahead = 0
     with thread_pool(schedule.threads, "vmloom-batch") as pool:
         try:
-            for first, chunk in _chunks(source, size, worker.pace):
+            for first, chunk in itertools.chain((found,), chunks):
                 waiting.append((len(chunk), pool.submit(worker.run, first, chunk, either)))
                 ahead += len(chunk)
+                counts.on_threads += len(chunk)
                 while waiting and (ahead + size > schedule.queue or waiting[0][1].done()):
                     count, future = waiting.popleft()
                     ahead -= count
@@ -198,17 +247,61 @@ def _run_in_threads(
             raise
 
 
+def _begin_here(
+    source: Source, worker: _Worker, most: int, counts: ThreadCounts, cancellation: Cancellation
+) -> Generator[list[Part], None, int]:
+    """Run items on the calling thread as long as the others are worth no threads. Returns how many it has run."""
+    count, total, size = 0, 0.0, 1
+    while chunk := source.take(min(size, most)):
+        parts = worker.run(count, chunk, cancellation)
+        each = worker.pace.each or 0.0
+        count, total = count + len(chunk), total + each * len(chunk)
+        counts.alone += len(chunk)
+        yield parts
+        if size > 1 or each > _LONG:
+            expected = total if source.left is None else source.left * each
+            if expected > _WORTH_THREADS:
+                break
+        size = _SECOND if size == 1 else worker.pace.size(_SECOND * size, source.left, 1)
+    return count
+
+
 @dataclass(slots=True)
 class _Pace:
     """What threads of a batch know of its items: the seconds that one took lately, None before the first."""
 
     each: float | None = None
 
-    def size(self, most: int) -> int:
-        """How many items to take at once, up to `most`."""
+    def size(self, most: int, left: int | None, threads: int) -> int:
+        """How many items to take at once, up to `most`, where so many are `left` for as many threads.
+
+        Near the end they are fewer, so that threads end together.
+        """
         if self.each is None:
             return min(_AT_FIRST, most)
+        if left is not None and threads > 1:
+            most = min(most, max(_LEAST_AT_END, left // (2 * threads)))
         return max(1, min(most, int(_CHUNK_SECONDS / self.each) if self.each else most))
+
+
+class _Overlays:
+    """The states of threads over the one that all read."""
+
+    def __init__(self, state: StateAccess, lock: threading.Lock) -> None:
+        self._state, self._lock = state, lock
+        self._made: list[OverlayState] = []
+
+    def make(self) -> OverlayState:
+        """One for the thread that asks."""
+        made = OverlayState(self._state, self._lock)
+        self._made.append(made)
+        return made
+
+    def close(self) -> None:
+        """All threads have ended."""
+        with ExitStack() as stack:
+            for overlay in self._made:
+                stack.callback(overlay.close)
 
 
 class _Worker(threading.local):
@@ -217,10 +310,11 @@ class _Worker(threading.local):
     `at_once` is how many calls a thread hands to a VM together.
     """
 
-    def __init__(self, state: StateAccess, host: VmHost, lock: threading.Lock, intake: Intake, pace: _Pace) -> None:
-        self.own = OverlayState(state, lock)
+    def __init__(self, overlays: _Overlays, host: VmHost, intake: Intake, pace: _Pace) -> None:
+        self.overlays, self.own = overlays, overlays.make()
         self.host, self.intake, self.pace = host, intake, pace
-        self.at_once = _AT_FIRST
+        self.at_once = _AT_FIRST if pace.each is None else self._fitting(pace.each)
+        self._is_ready = False
 
     def run(self, first: int, chunk: Chunk, cancellation: Cancellation) -> list[Part]:
         """Run items, of which the first one has this number."""
@@ -253,18 +347,27 @@ class _Worker(threading.local):
             return Part(None, items, [cancelled(first + place) for place in range(len(items))], 0.0)
         if vm is None:
             return Part(None, items, [refused(index, item) for index, item in enumerate(items, first)], 0.0)
-        begun = time.perf_counter()
+        begun, begun_here = time.perf_counter(), time.thread_time()
         results = _run_calls(vm, first, items, self.own, self.host)
-        seconds = time.perf_counter() - begun
-        self.pace.each = seconds / len(items)
-        self._adapt(seconds)
+        seconds, here = time.perf_counter() - begun, time.thread_time() - begun_here
+        each = max(here, seconds / _BUSY) / len(items)
+        if self._is_ready or self.pace.each is None:  # else it has made things ready, too, and tells too much
+            self.pace.each = each
+            self._adapt(each)
+        self._is_ready = True
         return Part(vm, items, results, seconds / len(items))
 
-    def _adapt(self, seconds: float) -> None:
+    @staticmethod
+    def _fitting(each: float) -> int:
+        """Calls of `each` seconds that a VM may have at once."""
+        return max(1, min(CHUNK, int(_AT_ONCE_SECONDS / 4 / each))) if each else CHUNK
+
+    def _adapt(self, each: float) -> None:
         """Hand a VM more calls at once where they take no time, and fewer where nobody could cancel the rest."""
-        if seconds < _AT_ONCE_SECONDS / 4:
-            self.at_once = min(CHUNK, 2 * self.at_once)
-        elif seconds > _AT_ONCE_SECONDS:
+        fitting = self._fitting(each)
+        if fitting > self.at_once:
+            self.at_once = min(fitting, _FASTER * self.at_once)
+        elif 4 * fitting < self.at_once:
             self.at_once = max(1, self.at_once // 2)
 
 
@@ -301,10 +404,11 @@ def _run_alone(index: int, call: Call, overlay: OverlayState, host: VmHost) -> E
         overlay.restore()
 
 
-def _chunks(source: Source, most: int, pace: _Pace) -> Iterator[tuple[int, Chunk]]:
+def _chunks(
+    source: Source, most: int, pace: _Pace, threads: int, first: int = 0
+) -> Generator[tuple[int, Chunk], None, None]:
     """Neighbours, each time with the number of the first, and as many as the pace allows."""
-    first = 0
-    while chunk := source.take(pace.size(most)):
+    while chunk := source.take(pace.size(most, source.left, threads)):
         yield first, chunk
         first += len(chunk)
 

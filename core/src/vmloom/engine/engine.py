@@ -23,7 +23,17 @@ from ..state import StateAccess
 from ..vm import VmHost
 from . import requests
 from .asynchronous import Turn, in_thread, next_few, undone_if_cancelled
-from .batch import Cancellation, GivenSource, ItemSource, Part, Progress, Schedule, Source, run_independent
+from .batch import (
+    Cancellation,
+    GivenSource,
+    ItemSource,
+    Part,
+    Progress,
+    Schedule,
+    Source,
+    ThreadCounts,
+    run_independent,
+)
 from .columns import BatchResults
 from .contract import SmartContract
 from .counting import CountingHost
@@ -176,16 +186,7 @@ class ExecutionEngine:
         config = self.config
         schedule = Schedule(config.threads or _processors(), config.queue, config.serial_below, config.ahead_from)
         if mode == "independent":
-            parts = run_independent(
-                self._source(contracts, execution_data),
-                self.state,
-                self._host,
-                schedule,
-                intake=self._intake(),
-                lock=self._reading,
-                progress=progress,
-                cancellation=cancellation,
-            )
+            parts = self._run_independent(self._source(contracts, execution_data), schedule, progress, cancellation)
         elif mode == "block":
             items = [requests.request_of(*both) for both in _pairs(contracts, execution_data)]
             parts = self._run_block(items, schedule, progress, cancellation)
@@ -290,6 +291,28 @@ class ExecutionEngine:
         turns, and `concurrent.futures.CancelledError` between two turns once it is cancelled.
         """
         return measure(self, test_data, num_iterations, cancellation or Cancellation())
+
+    def _run_independent(
+        self, source: Source, schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None
+    ) -> Generator[Part, None, None]:
+        counts = ThreadCounts()
+        parts = run_independent(
+            source,
+            self.state,
+            self._host,
+            schedule,
+            intake=self._intake(),
+            lock=self._reading,
+            counts=counts,
+            progress=progress,
+            cancellation=cancellation,
+        )
+        try:
+            with closing(parts):
+                yield from parts
+        finally:
+            if self.config.metrics:
+                self._metrics.add_independent(**asdict(counts))
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None

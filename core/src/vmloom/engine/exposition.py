@@ -38,13 +38,18 @@ class _Counts(Collector):
         )
         for one in self._metrics["operations"]:
             rows.add_metric([one["operation"], one["path"]], one["rows"])
+        independent = CounterMetricFamily(
+            "vmloom_independent_calls", "Calls of independent batches by where they ran", labels=["run"]
+        )
+        for name, count in sorted(self._metrics["independent"].items()):
+            independent.add_metric([name], count)
         block = CounterMetricFamily("vmloom_block_calls", "Calls of blocks by how they ran", labels=["run"])
         for name, count in sorted(self._metrics["block"].items()):
             block.add_metric([name], count)
         failures = CounterMetricFamily("vmloom_failures", "Executions that did not succeed, by cause", labels=["cause"])
         for one in self._errors["causes"]:
             failures.add_metric([one["cause"]], one["count"])
-        yield from (executions, gas, seconds, rows, block, failures)
+        yield from (executions, gas, seconds, rows, independent, block, failures)
 
 
 def exposition(metrics: Mapping[str, Any], errors: Mapping[str, Any]) -> str:

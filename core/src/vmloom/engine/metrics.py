@@ -96,6 +96,7 @@ class Metrics:
             self._accelerator_reasons: dict[str, str] = {}
             self._batches: Counter[str] = Counter()
             self._block: Counter[str] = Counter()
+            self._independent: Counter[str] = Counter()
 
     def add(self, executions: Ended) -> None:
         """Count executions that ended, of one at least."""
@@ -134,6 +135,11 @@ class Metrics:
         """Count a batch by how its items ran."""
         with self._lock:
             self._batches[mode] += 1
+
+    def add_independent(self, **counts: int) -> None:
+        """Count items of an independent batch by where they ran, on the calling thread or on threads of the batch."""
+        with self._lock:
+            self._independent.update(counts)
 
     def add_block(self, **counts: int) -> None:
         """Count what optimistic execution of a block came to, such as executions that had to be repeated."""
@@ -177,6 +183,7 @@ class Metrics:
                     for contract, count in self._contracts.most_common(20)
                 ],
                 "batches": dict(self._batches),
+                "independent": dict(self._independent),
                 "block": dict(self._block),
                 "operations": [
                     {

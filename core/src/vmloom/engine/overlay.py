@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..errors import StateError
@@ -26,16 +26,27 @@ class OverlayState(StateAccess):
         self._without_storage: set[bytes] = set()
         self.kept: dict[str, Any] = {}
         """What VMs keep with it that holds as long as the source is as it is."""
+        self._ending = ExitStack()
         super().__init__()
 
     @contextmanager
     def source_alone(self) -> Iterator[StateAccess | None]:
         """The source while no other overlay reads it, for what leaves it as it was; None if it is not all that is seen.
 
-        For a VM that runs on such states in less time than it takes to load from them.
+        For a VM that has a way of its own to read it, which it prepares here.
         """
         with self._lock:
             yield None if self.snapshot() else self.source
+
+    def when_done(self, call: Callable[[], object]) -> None:
+        """Have `call` called by `close`, while no other overlay reads the source."""
+        self._ending.callback(call)
+
+    def close(self) -> None:
+        """Nothing runs here any more, and the source may be changed again after this."""
+        self.kept.clear()
+        with self._lock:
+            self._ending.close()
 
     def load_account(self, address: bytes) -> Account | None:
         """The source's."""

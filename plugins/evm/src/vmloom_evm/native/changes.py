@@ -114,11 +114,10 @@ def read_diff(data: bytes) -> tuple[dict[bytes, None], dict[bytes, dict[int, int
 
 
 def _unseen_changes(address: bytes, seen: Container[int], state: NativeState) -> Iterator[StateChange]:
-    """Words that went with an account's storage without ever having been loaded."""
+    """Words that went with an account's storage without having been loaded before."""
     if state.source is not None:
-        known = state.known_slots(address)
         for slot in sorted(state.load_slots(address)):
-            if slot not in seen and slot not in known:
+            if slot not in seen:
                 word = state.source.get_storage(address, slot)
                 if word:
                     yield StateChange(address, "storage", slot, word, 0)

@@ -6,11 +6,11 @@ what the run has changed is written back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count, groupby
 from threading import Lock, local
-from time import thread_time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess, StateChange
@@ -33,8 +33,7 @@ from .arena import STACK_SPACING
 from .build import BINDINGS, Interpreter
 from .machine import Build
 from .memory import FRAMES
-from .packing import DoesNotFit, PackedCalls, are_one
-from .reading import CallOutcomes
+from .packing import DoesNotFit
 from .session import Session
 from .state import IN_USE, NativeState
 
@@ -43,13 +42,6 @@ if TYPE_CHECKING:
 
 READING: Final = "evm native"
 """Under which an overlay keeps the native state that reads from it."""
-TAKES_LONG: Final = "evm native takes long"
-"""Under which an overlay keeps whether calls take longer than `_SHORT`."""
-_SHORT: Final = 50e-6
-"""Seconds in which a call runs on the state that all threads share, one after the other, rather than on its thread's
-own, for which all that it reads has to be loaded."""
-_TRIED: Final = 3
-"""Calls by which a thread learns whether they take long."""
 _RUNS: Final = count()
 Calls: TypeAlias = Sequence[tuple[bytes, ExecutionContext]]
 """May be `CallColumns`."""
@@ -133,81 +125,8 @@ class NativeEngine:
         """See `Engine.execute_each`. The batch is one call of native code, unless it has a need."""
         if not isinstance(calls, CallColumns) and any(context.depth or context.value for _, context in calls):
             return None
-        done: Sequence[ExecutionResult] = ()
-        if type(state) is OverlayState and isinstance(state.source, NativeState) and not state.kept.get(TAKES_LONG):
-            done = self._each_on_source(specification, state, calls, host)
-        left = calls[len(done) :]
-        if not left:
-            return done
         native = state if isinstance(state, NativeState) else _reading(state)
-        found = self._each(specification, native, left, host)
-        return None if found is None else [*done, *found] if done else found
-
-    def _each_on_source(
-        self, specification: Specification, state: OverlayState, calls: Calls, host: VmHost | None
-    ) -> Sequence[ExecutionResult]:
-        """The results of the first calls, run on the source of `state`: of all if they are short."""
-        done: Sequence[ExecutionResult] = ()
-        found: Sequence[ExecutionResult] | None = ()
-        rows: dict[bytes, int] = {}
-        with state.source_alone() as source:
-            if not isinstance(source, NativeState):
-                return done
-            if TAKES_LONG not in state.kept:
-                done = self._tried(specification, source, state, calls, host)
-            left = calls[len(done) :]
-            if not left or state.kept.get(TAKES_LONG):
-                return done
-            if isinstance(left, CallColumns) and source.source is None:
-                codes = left.codes[:1] if are_one(left) else set(left.codes)
-                rows = {code: source.code_row(code) for code in codes}
-            else:
-                found = self._each(specification, source, left, host)
-        if rows and isinstance(left, CallColumns):
-            found = self._columns_on_source(specification, state, left, rows, host)
-        if found is None:
-            state.kept[TAKES_LONG] = True
-            return done
-        return [*done, *found] if done else found
-
-    def _tried(
-        self, specification: Specification, source: NativeState, state: OverlayState, calls: Calls, host: VmHost | None
-    ) -> list[ExecutionResult]:
-        """The results of the first calls, one by one, by which is noted whether such take long.
-
-        It does not follow from the very first, which makes things ready, nor from one that was slow by accident.
-        """
-        done: list[ExecutionResult] = []
-        seconds = []
-        for place in range(min(_TRIED, len(calls))):
-            begun = thread_time()
-            found = self._each(specification, source, calls[place : place + 1], host)
-            seconds.append(thread_time() - begun)
-            if found is None:
-                state.kept[TAKES_LONG] = True
-                return done
-            done += found
-        if len(seconds) > 1:
-            state.kept[TAKES_LONG] = min(seconds[1:]) > _SHORT
-        return done
-
-    def _columns_on_source(
-        self,
-        specification: Specification,
-        state: OverlayState,
-        calls: CallColumns,
-        rows: Mapping[bytes, int],
-        host: VmHost | None,
-    ) -> Sequence[ExecutionResult] | None:
-        """`_each` on the source of `state`, which other threads need too: they wait for native code and no more."""
-        try:
-            packed = PackedCalls(calls, rows.__getitem__)
-            with state.source_alone() as source:
-                assert isinstance(source, NativeState)
-                blob = self._session(specification, source, (), host).run_packed(source, packed)
-        except DoesNotFit:
-            return None
-        return CallOutcomes(blob, packed.batch, source, calls.gas_limits)
+        return self._each(specification, native, calls, host)
 
     def _each(
         self, specification: Specification, state: NativeState, calls: Calls, host: VmHost | None
@@ -482,10 +401,18 @@ def _tiers(config: EvmConfig) -> Tiers | None:
 
 
 def _reading(state: StateAccess) -> NativeState:
-    """A native state over `state`, which an overlay keeps: what it reads from stays as it is."""
+    """A native state over `state`, which an overlay keeps: what it reads from stays as it is.
+
+    It reads in native code what is in native memory: without the lock, as many threads as there are at once.
+    """
     if not isinstance(state, OverlayState):
         return NativeState(source=state)
     native: NativeState | None = state.kept.get(READING)
     if native is None:
-        native = state.kept[READING] = NativeState(source=state)
+        with state.source_alone() as source:
+            if isinstance(source, NativeState):
+                native = source.lend_reader(state)
+                if native is not None:
+                    state.when_done(partial(source.take_reader_back, native))
+        native = state.kept[READING] = native or NativeState(source=state)
     return native

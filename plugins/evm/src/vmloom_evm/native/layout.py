@@ -162,6 +162,8 @@ class Slot:
     original_stamp: u64
     read_stamp: u64
     """The transaction that has looked at it last, be it undone since; Python's looks do not count."""
+    telling: u64
+    """The last list of changes in which it stands."""
 
 
 @struct
@@ -455,6 +457,8 @@ class Run:
     """How far the transaction has come."""
     first_entry: u64
     """Where the undo log stood when it began."""
+    telling: u64
+    """Number of the list of changes that was laid down last."""
     outcome: Ptr[u8]
     outcome_size: u64
     outcome_room: u64

@@ -20,6 +20,7 @@ from . import layout
 from .arena import STACK_SPACING
 from .build import state_library
 from .pages import Pages, forbid, refer
+from .sheets import Sheet, blank_pages
 
 BYTES_HEADER: Final = bytes.__basicsize__ - 1
 """Where in a bytes object its bytes begin."""
@@ -28,6 +29,9 @@ FRAMES: Final = 1026
 FIRST_MEMORY: Final = 1 << 20
 CODE_CHUNK: Final = 1 << 18
 HALF: Final = 2
+LARGE_OUTCOME: Final = 1 << 15
+MOST_SPACE: Final = 4
+"""How many times as much memory as they read results may keep, at most."""
 
 ROOMS: Final = {
     "journal": "journal_room",
@@ -87,6 +91,7 @@ class NativeMemory:
         self.outcome_size = ctypes.c_uint64.from_address(self.field("outcome_size"))
         self.functions = state_library()
         self.outcome = ctypes.POINTER(ctypes.c_char).from_address(self.field("outcome"))
+        self._outcome_written = 0
         self.chunks: list[Pages] = []
         for table in TABLES:
             self._place(table, table.room)
@@ -216,6 +221,18 @@ class NativeMemory:
         self.set("code_bytes_left", 0)
         self.set("code_bytes", chunk.address)
         self.set("code_bytes_left", chunk.size)
+
+    def take_outcome(self) -> bytes | Sheet:
+        """What the run has laid down: a copy, or the very memory where that is large and well filled."""
+        size, room = self.outcome_size.value, self.room("outcome")
+        if self.guarded or size < LARGE_OUTCOME or size < room // MOST_SPACE:
+            return ctypes.string_at(self.get("outcome"), size)
+        sheet = Sheet(self.pages["outcome"], size, self._outcome_written)
+        self._outcome_written, blank = blank_pages(room)
+        self.pages["outcome"] = blank
+        self.set("outcome", blank.address)
+        self.set("outcome_room", blank.size)
+        return sheet
 
     def leave_code(self) -> None:
         """Leave all code where it is to those who hold the list of its chunks; no row may name it after this."""

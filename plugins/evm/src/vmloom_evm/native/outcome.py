@@ -81,15 +81,21 @@ ROUND_DOWN = (1 << 64) - 8
 
 
 def put_changes(run: Run, begin: u64) -> u64:
-    """Write a change for each entry of the undo log that tells of one, from offset `begin`. Returns where they end."""
+    """Write a change for each entry of the undo log that tells of one, from offset `begin`. Returns where they end.
+
+    Of a slot the first one tells all: what stood there, and what stands there now.
+    """
     end = begin
+    run.telling += 1
     for index in range(run.first_entry, run.journal_count):
         entry = run.journal[index]
         reserve_outcome(run, end + CHANGE_SIZE)
         change = pointer(Change, address_of(run.outcome) + end)[0]
         if entry.kind == SLOT:
-            put_slot(run, change, entry.row, entry.word, entry.number)
-            end += CHANGE_SIZE
+            if run.slots[entry.row].telling != run.telling:
+                run.slots[entry.row].telling = run.telling
+                put_slot(run, change, entry.row, entry.word, entry.number)
+                end += CHANGE_SIZE
         elif entry.kind == BALANCE or entry.kind == NONCE or entry.kind == FLAGS:
             put_field(run, change, entry)
             end += CHANGE_SIZE
@@ -112,7 +118,10 @@ def put_slot(run: Run, change: Change, row: u64, former: u256, epoch: u64) -> No
 
 
 def put_cleared(run: Run, begin: u64, entry: Entry) -> u64:
-    """A storage that was cleared, and each word that stood in it and still stands there. Returns where they end."""
+    """A storage that was cleared, and each word that stood in it. Returns where they end.
+
+    That includes zeros if it was the storage that the source has: what is not told here, was not known here.
+    """
     account = run.accounts[entry.row]
     change = pointer(Change, address_of(run.outcome) + begin)[0]
     start_change(run, change, EPOCH, entry.row)
@@ -122,7 +131,7 @@ def put_cleared(run: Run, begin: u64, entry: Entry) -> u64:
     row = account.first_slot
     while row != 0:
         slot = run.slots[row]
-        if slot.epoch == entry.number and slot.word != 0:
+        if slot.epoch == entry.number and (slot.word != 0 or entry.number == 0):
             reserve_outcome(run, end + CHANGE_SIZE)
             put_slot(run, pointer(Change, address_of(run.outcome) + end)[0], row, slot.word, slot.epoch)
             end += CHANGE_SIZE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from operator import sub
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from vmloom import Event, ExecutionResult, ExecutionState, StateChange
 from vmloom.engine.columns import ResultColumns
@@ -21,6 +21,7 @@ from ..transaction.types import Transaction
 from . import layout
 from .changes import decode_changes, decode_events
 from .packing import OUTCOME, column_of
+from .sheets import Sheet
 from .state import NativeState
 
 LOG_SIZE: Final = size_of(layout.Log)
@@ -32,6 +33,10 @@ _new: Final = LateExecutionResult.__new__
 _set_given: Final = LateExecutionResult.__dict__["_given"].__set__
 _set_state: Final = ExecutionResult.__dict__["state"].__set__
 _set_gas_used: Final = ExecutionResult.__dict__["gas_used"].__set__
+
+
+Blob: TypeAlias = bytes | Sheet
+"""Bytes of which slices are made; a sheet has to live as long as they are."""
 
 
 class Header(NamedTuple):
@@ -64,7 +69,7 @@ class Reading:
 
     __slots__ = ("_at", "_blob", "_header", "_records", "_state")
 
-    def __init__(self, blob: bytes, at: int, state: NativeState, records: Sequence[StateChange] = ()) -> None:
+    def __init__(self, blob: Blob, at: int, state: NativeState, records: Sequence[StateChange] = ()) -> None:
         self._blob = blob
         self._at = at
         self._state = state
@@ -76,7 +81,7 @@ class Reading:
         """Numbers and sizes."""
         header = self._header
         if header is None:
-            header = self._header = Header._make(OUTCOME.unpack_from(self._blob, self._at))
+            header = self._header = Header._make(OUTCOME.unpack(self._blob[self._at : self._at + OUTCOME.size]))
         return header
 
     def read(self, name: str) -> Any:
@@ -126,7 +131,7 @@ class CallReading(Reading):
     __slots__ = ("_gas_limit",)
 
     def __init__(
-        self, blob: bytes, at: int, state: NativeState, gas_limit: int, records: Sequence[StateChange] = ()
+        self, blob: Blob, at: int, state: NativeState, gas_limit: int, records: Sequence[StateChange] = ()
     ) -> None:
         self._blob = blob
         self._at = at
@@ -154,30 +159,39 @@ class CallOutcomes(ResultColumns):
     What everybody asks for are columns; all else each result reads from the blob, as one of a single call does.
     """
 
-    __slots__ = ("_blob", "_gas_limits", "_offsets", "_state")
+    __slots__ = ("_readings",)
 
-    def __init__(self, blob: bytes, batch: bytearray, state: NativeState, gas_limits: Sequence[int]) -> None:
+    def __init__(self, blob: Blob, batch: bytearray, state: NativeState, gas_limits: Sequence[int]) -> None:
         statuses = column_of(batch, "status")
         if statuses.count(SUCCESS) == len(statuses):
             states = [ExecutionState.SUCCESS] * len(statuses)
         else:
             states = [STATES.get(status, ExecutionState.FAILED) for status in statuses]
         super().__init__(states, list(map(sub, gas_limits, column_of(batch, "gas_left", "q"))))
-        self._blob, self._state, self._gas_limits = blob, state, gas_limits
-        self._offsets = column_of(batch, "outcome_offset")
+        self._readings = CallReadings(blob, column_of(batch, "outcome_offset"), state, gas_limits)
 
     def make(self) -> list[ExecutionResult]:
         """See `ResultColumns.make`."""
         results: list[ExecutionResult] = list(map(_new, repeat(LateExecutionResult, len(self))))
         for steps in (
-            map(_set_given, results, zip(repeat(self._reading), range(len(self)), strict=False)),
+            map(_set_given, results, zip(repeat(self._readings.reading), range(len(self)), strict=False)),
             map(_set_state, results, self.states),
             map(_set_gas_used, results, self.gas_used),
         ):
             deque(steps, 0)
         return results
 
-    def _reading(self, place: int) -> CallReading:
+
+class CallReadings:
+    """What results of `CallOutcomes` keep alive: not those, which keep them, lest memory wait for a collection."""
+
+    __slots__ = ("_blob", "_gas_limits", "_offsets", "_state")
+
+    def __init__(self, blob: Blob, offsets: Sequence[int], state: NativeState, gas_limits: Sequence[int]) -> None:
+        self._blob, self._offsets, self._state, self._gas_limits = blob, offsets, state, gas_limits
+
+    def reading(self, place: int) -> CallReading:
+        """What reads the fields of one result."""
         return CallReading(self._blob, self._offsets[place], self._state, self._gas_limits[place])
 
 
@@ -187,7 +201,7 @@ class TransactionReading(Reading):
     __slots__ = ("tx",)
 
     def __init__(
-        self, blob: bytes, at: int, state: NativeState, tx: Transaction, records: Sequence[StateChange] = ()
+        self, blob: Blob, at: int, state: NativeState, tx: Transaction, records: Sequence[StateChange] = ()
     ) -> None:
         self._blob = blob
         self._at = at

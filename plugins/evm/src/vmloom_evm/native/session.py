@@ -43,7 +43,7 @@ from .packing import (
     pack_transaction,
     pack_words,
 )
-from .reading import FIRST, CallOutcomes, CallReading, TransactionReading
+from .reading import FIRST, Blob, CallOutcomes, CallReading, TransactionReading
 from .state import IN_USE, NativeState
 from .watching import Watch
 
@@ -158,13 +158,6 @@ class Session:
         packed = PackedCalls(calls, state.code_row)
         return self._apart(state, calls.block, packed.batch, calls.gas_limits)
 
-    def run_packed(self, state: NativeState, packed: PackedCalls) -> bytes:
-        """What `CallOutcomes` of these calls read. Raises `DoesNotFit`.
-
-        For who has others wait for `state`: packing before and reading after this is not done meanwhile.
-        """
-        return self._run_apart(state, packed.calls.block, packed.batch, len(packed.calls))
-
     def _apart(
         self, state: NativeState, block: BlockContext, batch: bytearray, gas_limits: Sequence[int]
     ) -> CallOutcomes:
@@ -173,7 +166,7 @@ class Session:
             self._read_clearings(state, outcomes)
         return outcomes
 
-    def _run_apart(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> bytes:
+    def _run_apart(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> Blob:
         """Run calls that are packed in `batch`, each on the state as it is. Raises `DoesNotFit`."""
         self.memory.set("batch_apart", 1)
         try:
@@ -194,9 +187,10 @@ class Session:
         blob_gas: int,
     ) -> list[TransactionResult | TransactionRefused]:
         """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
-        blob, records = self._perform_all(
+        outcomes, records = self._perform_all(
             state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas
         )
+        blob = outcomes[:]
         results: list[TransactionResult | TransactionRefused] = []
         at = 0
         for number, (tx, sender) in enumerate(zip(transactions, senders, strict=True)):
@@ -237,7 +231,7 @@ class Session:
         checks: Checks,
         gas: int,
         blob_gas: int,
-    ) -> tuple[bytes, Records]:
+    ) -> tuple[Blob, Records]:
         """Run them in order. Returns the outcomes, one behind the other, and changed records. Raises `DoesNotFit`."""
         size = TRANSACTION_SIZE * len(transactions)
         batch = self._batch if len(self._batch) >= size else bytearray(size)
@@ -251,7 +245,7 @@ class Session:
         del kept
         return performed
 
-    def _perform(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> tuple[bytes, Records]:
+    def _perform(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> tuple[Blob, Records]:
         """Run the first `count` transactions that are packed in `batch`; see `_perform_all`."""
         self._begin(state, block)
         checkpoint = state.snapshot()
@@ -264,13 +258,13 @@ class Session:
             stopped = perform(self._run)
             records = self._go_on(state, perform, stopped) if stopped else NO_RECORDS
             self._check_watch()
-            blob = memory.outcome[: memory.outcome_size.value]
+            blob = memory.take_outcome()
         except BaseException:
             self._take_back(state, checkpoint)
             raise
         finally:
             state.in_use.release()
-        return bytes(blob), records
+        return blob, records
 
     def _refused(self, reading: TransactionReading, block: BlockContext, sender: bytes) -> TransactionRefused:
         """Why a transaction was refused."""

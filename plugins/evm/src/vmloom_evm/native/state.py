@@ -79,6 +79,8 @@ class NativeState(StateAccess):
         self._base: NativeState | None = None
         self._readers = 0
         """Native states whose base this one is."""
+        self._spare_readers: list[NativeState] = []
+        """Such as were lent before, and know codes and what was compiled of them."""
         self._has_lent = False
         """Whether codes of others may stand in memory of this one."""
         self._passed_over: dict[tuple[bytes, int | None], None] = {}
@@ -105,6 +107,7 @@ class NativeState(StateAccess):
         self._borrowed = [] if self._base is None else [self._base.memory.chunks]
         if self._has_lent:
             self.memory.leave_code()
+            self._spare_readers.clear()
             self._has_lent = False
         self._forget_rows()
         self.memory.clear()
@@ -113,16 +116,23 @@ class NativeState(StateAccess):
 
     def reuse(self, source: StateAccess) -> bool:
         """Forget all but codes, which say what they are, and load from `source`. False if it has grown too large."""
-        memory = self.memory
-        if max(memory.room("accounts"), memory.room("slots"), memory.room("outcome") >> 8) > KEPT_ROOM:
+        if self._has_many_rows():
             return False
-        if memory.get("code_count") > KEPT_CODES or sum(chunk.size for chunk in memory.chunks) > KEPT_CODE_BYTES:
+        if self._has_many_codes():
             self.clear()
         else:
             self._functions["forget_rows"](self._run)
             self._forget_rows()
         self.rebind(source)
         return True
+
+    def _has_many_rows(self) -> bool:
+        memory = self.memory
+        return max(memory.room("accounts"), memory.room("slots"), memory.room("outcome") >> 8) > KEPT_ROOM
+
+    def _has_many_codes(self) -> bool:
+        memory = self.memory
+        return memory.get("code_count") > KEPT_CODES or sum(chunk.size for chunk in memory.chunks) > KEPT_CODE_BYTES
 
     def _forget_rows(self) -> None:
         """Forget what Python keeps of accounts."""
@@ -152,6 +162,25 @@ class NativeState(StateAccess):
             if all(chunks is not base.memory.chunks for chunks in self._borrowed):
                 self._borrowed.append(base.memory.chunks)
         return True
+
+    def lend_reader(self, source: StateAccess) -> NativeState | None:
+        """An empty state that reads through this one, to be handed back; None while something runs here.
+
+        `source` is what it asks for what is not known here.
+        """
+        if self._readers == 0 and self.in_use.locked():
+            return None
+        reader = self._spare_readers.pop() if self._spare_readers else NativeState()
+        reader.reuse(source)
+        reader.read_through(self)
+        return reader
+
+    def take_reader_back(self, reader: NativeState) -> None:
+        """Nothing runs any more on what was lent. Results that are read late may still ask it for its codes."""
+        reader.read_through(None)
+        reader.rebind(None)  # lest it keep the source alive
+        if not (reader.in_use.locked() or reader._has_many_rows() or reader._has_many_codes()):
+            self._spare_readers.append(reader)
 
     def _lend(self) -> bool:
         """There is one more reader, if nothing runs here."""
@@ -677,10 +706,6 @@ class NativeState(StateAccess):
         if self.source is not None and not self._epoch(address):
             found += [slot for slot in self.load_slots(address) if slot not in known]
         return found
-
-    def known_slots(self, address: bytes) -> set[int]:
-        """The account's slots that need not be loaded any more."""
-        return {slot.key for slot in self._slots_of(address)[1] if slot.epoch != layout.NO_EPOCH}
 
     def _epoch(self, address: bytes) -> int:
         return int(self._account_at(address).epoch)

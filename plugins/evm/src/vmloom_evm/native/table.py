@@ -174,6 +174,7 @@ def fill_slot(slot: Slot, account: u64, key: u256, epoch: u64) -> None:
     slot.warm_stamp = 0
     slot.original_stamp = 0
     slot.read_stamp = 0
+    slot.telling = 0
 
 
 @inline
