@@ -35,8 +35,8 @@ _AT_FIRST: Final = 16
 """Calls that a thread hands to a VM at once until it knows what they take."""
 _FASTER: Final = 16
 """How many times as many it hands over next, at most, where they take little."""
-_WORTH_THREADS: Final = 0.002
-"""Seconds that what is left of a batch has to take for threads to be begun, which costs some tenths of that."""
+_WORTH_THREADS: Final = 0.005
+"""Seconds that what is left of a batch has to take for threads to be begun, which costs about a tenth of that."""
 _LONG: Final = 0.005
 """Seconds of an item after which the others need not be looked at."""
 _SECOND: Final = 8
