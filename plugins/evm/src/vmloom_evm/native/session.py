@@ -211,7 +211,8 @@ class Session:
     ) -> list[MessageResult]:
         """Run messages or system calls, one after the other. Raises `DoesNotFit`."""
         senders = [sender] * len(messages)
-        blob, _ = self._perform_all(state, block, messages, senders, mode, ALL_CHECKS, 0, 0)
+        outcomes, _ = self._perform_all(state, block, messages, senders, mode, ALL_CHECKS, 0, 0)
+        blob = outcomes[:]
         results = []
         at = 0
         for message in messages:
