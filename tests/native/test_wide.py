@@ -20,7 +20,7 @@ from vmloom_native.wide.divide import (
     remainder_u256,
     remainder_u512,
 )
-from vmloom_native.wide.power import wrapping_pow_u256
+from vmloom_native.wide.power import SQUARINGS, power_by_series, power_by_squaring, wrapping_pow_u256
 
 COMMAND = Path(__file__).parents[2] / "benchmarks" / "fuzz_wide.py"
 EDGES = sorted(
@@ -103,6 +103,25 @@ def test_remainders_by_what_is_just_below_a_power(x: int, low: int, rest: int) -
 @given(base=numbers(256), exponent=st.integers(0, 600) | numbers(256))
 def test_powers(base: int, exponent: int) -> None:
     assert wrapping_pow_u256(base, exponent) == pow(base, exponent, 1 << 256)
+
+
+@given(
+    bit=st.integers(0, 256),
+    odd=numbers(256),
+    sign=st.sampled_from([1, -1]),
+    exponent=st.integers(0, 40) | numbers(256) | st.integers(0, 256).map(lambda bit: 1 << bit),
+    low=st.sampled_from([0, 1, (1 << SQUARINGS) - 1]),
+)
+def test_powers_of_what_is_near_one(bit: int, odd: int, sign: int, exponent: int, low: int) -> None:
+    base = (sign + (odd << bit)) % (1 << 256)
+    for it in (exponent, (exponent << SQUARINGS | low) % (1 << 256)):
+        assert wrapping_pow_u256(base, it) == pow(base, it, 1 << 256)
+
+
+def test_series_agrees_with_squaring_where_either_would_do() -> None:
+    for base in (1, 3, 5, (1 << 256) - 1, (1 << 255) + 1, (1 << 16) - 1):
+        for exponent in (1, (1 << SQUARINGS) - 1, 1 << SQUARINGS, 15 << SQUARINGS, 16 << SQUARINGS, (1 << 64) - 1):
+            assert power_by_series(base, exponent) == power_by_squaring(base, exponent) == pow(base, exponent, 1 << 256)
 
 
 def test_powers_of_two_and_of_nothing() -> None:
