@@ -12,15 +12,17 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from peers.side import Outcome, Prepared, Side, Unsupported
 from suite.work import Work
 
+T = TypeVar("T")
 SHORT = 1_000_000
 """ns; longer runs are measured in CPU time of the thread, shorter ones in wall time, whose clock is read faster."""
 BATCH = 20_000_000
-"""ns; short runs are repeated for about so long before it is the next side's turn."""
+"""ns; runs are repeated for about so long before it is the next side's turn: the first one finds the caches as another
+side has left them."""
 MOST = 2_000
 """Runs in a batch."""
 SETTLE_TURNS = 3
@@ -35,6 +37,8 @@ class Measured:
 
     outcome: Outcome | None = None
     times: list[int] = field(default_factory=list)
+    turns: list[float] = field(default_factory=list)
+    """The median of each turn. Those of the same turn of several sides were taken at about the same time."""
     failure: str = ""
     settling: Mapping[str, float] = field(default_factory=dict)
     """What it has cost to make the side ready, beside the runs."""
@@ -50,6 +54,7 @@ class Measured:
             "outcome": outcome,
             "ns": median,
             "runs": len(self.times),
+            "turns": self.turns,
             "failure": self.failure,
             "settling": dict(self.settling),
         }
@@ -77,23 +82,24 @@ class Contestant:
         self._prepared.reset()
         if elapsed >= budget:
             self.measured.times.append(elapsed)
+            self.measured.turns.append(elapsed)
             self._spent = elapsed
             return
         if settle:
             self.measured.settling = self._prepared.settle(settle)
         pace = self._time_one(self._prepared, time.perf_counter_ns)
+        self._batch = max(1, min(MOST, BATCH // (pace + 1)))
         if pace < SHORT:
             self._clock = time.perf_counter_ns
-            self._batch = max(1, min(MOST, BATCH // (pace + 1)))
 
     def take_turn(self, budget: int) -> None:
         """Another run, or a batch of short ones, unless `budget` ns are spent."""
         if self._spent >= budget:
             return
-        for _ in range(self._batch):
-            elapsed = self._time_one(self._prepared, self._clock)
-            self.measured.times.append(elapsed)
-            self._spent += elapsed
+        times = [self._time_one(self._prepared, self._clock) for _ in range(self._batch)]
+        self.measured.times += times
+        self.measured.turns.append(statistics.median(times))
+        self._spent += sum(times)
 
     @staticmethod
     def _time_one(prepared: Prepared, clock: Callable[[], int]) -> int:
@@ -125,7 +131,7 @@ def measure(work: Work, sides: Sequence[Side], *, rounds: int, budget: int) -> M
         found[side.name] = contestant.measured
         contestants.append(contestant)
     for turn in range(rounds):
-        for contestant in contestants[turn % len(contestants) :] + contestants[: turn % len(contestants)]:
+        for contestant in in_order(contestants, turn):
             gc.collect()
             gc.disable()  # as timeit does: a side shall not pay for what another one has left
             try:
@@ -133,6 +139,16 @@ def measure(work: Work, sides: Sequence[Side], *, rounds: int, budget: int) -> M
             finally:
                 gc.enable()
     return found
+
+
+def in_order(contestants: Sequence[T], turn: int) -> Sequence[T]:
+    """The contestants in the order of this turn: each is first as often as the others, and none always after the same.
+
+    Who comes after a peer that has filled the caches with its own pays for that.
+    """
+    first = turn // 2 % max(1, len(contestants))
+    turned = [*contestants[first:], *contestants[:first]]
+    return turned[::-1] if turn % 2 else turned
 
 
 def _told(error: Exception) -> str:

@@ -5,7 +5,8 @@
 
 Each row runs on all sides in one process, in turns; several fresh processes repeat that, and the median process counts.
 What is timed is the call alone, as each side's Python API has it: the state is made before and put back afterwards.
-Runs over 1 ms count CPU time of the thread, shorter ones wall time. A ratio is the peer's time over vmloom's.
+Runs over 1 ms count CPU time of the thread, shorter ones wall time; short ones are repeated for 20 ms in a turn. A
+ratio is the peer's time over vmloom's: the median of all turns, as both sides of a turn have had the same machine.
 
 Of several engines the last one is vmloom's side, and the others are compared with it like peers. Where it compiles
 contracts, it runs the work until they are compiled before anything is timed. What compiling them took is told beside,
@@ -52,6 +53,8 @@ class Finding:
 
     row: Row
     times: dict[str, list[float]] = field(default_factory=dict)
+    turns: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Medians of each turn in each process, by side."""
     failures: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, list[Any]] = field(default_factory=dict)
     compiling: list[dict[str, float]] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Finding:
             self.failures[side] = measured["failure"]
         if measured["ns"] is not None:
             self.times.setdefault(side, []).append(measured["ns"])
+            self.turns.setdefault(side, []).append(measured["turns"])
         if measured["outcome"] is not None:
             self.outcomes.setdefault(side, measured["outcome"])
         if side == OURS and measured.get("settling"):
@@ -73,9 +77,10 @@ class Finding:
         return statistics.median(self.times[side]) if side in self.times else None
 
     def ratio(self, peer: str) -> float | None:
-        """How many times as long the peer takes."""
-        ours, theirs = self.time(OURS), self.time(peer)
-        return theirs / ours if ours and theirs else None
+        """How many times as long the peer takes: the median of all turns that both sides had."""
+        processes = zip(self.turns.get(OURS, ()), self.turns.get(peer, ()), strict=False)
+        ratios = [theirs / ours for turns in processes for ours, theirs in zip(*turns, strict=False)]
+        return statistics.median(ratios) if ratios else None
 
     def compiled(self, name: str) -> float:
         """A figure of our side's compiler: the median process."""

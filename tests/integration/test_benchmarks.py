@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ def test_table_shows_times_of_peers(module: Callable[[str], Any]) -> None:
     comparison = evm.Comparison(["vmloom", "pyrevm"], [evm.Finding(row) for row in rows])
     for finding in comparison.findings:
         for side, ns in (("vmloom", 2_500_000.0), ("pyrevm", 5_000_000.0)):
-            finding.add(side, {"failure": "", "ns": ns, "runs": 7, "outcome": [True, 1234, 0, "", ""]})
+            finding.add(side, {"failure": "", "ns": ns, "runs": 7, "turns": [ns], "outcome": [True, 1234, 0, "", ""]})
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(comparison.table())
     text = console.export_text()
@@ -102,9 +104,27 @@ def test_table_shows_times_of_peers(module: Callable[[str], Any]) -> None:
 def test_what_differs_is_a_fault(module: Callable[[str], Any], outcome: list[Any], fault: str) -> None:
     evm, rows = module("evm"), module("suite.rows").chosen(["ray tracer"])
     finding = evm.Finding(rows[0])
-    finding.add("vmloom", {"failure": "", "ns": 1.0, "runs": 1, "outcome": [True, 1234, 0, "", ""]})
-    finding.add("pyrevm", {"failure": "", "ns": 1.0, "runs": 1, "outcome": outcome})
+    finding.add("vmloom", {"failure": "", "ns": 1.0, "runs": 1, "turns": [1.0], "outcome": [True, 1234, 0, "", ""]})
+    finding.add("pyrevm", {"failure": "", "ns": 1.0, "runs": 1, "turns": [1.0], "outcome": outcome})
     assert f"ray tracer: {fault}" in list(finding.faults())
+
+
+def test_ratio_is_that_of_turns_and_not_of_their_medians(module: Callable[[str], Any]) -> None:
+    """The machine becomes twice as slow, and both sides with it; one turn of one side is disturbed."""
+    finding = module("evm").Finding(module("suite.rows").chosen(["ray tracer"])[0])
+    turns = {"vmloom": [10.0, 10.0, 20.0, 20.0, 20.0], "native": [11.0, 99.0, 22.0, 22.0, 22.0]}
+    for side, of_side in turns.items():
+        finding.add(side, {"failure": "", "ns": 1.0, "runs": 5, "turns": of_side, "outcome": None})
+    assert finding.ratio("native") == pytest.approx(1.1)
+
+
+def test_no_side_always_comes_after_the_same_one(module: Callable[[str], Any]) -> None:
+    in_order = module("comparison").in_order
+    for sides in ("ab", "abc"):
+        orders = ["".join(in_order(sides, turn)) for turn in range(2 * len(sides))]
+        assert Counter(order[0] for order in orders) == dict.fromkeys(sides, 2)
+        before = {(order[place], order[place + 1]) for order in orders for place in range(len(sides) - 1)}
+        assert before == set(itertools.permutations(sides, 2))
 
 
 def test_side_that_fails_is_a_fault_and_one_that_cannot_is_none(module: Callable[[str], Any]) -> None:
