@@ -1,13 +1,14 @@
 """Engines against each other: random and mutated programs on random states, on all forks.
 
-    uv run python benchmarks/differential_engines.py [--engines reference,native,jit] [--programs N | --seconds S]
-        [--seed S] [--workers W] [--fork NAME]
+    uv run python benchmarks/differential_engines.py [--engines reference,native,jit,tiered]
+        [--programs N | --seconds S] [--seed S] [--workers W] [--fork NAME]
 
 A case is a state, a block and a few dozen steps. Each step runs programs that nobody has run before: as a call, a
 transaction of any type, several transactions, a message or a system call; many run again with less gas than they used,
 or with a tracer. Everything that can be seen of a run is compared, and the states, also after undoing and committing.
-All engines are compared with the first one. `jit` compiles every contract before it first runs, and runs each program
-some more times with less gas.
+All engines are compared with the first one. `jit` compiles every contract in full before it first runs; `tiered`
+compiles them in the midst of their runs, first quickly and then in full. With either, each program runs some more times
+with less gas.
 A program is what a run of either engine began with; contracts that it called do not count, nor do refusals.
 
 A difference is made smaller and printed, and the exit code is 1. `--only SEED:NUMBER` runs its case again.

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
+from zlib import crc32
 
 from vmloom import Account, MemoryState, StateAccess
 from vmloom_evm.config import EvmConfig, EvmJitConfig
 from vmloom_evm.engine import Engine
 from vmloom_evm.forks import FORKS
+from vmloom_evm.jit import tiers
 from vmloom_evm.native import memory as native_memory
 from vmloom_evm.native.engine import NativeEngine
 from vmloom_evm.native.state import NativeState
@@ -26,12 +28,13 @@ from vmloom_evm.vm import Evm
 
 from .cases import FEW_MAZES, STEPS, Author, Case, Step
 
-ENGINES: Final[dict[str, Callable[[], Engine]]] = {
-    "reference": lambda: REFERENCE,
-    "native": NativeEngine,
-    "jit": lambda: NativeEngine(EvmConfig(engine="jit", jit=EvmJitConfig(trigger="first", disk_cache=False))),
-}
-"""How each is made. `jit` compiles every contract before it first runs."""
+FORCED: Final = EvmConfig(engine="jit", jit=EvmJitConfig(trigger="first", disk_cache=False))
+TIERED: Final = EvmConfig(engine="jit", jit=EvmJitConfig(patience=1e-9, disk_cache=False, cache_size=32 << 20))
+"""With a memory for machine code that `FORCED` does not share."""
+TIERED_RUNS: Final = 3
+"""Runs of a code until Python is asked about it."""
+JUMPS: Final = 61
+"""In a tiered run, the first pause comes after so many jumps or less."""
 USUAL: Final = ("reference", "native")
 SWEPT: Final = 10
 """More runs with less gas of each program that is compiled: compiling takes longer than all of them."""
@@ -50,6 +53,47 @@ SHOWN: Final = 600
 def specification_of(fork: str) -> Specification:
     """The fork of this name with all installed precompiles."""
     return Evm(EvmConfig(revision=fork)).specification(FORKS[fork])
+
+
+class TieredEngine(NativeEngine):
+    """Goes from tier to tier as users' engines do, but soon, at once and the same way each time.
+
+    A program is interpreted until it has jumped a few times, and goes on in quick machine code. A later run in which
+    it jumps so often, or the third one, has it compiled in full. Nothing is done in the background, so that a case
+    runs the same way again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(TIERED)
+        tiers.PATIENCE = TIERED_RUNS  # type: ignore[misc]
+        tiers.WORKER.submit = self._at_once  # type: ignore[method-assign]
+
+    @staticmethod
+    def _at_once(job: Callable[[], None]) -> bool:
+        job()
+        return True
+
+    def forget(self) -> None:
+        """Be as before the first run."""
+        self.tiers = tiers.Tiers(TIERED.jit)
+        self.tiers.cache.clear()
+
+    def pause_soon(self, state: StateAccess, step: Step) -> None:
+        """Have the next run on `state` pause after a few jumps; how many, `step` says."""
+        native = state if isinstance(state, NativeState) else getattr(self._spare, "state", None)
+        if native is not None:
+            limit = sum(tx.gas_limit for tx in step.transactions) if step.context is None else step.context.gas_limit
+            native.memory.set("countdown", 1 + crc32(step.code, limit & 0xFFFFFFFF) % JUMPS)
+
+
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {
+    "reference": lambda: REFERENCE,
+    "native": NativeEngine,
+    "jit": lambda: NativeEngine(FORCED),
+    "tiered": TieredEngine,
+}
+"""How each is made. `jit` compiles every contract in full before it first runs, `tiered` while it runs."""
+COMPILING: Final = frozenset({"jit", "tiered"})
 
 
 @cache
@@ -133,6 +177,8 @@ class Side:
     def __init__(self, name: str, case: Case) -> None:
         self.name = name
         self.engine = engine_named(name)
+        if isinstance(self.engine, TieredEngine):
+            self.engine.forget()
         kind = "memory" if name == "reference" else case.state
         self.specification = specification_of(case.fork)
         self.block = case.block
@@ -171,6 +217,8 @@ class Side:
         elif step.tracer:
             structlog = StructLogTracer(memory=True, return_data=True)
             tracers = [structlog]
+        if isinstance(self.engine, TieredEngine):
+            self.engine.pause_soon(self.state, step)
         try:
             outcome = self._run(step, tracers)
         except TransactionRefused as refused:
@@ -340,7 +388,8 @@ class Difference(Exception):
 
 def compare(seed: int, number: int, fork: str | None = None, engines: Sequence[str] = USUAL) -> int:
     """Run a case on `engines`; returns how many programs ran. Raises `Difference`."""
-    author = Author(seed, number, fork, MANY_MAZES if "jit" in engines else FEW_MAZES)
+    compiles = not COMPILING.isdisjoint(engines)
+    author = Author(seed, number, fork, MANY_MAZES if compiles else FEW_MAZES)
     sides = Sides(author.case, engines)
     steps: list[Step] = []
     count = 0
@@ -357,7 +406,7 @@ def compare(seed: int, number: int, fork: str | None = None, engines: Sequence[s
             take(step)
             used_gas = used(sides.outcome)
             count += runs(sides.outcome)
-            for _ in range(SWEPT if "jit" in engines and step.after == "revert" else 0):
+            for _ in range(SWEPT if compiles and step.after == "revert" else 0):
                 swept = author.follow_up(step, used_gas)
                 if swept is not None:
                     take(swept)

@@ -116,6 +116,9 @@ def test_ratio_is_that_of_turns_and_not_of_their_medians(module: Callable[[str],
     for side, of_side in turns.items():
         finding.add(side, {"failure": "", "ns": 1.0, "runs": 5, "turns": of_side, "outcome": None})
     assert finding.ratio("native") == pytest.approx(1.1)
+    comparison = module("evm").Comparison(["vmloom", "native"], [finding])
+    assert not comparison.slow(1.0)
+    assert comparison.slow(1.2) == ["ray tracer: 1.100 times as fast as native, which is less than 1.2"]
 
 
 def test_no_side_always_comes_after_the_same_one(module: Callable[[str], Any]) -> None:
