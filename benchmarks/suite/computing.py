@@ -46,6 +46,8 @@ MULTIPLIER = 0x5851F42D4C957F2D14057B7EF767814F2360ED051FC65DA44385DF649FCCF645
 """Odd, all bits in use: x * MULTIPLIER + counter looks random."""
 FIELD = 2**256 - 2**32 - 977
 """The prime of secp256k1."""
+PAIRING_FIELD = 21888242871839275222246405745257275088696311157297823662689037894645226208583
+"""The prime of bn254 (EIP-196)."""
 SEED = 0x9E3779B97F4A7C15F39CC0605CEDC8341082276BF3A27251F86C6A11D0C18E95
 
 # [counter, value] -> [value, counter], the value moved on
@@ -97,6 +99,26 @@ def modular(count: int) -> Call:
     return _loop(NEXT + parts + BACK, count)
 
 
+def modular_of_pairing(count: int) -> Call:
+    """The same by the prime of bn254, which is not near to a power of two, and of operands below it."""
+    reduced = mod(dup(2), PAIRING_FIELD) + swap(1) + pop
+    parts = mulmod(dup(1), dup(2), PAIRING_FIELD) + addmod(dup(3), SEED % PAIRING_FIELD, PAIRING_FIELD) + xor + xor
+    return _loop(NEXT + reduced + parts + BACK, count)
+
+
+def constant_division(count: int) -> Call:
+    """DIV, MOD, SDIV and SMOD by what stands in the code: digits, shares, prices with 18 decimals, hashing."""
+    parts = (
+        xor(div(dup(2), 10))
+        + xor(mod(dup(2), 1_000_003))
+        + add(div(mul(shr(64, dup(3)), 997), 10**18))
+        + xor(sdiv(dup(2), 10_000))
+        + add(mod(dup(2), 2**160 - 47))
+        + xor(smod(dup(2), 10**18))
+    )
+    return _loop(NEXT + parts + BACK, count)
+
+
 def exponents(count: int) -> Call:
     """EXP with exponents of 256 bits."""
     return _loop(NEXT + exp(dup(1), dup(1)) + xor + BACK, count)
@@ -140,7 +162,9 @@ ROWS = (
     Row("arithmetic, 256 bits", GROUP, arithmetic, 150_000, 50),
     Row("arithmetic, small numbers", GROUP, small_numbers, 200_000, 50),
     Row("DIV, MOD, SDIV, SMOD", GROUP, division, 60_000, 50),
+    Row("DIV, MOD by constants", GROUP, constant_division, 60_000, 50),
     Row("MULMOD, ADDMOD", GROUP, modular, 100_000, 50),
+    Row("MULMOD, ADDMOD, bn254", GROUP, modular_of_pairing, 100_000, 50),
     Row("EXP", GROUP, exponents, 3_000, 5),
     Row("BYTE, SIGNEXTEND, SAR, SLT", GROUP, bytes_and_signs, 100_000, 50),
     Row("unpredictable jumps", GROUP, branches, 100_000, 50),

@@ -29,9 +29,13 @@ SOURCES: Final = (
     "vmloom_evm.analysis.instructions",
     "vmloom_evm.jit.blocks",
     "vmloom_evm.jit.compile",
+    "vmloom_evm.jit.divisors",
     "vmloom_evm.jit.emit",
+    "vmloom_evm.jit.facts",
+    "vmloom_evm.jit.narrow",
     "vmloom_evm.jit.specialise",
     "vmloom_evm.jit.support",
+    "vmloom_evm.jit.values",
 )
 """Modules on which object code depends, besides the specification."""
 CODE_LIMIT: Final = 49152

@@ -9,9 +9,9 @@ instruction that fails. So nothing that is slow or rare is written here, and no 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vmloom.kernel.structs import fields_of
 
@@ -26,17 +26,14 @@ from .facts import UNKNOWN, Guard, Known
 from .specialise import (
     Fields,
     FrameValue,
-    Given,
     MachineValue,
     Rare,
     Registers,
     Specialiser,
     Unsuited,
-    Value,
-    Writer,
-    number,
 )
 from .support import symbol
+from .values import Given, Value, Writer, number
 
 if TYPE_CHECKING:
     from vmloom_native.program import FunctionRef, Program
@@ -241,7 +238,11 @@ class Emitter:
     def function(self, row: OpRow) -> FunctionRef:
         """The body of an instruction, with its typed tree."""
         assert row.function is not None
-        found = self.program.function(row.function)
+        return self.kernel(row.function)
+
+    def kernel(self, function: Callable[..., Any]) -> FunctionRef:
+        """The same of a kernel function."""
+        found = self.program.function(function)
         self.program.translate()
         return found
 
@@ -626,7 +627,7 @@ class _BlockWriter:
         arguments: list[Given] = [MACHINE, *operands] if row.takes_machine else list(operands)
         function = self.emitter.function(row)
         try:
-            result = Specialiser(writer, leave, self.registers).call(function, arguments)
+            result = Specialiser(writer, leave, self.registers, self.emitter.kernel).call(function, arguments)
         except (Rare, Unsuited):
             del writer.lines[mark:]
             writer.label = label
@@ -851,7 +852,13 @@ class _BlockWriter:
 
 def weight(lines: Iterable[str]) -> int:
     """What lines cost to compile, in lines of the usual kind: a product of words is many instructions."""
-    return sum(PRODUCT if " mul i256 " in line else 1 for line in lines)
+    return sum(_weight(line) for line in lines)
+
+
+def _weight(line: str) -> int:
+    if " = mul " not in line:
+        return 1
+    return PRODUCT if " i256 " in line else 2 * PRODUCT if " i512 " in line else 1
 
 
 # Items of the stack

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from vmloom_native.kinds import Integer, Kind, Pointer, Reference, View, alignment, memory_type
 from vmloom_native.lower import PREDICATES
@@ -39,11 +39,12 @@ from vmloom_native.tree import (
     ends,
 )
 
+from . import divisors
+from .values import WIDTHS, Given, Returned, Value, Writer, narrowest, number
+
 if TYPE_CHECKING:
     from vmloom_native.program import FunctionRef
 
-WIDTHS: Final = (1, 64, 128, 256, 512)
-"""Bits in which values are computed."""
 OPCODES: Final = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "lshr"}
 DIVISIONS: Final = {
     f"{verb}_u{bits}": operator for bits in (128, 256, 512) for verb, operator in (("divide", "//"), ("remainder", "%"))
@@ -63,107 +64,25 @@ class Unsuited(Exception):
     """The function cannot be written out here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """An integer: LLVM's name of it or its digits, its width, and its range. Of width 0 it is a pointer.
+class Specialiser:
+    """Writes one instruction through `writer`.
 
-    Where the range leaves the width, as a difference below 0 does, only the low bits count.
+    `leave` gives the label of the way to the interpreter, `kernel` the typed tree of a kernel function.
     """
 
-    text: str
-    width: int
-    low: int = 0
-    high: int = 0
-
-    @property
-    def constant(self) -> int | None:
-        """The number that it is, if that is known."""
-        return self.low if self.low == self.high and self.width else None
-
-
-ViewValue: TypeAlias = tuple[Value, Value]
-Given: TypeAlias = Any
-"""A `Value`, a `ViewValue`, or a machine."""
-
-
-def number(value: int, width: int = 0) -> Value:
-    """A constant, at least 0."""
-    width = width or narrowest(value)
-    return Value(("true" if value else "false") if width == 1 else str(value), width, value, value)
-
-
-def narrowest(high: int) -> int:
-    """The least width for values up to `high`."""
-    return next(width for width in WIDTHS if high >> width == 0)
-
-
-class Writer:
-    """LLVM's text of a function, as it is written: `label` is the block in which control is."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.count = 0
-        self.label = ""
-        self.intrinsics: dict[str, None] = {}
-
-    def emit(self, text: str) -> str:
-        """Write an instruction; its result."""
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def put(self, text: str) -> None:
-        """Write an instruction that has no result."""
-        self.lines.append(f"  {text}")
-
-    def new_label(self) -> str:
-        """A name that no block has yet."""
-        self.count += 1
-        return f"l{self.count}"
-
-    def begin(self, label: str) -> None:
-        """Begin a block."""
-        self.lines.append(f"{label}:")
-        self.label = label
-
-    def intrinsic(self, result: str, name: str, *arguments: str) -> str:
-        """Call one of LLVM's intrinsics; arguments are `type value`."""
-        types = ", ".join(argument.split(" ", 1)[0] for argument in arguments)
-        self.intrinsics[f"declare {result} @{name}({types})"] = None
-        return self.emit(f"call {result} @{name}({', '.join(arguments)})")
-
-    # Widths
-
-    def cast(self, value: Value, width: int) -> str:
-        """The low `width` bits of `value`, or all of it in more."""
-        known = value.constant
-        if known is not None:
-            known &= (1 << width) - 1
-            return ("true" if known else "false") if width == 1 else str(known)
-        if value.width == width:
-            return value.text
-        verb = "trunc" if value.width > width else "sext" if value.low < 0 else "zext"
-        return self.emit(f"{verb} i{value.width} {value.text} to i{width}")
-
-    def fitted(self, value: Value) -> Value:
-        """`value`, exact, in the least width."""
-        if value.constant is not None:
-            return number(value.low) if value.low >= 0 else value
-        width = narrowest(value.high) if value.low >= 0 else value.width
-        if width >= value.width or width == 1:  # a bit is made by comparisons alone: a test would cost more
-            return value
-        return Value(self.cast(value, width), width, value.low, value.high)
-
-
-class Specialiser:
-    """Writes one instruction through `writer`. `leave` gives the label of the way to the interpreter."""
-
-    def __init__(self, writer: Writer, leave: Callable[[], str], registers: Registers) -> None:
+    def __init__(self, writer: Writer, leave: Callable[[], str], registers: Registers, kernel: KernelOf) -> None:
         self.writer = writer
         self.leave = leave
+        self.kernel = kernel
         self.registers = registers
         self.wrote = False
         self.nodes = 0
+
+    def kernel_of(self, function: Callable[..., Any], *arguments: Value) -> Value:
+        """The result of a kernel function that has one."""
+        result = self.call(self.kernel(function), list(arguments))
+        assert isinstance(result, Value)
+        return result
 
     def call(self, function: FunctionRef, arguments: list[Given]) -> Given | None:
         """The result of a kernel function. Raises `Rare` where nothing else can come, `Unsuited`."""
@@ -244,7 +163,7 @@ class Specialiser:
         branch = len(writer.lines)
         writer.put("")
         before = dict(names)
-        sides: list[tuple[Returned | None, str] | None] = []
+        sides: list[Side | None] = []
         ways: list[str] = []
         begun = self.registers.copy()
         ended = begun
@@ -261,7 +180,7 @@ class Specialiser:
                     raise Unsuited("assigns on one side")
                 if self.wrote and not wrote:
                     raise Unsuited("writes on one side")
-                sides.append((returned, writer.label))
+                sides.append(Side(returned, writer.label, len(writer.lines)))
                 writer.put(f"br label %{after}")
                 ways.append(label)
                 ended = self.registers.copy()
@@ -289,35 +208,36 @@ class Specialiser:
         writer.begin(after)
         met = [side for side in sides if side is not None]
         if len(met) == 1:
-            return met[0][0]
-        (first, first_label), (second, second_label) = met
-        if first is None or second is None:
-            if first is not second:
+            return met[0].returned
+        first, second = met
+        if first.returned is None or second.returned is None:
+            if first.returned is not second.returned:
                 raise Unsuited("returns on one side")
             return None
-        return Returned(self.merged(first.value, first_label, second.value, second_label))
+        return Returned(self.merged(first, first.returned.value, second, second.returned.value))
 
-    def merged(self, first: Given, first_label: str, second: Given, second_label: str) -> Given:
-        """What is one thing if control comes from one block and another if from the other."""
-        if first is None and second is None:
+    def merged(self, first: Side, one: Given, second: Side, other: Given) -> Given:
+        """What is `one` if control comes from the first side and `other` if from the second."""
+        if one is None and other is None:
             return None
-        if not isinstance(first, Value) or not isinstance(second, Value):
+        if not isinstance(one, Value) or not isinstance(other, Value):
             raise Unsuited("merges what is no integer")
-        if first == second:
-            return first
-        low, high = min(first.low, second.low), max(first.high, second.high)
-        width = max(first.width, second.width)
-        texts = []
-        for value in (first, second):
-            if value.width != width and value.constant is None:
-                raise Unsuited("merges widths")
-            texts.append(self.writer.cast(value, width))
-        return Value(
-            self.writer.emit(f"phi i{width} [{texts[0]}, %{first_label}], [{texts[1]}, %{second_label}]"),
-            width,
-            low,
-            high,
-        )
+        if one == other:
+            return one
+        low, high = min(one.low, other.low), max(one.high, other.high)
+        width = max(one.width, other.width)
+        last = self.cast_at(second, other, width)
+        texts = self.cast_at(first, one, width), last
+        ways = ", ".join(f"[{text}, %{side.label}]" for text, side in zip(texts, (first, second), strict=True))
+        return Value(self.writer.emit(f"phi i{width} {ways}"), width, low, high)
+
+    def cast_at(self, side: Side, value: Value, width: int) -> str:
+        """`value` in `width` bits, where the side ends."""
+        after = self.writer.lines[side.end :]
+        del self.writer.lines[side.end :]
+        text = self.writer.cast(value, width)
+        self.writer.lines += after
+        return text
 
     def write(self, address: Given, value: Given, kind: Kind) -> None:
         """Put a value of `kind` into memory."""
@@ -444,6 +364,8 @@ class Specialiser:
             if name == "%":
                 return self.operation("&", Integer(max(left.width, 64)), left, number(divisor - 1))
             return self.operation(">>", Integer(max(left.width, 64)), left, number(divisor.bit_length() - 1))
+        if divisor is not None and left.low >= 0 and left.high >> 64:
+            return divisors.divided(self, name, left, divisor)
         if left.low >> 64 or right.low >> 64:
             raise Unsuited("divides wide numbers")
         left, right = (self.narrowed(value) for value in (left, right))
@@ -461,11 +383,15 @@ class Specialiser:
         """`value` in 64 bits; where it has more, control leaves."""
         if value.high >> 64 == 0:
             return value
-        fits, limit = self.writer.new_label(), (1 << 64) - 1
-        test = self.writer.emit(f"icmp ule i{value.width} {value.text}, {limit}")
-        self.writer.put(f"br i1 {test}, label %{fits}, label %{self.leave()}")
-        self.writer.begin(fits)
+        limit = (1 << 64) - 1
+        self.leave_unless(self.writer.emit(f"icmp ule i{value.width} {value.text}, {limit}"))
         return Value(self.writer.cast(value, 64), 64, value.low, limit)
+
+    def leave_unless(self, condition: str) -> None:
+        """Control leaves where the condition does not hold."""
+        holds = self.writer.new_label()
+        self.writer.put(f"br i1 {condition}, label %{holds}, label %{self.leave()}")
+        self.writer.begin(holds)
 
     def comparison(self, it: Comparison, left: Given, right: Given) -> Value:
         """A bit; known now, if the ranges say so."""
@@ -563,6 +489,17 @@ class Specialiser:
                 return self.is_simple(left) and self.is_simple(right)
             case Operation(name=name, left=left, right=right):
                 return name not in ("//", "%", "*") and self.is_simple(left) and self.is_simple(right)
+            case Call(function=function, arguments=arguments, attempt=False):
+                return all(map(self.is_simple, arguments)) and self.is_formula(function)
+        return False
+
+    def is_formula(self, function: FunctionRef) -> bool:
+        """Whether a function does nothing but compute something simple."""
+        if function.body is None or function.replaced is not None or function.inline is False:
+            return False
+        match function.body.statements:
+            case (Return(value=value),) if value is not None:
+                return self.is_simple(value)
         return False
 
     # Calls and memory
@@ -574,7 +511,10 @@ class Specialiser:
         arguments = [self.value(argument, names) for argument in it.arguments]
         operator = DIVISIONS.get(it.function.name)
         if operator is not None and it.function.function.__module__ == "vmloom_native.wide.divide":
-            return self.division(operator, *arguments)
+            left, right = arguments
+            if it.function.name == "remainder_u512" and right.constant and left.low >= 0:
+                return divisors.remainder_of_wide(self, left, right.low)
+            return self.division(operator, left, right)
         return self.call(it.function, arguments)
 
     def read(self, it: Read, names: dict[str, Given]) -> Given:
@@ -723,13 +663,16 @@ class MachineValue:
         return self.fields[offset]
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """Control has left the function, with a value or none."""
+class Side(NamedTuple):
+    """One way through an `if` that has been written: what it returns, the block in which it ends, and the line."""
 
-    value: Given
+    returned: Returned | None
+    label: str
+    end: int
 
 
+KernelOf: TypeAlias = "Callable[[Callable[..., Any]], FunctionRef]"
+"""Gives the typed tree of a kernel function."""
 Fields: TypeAlias = tuple[dict[tuple[str, int], Given], dict[tuple[str, int], int]]
 """Fields that are at hand, and the least that some can be."""
 

@@ -254,10 +254,8 @@ def remainder_below_power(high: u256, low: u256, y: u256) -> u256:
     rest = u64((0 - y) & U256_MAX)
     once = u512(high) * rest + low
     twice = u512(u256(once)) + u128(u64(once >> 256)) * rest
-    total = u256(twice)
-    if twice > U256_MAX:  # by less than 2**128
-        total = (total + rest) & U256_MAX
-    return (total - y) & U256_MAX if total >= y else total
+    less = twice + rest  # `y`, modulo 2**256: there is a carry if `twice` is not below `y`
+    return u256(less) if less > U256_MAX else u256(twice)
 
 
 @inline

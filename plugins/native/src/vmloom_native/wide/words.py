@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, inline, table, u16, u64, u128, u256, u512, unlikely
+from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, U512_MAX, inline, table, u16, u64, u128, u256, u512, unlikely
 
 SEEDS: Final = table(u16, (0x7FD00 // (256 + i) for i in range(256)))
 """The first 11 bits of a word's reciprocal, by the 8 bits of the word that follow its highest."""
@@ -155,3 +155,16 @@ def digit_4(rest: u256, word: u64, divisor: u256, inverse: u64) -> u512:
     if unlikely(left < product):  # the digit is too large by one
         return u512(digit - 1) << 256 | (left - product + divisor) & U256_MAX
     return u512(digit) << 256 | (left - product) & U256_MAX
+
+
+@inline
+def rest_of_large_words(high: u256, low: u256, divisor: u256, inverse: u256) -> u256:
+    """The rest alone, by algorithm 4 for words of 256 bits: of `high * 2**256 + low`, for `high` below the divisor.
+
+    `inverse` is `(2**512 - 1) // divisor - 2**256`: it pays to multiply by all of it where it is known beforehand.
+    """
+    estimate = (u512(inverse) * high + (u512(high) << 256 | low)) & U512_MAX
+    digit = (u256(estimate >> 256) + 1) & U256_MAX
+    left = (low - digit * divisor) & U256_MAX
+    left = (left + (divisor if left > u256(estimate) else 0)) & U256_MAX
+    return (left - divisor) & U256_MAX if left >= divisor else left

@@ -1,0 +1,108 @@
+"""Values of compiled code as they are computed, with what is known of them, and the text that computes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+WIDTHS: Final = (1, 64, 128, 256, 512)
+"""Bits in which values are computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An integer: LLVM's name of it or its digits, its width, and its range. Of width 0 it is a pointer.
+
+    Where the range leaves the width, as a difference below 0 does, only the low bits count.
+    """
+
+    text: str
+    width: int
+    low: int = 0
+    high: int = 0
+
+    @property
+    def constant(self) -> int | None:
+        """The number that it is, if that is known."""
+        return self.low if self.low == self.high and self.width else None
+
+
+ViewValue: TypeAlias = tuple[Value, Value]
+Given: TypeAlias = Any
+"""A `Value`, a `ViewValue`, or a machine."""
+
+
+def number(value: int, width: int = 0) -> Value:
+    """A constant, at least 0."""
+    width = width or narrowest(value)
+    return Value(("true" if value else "false") if width == 1 else str(value), width, value, value)
+
+
+def narrowest(high: int) -> int:
+    """The least width for values up to `high`."""
+    return next(width for width in WIDTHS if high >> width == 0)
+
+
+class Writer:
+    """LLVM's text of a function, as it is written: `label` is the block in which control is."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.count = 0
+        self.label = ""
+        self.intrinsics: dict[str, None] = {}
+
+    def emit(self, text: str) -> str:
+        """Write an instruction; its result."""
+        self.count += 1
+        self.lines.append(f"  %v{self.count} = {text}")
+        return f"%v{self.count}"
+
+    def put(self, text: str) -> None:
+        """Write an instruction that has no result."""
+        self.lines.append(f"  {text}")
+
+    def new_label(self) -> str:
+        """A name that no block has yet."""
+        self.count += 1
+        return f"l{self.count}"
+
+    def begin(self, label: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{label}:")
+        self.label = label
+
+    def intrinsic(self, result: str, name: str, *arguments: str) -> str:
+        """Call one of LLVM's intrinsics; arguments are `type value`."""
+        types = ", ".join(argument.split(" ", 1)[0] for argument in arguments)
+        self.intrinsics[f"declare {result} @{name}({types})"] = None
+        return self.emit(f"call {result} @{name}({', '.join(arguments)})")
+
+    # Widths
+
+    def cast(self, value: Value, width: int) -> str:
+        """The low `width` bits of `value`, or all of it in more."""
+        known = value.constant
+        if known is not None:
+            known &= (1 << width) - 1
+            return ("true" if known else "false") if width == 1 else str(known)
+        if value.width == width:
+            return value.text
+        verb = "trunc" if value.width > width else "sext" if value.low < 0 else "zext"
+        return self.emit(f"{verb} i{value.width} {value.text} to i{width}")
+
+    def fitted(self, value: Value) -> Value:
+        """`value`, exact, in the least width."""
+        if value.constant is not None:
+            return number(value.low) if value.low >= 0 else value
+        width = narrowest(value.high) if value.low >= 0 else value.width
+        if width >= value.width or width == 1:  # a bit is made by comparisons alone: a test would cost more
+            return value
+        return Value(self.cast(value, width), width, value.low, value.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Control has left the function, with a value or none."""
+
+    value: Given
