@@ -102,6 +102,20 @@ PROGRAMS = {
     "calls": loop(call(CALLEE, output=(0, 32)) + pop, 3) + mload(0),
     "calls with gas for some": loop(call(CALLEE, gas=3_000, output=(0, 32)) + sstore(dup(2), dup(1)) + pop, 3),
     "itself, called": jumpi("in", lt(gas, 20_000)) + call(address) + sstore(0, gas) + label("in") + return_(0, 32),
+    "ways that part and meet": loop(
+        jumpi("odd", and_(dup(1), 1))
+        + mstore(mul(dup(1), 200), dup(1))
+        + label("odd")
+        + jumpi("on", lt(dup(1), 3))
+        + exp(dup(1), 1 << 100)
+        + jumpi("odder", and_(2, dup(1)))
+        + mload(mul(dup(3), 150))
+        + pop
+        + label("odder")
+        + pop
+        + label("on"),
+        9,
+    ),
     "jump that fails": push(3) + jump(calldataload(0)),
     "jump to where gas says": push(1) + label("again") + add(1) + jump(and_(gas, 3)) + stop,
     "stack that overflows": label("again") + gas + dup(1) + jump("again"),

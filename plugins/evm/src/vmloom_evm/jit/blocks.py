@@ -17,6 +17,8 @@ LONGEST: Final = 160
 """Instructions of a block: the registers of a longer one take LLVM more than linear time."""
 FATHOMED: Final = 12
 """Times that a block's depths are made wider before they are taken for any."""
+MOST_AHEAD: Final = 500
+"""Gas that is looked for ahead of time: runs that have less, but enough for what they do, are the interpreter's."""
 MOST_PARAMETERS: Final = 8
 """Items of the stack that go from block to block in registers."""
 
@@ -51,6 +53,10 @@ class Block:
     greatest_depth: int = 0
     is_entry: bool = False
     """Whether control may come from the interpreter, or from a jump that may lead anywhere."""
+    ahead: int = 0
+    """Gas that there has to be at the end: what blocks after it need that do not look for themselves."""
+    is_covered: bool = False
+    """Whether all blocks before it have seen to its gas."""
 
     @property
     def offset(self) -> int:
@@ -106,6 +112,7 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
     _reach(found, facts)
     _fathom(found, depth_limit)
     _share(found)
+    _cover(found)
     return found
 
 
@@ -296,6 +303,24 @@ def _share(blocks: Blocks) -> None:
             if more > block.parameters:
                 block.parameters = more
                 open_.append(block.number)
+
+
+def _cover(blocks: Blocks) -> None:
+    """Let gas be looked for once where ways part, and not again by the blocks that only they lead to."""
+    place = {number: index for index, number in enumerate(blocks.reached)}
+    before: dict[int, list[int]] = {number: [] for number in blocks.reached}
+    for number in blocks.reached:
+        for way in blocks.blocks[number].successors:
+            if way in before:
+                before[way].append(number)
+    wanted: dict[int, int] = {}
+    for number in reversed(blocks.reached):
+        block = blocks.blocks[number]
+        block.ahead = max((wanted[way] for way in block.successors if way in wanted), default=0)
+        comes_later = all(place[it] < place[number] for it in before[number])
+        if before[number] and comes_later and not block.is_entry and block.gas + block.ahead <= MOST_AHEAD:
+            block.is_covered = True
+            wanted[number] = block.gas + block.ahead
 
 
 __all__ = ["JUMPDEST", "Block", "Blocks", "blocks_of"]

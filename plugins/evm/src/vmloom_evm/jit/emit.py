@@ -500,8 +500,8 @@ class _BlockWriter:
             if block.needs != self.depth:
                 depth = writer.emit(f"add i64 {depth}, {32 * (self.depth - block.needs)}")
             conditions.append(writer.emit(f"icmp ugt i64 {depth}, {32 * (room - block.needs)}"))
-        if block.gas:
-            conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {self.paid + block.gas}"))
+        if block.gas + block.ahead and not block.is_covered:
+            conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {self.paid + block.gas + block.ahead}"))
         if conditions:
             failed = conditions[0]
             if len(conditions) == 2:
@@ -706,9 +706,10 @@ class _BlockWriter:
         self.registers.forget()
         if row.takes_machine:
             self.gas, self.paid = left, 0
-            if later:
-                self.leave_if(writer.emit(f"icmp slt i64 {left}, {later}"), it.offset + it.size, 0)
-                self.paid = later
+            wanted = later + self.block.ahead
+            if wanted:
+                self.leave_if(writer.emit(f"icmp slt i64 {left}, {wanted}"), it.offset + it.size, 0)
+            self.paid = later
 
     # Jumps and ends
 
