@@ -193,6 +193,6 @@ def _remainder_of_sum(by: Specialiser, x: Value, low: Value, divisor: int) -> Va
         f"{{i{WORD}, i1}}", f"llvm.usub.with.overflow.i{WORD}", f"i{WORD} {low.text}", f"i{WORD} {divisor}"
     )
     rest, borrows = (writer.emit(f"extractvalue {{i{WORD}, i1}} {taken}, {place}") for place in (0, 1))
-    carry = writer.emit(f"icmp ugt i{x.width} {x.text}, {U256_MAX}")
+    carry = writer.cast(by.operation(">>", Integer(x.width), x, number(WORD)), 1)
     is_above = writer.emit(f"select i1 {borrows}, i1 {carry}, i1 true")
     return Value(writer.emit(f"select i1 {is_above}, i{WORD} {rest}, i{WORD} {low.text}"), WORD, 0, divisor - 1)
