@@ -173,9 +173,12 @@ def remainder_of_wide(by: Specialiser, x: Value, divisor: int) -> Value:
     high = by.operation(">>", wide, x, number(WORD))
     if divisor > U256_MAX - U64_MAX:
         return replace(by.kernel_of(remainder_below_power, high, low, number(divisor, WORD)), high=divisor - 1)
+    bits = divisor.bit_length()
+    if bits < WORD and x.high >> bits - 2 <= U256_MAX:  # factors that were reduced: twice the divisor fits a word, too
+        return _rest_or_less(by, low, divisor, _estimate(by, x, divisor))[0]
     if high.high >= divisor:
         by.leave_unless(by.writer.emit(f"icmp ult i{high.width} {high.text}, {divisor}"))
-    zeros = WORD - divisor.bit_length()
+    zeros = WORD - bits
     normalised = divisor << zeros
     inverse = ((1 << 2 * WORD) - 1) // normalised - (1 << WORD)
     shifted = by.operation("<<", wide, replace(x, high=(divisor << WORD) - 1), number(zeros))
