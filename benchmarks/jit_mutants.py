@@ -33,7 +33,7 @@ TESTS: Final = Path(__file__).parents[1] / "tests" / "evm"
 SEED: Final = 2026
 ENGINES: Final = ("native", "jit")
 FORK: Final = "osaka"
-PATIENCE: Final = 600.0
+PATIENCE: Final = 120.0
 """Seconds after which a process hangs."""
 
 

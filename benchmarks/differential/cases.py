@@ -39,6 +39,8 @@ FUNDS: Final = 10**24
 """wei"""
 STEPS: Final = 24
 """Steps of a case; those that follow up on another do not count."""
+NEARLY: Final = 8
+"""Gas that a run may lack at most if it lacks little."""
 FEW_MAZES: Final = 0.02
 """They run long."""
 BRIEF: Final = 20_000
@@ -215,15 +217,16 @@ class Author:
         )
 
     def follow_up(self, step: Step, used: int) -> Step | None:
-        """The same with less gas than it used, if it can run again; the state must be as it was before it."""
+        """The same with less gas, or just what it used, if it can run again; the state must be as it was before it."""
         rng = self.rng
         if step.context is not None:
-            limit = rng.randrange(max(1, used))
+            limit = rng.randrange(max(1, used)) if rng.random() < 0.6 else max(0, used - rng.randrange(NEARLY))
             return replace(step, context=step.context.with_gas_limit(limit), thorough=False)
         if len(step.transactions) != 1 or used <= 0:
             return None
         least = 0 if step.kind != "transact" else min(used - 1, 21_000 - rng.choice((0, 0, 0, 0, 1)))
-        tx = replace(step.transactions[0], gas_limit=rng.randint(least, used))
+        limit = rng.randint(least, used) if rng.random() < 0.6 else max(least, used - rng.randrange(NEARLY))
+        tx = replace(step.transactions[0], gas_limit=limit)
         return replace(step, transactions=(tx,), thorough=rng.random() < 0.1)
 
     def gas(self) -> int:

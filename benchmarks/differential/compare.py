@@ -38,6 +38,8 @@ JUMPS: Final = 61
 USUAL: Final = ("reference", "native")
 SWEPT: Final = 10
 """More runs with less gas of each program that is compiled: compiling takes longer than all of them."""
+UNTRACED: Final = 0.9
+"""Of the traced programs where contracts are compiled, since those are interpreted; and traces take long."""
 FEW: Final = 4
 """Rows of a table that has no room to spare."""
 LITTLE: Final = 1 << 8
@@ -402,6 +404,8 @@ def compare(seed: int, number: int, fork: str | None = None, engines: Sequence[s
 
     for _ in range(STEPS):
         step: Step | None = author.step(sides.state)
+        if compiles and author.rng.random() < UNTRACED:
+            step = replace(step, tracer="")
         while step is not None:
             take(step)
             used_gas = used(sides.outcome)

@@ -190,7 +190,10 @@ class Writer:
     def program(self, phrases: int) -> bytes:
         """A program of so many phrases."""
         self.write(phrases)
-        if self.random() < 0.9:
+        chance = self.random()
+        if chance < 0.4:
+            self.show()
+        elif chance < 0.9:
             self.finish()
         for place, blob in self.blobs:
             self.code[place : place + 2] = len(self.code).to_bytes(2, "big")
@@ -496,6 +499,13 @@ class Writer:
         else:
             self.op(self.pick(self.grammar.absent), 0, 0)
 
+    def show(self) -> None:
+        """End with all words of the stack in the open, whose values would mostly be seen by nobody."""
+        height = self.height
+        self.code += shown(height)
+        self.code += bytes(push(32 * height)) + b"\x60\x00\xf3"
+        self.height = 0
+
     # Seldom
 
     def noise(self) -> None:
@@ -535,11 +545,16 @@ class Writer:
         self.code += b"\x61" + start.to_bytes(2, "big") + b"\x56"
 
 
+def shown(words: int) -> bytes:
+    """Move the top `words` items of the stack to the beginning of memory."""
+    return b"".join(bytes(push(32 * place)) + b"\x52" for place in range(words))
+
+
 class Maze:
     """Writes programs of small blocks that jump to each other.
 
     They jump by constants, by addresses that they were given to go back to, and to anywhere by how much gas is left.
-    Words go round and round in them, and nothing but gas ends some.
+    Words go round and round in them, and nothing but gas ends some. The last block returns the words that there are.
     """
 
     STRIDE: Final = 64
@@ -559,6 +574,7 @@ class Maze:
         for number in range(1, self.blocks):
             actions = b"".join(self.action() for _ in range(self.rng.randrange(6)))
             blocks.append(self.fitted(actions, self.end(), number))
+        blocks.append(b"\x5b" + shown(self.HEIGHT) + bytes((0x60, 32 * self.HEIGHT, 0x60, 0, 0xF3)))
         return b"".join(blocks)
 
     def fitted(self, body: bytes, end: bytes, number: int) -> bytes:
@@ -599,6 +615,8 @@ class Maze:
                 bytes((0x60, rng.randrange(2), 0x54)) + kept,
                 bytes((0x80, 0x60, rng.randrange(2), 0x55)) if rng.random() < 0.3 else b"",
                 b"\x60\x00\x60\x00\x60\x00\x60\x00\x60\x00\x30\x61\x03\xe8\xf1" + kept if rng.random() < 0.2 else b"",
+                rng.choice((b"\x50", b"\x80", b"\x59")) if rng.random() < 0.1 else b"",  # a word less, or one more
+                bytes((0x80 + other, 0x60, 31, 0x16, 0x51)) + kept,
             )
         )
 
@@ -610,6 +628,7 @@ class Maze:
             (0x80 + rng.randrange(1, self.HEIGHT), rng.choice((0x10, 0x11, 0x14)))
         ) + b"\x15" * rng.choice((0, 1, 2))
         anywhere = bytes((0x5A, 0x60, self.blocks - 1, 0x16, 0x60, 6, 0x1B))
+        out = bytes(push(self.STRIDE * self.blocks, 2))
         return rng.choice(
             (
                 b"",
@@ -621,6 +640,8 @@ class Maze:
                 b"\x56",  # back
                 anywhere + b"\x56",
                 limit + condition + anywhere + b"\x57",
+                out + b"\x56",
+                limit + condition + out + b"\x57",
                 b"\x60\x40\x60\x00\xf3" if rng.random() < 0.5 else b"\x00",
             )
         )

@@ -61,6 +61,23 @@ def test_compiled_programs_agree_with_interpreted_ones(differential: ModuleType)
     assert compared(differential, seed, COMPILED_CASES, LATEST.name, ("reference", "native", "jit")) > 20
 
 
+def test_programs_that_go_from_tier_to_tier_agree_with_interpreted_ones(
+    differential: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quick machine code takes over in the midst of a run, and full machine code after that, without a background."""
+    from vmloom_evm.jit import tiers
+
+    monkeypatch.setattr(tiers, "PATIENCE", tiers.PATIENCE)  # which the engine changes
+    monkeypatch.setattr(tiers.WORKER, "submit", tiers.WORKER.submit)
+    seed = random.SystemRandom().getrandbits(32)
+    assert compared(differential, seed, COMPILED_CASES, LATEST.name, ("native", "tiered")) > 20
+    engine = differential.compare.engine_named("tiered")
+    statistics = engine.tiers.statistics()  # of the last case
+    assert statistics.compiles > statistics.improvements > 0
+    assert statistics.promotions > 0
+    assert not statistics.failures
+
+
 def test_case_is_the_same_each_time(differential: ModuleType) -> None:
     author = differential.cases.Author
     assert author(7, 3).case == author(7, 3).case
