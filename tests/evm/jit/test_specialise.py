@@ -185,6 +185,14 @@ def test_division_by_zero_is_zero(name: str) -> None:
     assert written(name, SMALL, number(0)).result.constant == 0
 
 
+@pytest.mark.parametrize("name", ["ADDMOD", "MULMOD"])
+@pytest.mark.parametrize(
+    "operands", [(SMALL, FLAG), (SMALL, ANYTHING), (ANYTHING, OTHER)], ids=["small", "mixed", "any"]
+)
+def test_rest_by_one_is_zero(name: str, operands: tuple[Value, Value]) -> None:
+    assert written(name, *operands, number(1)).result.constant == 0
+
+
 def test_value_is_cut_to_its_low_bits_and_widened_by_its_sign() -> None:
     writer = Writer()
     assert writer.cast(ANYTHING, 64) == "%v1"

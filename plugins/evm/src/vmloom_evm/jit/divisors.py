@@ -162,10 +162,10 @@ def _rest_or_less(by: Specialiser, x: Value, divisor: int, estimate: Value) -> t
 
 def remainder_of_wide(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x % divisor` of a sum or product of words. Control leaves where operands were not reduced before."""
-    if x.high <= U256_MAX:
-        return divided(by, "%", by.writer.fitted(x), divisor)
     if divisor & (divisor - 1) == 0:
         return by.division("%", x, number(divisor))
+    if x.high <= U256_MAX:
+        return divided(by, "%", by.writer.fitted(x), divisor)
     wide, word = Integer(2 * WORD), Integer(WORD)
     low = _as(by, x, WORD, U256_MAX)
     if x.high >> WORD <= 1:
