@@ -43,7 +43,11 @@ CODE_LIMIT: Final = 49152
 
 
 MOST_LINES: Final = 20_000
-"""Of LLVM's text: what is longer is compiled plainly, in linear time."""
+"""Of LLVM's text: what is longer is compiled plainly, in linear time. Contracts have 2 to 4 for each byte."""
+FULL_OVER_PASSES: Final = 10
+"""LLVM makes machine code in full for so many times as long as its passes over the text took, at most."""
+QUICK_OVER_PASSES: Final = 3
+"""The same of machine code that is made quickly."""
 QUICK: Final = 0
 """The level of machine code that takes little to make: half the time of the other, for three quarters of what it
 gains."""
@@ -71,9 +75,10 @@ class CompiledCode:
 def emit(specification: Specification, code: bytes, *, deadline: float = math.inf, level: int = FULL) -> bytes:
     """Object code for `code` by `specification`. Raises `Uncompilable`, also if it is not done by `deadline`.
 
-    That is a time of `time.monotonic`, and looked at between the stages.
+    That is a time of `time.monotonic`, and looked at as text is written, and before LLVM begins with what would take
+    longer: then machine code is made quickly if there is time for that, or not at all.
     """
-    return emit_object(ir(specification, code), deadline, level)
+    return emit_object(ir(specification, code, deadline), deadline, level)
 
 
 def best_level(text: str) -> int:
@@ -85,8 +90,8 @@ def _is_long(text: str) -> bool:
     return weight(text.splitlines()) > MOST_LINES
 
 
-def ir(specification: Specification, code: bytes) -> str:
-    """LLVM's text for `code`. Raises `Uncompilable`."""
+def ir(specification: Specification, code: bytes, deadline: float = math.inf) -> str:
+    """LLVM's text for `code`. Raises `Uncompilable`, also if it is not written by `deadline`."""
     from vmloom_native.codegen import host_header
 
     if len(code) > CODE_LIMIT:
@@ -97,7 +102,7 @@ def ir(specification: Specification, code: bytes) -> str:
     if not blocks.reached:
         raise Uncompilable("empty", "there is no code")
     emitter = Emitter(_program(specification), rows, blocks, specification.rules.stack_limit, gas)
-    return f"{host_header()}\n{emitter.text()}"
+    return f"{host_header()}\n{emitter.text(lambda: _check_time(deadline))}"
 
 
 def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> bytes:
@@ -107,13 +112,18 @@ def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> byt
     _check_time(deadline)
     is_long = _is_long(text)
     machine = target_machine(QUICK if is_long else level)
+    begun = time.monotonic()
     module = optimised(text, machine, is_long=is_long)
-    _check_time(deadline)
+    took = time.monotonic() - begun
+    _check_time(deadline, QUICK_OVER_PASSES * took)
+    if begun + (1 + FULL_OVER_PASSES) * took > deadline:
+        machine = target_machine(QUICK)
     return bytes(machine.emit_object(module))
 
 
-def _check_time(deadline: float) -> None:
-    if time.monotonic() > deadline:
+def _check_time(deadline: float, wanted: float = 0.0) -> None:
+    """Raises `Uncompilable` if what takes so many seconds would not be done by `deadline`."""
+    if time.monotonic() + wanted > deadline:
         raise Uncompilable("time", "compiling takes longer than it may")
 
 

@@ -190,11 +190,12 @@ class Emitter:
         self.states: dict[int, State] = {}
         self.unsuited: set[str] = set()
 
-    def text(self) -> str:
-        """All of it."""
+    def text(self, check: Callable[[], None]) -> str:
+        """All of it. Before each block `check` is called, which may raise."""
         bodies = []
         budget = LEAST_LINES + LINES_PER_BYTE * len(self.blocks.code)
         for number_ in self.blocks.reached:
+            check()
             self.writer.lines = []
             block = _BlockWriter(self, self.blocks.blocks[number_])
             if budget > 0:
