@@ -316,7 +316,12 @@ def report(
         highlight=False,
         soft_wrap=True,
     )
-    return 1 if failures or ran < total else 0
+    mistakes = [
+        reason for reason in statistics.get("failures", ()) if not reason.islower()
+    ]  # limits are in small letters
+    for reason in mistakes:
+        console.print(f"the compiler has failed with {reason}", highlight=False)
+    return 1 if failures or mistakes or ran < total else 0
 
 
 if __name__ == "__main__":

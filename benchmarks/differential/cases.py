@@ -13,6 +13,7 @@ from vmloom_evm.rules import Rules
 from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
 from vmloom_evm.transaction.types import AccessListEntry, Authorization, Transaction, TransactionType
 
+from .functions import Functions
 from .places import (
     ABSENT,
     COINBASE,
@@ -89,7 +90,7 @@ class Author:
     """Writes the case that a seed and a number name, and its steps, which depend on the state as it stands."""
 
     def __init__(self, seed: int, number: int, fork: str | None = None, mazes: float = FEW_MAZES) -> None:
-        """`mazes` is the part of programs that are mazes."""
+        """`mazes` is the part of programs that are mazes, or made of functions."""
         self.rng = rng = Random(f"{seed}:{number}")
         self.mazes = mazes
         names = list(FORKS)
@@ -172,7 +173,7 @@ class Author:
         if chance < 0.03:
             return rng.randbytes(rng.randrange(1, 60))
         if rng.random() < self.mazes:
-            return Maze(self.grammar, rng).program()
+            return (Maze if rng.random() < 0.5 else Functions)(self.grammar, rng).program()
         code = Writer(self.grammar, rng).program(2 + int(rng.random() ** 1.5 * 25))
         if chance < 0.2 and self.recent:
             return mutated(rng, code, rng.choice(self.recent))

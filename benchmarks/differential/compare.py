@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from threading import local
 from typing import Any, Final
 from zlib import crc32
 
@@ -44,7 +46,7 @@ FEW: Final = 4
 """Rows of a table that has no room to spare."""
 LITTLE: Final = 1 << 8
 """Bytes of an arena that has no room to spare."""
-MANY_MAZES: Final = 0.3
+MANY_MAZES: Final = 0.5
 USES: Final = 40
 """Cases that a state is used for, until it has grown."""
 SHOWN: Final = 600
@@ -76,9 +78,10 @@ class TieredEngine(NativeEngine):
         return True
 
     def forget(self) -> None:
-        """Be as before the first run."""
+        """Be as before the first run. States that were used before have to forget their sessions."""
         self.tiers = tiers.Tiers(TIERED.jit)
         self.tiers.cache.clear()
+        self._spare = local()
 
     def pause_soon(self, state: StateAccess, step: Step) -> None:
         """Have the next run on `state` pause after a few jumps; how many, `step` says."""
@@ -86,6 +89,13 @@ class TieredEngine(NativeEngine):
         if native is not None:
             limit = sum(tx.gas_limit for tx in step.transactions) if step.context is None else step.context.gas_limit
             native.memory.set("countdown", 1 + crc32(step.code, limit & 0xFFFFFFFF) % JUMPS)
+
+
+def compiler_failures(engine: Engine) -> Counter[str]:
+    """At what compiling has failed so far by mistake: limits have names in small letters, errors those of classes."""
+    tiers = getattr(engine, "tiers", None)
+    failures = {} if tiers is None else tiers.statistics().failures
+    return Counter({reason: count for reason, count in failures.items() if not reason.islower()})
 
 
 ENGINES: Final[dict[str, Callable[[], Engine]]] = {
@@ -182,6 +192,7 @@ class Side:
         if isinstance(self.engine, TieredEngine):
             self.engine.forget()
         kind = "memory" if name == "reference" else case.state
+        self.failures = compiler_failures(self.engine)
         self.specification = specification_of(case.fork)
         self.block = case.block
         memory = MemoryState(block_hashes=case.block_hashes)
@@ -198,6 +209,8 @@ class Side:
             native = STATES.get(name, kind, None)
             native.block_hashes = dict(case.block_hashes)
             self.state, self.known = filled(native, case), [native]
+        if isinstance(self.engine, TieredEngine) and isinstance(self.state, NativeState):
+            self.state.session = None
 
     def contents(self) -> dict[bytes, tuple[Account | None, dict[int, int]]]:
         """Everything in the state."""
@@ -312,7 +325,11 @@ class Sides:
         return found
 
     def finish(self) -> str:
-        """How the states differ in the end."""
+        """How the states differ in the end, or at what a compiler has failed."""
+        for side in self.sides:
+            failures = compiler_failures(side.engine) - side.failures
+            if failures:
+                return f"compiler of {side.name}:\n  failed with {', '.join(failures)}"
         return self._difference_of_states("state at the end")
 
     def _difference_of_states(self, what: str) -> str:

@@ -570,12 +570,19 @@ class Maze:
     def program(self) -> bytes:
         """A whole one."""
         first = b"".join(self.word() for _ in range(self.HEIGHT))
-        blocks = [self.fitted(first, b"", 0)]
+        blocks, deep = [self.fitted(first, b"", 0)], b""
+        if self.rng.random() < 0.08:  # begin with about as many words as the stack may hold
+            place = self.STRIDE * (self.blocks + 1)
+            blocks = [(b"\x5b" + bytes(push(place, 2)) + b"\x56").ljust(self.STRIDE, b"\xfe")]
+            words = (1024 - self.HEIGHT - self.rng.randrange(8)).to_bytes(2, "big")
+            head = (place + 4).to_bytes(2, "big")
+            deep = b"\x5b\x61" + words + b"\x5b\x80\x60\x01\x90\x03\x80\x61" + head + b"\x57" + first
+            deep += bytes(push(self.STRIDE, 2)) + b"\x56"
         for number in range(1, self.blocks):
             actions = b"".join(self.action() for _ in range(self.rng.randrange(6)))
             blocks.append(self.fitted(actions, self.end(), number))
-        blocks.append(b"\x5b" + shown(self.HEIGHT) + bytes((0x60, 32 * self.HEIGHT, 0x60, 0, 0xF3)))
-        return b"".join(blocks)
+        last = b"\x5b" + shown(self.HEIGHT) + bytes((0x60, 32 * self.HEIGHT, 0x60, 0, 0xF3))
+        return b"".join((*blocks, last.ljust(self.STRIDE, b"\xfe"), deep))
 
     def fitted(self, body: bytes, end: bytes, number: int) -> bytes:
         """A block of the right size. If its end does not jump, it goes on with any other, mostly the next one."""
