@@ -33,8 +33,8 @@ TESTS: Final = Path(__file__).parents[1] / "tests" / "evm"
 SEED: Final = 2026
 ENGINES: Final = ("native", "jit", "tiered")
 FORK: Final = "osaka"
-PATIENCE: Final = 120.0
-"""Seconds after which a process hangs."""
+PATIENCE: Final = 60
+"""So many times its CPU seconds may pass, and at least as many seconds, until a process is taken to hang."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,6 @@ MUTANTS: Final = (
         "texts = self.writer.cast(right, width), self.writer.cast(left, width)",
     ),
     Mutant("shift by the width not 0", "specialise", "Specialiser.shift", "if right.high >= width:", "if False:"),
-    Mutant("divisor 0 forgotten", "specialise", "Specialiser.division", "if right.low == 0:", "if False:"),
     Mutant("sum taken not to wrap", "narrow", "_wrapped", "if turns != high // _MODULUS:", "if False:"),
     Mutant(
         "bits of a negative number forgotten",
@@ -278,7 +277,7 @@ def asked(target: Any, mutant: Mutant, seed: int, seconds: float) -> tuple[str, 
     process.start()
     theirs.close()
     try:
-        answer = ours.recv() if ours.poll(PATIENCE) else f"hangs for {PATIENCE:.0f} s"
+        answer = ours.recv() if ours.poll(PATIENCE * max(1.0, seconds)) else "hangs"
     except EOFError:
         process.join()
         answer = f"ended its process with {process.exitcode}"

@@ -250,6 +250,8 @@ class Functions:
         rng = self.rng
         self.expression(depth + 1)
         if rng.random() < 0.5:
+            self.write(bytes(push(rng.choice(MASKS))) + AND, 0)
+        if rng.random() < 0.4:
             self.write(bytes(push(rng.choice((1, 8, 32, 63, 64, 65, 128, 192, 255, 256)))), 1)
         else:
             self.masked_leaf((63, 127, 255, 511))
