@@ -36,6 +36,8 @@ MASKS: Final = (
 DEEPEST: Final = 3
 """of expressions, and of statements within statements"""
 MOST_LOCALS: Final = 6
+OBSCURED: Final = 0.08
+"""Of calls: compiled code has to take the function, or where it goes back to, for any."""
 ADD, ISZERO, AND, MLOAD, MSTORE, JUMP, JUMPI, DEST, POP = (
     bytes([code]) for code in (0x01, 0x15, 0x16, 0x51, 0x52, 0x56, 0x57, 0x5B, 0x50)
 )
@@ -112,6 +114,11 @@ class Functions:
         """Write instructions that change the height by so much."""
         self.code += code
         self.height += change
+
+    def obscure(self) -> None:
+        """Seldom, let nobody know which label is on top: add a word of the input where there is none."""
+        if self.rng.random() < OBSCURED:
+            self.write(b"\x61\x03\xff\x35" + ADD, 0)
 
     # Statements
 
@@ -195,9 +202,11 @@ class Functions:
         """Call a function: its result is on top then."""
         back, height = self.new_label(), self.height
         self.push_label(back)
+        self.obscure()
         for _ in range(self.takes[number]):
             self.expression(depth + 1)
         self.push_label(self.entries[number])
+        self.obscure()
         self.write(JUMP, 0)
         self.place(back)
         self.height = height + 1
