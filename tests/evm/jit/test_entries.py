@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from vmloom_evm.assembly import Bytecode, calldataload, dup, jump, jumpi, label, mstore, pop, push, raw, return_, swap
+from vmloom_evm.assembly import (
+    Bytecode,
+    calldataload,
+    dup,
+    jump,
+    jumpi,
+    label,
+    mload,
+    msize,
+    mstore,
+    pop,
+    push,
+    raw,
+    return_,
+    swap,
+)
 from vmloom_evm.jit import emit
 from vmloom_evm.testing import EvmUnderTest
 
@@ -48,3 +63,20 @@ def test_word_that_comes_from_elsewhere_is_not_taken_for_another(
     monkeypatch.setattr(emit, "guard_rows", lambda _guards: [])
     unguarded = code + raw(b"\xfe") + pop  # other code, so that it is compiled again
     assert EvmUnderTest("jit", jit=FIRST).run(unguarded, input=data).output_int != expected, "nothing has to be guarded"
+
+
+def test_memory_that_comes_from_elsewhere_is_not_taken_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All known ways to the loop have 128 bytes of memory, and a jump that nobody can follow has none."""
+    turn = label("head") + mload(64) + pop + jumpi("head", calldataload(64)) + mstore(0, msize) + return_(0, 32)
+    code = jumpi("wild", calldataload(0)) + mstore(96, 1) + turn + label("wild") + jump(calldataload(32))
+    usual = b"".join(word.to_bytes(32, "big") for word in (0, 0, 0))
+    wild = b"".join(word.to_bytes(32, "big") for word in (1, offset_of(code, 0), 0))
+    evm = EvmUnderTest("jit", jit=FIRST)
+    assert evm.run(code, input=usual).output_int == 128
+    assert evm.run(code, input=wild).output_int == 96
+    statistics = evm.vm.jit_statistics()
+    assert statistics is not None
+    assert statistics.compiles > 0
+    monkeypatch.setattr(emit.Emitter, "_admit", lambda *_arguments: None)
+    unchecked = code + raw(b"\xfe") + pop  # other code, so that it is compiled again
+    assert EvmUnderTest("jit", jit=FIRST).run(unchecked, input=wild).output_int != 96, "nothing has to be looked at"
