@@ -264,7 +264,8 @@ def test(mutant: Mutant, _seed: int, _seconds: float, _at: Any, pipe: Connection
     with mutant.planted(), redirect_stdout(StringIO()):
         paths = [str(TESTS / "jit"), *(str(TESTS / name) for name in ("test_ops_flow.py", "test_ops_memory.py"))]
         own = f"--deselect={TESTS / 'jit' / 'test_mutants.py'}"
-        pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", own, *paths], plugins=[failures])
+        late = "ignore::pytest.PytestAssertRewriteWarning"  # what is mutated is imported before
+        pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-W", late, own, *paths], plugins=[failures])
     pipe.send(failures.first)
 
 

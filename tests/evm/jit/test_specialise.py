@@ -134,9 +134,10 @@ def test_shift_by_the_width_or_more_is_zero(name: str, amount: int) -> None:
 
 
 def test_shift_by_an_amount_that_may_be_too_large_looks_at_it() -> None:
-    """LLVM says nothing of a shift by the width or more."""
-    assert "select i1" in written("SHL", ANYTHING, OTHER).text
-    assert "select i1" not in written("SHR", item(255), OTHER).text
+    """LLVM says nothing of a shift by the width or more, and the width is that of the operands."""
+    assert "icmp ult i64 %x, 64" in written("SHR", item(127), item(1000, name="%y")).text
+    assert "icmp ult i256 %x, 256" in written("SHL", ANYTHING, OTHER).text
+    assert "icmp" not in written("SHR", item(63), item(1000, name="%y")).text
 
 
 @pytest.mark.parametrize(
