@@ -1,0 +1,46 @@
+"""`benchmarks/state_tests.py` runs state tests with compiled contracts, notes what is done, and tells what fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "state_tests.py"
+FILE = Path("execution_specs") / "Osaka" / "shanghai" / "eip3855_push0" / "push0" / "push0_contracts.json"
+
+
+def ran(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit code, and what was printed."""
+    command = [sys.executable, str(SCRIPT), *arguments, "--fork", "osaka", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("mode", ["forced", "tiered", "eager"])
+def test_cases_run_compiled_and_are_noted(fixtures_folder: Path, tmp_path: Path, mode: str) -> None:
+    folder = str((fixtures_folder / "state_tests" / FILE).parent)
+    options = (folder, "--only", FILE.name, "--mode", mode, "--log", str(tmp_path / "log"))
+    code, found = ran(*options)
+    assert (code, found["failures"], found["mode"]) == (0, [], mode)
+    assert found["cases"] == found["of"] > 0
+    assert (found["compiler"]["compiles"] > 0) == (mode == "forced"), "nothing runs often enough in the others"
+    code, again = ran(*options)
+    assert (code, again["cases"], again["compiler"]) == (0, found["cases"], {}), "nothing is left to do"
+
+
+def test_case_that_fails_is_named(fixtures_folder: Path, tmp_path: Path) -> None:
+    tests = json.loads((fixtures_folder / "state_tests" / FILE).read_text("utf-8"))
+    name, test = next(iter(tests.items()))
+    test["post"] = {"Osaka": [{**test["post"]["Osaka"][0], "hash": "0x" + "11" * 32}]}
+    (tmp_path / "wrong.json").write_text(json.dumps({name: test}), "utf-8")
+    code, found = ran(str(tmp_path))
+    assert code == 1
+    (failure,) = found["failures"]
+    assert "wrong.json" in failure
+    assert "post state root mismatch" in failure
