@@ -1,0 +1,1 @@
+"""An emulator of PTX: runs what LLVM emits, thread by thread, with every access to memory checked."""
