@@ -248,10 +248,15 @@ class Program:
                     path[called] = None
                     open_.append((called, iter(called.body_calls())))
 
-    def ir(self) -> str:
-        """The module's text. Raises `KernelError`."""
-        from .codegen import host_header
+    def ir(self, header: str | None = None) -> str:
+        """The module's text. `header` says for which kind of computer, in LLVM's words: this one unless it is given.
 
+        Raises `KernelError`.
+        """
+        if header is None:
+            from .codegen import host_header
+
+            header = host_header()
         self.translate()
         self._refuse_recursion()
         for name, function in self._exports.items():
@@ -260,7 +265,7 @@ class Program:
         functions = [lower(it, self) for it in self._functions.values()]
         wrappers = [_wrapper(name, function) for name, function in self._exports.items()]
         tables = [_table(symbol, *key) for key, symbol in self._tables.items()]
-        parts = (host_header(), *sorted(self.declarations), *tables, *self._texts, *wrappers, *functions)
+        parts = (header, *sorted(self.declarations), *tables, *self._texts, *wrappers, *functions)
         return "\n".join(parts) + "\n"
 
 
