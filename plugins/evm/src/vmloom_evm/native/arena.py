@@ -26,6 +26,7 @@ from .layout import (
     EVM_CODE,
     GUEST,
     KERNEL_PRECOMPILE,
+    NEED_FRAME_ROOM,
     NEED_HOT,
     NEED_LOG_BYTES,
     NEED_LOG_ROOM,
@@ -63,6 +64,13 @@ def reserve_memory(run: Run, begin: Ptr[u8], size: u64) -> None:
     """Make sure that the region of memory reaches `size` bytes beyond `begin`."""
     if address_of(begin) + size > address_of(run.memory_end):
         need_memory(run, size)
+
+
+@inline
+def reserve_child(frame: Frame, frames: u64) -> None:
+    """Make sure that there is a frame above `frame`, of `frames` that there are. The first is at depth -1."""
+    if u64(frame.depth + 3) > frames:
+        raise Halt(NEED_FRAME_ROOM)
 
 
 @outline

@@ -1,12 +1,13 @@
 """The threaded driver: from the op table to an interpreter of one function for each opcode, each calling the next.
 
 Four values live in registers through the whole run: where the code goes on, where the stack ends, the gas left and
-the frame. Stack checks and static gas are made here from the row; the bodies are the op functions. Everything that
-is slow or rare is a kernel function of `run`.
+the frame. Stack checks and static gas are made here from the row, alike for this driver and for that of
+`switch`; the bodies are the op functions. Everything that is slow or rare is a kernel function of `run`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -14,15 +15,15 @@ from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom_native.program import FunctionRef, Program
 
+from ..halts import INVALID_OPCODE, OUT_OF_GAS, STACK_OVERFLOW, STACK_UNDERFLOW
 from ..table import OpFunction, OpKind, OpRow
-from .arena import STACK_SPACING, add_log, give_output
+from .arena import add_log, give_output
 from .journal import record, reserve_journal
-from .layout import NEED, Frame, Run
+from .layout import NEED, NEED_STACK_ROOM, Frame, Run
 from .machine import Build, NativeMachine
 from .run import begin_op, halted, trace_after, trace_next
 from .table import find_account, locate_account, locate_slot, locate_transient
 
-STACK_MASK = STACK_SPACING * 32 - 1
 SIGNATURE = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
 COLD = '!{!"branch_weights", i32 1, i32 4000}'
 
@@ -33,8 +34,14 @@ NEEDING: Final[frozenset[OpFunction]] = frozenset(
 """Instructions that reach any of these may change something before they have a need."""
 
 
-class Threaded:
-    """Writes the interpreter into `program`: entry `interpret(frame) -> 0 or a need`."""
+class Driver(ABC):
+    """Writes an interpreter into `program`: entry `interpret(frame) -> 0 or a need`.
+
+    What is abstract here is how one instruction is followed by the next: each writes the end of a block.
+    """
+
+    enters_compiled = False
+    """Whether code that is compiled runs as that."""
 
     def __init__(self, program: Program, rows: Iterable[OpRow], gas: Mapping[str, int], build: Build, limit: int):
         self.program = program
@@ -42,13 +49,83 @@ class Threaded:
         self.gas = gas
         self.build = build
         self.limit = limit
+        self.stack_mask: Final = 32 * build.stack_spacing - 1
         self.halted = program.function(halted)
         self.begin = program.function(begin_op)
         self.trace_next = program.function(trace_next) if build.traced else None
         self.trace_after = program.function(trace_after) if build.traced else None
 
+    def room(self, row: OpRow) -> int:
+        """Greatest stack depth, in bytes, at which the instruction may run."""
+        return 32 * (min(self.limit, self.build.stack_spacing - 1) - max(0, row.pushes - row.pops))
+
+    def check_tables(self) -> str:
+        """For each opcode how deep the stack has to be, and may be, in bytes."""
+        needs = ", ".join(f"i64 {32 * self.rows[c].pops if c in self.rows else 0}" for c in range(256))
+        rooms = ", ".join(f"i64 {self.room(self.rows[c]) if c in self.rows else 0}" for c in range(256))
+        return (
+            f"@stack_needs = internal constant [256 x i64] [{needs}]\n"
+            f"@stack_rooms = internal constant [256 x i64] [{rooms}]"
+        )
+
+    def failed_check(self) -> str:
+        """Find %reason: which check the instruction at %pc has failed; only then does it matter."""
+        overflow = STACK_OVERFLOW if self.limit < self.build.stack_spacing else NEED_STACK_ROOM
+        return f"""  %op = load i8, ptr %pc
+  %number = zext i8 %op to i64
+  %needs = getelementptr [256 x i64], ptr @stack_needs, i64 0, i64 %number
+  %need = load i64, ptr %needs
+  %rooms = getelementptr [256 x i64], ptr @stack_rooms, i64 0, i64 %number
+  %room = load i64, ptr %rooms
+  %place = ptrtoint ptr %sp to i64
+  %depth = and i64 %place, {self.stack_mask}
+  %under = icmp ult i64 %depth, %need
+  %over = icmp ugt i64 %depth, %room
+  %full = select i1 %over, i64 {overflow}, i64 {OUT_OF_GAS}
+  %reason = select i1 %under, i64 {STACK_UNDERFLOW}, i64 %full"""
+
+    def instruction(self, row: OpRow) -> str:
+        """The function of one instruction."""
+        return _Handler(self, row).text()
+
+    @abstractmethod
     def write(self) -> None:
         """All of it."""
+
+    @abstractmethod
+    def head(self, name: str) -> str:
+        """The first line of the instruction `name`."""
+
+    @abstractmethod
+    def jump_to_next(self, pc: str, sp: str, gas: str, frame: str) -> str:
+        """Run the instruction at `pc`."""
+
+    @abstractmethod
+    def enter(self, pc: str, sp: str, gas: str, frame: str) -> str:
+        """Run the instruction at `pc`, to which a frame comes from elsewhere."""
+
+    @abstractmethod
+    def fail(self) -> str:
+        """An instruction has failed a check, and nothing has changed: say which, and halt."""
+
+    @abstractmethod
+    def stop(self, sp: str, gas: str, label: str) -> str:
+        """`Run.halt` says why the instruction halts."""
+
+    @abstractmethod
+    def leave(self, stopped: str) -> str:
+        """Return `stopped` from the interpreter: 0, or a need."""
+
+
+class Threaded(Driver):
+    """One function for each opcode, whose last step is a call of the next one's."""
+
+    def __init__(self, program: Program, rows: Iterable[OpRow], gas: Mapping[str, int], build: Build, limit: int):
+        super().__init__(program, rows, gas, build, limit)
+        self.enters_compiled = not build.traced
+
+    def write(self) -> None:
+        """See `Driver.write`."""
         define = self.program.define
         handlers = []
         for code in range(256):
@@ -57,7 +134,7 @@ class Threaded:
                 handlers.append("@op_invalid")
                 continue
             handlers.append(f"@op_{row.name}")
-            define(_Handler(self, row).text())
+            define(self.instruction(row))
         entries = ", ".join(f"ptr {name}" for name in handlers)
         linkage = "internal " if self.build.traced else ""
         define(f"@handlers = {linkage}constant [256 x ptr] [{entries}], align 64")
@@ -65,20 +142,36 @@ class Threaded:
         define(self._stopping())
         define(self._entry())
 
-    # What handlers go on with
+    # What handlers begin and go on with
+
+    def head(self, name: str) -> str:
+        """See `Driver.head`."""
+        return f"define internal preserve_nonecc i64 @op_{name}{SIGNATURE} nounwind {{"
+
+    def fail(self) -> str:
+        """See `Driver.fail`."""
+        return _tail("@check_failed", "%pc", "%sp", "%gas", "%frame", "failed")
+
+    def stop(self, sp: str, gas: str, label: str) -> str:
+        """See `Driver.stop`."""
+        return _tail("@stop", "%pc", sp, gas, "%frame", label)
+
+    def leave(self, stopped: str) -> str:
+        """See `Driver.leave`."""
+        return f"  ret i64 {stopped}"
 
     def jump_to_next(self, pc: str, sp: str, gas: str, frame: str) -> str:
-        """Run the instruction at `pc`."""
+        """See `Driver.jump_to_next`."""
         if self.build.traced:
             return _tail("@traced", pc, sp, gas, frame)
         return _fetch(pc, sp, gas, frame)
 
     def enter(self, pc: str, sp: str, gas: str, frame: str) -> str:
-        """Run the instruction at `pc`, to which a frame comes from elsewhere: compiled, if its code is."""
-        if self.build.traced:
+        """See `Driver.enter`."""
+        if not self.enters_compiled:
             return self.jump_to_next(pc, sp, gas, frame)
         return (
-            f"  %compiled_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'compiled')}\n"
+            f"  %compiled_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'compiled')}\n"
             "  %compiled_address = load i64, ptr %compiled_place\n"
             "  %is_compiled = icmp ne i64 %compiled_address, 0\n"
             "  br i1 %is_compiled, label %enter, label %interpret\n"
@@ -90,36 +183,18 @@ class Threaded:
         )
 
     def _checks(self) -> str:
-        """Which check an instruction failed; only then does it matter."""
-        needs = ", ".join(f"i64 {32 * self.rows[c].pops if c in self.rows else 0}" for c in range(256))
-        rooms = ", ".join(f"i64 {self.room(self.rows[c]) if c in self.rows else 0}" for c in range(256))
+        """What fails at once."""
         return f"""
-@stack_needs = internal constant [256 x i64] [{needs}]
-@stack_rooms = internal constant [256 x i64] [{rooms}]
+{self.check_tables()}
 define internal preserve_nonecc i64 @check_failed{SIGNATURE} noinline cold nounwind {{
-  %op = load i8, ptr %pc
-  %number = zext i8 %op to i64
-  %needs = getelementptr [256 x i64], ptr @stack_needs, i64 0, i64 %number
-  %need = load i64, ptr %needs
-  %rooms = getelementptr [256 x i64], ptr @stack_rooms, i64 0, i64 %number
-  %room = load i64, ptr %rooms
-  %place = ptrtoint ptr %sp to i64
-  %depth = and i64 %place, {STACK_MASK}
-  %under = icmp ult i64 %depth, %need
-  %over = icmp ugt i64 %depth, %room
-  %full = select i1 %over, i64 4, i64 2
-  %reason = select i1 %under, i64 3, i64 %full
-{_set_halt("%reason", begun=False)}
+{self.failed_check()}
+{set_halt("%reason", begun=False)}
 {_tail("@stop", "%pc", "%sp", "%gas", "%frame")}
 }}
 define internal preserve_nonecc i64 @op_invalid{SIGNATURE} noinline cold nounwind {{
-{_set_halt("5", begun=False)}
+{set_halt(str(INVALID_OPCODE), begun=False)}
 {_tail("@stop", "%pc", "%sp", "%gas", "%frame")}
 }}"""
-
-    def room(self, row: OpRow) -> int:
-        """Greatest stack depth, in bytes, at which the instruction may run."""
-        return 32 * (self.limit - max(0, row.pushes - row.pops))
 
     def _stopping(self) -> str:
         """What follows a halt: the parent goes on, or native code stops."""
@@ -127,7 +202,7 @@ define internal preserve_nonecc i64 @op_invalid{SIGNATURE} noinline cold nounwin
         if self.trace_next is not None:
             traced = f"""
 define internal preserve_nonecc i64 @traced{SIGNATURE} noinline nounwind {{
-{_spill("%pc", "%sp", "%gas", "%frame")}
+{spill("%pc", "%sp", "%gas", "%frame")}
   %stopped = call i64 @{self.trace_next.symbol}(ptr %frame)
   %is_stopped = icmp ne i64 %stopped, 0
   br i1 %is_stopped, label %exit, label %run
@@ -138,30 +213,30 @@ run:
 }}"""
         return f"""{traced}
 define {"internal " if self.build.traced else ""}preserve_nonecc i64 @stop{SIGNATURE} noinline nounwind {{
-{_spill("%pc", "%sp", "%gas", "%frame")}
+{spill("%pc", "%sp", "%gas", "%frame")}
   %stopped = call i64 @{self.halted.symbol}(ptr %frame)
   %is_stopped = icmp ne i64 %stopped, 0
   br i1 %is_stopped, label %exit, label %go_on
 exit:
   ret i64 %stopped
 go_on:
-  %run_place = getelementptr i8, ptr %frame, i64 {_at(Frame, "run")}
+  %run_place = getelementptr i8, ptr %frame, i64 {at(Frame, "run")}
   %run = load ptr, ptr %run_place
-  %now_place = getelementptr i8, ptr %run, i64 {_at(Run, "frame")}
+  %now_place = getelementptr i8, ptr %run, i64 {at(Run, "frame")}
   %now = load ptr, ptr %now_place
 {self.resume("%now")}
 }}"""
 
     def resume(self, frame: str) -> str:
         """Go on with a frame that does not run, or leave if it is not EVM code."""
-        return f"""  %kind_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, "kind")}
+        return f"""  %kind_place = getelementptr i8, ptr {frame}, i64 {at(Frame, "kind")}
   %kind = load i64, ptr %kind_place
   %is_code = icmp eq i64 %kind, 0
   br i1 %is_code, label %resume, label %leave
 leave:
   ret i64 0
 resume:
-{_load_registers(frame)}
+{load_registers(frame)}
 {self.enter("%r_pc", "%r_sp", "%r_gas", frame)}"""
 
     def _entry(self) -> str:
@@ -172,7 +247,7 @@ resume:
   %number = zext i8 %op to i64
   %place = getelementptr [256 x ptr], ptr @handlers, i64 0, i64 %number
   %handler = load ptr, ptr %place
-  %compiled_place = getelementptr i8, ptr %frame, i64 {_at(Frame, "compiled")}
+  %compiled_place = getelementptr i8, ptr %frame, i64 {at(Frame, "compiled")}
   %compiled_address = load i64, ptr %compiled_place
   %compiled = inttoptr i64 %compiled_address to ptr
   %is_compiled = icmp ne i64 %compiled_address, 0
@@ -180,7 +255,7 @@ resume:
 """
         return f"""
 define i64 @interpret(ptr %frame) nounwind {{
-{_load_registers("%frame")}
+{load_registers("%frame")}
 {fetch}  %stopped = call preserve_nonecc i64 {first}(ptr %r_pc, ptr %r_sp, i64 %r_gas, ptr %frame)
   ret i64 %stopped
 }}"""
@@ -189,14 +264,14 @@ define i64 @interpret(ptr %frame) nounwind {{
 class _Handler:
     """One instruction."""
 
-    def __init__(self, driver: Threaded, row: OpRow) -> None:
+    def __init__(self, driver: Driver, row: OpRow) -> None:
         self.driver = driver
         self.row = row
         self.lines: list[str] = []
 
     def text(self) -> str:
         row = self.row
-        self.emit(f"define internal preserve_nonecc i64 @op_{row.name}{SIGNATURE} nounwind {{")
+        self.emit(self.driver.head(row.name))
         self.checks()
         if row.kind is OpKind.PUSH:
             self.push()
@@ -225,7 +300,7 @@ class _Handler:
         conditions = []
         if row.pops or row.pushes > row.pops:
             self.emit("  %place = ptrtoint ptr %sp to i64")
-            self.emit(f"  %depth = and i64 %place, {STACK_MASK}")
+            self.emit(f"  %depth = and i64 %place, {self.driver.stack_mask}")
         if row.pops:
             self.emit(f"  %under = icmp ult i64 %depth, {32 * row.pops}")
             conditions.append("%under")
@@ -242,7 +317,7 @@ class _Handler:
                 bad = f"%bad{number}"
             self.emit(f"  br i1 {bad}, label %fail, label %paid, !prof {COLD}")
             self.emit("fail:")
-            self.emit(_tail("@check_failed", "%pc", "%sp", "%gas", "%frame", "failed"))
+            self.emit(self.driver.fail())
             self.emit("paid:")
         self.emit(f"  %left = sub nsw i64 %gas, {cost}")
 
@@ -295,7 +370,7 @@ class _Handler:
             self.set_register("gas", "i64", "%left")
             self.set_register("frame", "ptr", "%frame")
         if row.kind in (OpKind.FLOW, OpKind.FRAME):
-            self.emit(_offset_of("%pc", "%frame", "%offset"))
+            self.emit(offset_of("%pc", "%frame", "%offset"))
             self.emit("  %following = add i64 %offset, 1")
             self.set_register("pc", "i64", "%following")
         if row.kind is OpKind.FRAME:
@@ -349,7 +424,7 @@ class _Handler:
         self.emit(f"  %is_{label} = icmp ne i64 {status}, 0")
         self.emit(f"  br i1 %is_{label}, label %on_{label}, label %no_{label}, !prof {COLD}")
         self.emit(f"on_{label}:")
-        self.emit(_set_halt(status, begun, label))
+        self.emit(set_halt(status, begun, label))
         gas, sp = "%gas", "%sp"
         if self.driver.build.traced:
             now = self.register("gas", "i64", f"{label}_")
@@ -358,7 +433,7 @@ class _Handler:
             self.emit(f"  %{label}_rest = getelementptr i8, ptr %sp, i64 {-32 * self.row.pops}")
             self.emit(f"  %{label}_sp = select i1 %{label}_is_need, ptr %sp, ptr %{label}_rest")
             gas, sp = f"%{label}_gas", f"%{label}_sp"
-        self.emit(_tail("@stop", "%pc", sp, gas, "%frame", label))
+        self.emit(self.driver.stop(sp, gas, label))
         self.emit(f"no_{label}:")
 
     def may_need(self) -> bool:
@@ -366,11 +441,11 @@ class _Handler:
         return self.driver.program.reaches(_body(self.row), NEEDING)
 
     def set_register(self, name: str, kind: str, value: str) -> None:
-        self.emit(f"  %set_{name} = getelementptr i8, ptr %m, i64 {_at(NativeMachine, name)}")
+        self.emit(f"  %set_{name} = getelementptr i8, ptr %m, i64 {at(NativeMachine, name)}")
         self.emit(f"  store {kind} {value}, ptr %set_{name}, align 8")
 
     def register(self, name: str, kind: str, prefix: str = "") -> str:
-        self.emit(f"  %{prefix}at_{name} = getelementptr i8, ptr %m, i64 {_at(NativeMachine, name)}")
+        self.emit(f"  %{prefix}at_{name} = getelementptr i8, ptr %m, i64 {at(NativeMachine, name)}")
         self.emit(f"  %{prefix}now_{name} = load {kind}, ptr %{prefix}at_{name}, align 8")
         return f"%{prefix}now_{name}"
 
@@ -380,12 +455,12 @@ class _Handler:
         if result:
             self.store(result, -row.pops)
         offset = self.register("pc", "i64")
-        self.emit(f"  %code_place = getelementptr i8, ptr %frame, i64 {_at(Frame, 'code')}")
+        self.emit(f"  %code_place = getelementptr i8, ptr %frame, i64 {at(Frame, 'code')}")
         self.emit("  %code_now = load ptr, ptr %code_place")
         self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
         self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * (row.pushes - row.pops)}")
         gas = self.register("gas", "i64")
-        if row.name in JUMPS and not self.driver.build.traced:
+        if row.name in JUMPS and self.driver.enters_compiled:
             self.emit(f"  %is_near = icmp eq i64 {offset}, %following")
             self.emit("  br i1 %is_near, label %interpret, label %jumped\njumped:")
             self.emit(self.driver.enter("%next", "%end", gas, "%frame"))
@@ -397,17 +472,17 @@ class _Handler:
         now = self.register("frame", "ptr")
         registers = [self.register("pc", "i64"), self.register("top", "ptr"), self.register("gas", "i64")]
         offset, top, gas = registers
-        self.emit(_spill_offset(offset, top, gas, now))
+        self.emit(spill_offset(offset, top, gas, now))
         if self.driver.trace_after is not None:
             self.emit(f"  %aborted = call i64 @{self.driver.trace_after.symbol}(ptr %frame)")
             self.emit("  %is_aborted = icmp ne i64 %aborted, 0")
             self.emit("  br i1 %is_aborted, label %abort, label %shown")
-            self.emit("abort:\n  ret i64 %aborted\nshown:")
-        self.emit(f"  %kind_place = getelementptr i8, ptr {now}, i64 {_at(Frame, 'kind')}")
+            self.emit(f"abort:\n{self.driver.leave('%aborted')}\nshown:")
+        self.emit(f"  %kind_place = getelementptr i8, ptr {now}, i64 {at(Frame, 'kind')}")
         self.emit("  %kind = load i64, ptr %kind_place")
         self.emit("  %is_code = icmp eq i64 %kind, 0")
-        self.emit("  br i1 %is_code, label %resume, label %leave\nleave:\n  ret i64 0\nresume:")
-        self.emit(f"  %code_place = getelementptr i8, ptr {now}, i64 {_at(Frame, 'code')}")
+        self.emit(f"  br i1 %is_code, label %resume, label %leave\nleave:\n{self.driver.leave('0')}\nresume:")
+        self.emit(f"  %code_place = getelementptr i8, ptr {now}, i64 {at(Frame, 'code')}")
         self.emit("  %code_now = load ptr, ptr %code_place")
         self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
         self.emit(self.driver.enter("%next", top, gas, now))
@@ -416,7 +491,7 @@ class _Handler:
 # Text of what several handlers do
 
 
-def _at(struct: type, field: str) -> int:
+def at(struct: type, field: str) -> int:
     """Offset of a field in bytes."""
     return fields_of(struct)[field].offset
 
@@ -445,10 +520,10 @@ def _fetch(pc: str, sp: str, gas: str, frame: str) -> str:
     )
 
 
-def _offset_of(pc: str, frame: str, name: str) -> str:
+def offset_of(pc: str, frame: str, name: str) -> str:
     """The offset in the frame's code at which `pc` points."""
     return (
-        f"  {name}_code_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'code')}\n"
+        f"  {name}_code_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'code')}\n"
         f"  {name}_code = load ptr, ptr {name}_code_place\n"
         f"  {name}_from = ptrtoint ptr {name}_code to i64\n"
         f"  {name}_to = ptrtoint ptr {pc} to i64\n"
@@ -456,46 +531,46 @@ def _offset_of(pc: str, frame: str, name: str) -> str:
     )
 
 
-def _spill(pc: str, sp: str, gas: str, frame: str) -> str:
+def spill(pc: str, sp: str, gas: str, frame: str) -> str:
     """Write the registers to the frame."""
-    return _offset_of(pc, frame, "%offset") + "\n" + _spill_offset("%offset", sp, gas, frame)
+    return offset_of(pc, frame, "%offset") + "\n" + spill_offset("%offset", sp, gas, frame)
 
 
-def _spill_offset(offset: str, sp: str, gas: str, frame: str) -> str:
+def spill_offset(offset: str, sp: str, gas: str, frame: str) -> str:
     """`_spill` where the offset in code is at hand."""
     return (
-        f"  %spill_pc = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'pc')}\n"
+        f"  %spill_pc = getelementptr i8, ptr {frame}, i64 {at(Frame, 'pc')}\n"
         f"  store i64 {offset}, ptr %spill_pc\n"
-        f"  %spill_gas = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'gas')}\n"
+        f"  %spill_gas = getelementptr i8, ptr {frame}, i64 {at(Frame, 'gas')}\n"
         f"  store i64 {gas}, ptr %spill_gas\n"
-        f"  %spill_top = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'top')}\n"
+        f"  %spill_top = getelementptr i8, ptr {frame}, i64 {at(Frame, 'top')}\n"
         f"  store ptr {sp}, ptr %spill_top"
     )
 
 
-def _load_registers(frame: str) -> str:
-    """Read %r_pc, %r_sp and %r_gas from a frame that does not run."""
+def load_registers(frame: str, prefix: str = "r_") -> str:
+    """Read %r_pc, %r_sp and %r_gas, or what they are called with another prefix, from a frame that does not run."""
     return (
-        f"  %r_offset_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'pc')}\n"
-        "  %r_offset = load i64, ptr %r_offset_place\n"
-        f"  %r_code_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'code')}\n"
-        "  %r_code = load ptr, ptr %r_code_place\n"
-        "  %r_pc = getelementptr i8, ptr %r_code, i64 %r_offset\n"
-        f"  %r_sp_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'top')}\n"
-        "  %r_sp = load ptr, ptr %r_sp_place\n"
-        f"  %r_gas_place = getelementptr i8, ptr {frame}, i64 {_at(Frame, 'gas')}\n"
-        "  %r_gas = load i64, ptr %r_gas_place"
+        f"  %{prefix}offset_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'pc')}\n"
+        f"  %{prefix}offset = load i64, ptr %{prefix}offset_place\n"
+        f"  %{prefix}code_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'code')}\n"
+        f"  %{prefix}code = load ptr, ptr %{prefix}code_place\n"
+        f"  %{prefix}pc = getelementptr i8, ptr %{prefix}code, i64 %{prefix}offset\n"
+        f"  %{prefix}sp_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'top')}\n"
+        f"  %{prefix}sp = load ptr, ptr %{prefix}sp_place\n"
+        f"  %{prefix}gas_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'gas')}\n"
+        f"  %{prefix}gas = load i64, ptr %{prefix}gas_place"
     )
 
 
-def _set_halt(status: str, begun: bool, label: str = "halt") -> str:
+def set_halt(status: str, begun: bool, label: str = "halt", frame: str = "%frame") -> str:
     """Say why the instruction halts, and whether it can be taken back."""
     return (
-        f"  %{label}_run_place = getelementptr i8, ptr %frame, i64 {_at(Frame, 'run')}\n"
+        f"  %{label}_run_place = getelementptr i8, ptr {frame}, i64 {at(Frame, 'run')}\n"
         f"  %{label}_run = load ptr, ptr %{label}_run_place\n"
-        f"  %{label}_place = getelementptr i8, ptr %{label}_run, i64 {_at(Run, 'halt')}\n"
+        f"  %{label}_place = getelementptr i8, ptr %{label}_run, i64 {at(Run, 'halt')}\n"
         f"  store i64 {status}, ptr %{label}_place\n"
-        f"  %{label}_begun = getelementptr i8, ptr %{label}_run, i64 {_at(Run, 'begun')}\n"
+        f"  %{label}_begun = getelementptr i8, ptr %{label}_run, i64 {at(Run, 'begun')}\n"
         f"  store i64 {int(begun)}, ptr %{label}_begun"
     )
 
@@ -543,20 +618,20 @@ def text_of_step(symbol: str, row: OpRow, body: FunctionRef, begin: FunctionRef 
     if body.may_halt:
         call += "  %is_halt = icmp ne i64 %status, 0\n"
         call += f"  br i1 %is_halt, label %halts, label %done, !prof {COLD}\n"
-        call += f"halts:\n{_set_halt('%status', begin is not None)}\n"
+        call += f"halts:\n{set_halt('%status', begin is not None)}\n"
         call += "  %halted = insertvalue {i64, i64} zeroinitializer, i64 %status, 0\n  ret {i64, i64} %halted\n"
     return f"""
 define {{i64, i64}} @{symbol}(ptr %sp, i64 %gas, ptr %frame) nounwind {{
 {loads}
   %m = alloca [{size_of(NativeMachine)} x i8], align 8
-  %set_gas = getelementptr i8, ptr %m, i64 {_at(NativeMachine, "gas")}
+  %set_gas = getelementptr i8, ptr %m, i64 {at(NativeMachine, "gas")}
   store i64 %gas, ptr %set_gas, align 8
-  %set_frame = getelementptr i8, ptr %m, i64 {_at(NativeMachine, "frame")}
+  %set_frame = getelementptr i8, ptr %m, i64 {at(NativeMachine, "frame")}
   store ptr %frame, ptr %set_frame, align 8
 {begun}  %is_begun = icmp eq i64 %begun, 0
   br i1 %is_begun, label %run, label %unbegun
 unbegun:
-{_set_halt("%begun", True, "begin")}
+{set_halt("%begun", True, "begin")}
   %stopped = insertvalue {{i64, i64}} zeroinitializer, i64 %begun, 0
   ret {{i64, i64}} %stopped
 run:

@@ -93,6 +93,10 @@ NEED_PAUSE = 0x11C
 """Nothing is missing: Python gets a chance to handle signals."""
 NEED_HOT = 0x11D
 """Nothing is missing: the code in row `needed_row` has run as often as was agreed, and Python may have it compiled."""
+NEED_FRAME_ROOM = 0x11E
+"""Of a build with fewer frames than calls may nest."""
+NEED_STACK_ROOM = 0x11F
+"""Of a build with less room than the stack limit."""
 ABORTED = 0x1FF
 """A tracer raised an error."""
 

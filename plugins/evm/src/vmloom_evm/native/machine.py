@@ -42,6 +42,7 @@ from .accounts import (
     touch,
 )
 from .arena import (
+    STACK_SPACING,
     add_log,
     choose_guest,
     end_of_memory,
@@ -52,6 +53,7 @@ from .arena import (
     open_child,
     prepare_code,
     read_end,
+    reserve_child,
     reserve_memory,
     run_code,
 )
@@ -111,6 +113,11 @@ class Build:
 
     traced: bool
     """Whether tracers are told of each instruction. If not, compiled code runs in its place where there is some."""
+    frames: int = 0
+    """Frames that there are, if they are fewer than calls may nest: whoever needs one more has `NEED_FRAME_ROOM`."""
+    stack_spacing: int = STACK_SPACING
+    """Items from one frame's stack to the next, a power of two. With no more than the stack limit it holds one item
+    less than that, and whoever needs more has `NEED_STACK_ROOM`."""
 
 
 @struct
@@ -503,6 +510,8 @@ class NativeMachine:
         frame = m.frame
         run = frame.run
         pause(run)
+        if m.build.frames != 0:
+            reserve_child(frame, m.build.frames)
         row = find_account(run, code_address)
         find_account(run, address)
         precompile = u64(0) if delegated else find_precompile(run, code_address)
@@ -529,6 +538,8 @@ class NativeMachine:
         frame = m.frame
         run = frame.run
         pause(run)
+        if m.build.frames != 0:
+            reserve_child(frame, m.build.frames)
         find_account(run, address)
         code = end_of_memory(frame)
         bits = code + (input_size + CODE_PADDING)

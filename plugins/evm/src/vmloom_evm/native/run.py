@@ -51,7 +51,7 @@ def drive(run: Run) -> u64:
     while True:
         frame = run.frame
         if frame.kind == EVM_CODE:
-            stopped = run.interpret(frame)
+            stopped = interpret(frame)
         elif frame.kind == ROOT:
             return DONE
         elif frame.kind == KERNEL_PRECOMPILE:
@@ -61,6 +61,12 @@ def drive(run: Run) -> u64:
         if stopped != 0:
             run.resumed = 1
             return stopped
+
+
+@inline
+def interpret(frame: Frame) -> u64:
+    """Run the instructions of `frame`, and of all that it opens, until a frame is current that is no EVM code's."""
+    return frame.run.interpret(frame)
 
 
 @inline
@@ -122,21 +128,38 @@ def price_and_run(frame: Frame) -> None:
     m = local(NativeMachine, 1)[0]
     m.enter(frame)
     begin_op(frame)
-    precompile = run.precompiles[frame.guest - 1]
-    cost = precompile.gas(frame.input, frame.input_size)
+    cost = price_precompile(frame, frame.guest - 1)
     if m.gas < cost:
         end_failure(speaking(m), OUT_OF_GAS)
     else:
-        written = precompile.room(frame.input, frame.input_size)
+        written = measure_precompile(frame, frame.guest - 1)
         if written != FAILED:
             reserve_memory(run, frame.memory, written)
-            written = precompile.run(frame.input, frame.input_size, frame.memory)
+            written = compute_precompile(frame, frame.guest - 1)
         if written == FAILED:
             end_failure(speaking(m), PRECOMPILE_FAILURE)
         else:
             m.gas -= cost
             end_success(speaking(m), 0, written)
     m.spill()
+
+
+@inline
+def price_precompile(frame: Frame, number: u64) -> u64:
+    """What precompile `number` costs on the input of the frame."""
+    return frame.run.precompiles[number].gas(frame.input, frame.input_size)
+
+
+@inline
+def measure_precompile(frame: Frame, number: u64) -> u64:
+    """The bytes to which precompile `number` writes, or `FAILED`."""
+    return frame.run.precompiles[number].room(frame.input, frame.input_size)
+
+
+@inline
+def compute_precompile(frame: Frame, number: u64) -> u64:
+    """Run precompile `number`. Returns the size of its output, which is the beginning of the frame's memory."""
+    return frame.run.precompiles[number].run(frame.input, frame.input_size, frame.memory)
 
 
 def finish_guest(run: Run, status: u64, gas: u64, refund: i64, size: u64) -> u64:
