@@ -12,7 +12,7 @@ from vmloom.accelerator import Accelerator, Capability
 from vmloom.factory import VmFactory
 from vmloom.kernel import U64_MAX, Ptr, u8, u64
 from vmloom.settings import Settings
-from vmloom_native import cpu, operations
+from vmloom_native import costs, operations
 from vmloom_native.config import CpuConfig
 from vmloom_native.cpu import CpuAccelerator
 from vmloom_native.operations import ARITHMETIC, Digests, PrecompileHash, Recoveries
@@ -230,16 +230,16 @@ def test_it_is_one_and_says_what_it_runs_on(accelerator: CpuAccelerator) -> None
 
 
 def test_costs_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "_MEASURED", 1e-6)
+    monkeypatch.setattr(costs, "MEASURED", 1e-6)
     fresh = CpuAccelerator(CpuConfig(threads=1))
-    costs = dict(fresh.capabilities())
-    assert set(ARITHMETIC) <= set(costs)
-    for name, cost in costs.items():
+    found = dict(fresh.capabilities())
+    assert set(ARITHMETIC) <= set(found)
+    for name, cost in found.items():
         assert cost.operation == name
         assert 0 <= cost.fixed < 1
         assert 0 <= cost.per_item < 1
-    assert len(fresh.capabilities()) == len(costs)
-    assert all(fresh.capabilities()[name] is cost for name, cost in costs.items())
+    assert len(fresh.capabilities()) == len(found)
+    assert all(fresh.capabilities()[name] is cost for name, cost in found.items())
 
 
 def test_only_what_is_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,19 @@ def keccak256(data: Ptr[u8], size: u64, digest: Ptr[u8]) -> None:
     absorb(state, 1, data, size)
     permute(state)
     for i in range(4):
-        store(u64, digest + 8 * i, state[i])
+        put_word(digest, i, state[i])
+
+
+@inline
+def word_at(data: Ptr[u8], index: u64) -> u64:
+    """Word `index` of `data`. Builds whose data are aligned replace this, and `put_word`."""
+    return load(u64, data + 8 * index)
+
+
+@inline
+def put_word(data: Ptr[u8], index: u64, word: u64) -> None:
+    """Write word `index` of `data`."""
+    store(u64, data + 8 * index, word)
 
 
 @inline
@@ -65,11 +77,11 @@ def absorb(state: Ptr[u64], stride: u64, data: Ptr[u8], size: u64) -> None:
     """Add a block to a state whose words are `stride` apart: of `size` bytes that are left, and the padding if last."""
     if size >= RATE:
         for i in range(RATE_WORDS):
-            state[i * stride] ^= load(u64, data + 8 * i)
+            state[i * stride] ^= word_at(data, i)
         return
     words = size >> 3
     for i in range(words):
-        state[i * stride] ^= load(u64, data + 8 * i)
+        state[i * stride] ^= word_at(data, i)
     last = u64(1)  # the beginning of the padding, which follows the bytes that are left
     while size > 8 * words:
         size -= 1

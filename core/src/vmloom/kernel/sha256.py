@@ -47,7 +47,19 @@ def sha256(data: Ptr[u8], size: u64, digest: Ptr[u8]) -> None:
     store(u64, padded + (BLOCK * last - 8), byteswap(u64, u64(size << 3)))
     compress(state, padded, last)
     for i in range(8):
-        store(u32, digest + 4 * i, byteswap(u32, state[i]))
+        put_word(digest, i, byteswap(u32, state[i]))
+
+
+@inline
+def word_at(data: Ptr[u8], index: u64) -> u32:
+    """Word `index` of `data`. Builds whose data are aligned replace this, and `put_word`."""
+    return load(u32, data + 4 * index)
+
+
+@inline
+def put_word(data: Ptr[u8], index: u64, word: u32) -> None:
+    """Write word `index` of `data`."""
+    store(u32, data + 4 * index, word)
 
 
 @intrinsic("sha,sse4.1,ssse3", sha256_instructions.COMPRESS)
@@ -56,7 +68,7 @@ def compress(state: Ptr[u32], data: Ptr[u8], blocks: u64) -> None:
     words = local(u32, 64)
     for block in range(blocks):
         for i in range(16):
-            words[i] = byteswap(u32, load(u32, data + (BLOCK * block + 4 * i)))
+            words[i] = byteswap(u32, word_at(data, 16 * block + i))
         for i in range(16, 64):
             words[i] = u32(words[i - 16] + spread(words[i - 15]) + words[i - 7] + spread_late(words[i - 2]))
         a = state[0]

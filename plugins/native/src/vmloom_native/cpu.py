@@ -20,11 +20,9 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from vmloom.accelerator import Accelerator, AcceleratorStatus, Capability
 from vmloom.errors import VmloomError
@@ -32,13 +30,11 @@ from vmloom.factory import VmFactory
 from vmloom.precompile import PrecompileKernel, Revision
 
 from .config import CpuConfig
+from .costs import Measured, fitted
 from .llvm import processor
 
 if TYPE_CHECKING:
     from .operations import Column, Operation
-
-_MEASURED: Final = 0.005
-"""Seconds that a batch should take to be measured by."""
 
 
 class CpuAccelerator(Accelerator):
@@ -67,7 +63,7 @@ class CpuAccelerator(Accelerator):
 
     @functools.cached_property
     def _capabilities(self) -> Mapping[str, Capability]:
-        return _Measured(self._operations, self._measure)
+        return Measured(self._operations, self._measure)
 
     def run(self, operation: str, columns: Sequence[Any]) -> Sequence[Any]:
         """The results, in the order of the rows.
@@ -100,45 +96,11 @@ class CpuAccelerator(Accelerator):
             list(pool.map(part, (0, *inner), (*inner, rows)))
 
     def _measure(self, name: str, operation: Operation) -> Capability:
-        """The line through the times of one row and of as many as take long enough."""
+        def run(rows: int) -> Callable[[], object]:
+            columns = operation.sample(rows)
+            return lambda: self._run(operation, columns)
 
-        def seconds(rows: int) -> float:
-            columns, best = operation.sample(rows), float("inf")
-            for _ in range(3):
-                began = time.perf_counter()
-                self._run(operation, columns)
-                best = min(best, time.perf_counter() - began)
-            return best
-
-        one, rows = seconds(1), 64
-        many = seconds(rows)
-        while many < _MEASURED:
-            rows *= 4
-            many = seconds(rows)
-        per_item = max(many - one, 0) / (rows - 1)
-        return Capability(name, max(one - per_item, 0), per_item, operation.item_size)
-
-
-class _Measured(Mapping[str, Capability]):
-    """Operations by name, each measured when it is first looked up. Safe to share by threads."""
-
-    def __init__(self, operations: Mapping[str, Operation], measure: Callable[[str, Operation], Capability]) -> None:
-        self._operations, self._measure = operations, measure
-        self._lock = threading.Lock()
-        self._known: dict[str, Capability] = {}
-
-    def __getitem__(self, name: str) -> Capability:
-        operation = self._operations[name]
-        with self._lock:  # two that measure at once would measure each other
-            if name not in self._known:
-                self._known[name] = self._measure(name, operation)
-            return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._operations)
-
-    def __len__(self) -> int:
-        return len(self._operations)
+        return fitted(name, run, operation.item_size)
 
 
 def installed_kernels() -> dict[str, PrecompileKernel]:

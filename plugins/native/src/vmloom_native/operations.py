@@ -13,19 +13,16 @@ from types import ModuleType
 from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from vmloom.precompile import OUTPUT_ROOM, PrecompileKernel
 
 from . import batches
 from .build import compiled
+from .columns import Column, after, byte_rows, trees, words
 from .lanes import blake2b, keccak, rows, sha256
 from .library import Library
 from .llvm import present_features
 from .program import Program
 
-Column = NDArray[Any]
-
-WORD: Final = (4,)
 DIGEST_SIZE: Final = 32
 LEAF: Final = 0
 NODE: Final = 1
@@ -91,16 +88,12 @@ class Arithmetic(Operation):
 
     def run(self, columns: Sequence[Any], spread: Spread) -> tuple[Column, ...]:
         """Columns u64 (n, 4), least significant first; so is the result."""
-        if len(columns) != self.operands:
-            raise ValueError(f"{self.name} takes {self.operands} columns, not {len(columns)}")
-        words = [_packed(column, "uint64", WORD) for column in columns]
-        if len({len(column) for column in words}) != 1:
-            raise ValueError(f"columns differ in length: {', '.join(str(len(column)) for column in words)}")
-        result = np.empty_like(words[0])
+        operands = words(self.name, columns, self.operands)
+        result = np.empty_like(operands[0])
         function = _function(_arithmetic(), self.name, self.operands + 1)
 
         def part(first: int, end: int) -> None:
-            function(*(column[first:].ctypes.data for column in (*words, result)), end - first)
+            function(*(column[first:].ctypes.data for column in (*operands, result)), end - first)
 
         spread(len(result), part)
         return (result,)
@@ -186,7 +179,7 @@ class Digests(Operation):
 
     def run(self, columns: Sequence[Any], spread: Spread) -> tuple[Column, ...]:
         """Rows of bytes; the result is u8 (n, 32)."""
-        return (self.function.spread(*_rows(columns), spread),)
+        return (self.function.spread(*byte_rows(columns), spread),)
 
     def sample(self, rows: int) -> tuple[Column, ...]:
         """Two words, as the key of a mapping has."""
@@ -204,13 +197,8 @@ class MerkleRoots(Operation):
 
     def run(self, columns: Sequence[Any], spread: Spread) -> tuple[Column, ...]:
         """Bytes, offsets of leaves, and u64 (n + 1), where each tree's leaves begin; the result is u8 (n, 32)."""
-        if len(columns) != 3:
-            raise ValueError(f"trees are bytes, offsets of leaves and where trees begin, not {len(columns)} columns")
-        data, offsets = _rows(columns[:2])
-        trees = _rising(columns[2], len(offsets) - 1, "trees")
-        sizes = np.diff(trees).astype(np.int64)
-        offsets = offsets[int(trees[0]) : int(trees[-1]) + 1]  # leaves of no tree are nobody's
-        nodes = self.function.spread(*_after(LEAF, data, offsets), spread)
+        data, offsets, sizes = trees(columns)
+        nodes = self.function.spread(*after(LEAF, data, offsets), spread)
         while len(sizes) and sizes.max() > 1:
             nodes, sizes = self._level_above(nodes, sizes, spread)
         roots = np.empty((len(sizes), DIGEST_SIZE), np.uint8)
@@ -230,7 +218,7 @@ class MerkleRoots(Operation):
         pairs[:, 1 + DIGEST_SIZE :] = nodes[np.flatnonzero(left) + 1]
         above = np.empty((int(left.sum() + kept.sum()), DIGEST_SIZE), np.uint8)
         moved = kept[left | kept]
-        above[~moved] = self.function.spread(*_rows([pairs]), spread)
+        above[~moved] = self.function.spread(*byte_rows([pairs]), spread)
         above[moved] = nodes[kept]
         return above, (sizes + 1) >> 1
 
@@ -251,7 +239,7 @@ class Recoveries(Operation):
 
     def run(self, columns: Sequence[Any], spread: Spread) -> tuple[Column, ...]:
         """Addresses u8 (n, 20), zero where there is none, and bool (n): whether there is one."""
-        data, offsets = _rows(columns)
+        data, offsets = byte_rows(columns)
         output = np.zeros((len(offsets) - 1, DIGEST_SIZE), np.uint8)
         complete = np.zeros(len(output), bool)
 
@@ -318,44 +306,3 @@ def _built(
 def _function(library: Library, name: str, pointers: int) -> Any:
     """A loop that takes so many pointers and how many rows there are."""
     return library.function(name, ctypes.c_int64, *[ctypes.c_void_p] * pointers, ctypes.c_uint64)
-
-
-# Columns
-
-
-def _packed(column: Any, kind: str, row: tuple[int, ...]) -> Column:
-    """The column without gaps, copied only if it has some. Raises `ValueError` for another type or shape."""
-    if not isinstance(column, np.ndarray) or column.dtype != kind or column.shape[1:] != row or column.ndim == 0:
-        given = f"{column.dtype} {column.shape}" if isinstance(column, np.ndarray) else type(column).__name__
-        raise ValueError(f"a column should be {kind} (n{''.join(f', {size}' for size in row)}), not {given}")
-    return np.require(column, requirements=["C", "A"])
-
-
-def _rows(columns: Sequence[Any]) -> tuple[Column, Column]:
-    """Bytes, and where in them each row begins and the last one ends. Raises `ValueError`."""
-    if len(columns) == 1:
-        column = columns[0]
-        if not isinstance(column, np.ndarray) or column.ndim != 2:
-            raise ValueError("rows of bytes are one column of two dimensions, or bytes and offsets")
-        packed = _packed(column, "uint8", column.shape[1:])
-        return packed.reshape(-1), np.arange(len(packed) + 1, dtype=np.uint64) * np.uint64(packed.shape[1])
-    if len(columns) != 2:
-        raise ValueError(f"rows of bytes are one column, or bytes and offsets, not {len(columns)} columns")
-    data = _packed(columns[0], "uint8", ())
-    return data, _rising(columns[1], len(data), "offsets")
-
-
-def _rising(column: Any, most: int, name: str) -> Column:
-    """Where each row begins and the last one ends, in what has `most` elements. Raises `ValueError`."""
-    places = _packed(column, "uint64", ()).copy()  # ours: nobody may change them once they are checked
-    if len(places) == 0 or places[-1] > most or bool(np.any(places[1:] < places[:-1])):
-        raise ValueError(f"{name} should rise, n + 1 of them for n rows, to at most {most}")
-    return places
-
-
-def _after(byte: int, data: Column, offsets: Column) -> tuple[Column, Column]:
-    """The rows with a byte before each."""
-    first, end = int(offsets[0]), int(offsets[-1])
-    starts = (offsets[:-1] - offsets[0]).astype(np.int64)
-    number = np.arange(len(offsets), dtype=np.uint64)
-    return np.insert(data[first:end], starts, np.uint8(byte)), offsets - offsets[0] + number
