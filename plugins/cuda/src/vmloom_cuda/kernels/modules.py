@@ -1,0 +1,69 @@
+"""The modules: which bodies are emitted together, with what in place of their stand-ins. Each is made once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vmloom.kernel import Ptr, blake2b, keccak, sha256, u8, u64
+from vmloom_native import batches
+
+from ..ptx import PtxModule, module
+from . import arithmetic, digests, merkle, recovery
+from .aligned import put_32, put_64, word_32, word_64
+
+Kernel = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HashFunction:
+    """A hash function, and what its builds replace: its words `read` and `written`."""
+
+    function: Callable[[Ptr[u8], u64, Ptr[u8]], None]
+    read: Mapping[Kernel, Kernel]
+    written: Mapping[Kernel, Kernel]
+
+
+HASHES: Final[Mapping[str, HashFunction]] = {
+    "keccak256": HashFunction(keccak.keccak256, {keccak.word_at: word_64}, {keccak.put_word: put_64}),
+    "sha256": HashFunction(sha256.sha256, {sha256.word_at: word_32}, {sha256.put_word: put_32}),
+    "blake2b_256": HashFunction(blake2b.blake2b_256, {blake2b.word_at: word_64}, {blake2b.put_word: put_64}),
+}
+WORD: Final = 8
+"""Rows of a multiple of that many bytes are words, and digests of them are `digests_of_words`."""
+
+
+@functools.cache
+def digests_of_bytes(name: str) -> PtxModule:
+    """`digest`, `digest_of_size`: of rows wherever they begin. Digests are written at multiples of 32 bytes."""
+    found = HASHES[name]
+    bodies = {"digest": digests.digest, "digest_of_size": digests.digest_of_size}
+    return module(bodies, replacements={digests.hash_bytes: found.function, **found.written})
+
+
+@functools.cache
+def digests_of_words(name: str) -> PtxModule:
+    """`digest_of_size` of rows that begin at multiples of 8 bytes, and `leaf`, `level` and `root` of trees."""
+    found = HASHES[name]
+    bodies = {
+        "digest_of_size": digests.digest_of_size,
+        "leaf": merkle.leaf,
+        "level": merkle.level,
+        "root": merkle.root,
+    }
+    return module(bodies, replacements={digests.hash_bytes: found.function, **found.read, **found.written})
+
+
+@functools.cache
+def words() -> PtxModule:
+    """Arithmetic, by the operations' names."""
+    return module(arithmetic.ROWS)
+
+
+@functools.cache
+def recoveries(kernel: Kernel) -> PtxModule:
+    """`recover` and `recover_of_size` by the kernel of a precompile."""
+    bodies = {"recover": recovery.recover, "recover_of_size": recovery.recover_of_size}
+    return module(bodies, replacements={batches.precompile: kernel})
