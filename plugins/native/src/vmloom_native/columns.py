@@ -55,12 +55,23 @@ def byte_rows(columns: Sequence[Any]) -> tuple[Column, Column]:
 
 def trees(columns: Sequence[Any]) -> tuple[Column, Column, Column]:
     """Bytes, offsets of the leaves of any tree, and how many leaves each tree has, i64 (n). Raises `ValueError`."""
+    check_trees(columns)
+    data = packed(columns[0], "uint8", ())
+    return data, *leaves_of(columns[1], columns[2], len(data))
+
+
+def check_trees(columns: Sequence[Any]) -> None:
+    """Raises `ValueError` unless there are as many columns as trees have."""
     if len(columns) != 3:
         raise ValueError(f"trees are bytes, offsets of leaves and where trees begin, not {len(columns)} columns")
-    data, offsets = byte_rows(columns[:2])
-    begins = rising(columns[2], len(offsets) - 1, "trees")
-    sizes = np.diff(begins).astype(np.int64)
-    return data, offsets[int(begins[0]) : int(begins[-1]) + 1], sizes  # leaves of no tree are nobody's
+
+
+def leaves_of(offsets: Any, begins: Any, size: int) -> tuple[Column, Column]:
+    """Of trees over `size` bytes: the offsets of leaves, and how many leaves each has. Raises `ValueError`."""
+    checked = rising(offsets, size, "offsets")
+    places = rising(begins, len(checked) - 1, "trees")
+    # Leaves of no tree are nobody's.
+    return checked[int(places[0]) : int(places[-1]) + 1], np.diff(places).astype(np.int64)
 
 
 def rising(column: Any, most: int, name: str) -> Column:

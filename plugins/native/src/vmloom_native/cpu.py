@@ -34,7 +34,8 @@ from .costs import Measured, fitted
 from .llvm import processor
 
 if TYPE_CHECKING:
-    from .operations import Column, Operation
+    from .columns import Column
+    from .operations import Operation
 
 
 class CpuAccelerator(Accelerator):

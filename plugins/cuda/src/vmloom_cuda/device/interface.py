@@ -23,7 +23,9 @@ WARP: Final = 32
 
 
 class DeviceError(VmloomError):
-    """A device or its driver failed. The device may be of no use afterwards."""
+    """A device or its driver failed. The device may be of no use afterwards. `device` is which, where that is known."""
+
+    device: Device | None = None
 
 
 class OutOfDeviceMemory(DeviceError):

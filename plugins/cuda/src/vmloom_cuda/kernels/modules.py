@@ -10,11 +10,12 @@ from typing import Any, Final
 from vmloom.kernel import Ptr, blake2b, keccak, sha256, u8, u64
 from vmloom_native import batches
 
-from ..ptx import PtxModule, module
+from ..ptx import PtxModule, Row, module
 from . import arithmetic, digests, merkle, recovery
 from .aligned import put_32, put_64, word_32, word_64
 
 Kernel = Callable[..., Any]
+Body = Callable[..., None] | Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ WORD: Final = 8
 def digests_of_bytes(name: str) -> PtxModule:
     """`digest`, `digest_of_size`: of rows wherever they begin. Digests are written at multiples of 32 bytes."""
     found = HASHES[name]
-    bodies = {"digest": digests.digest, "digest_of_size": digests.digest_of_size}
+    bodies: dict[str, Body] = {"digest": digests.digest, "digest_of_size": digests.digest_of_size}
     return module(bodies, replacements={digests.hash_bytes: found.function, **found.written})
 
 
@@ -47,7 +48,7 @@ def digests_of_bytes(name: str) -> PtxModule:
 def digests_of_words(name: str) -> PtxModule:
     """`digest_of_size` of rows that begin at multiples of 8 bytes, and `leaf`, `level` and `root` of trees."""
     found = HASHES[name]
-    bodies = {
+    bodies: dict[str, Body] = {
         "digest_of_size": digests.digest_of_size,
         "leaf": merkle.leaf,
         "level": merkle.level,
@@ -65,5 +66,8 @@ def words() -> PtxModule:
 @functools.cache
 def recoveries(kernel: Kernel) -> PtxModule:
     """`recover` and `recover_of_size` by the kernel of a precompile."""
-    bodies = {"recover": recovery.recover, "recover_of_size": recovery.recover_of_size}
+    bodies: dict[str, Body] = {
+        "recover": recovery.recover,
+        "recover_of_size": recovery.recover_of_size,
+    }
     return module(bodies, replacements={batches.precompile: kernel})

@@ -1,0 +1,31 @@
+"""The configuration of this package."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from .ptx import BLOCK
+
+WARP = 32
+
+
+class CudaConfig(BaseModel):
+    """`[accelerator.cuda]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    devices: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
+    """Numbers of the GPUs that share batches; by default all that can be used."""
+    memory_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    """Share of a GPU's free memory that batches may fill. What needs more is run in parts."""
+    part_bytes: PositiveInt = 1 << 26
+    """Bytes of a part of a batch, so that copies of one part and the kernel of another run at the same time."""
+    block: Annotated[int, Field(ge=WARP, le=BLOCK, multiple_of=WARP)] = BLOCK
+    """Threads of a block."""
+    emulated: bool = False
+    """Run kernels in the emulator, to try out everything but speed where there is no GPU. It is thousands of times
+    slower, and told to cost nothing: so whoever switches it on sees it used."""
+    emulated_memory: PositiveInt = 1 << 28
+    """Bytes of memory of an emulated device."""
