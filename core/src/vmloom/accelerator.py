@@ -53,3 +53,10 @@ class Accelerator(ABC):
 
         Raises `KeyError` for an operation that is not among `capabilities`.
         """
+
+    def performance(self) -> Mapping[str, Any]:
+        """What it did so far, in its own words, for people and reports. Empty for one that does not count.
+
+        Under `operations` is a list with a mapping for each `operation`, and its seconds by where they went.
+        """
+        return {}

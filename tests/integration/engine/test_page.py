@@ -151,5 +151,5 @@ def test_opcodes_are_counted_where_it_is_asked_for() -> None:
 def test_cuda_is_looked_for_when_it_is_asked_for(engine: ExecutionEngine) -> None:
     assert engine.cuda_accelerator is None or isinstance(engine.cuda_accelerator, Accelerator)
     metrics = engine.get_cuda_performance_metrics()
-    assert set(metrics) == {"available", "reason", "device", "path", "operations"}
+    assert set(metrics) >= {"available", "reason", "device", "path", "operations"}
     assert metrics["available"] or metrics["reason"]

@@ -92,7 +92,7 @@ pass_app = click.make_pass_decorator(App)
 class RootGroup(click.Group):
     """The top command: adds the plugins' commands, which are imported when used, and turns errors into one line."""
 
-    quiet: ClassVar[frozenset[str]] = frozenset({"plugins"})
+    quiet: ClassVar[frozenset[str]] = frozenset({"doctor", "plugins"})
     """Commands that show the state of plugins themselves."""
 
     def app(self, ctx: click.Context) -> App:

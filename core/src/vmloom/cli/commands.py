@@ -8,7 +8,7 @@ import click
 
 from ..plugins import CORE
 from ..settings import LOG_LEVELS
-from . import bench, cache, configuration, demo, execution, listing, report
+from . import bench, cache, configuration, demo, execution, health, listing, report
 from .app import RootGroup
 from .parameters import ASSIGNMENT
 
@@ -39,6 +39,7 @@ def root(**_options: object) -> None:
 
 for command in (
     listing.plugins,
+    health.doctor,
     configuration.config,
     cache.cache,
     demo.demo,

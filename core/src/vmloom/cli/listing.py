@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from ..plugins import Offer, PluginRecord, PluginRegistry, Status
 from .app import EXIT_FAILED, EXIT_OK, App, pass_app
+from .health import accelerator_status
 
 _COLOURS = {Status.LOADED: "green", Status.DISABLED: "dim"}
 
@@ -23,14 +25,21 @@ def plugins(app: App, as_json: bool, show_all: bool) -> int:
     Exits with 1 if a plugin that is not disabled cannot be used.
     """
     registry = app.plugins
+    reasons = _reasons(app)
     if as_json:
-        click.echo(json.dumps([_record(registry, record) for record in registry.records], indent=2))
+        click.echo(json.dumps([_record(registry, record, reasons) for record in registry.records], indent=2))
     else:
-        _show(app, registry, show_all)
+        _show(app, registry, show_all, reasons)
     return EXIT_FAILED if any(record.needs_attention for record in registry.records) else EXIT_OK
 
 
-def _record(registry: PluginRegistry, record: PluginRecord) -> dict[str, Any]:
+def _reasons(app: App) -> dict[str, str]:
+    """Why accelerators cannot be used, by name, of those that cannot."""
+    found = {name: accelerator_status(app.factory, name) for name in app.plugins.names("accelerator")}
+    return {name: status.reason for name, status in found.items() if not status.available}
+
+
+def _record(registry: PluginRegistry, record: PluginRecord, reasons: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": record.name,
         "distribution": record.dist,
@@ -45,13 +54,19 @@ def _record(registry: PluginRegistry, record: PluginRecord) -> dict[str, Any]:
                 "summary": offer.spec.summary,
                 "target": offer.spec.target,
                 "usable": registry.is_usable(offer),
+                "reason": _reason(registry, offer, reasons),
             }
             for offer in record.offers
         ],
     }
 
 
-def _show(app: App, registry: PluginRegistry, show_all: bool) -> None:
+def _reason(registry: PluginRegistry, offer: Offer, reasons: Mapping[str, str]) -> str:
+    """Why an accelerator cannot be used here; empty if it can, and for everything else."""
+    return reasons.get(offer.spec.name, "") if offer.kind == "accelerator" and registry.is_usable(offer) else ""
+
+
+def _show(app: App, registry: PluginRegistry, show_all: bool, reasons: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -63,6 +78,7 @@ def _show(app: App, registry: PluginRegistry, show_all: bool) -> None:
         row = [record.name, record.dist, record.version]
         status = Text(record.status.value, _COLOURS.get(record.status, "red"))
         remark = record.detail + (f" (fix: {record.fix})" if record.fix else "")
+        remark = "; ".join(filter(None, (remark, *(_reason(registry, offer, reasons) for offer in record.offers))))
         if not show_all:
             table.add_row(*row, status, Text(", ".join(_offer(registry, o) for o in record.offers)), Text(remark))
             continue

@@ -41,7 +41,7 @@ from .history import Ended, ErrorAnalysis, History, ended
 from .intake import Given, Intake
 from .logs import listener, log_batch, log_executions, states_of
 from .measuring import measure
-from .metrics import Metrics
+from .metrics import Metrics, with_packing
 from .operations import Operation, known_operations
 from .optimising import optimise
 from .optimistic import BlockCounts, run_block
@@ -414,7 +414,12 @@ class ExecutionEngine:
         return self.factory.accelerator(CUDA) if CUDA in self.factory.plugins.names("accelerator") else None
 
     def get_cuda_performance_metrics(self) -> dict[str, Any]:
-        """What the accelerator called `cuda` is and did: `available`, `reason`, `device`, `path` and `operations`."""
+        """What the accelerator called `cuda` is and did: `available`, `reason`, `device`, `path` and `operations`.
+
+        Of each operation: what the accelerator has counted, such as `kernel_seconds` and `seconds_with_copies`, and
+        `seconds_with_packing`, which this engine has measured around it. What else the accelerator tells, such as its
+        `devices`, `kernels` and `fallbacks`, is there as well; see `Accelerator.performance`.
+        """
         accelerator = self.cuda_accelerator
         if accelerator is None:
             return {
@@ -424,14 +429,15 @@ class ExecutionEngine:
                 "path": "",
                 "operations": [],
             }
-        status = accelerator.status()
+        status, told = accelerator.status(), accelerator.performance()
         ran = [one for one in self._metrics.to_dict()["operations"] if one["path"] == accelerator.name]
         return {
+            **told,
             "available": status.available,
             "reason": status.reason or self._router.failures.get(accelerator.name, ""),
             "device": status.device,
             "path": status.path,
-            "operations": ran,
+            "operations": with_packing(told.get("operations", []), ran),
         }
 
     # The same, without blocking an event loop. Those that use the state take turns.

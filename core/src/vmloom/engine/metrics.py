@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,3 +209,17 @@ class Metrics:
             "gas": counts.gas.to_dict(),
             "seconds": counts.seconds.to_dict(),
         }
+
+
+def with_packing(told: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What an accelerator has counted of its operations, and the seconds that an engine took for those it asked for.
+
+    The latter has what makes columns of Python's objects, and of columns objects again.
+    """
+    counted = {one["operation"]: one for one in told}
+    asked = {one["operation"]: one for one in ran}
+    packing = {name: {"seconds_with_packing": one["seconds"]} for name, one in asked.items()}
+    return [
+        {"seconds_with_packing": 0.0, **asked.get(name, {}), **counted.get(name, {}), **packing.get(name, {})}
+        for name in sorted({*counted, *asked})
+    ]

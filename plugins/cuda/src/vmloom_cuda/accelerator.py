@@ -15,13 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vmloom.accelerator import Accelerator, AcceleratorStatus, Capability
-from vmloom.kernel.subset import KernelError
 from vmloom_native.costs import Measured, fitted
 from vmloom_native.cpu import CpuAccelerator, installed_kernels
 
 from .config import CudaConfig
 from .metrics import CudaMetrics
-from .ptx import EmissionError
 from .status import Found, find
 
 if TYPE_CHECKING:
@@ -110,21 +108,37 @@ class CudaAccelerator(Accelerator):
         not offered, `ValueError` for columns of another type or shape, or on several devices.
         """
         found = self._operations[operation]
-        failure = self._refused.get(operation, "")
-        while not failure and self._left():
+        reason = self._refused.get(operation, "") or self.status().reason
+        if not reason:
+            from .device.interface import DeviceError
+
             try:
-                began = time.perf_counter()
-                batch = found.batch(columns)
-                home = batch.device()
-                if home is not None and home.index in self._failed:
-                    failure = self._failed[home.index]
-                    break
-                return self._on_devices(operation, batch, home, began)
-            except (EmissionError, KernelError) as error:  # no device can help
-                failure = self._refused[operation] = str(error)
-            except _failures() as error:
-                failure = self._after(error)
-        return self._on_host(operation, columns, failure or self.status().reason)
+                return self.run_batch(operation, found.batch(columns))
+            except DeviceError as error:
+                reason = str(error)
+        else:
+            self.metrics.add_fallback(operation, reason)
+        _tell("the processor runs what a GPU was asked for", operation=operation, reason=reason)
+        return self._host.run(operation, [_fetched(column) for column in columns])
+
+    def run_batch(self, operation: str, batch: Batch) -> Sequence[Any]:
+        """Run a batch of somebody else's rows, `operation` being what it is counted as. See `run` for the results.
+
+        Raises `DeviceError`: what the host can do instead is known to whoever made it.
+        """
+        from .device.interface import DeviceError
+
+        began, failure = time.perf_counter(), self.status().reason
+        while not failure:
+            home = batch.device()
+            failure = "" if home is None else self._failed.get(home.index, "")
+            if not failure:
+                try:
+                    return self._on_devices(operation, batch, home, began)
+                except Exception as error:
+                    failure = self._after(error, operation) or self.status().reason
+        self.metrics.add_fallback(operation, failure)
+        raise DeviceError(failure)
 
     def to_device(self, *columns: Any) -> list[DeviceColumn]:
         """Copies of arrays on one device, the first that is left. Raises `DeviceError`."""
@@ -169,9 +183,11 @@ class CudaAccelerator(Accelerator):
     @staticmethod
     def _on(device: Device, run: Callable[[], T]) -> T:
         """`run`, whose failure says of which device it is."""
+        from .device.interface import DeviceError
+
         try:
             return run()
-        except _failures() as error:
+        except DeviceError as error:
             error.device = device
             raise
 
@@ -193,22 +209,28 @@ class CudaAccelerator(Accelerator):
 
     # When it does not go well
 
-    def _after(self, error: Any) -> str:
-        """Why the host has to do it, empty if another device is to try. A device that failed is not used again."""
-        from .device.interface import OutOfDeviceMemory
+    def _after(self, error: Exception, operation: str) -> str:
+        """Why the host has to do it, empty if another device is to try. A device that failed is not used again.
+
+        Raises `error` if it is no failure of a device or of its kernels.
+        """
+        from vmloom.kernel.subset import KernelError
+
+        from .device.interface import DeviceError, OutOfDeviceMemory
+        from .ptx import EmissionError
 
         if isinstance(error, OutOfDeviceMemory):
             return str(error)  # of a batch that is too large, not of the device
-        number: int = error.device.index
+        if isinstance(error, (EmissionError, KernelError)):  # which no device can help
+            self._refused[operation] = str(error)
+            return str(error)
+        if not isinstance(error, DeviceError) or error.device is None:
+            raise error
+        number = error.device.index
         self._failed[number] = str(error)
         self._all_loaded.pop(number, None)
         _tell("device failed", device=number, reason=str(error), left=len(self._left()))
         return ""
-
-    def _on_host(self, operation: str, columns: Sequence[Any], reason: str) -> Sequence[Any]:
-        self.metrics.add_fallback(operation, reason)
-        _tell("the processor runs what a GPU was asked for", operation=operation, reason=reason)
-        return self._host.run(operation, [_fetched(column) for column in columns])
 
     @functools.cached_property
     def _host(self) -> CpuAccelerator:
@@ -231,13 +253,6 @@ class CudaAccelerator(Accelerator):
             for device in self._found.devices
         ]
         return {"devices": devices, **self.metrics.to_dict()}
-
-
-def _failures() -> Any:
-    """What devices raise. Imported when it is needed, for listing accelerators imports this module."""
-    from .device.interface import DeviceError
-
-    return DeviceError
 
 
 def _fetched(column: Any) -> Any:

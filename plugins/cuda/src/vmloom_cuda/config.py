@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from .ptx import BLOCK
-
-WARP = 32
+WARP: Final = 32
+"""Threads that run in step; a block is a multiple of it."""
+BLOCK: Final = 128
+"""Threads that kernels are compiled for at most, as `vmloom_cuda.ptx` has it, which takes long to import."""
 
 
 class CudaConfig(BaseModel):

@@ -23,7 +23,6 @@ OLDEST: Final = 75
 OLDEST_CUDA: Final = 12
 """Of drivers, the version that knows the PTX."""
 _DRIVERS: Final = {"win32": "nvcuda.dll"}
-EMULATE: Final = "to try it out without one, set emulated = true in [accelerator.cuda]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def _cupy() -> Any:
     """The module, where there is a driver for it. Raises `Unusable`."""
     version = driver_version()
     if version == 0:
-        raise Unusable(f"no NVIDIA driver is installed; {EMULATE}")
+        raise Unusable("no NVIDIA driver is installed")
     cuda = version // 1000
     if cuda < OLDEST_CUDA:
         raise Unusable(f"the NVIDIA driver is for CUDA {cuda}: update it to one for CUDA {OLDEST_CUDA} or later")

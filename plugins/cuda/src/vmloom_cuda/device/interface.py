@@ -18,8 +18,6 @@ Array = NDArray[Any]
 GPU: Final = "gpu"
 EMULATED: Final = "emulated"
 """The two paths. No figure of the second one says anything about a GPU."""
-WARP: Final = 32
-"""Threads that run in step; a block is a multiple of it."""
 
 
 class DeviceError(VmloomError):
