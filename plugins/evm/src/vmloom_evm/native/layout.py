@@ -97,6 +97,8 @@ NEED_FRAME_ROOM = 0x11E
 """Of a build with fewer frames than calls may nest."""
 NEED_STACK_ROOM = 0x11F
 """Of a build with less room than the stack limit."""
+NEED_CLEARED_WORDS = 0x120
+"""Of a lane that has cleared a storage, and cannot tell of all that was in it."""
 ABORTED = 0x1FF
 """A tracer raised an error."""
 

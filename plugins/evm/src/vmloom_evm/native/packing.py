@@ -170,12 +170,12 @@ def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -
 class PackedCalls:
     """Rows as `pack_call` makes them, packed field by field, with what must live as long as they are used."""
 
-    __slots__ = ("_inputs", "batch", "calls")
+    __slots__ = ("batch", "calls", "inputs")
 
     def __init__(self, calls: CallColumns, code_row: Callable[[bytes], int]) -> None:
         """Pack `calls`, whose codes are in these rows. Raises `DoesNotFit`."""
         self.calls = calls
-        self._inputs = b"".join(calls.inputs)  # whatever kind of bytes they are
+        self.inputs = b"".join(calls.inputs)  # whatever kind of bytes they are
         sizes = list(map(len, calls.inputs))
         if max(calls.gas_limits) >> 63:
             raise DoesNotFit
@@ -185,7 +185,7 @@ class PackedCalls:
             set_column(batch, "given_sender", callers)
             set_column(batch, "given_origin", callers)
             set_column(batch, "gas_limit", [array("Q", calls.gas_limits)])
-            set_column(batch, "data", [array("Q", _places(sizes, address_of_bytes(self._inputs)))])
+            set_column(batch, "data", [array("Q", _places(sizes, address_of_bytes(self.inputs)))])
             set_column(batch, "data_size", [array("Q", sizes)])
             if not are_one(calls):
                 set_column(batch, "given_to", _words_of(calls.addresses))

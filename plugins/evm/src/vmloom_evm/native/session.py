@@ -200,7 +200,8 @@ class Session:
                     late(LateTransactionResult, TransactionReading, blob, at, state, tx, records.get(number, ()))
                 )
             else:
-                results.append(self._refused(TransactionReading(blob, at, state, tx), block, sender))
+                reading = TransactionReading(blob, at, state, tx)
+                results.append(refusal_of(self.specification, reading, block, sender))
             at = end
         if state.source is not None:
             self._read_clearings(state, [result for result in results if not isinstance(result, TransactionRefused)])
@@ -266,21 +267,6 @@ class Session:
         finally:
             state.in_use.release()
         return blob, records
-
-    def _refused(self, reading: TransactionReading, block: BlockContext, sender: bytes) -> TransactionRefused:
-        """Why a transaction was refused."""
-        header = reading.header
-        facts = Facts(
-            reading.tx,
-            self.specification.rules,
-            block,
-            sender,
-            nonce=header.sender_nonce,
-            balance=int.from_bytes(header.sender_balance, "little"),
-            gas_available=header.gas_available,
-            blob_gas_available=header.blob_gas_available,
-        )
-        return refused(header.refusal, facts)
 
     # What they have in common
 
@@ -350,3 +336,21 @@ class Session:
         self.memory.set("phase", layout.BEGINNING)
         self.memory.set("reading_stamp", 0)
         state.revert(checkpoint)
+
+
+def refusal_of(
+    specification: Specification, reading: TransactionReading, block: BlockContext, sender: bytes
+) -> TransactionRefused:
+    """Why a transaction was refused."""
+    header = reading.header
+    facts = Facts(
+        reading.tx,
+        specification.rules,
+        block,
+        sender,
+        nonce=header.sender_nonce,
+        balance=int.from_bytes(header.sender_balance, "little"),
+        gas_available=header.gas_available,
+        blob_gas_available=header.blob_gas_available,
+    )
+    return refused(header.refusal, facts)
