@@ -1,0 +1,381 @@
+"""Batches of calls and transactions, each on the state as it is: on a device what fits there, on the CPU the rest.
+
+Results are those of the native engine, to the last field. An execution that the device cannot finish escapes: the CPU
+runs it again from its beginning, and why is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from vmloom import BlockContext, ExecutionResult
+from vmloom.engine.columns import CallColumns
+from vmloom.errors import StateError
+from vmloom.kernel.memory import size_of
+from vmloom.kernel.structs import fields_of
+from vmloom_evm.config import EvmConfig
+from vmloom_evm.engines import native_engine
+from vmloom_evm.native import lanes, layout
+from vmloom_evm.native.lane_build import LaneSizes, lane_program, slab_of
+from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, PackedCalls, pack_transaction
+from vmloom_evm.native.reading import TransactionReading
+from vmloom_evm.native.session import refusal_of
+from vmloom_evm.native.state import IN_USE
+from vmloom_evm.results import LateTransactionResult, late
+from vmloom_evm.transaction.checks import ACCEPTED
+from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
+from vmloom_evm.transaction.types import TransactionRefused
+
+from ..device.interface import OutOfDeviceMemory
+from ..ptx import BLOCK, module
+from .host import loaded
+from .image import StateImage, Surroundings
+from .outcomes import BatchOutcomes, adopt_codes
+from .placing import Placed, calls_to_place, transactions_to_place
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from vmloom_evm.engine import Engine
+    from vmloom_evm.native.state import NativeState
+    from vmloom_evm.specification import Specification
+    from vmloom_evm.transaction.outcome import TransactionResult
+    from vmloom_evm.transaction.types import Transaction
+
+    from ..device.interface import Allocation, Device, Module, Stream
+    from ..ptx import PtxModule
+
+    Words = NDArray[np.uint64]
+
+LANES: Final = 1 << 14
+"""Executions at a time, by default."""
+FEWEST_LANES: Final = 32
+RESULT_WORDS: Final = size_of(lanes.LaneResult) // 8
+LAUNCH_WORDS: Final = size_of(lanes.Launch) // 8
+NEVER: Final = (1 << 62) - 1
+"""A countdown that does not end while gas lasts."""
+RESULT: Final = {name: one.offset // 8 for name, one in fields_of(lanes.LaneResult).items()}
+CAUSES: Final = {
+    layout.NEED_ACCOUNT: "an account is not loaded",
+    layout.NEED_SLOT: "a slot is not loaded",
+    layout.NEED_BLOCK_HASH: "a block hash is not at hand",
+    layout.NEED_HAS_STORAGE: "whether an account has storage is not known",
+    layout.NEED_GUEST: "a precompile or another VM",
+    layout.NEED_ACCOUNT_ROOM: "accounts",
+    layout.NEED_SLOT_ROOM: "slots",
+    layout.NEED_TRANSIENT_ROOM: "transient slots",
+    layout.NEED_CODE_ROOM: "codes",
+    layout.NEED_JOURNAL_ROOM: "journal",
+    layout.NEED_LOG_ROOM: "logs",
+    layout.NEED_MEMORY_ROOM: "memory",
+    layout.NEED_RETURN_ROOM: "return data",
+    layout.NEED_MARKED_ROOM: "touched accounts",
+    layout.NEED_CODE_BYTES: "bytes of created code",
+    layout.NEED_LOG_BYTES: "bytes of logs",
+    layout.NEED_OUTCOME_ROOM: "outcome",
+    layout.NEED_PAUSE: "took too long",
+    layout.NEED_FRAME_ROOM: "frames",
+    layout.NEED_STACK_ROOM: "stack",
+    layout.NEED_CLEARED_WORDS: "a storage with words was cleared",
+}
+"""Why an execution escapes: what was missing, or of what a lane has too little room."""
+
+
+@dataclass(slots=True)
+class EvmBatchStatistics:
+    """What a batch object has done so far. Seconds are the device's, by events on its stream."""
+
+    executions: int = 0
+    launches: int = 0
+    uploads: int = 0
+    """Of states: one that has not changed is not uploaded again."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    kernel_seconds: float = 0.0
+    escapes: Counter[str] = field(default_factory=Counter)
+    """By cause."""
+
+
+@dataclass(slots=True)
+class _Base:
+    """A state on the device."""
+
+    image: StateImage
+    memory: Allocation
+
+
+class EvmBatch:
+    """Runs batches of one specification on one device, for one thread at a time.
+
+    `device` is a `vmloom_cuda.device` or a `HostDevice`; `lanes` executions run at a time, fewer where its memory does
+    not suffice. `engine` runs what escapes, by default the native engine. Raises `DeviceError`.
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        device: Device,
+        *,
+        sizes: LaneSizes | None = None,
+        lanes: int = LANES,
+        engine: Engine | None = None,
+    ) -> None:
+        if lanes < 1:
+            raise ValueError(f"lanes: {lanes}; at least one execution runs at a time")
+        self.specification = specification
+        self.device = device
+        self.sizes = sizes or LaneSizes()
+        self.lanes = lanes
+        self.engine: Engine = engine or native_engine(EvmConfig(engine="native"))
+        self.statistics = EvmBatchStatistics()
+        self._slab = slab_of(self.sizes)
+        self._stream: Stream = device.stream()
+        self._base: _Base | None = None
+
+    @cached_property
+    def kernels(self) -> PtxModule:
+        """The kernels `run_lane`, `analyse_code` and `pack_outcome`."""
+        bodies = {one.__name__: one for one in (lanes.run_lane, lanes.analyse_code, lanes.pack_outcome)}
+        return module(bodies, program=lane_program(self.specification, self.sizes))
+
+    @cached_property
+    def _module(self) -> Module:
+        return loaded(self.device, self.kernels)
+
+    # What runs
+
+    def call(self, state: NativeState, calls: CallColumns) -> Sequence[ExecutionResult]:
+        """The results of `calls`, each on `state` as it is. Raises `StateError` while something runs on it."""
+        if not calls:
+            return []
+        try:
+            packed = PackedCalls(calls, state.code_row)
+        except DoesNotFit:
+            return self._calls_again(state, calls, range(len(calls)))
+        results, blob = self._run(state, calls.block, calls_to_place(packed))
+        again = self._count(results)
+        outcomes = BatchOutcomes(blob, packed, results, state)
+        for place, result in zip(again, self._calls_again(state, calls, again), strict=True):
+            outcomes.replace(place, result)
+        return outcomes
+
+    def transact(
+        self,
+        state: NativeState,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        *,
+        checks: Checks = ALL_CHECKS,
+    ) -> list[TransactionResult | TransactionRefused]:
+        """What would become of each transaction, were it the block's first: `state` is left as it is.
+
+        Raises `StateError` while something runs on it.
+        """
+        count = len(transactions)
+        batch = bytearray(TRANSACTION_SIZE * count)
+        kept = []
+        fit = []
+        for number, (tx, sender) in enumerate(zip(transactions, senders, strict=True)):
+            try:
+                kept.append(
+                    pack_transaction(batch, TRANSACTION_SIZE * len(fit), tx, sender, layout.TRANSACTION, checks)
+                )
+                fit.append(number)
+            except DoesNotFit:
+                continue
+        placed = transactions_to_place(batch, len(fit), block.gas_limit)
+        results, blob = self._run(state, block, placed)
+        del kept
+        escaped = set(self._count(results))
+        found: dict[int, TransactionResult | TransactionRefused] = {}
+        for place, number in enumerate(fit):
+            if place not in escaped:
+                given = blob, int(results[place, RESULT["place"]]), state, transactions[number]
+                found[number] = self._read(given, block, senders[number])
+        for number in range(count):
+            if number not in found:
+                found[number] = self._transact_again(state, block, transactions[number], senders[number], checks)
+        return [found[number] for number in range(count)]
+
+    def _read(
+        self, given: tuple[bytes, int, NativeState, Transaction], block: BlockContext, sender: bytes
+    ) -> TransactionResult | TransactionRefused:
+        """What came of a transaction that the device has run. `given` is what reads it."""
+        reading = TransactionReading(*given)
+        if reading.header.refusal != ACCEPTED:
+            return refusal_of(self.specification, reading, block, sender)
+        return late(LateTransactionResult, TransactionReading, *given)
+
+    # What escapes
+
+    def _count(self, results: Words) -> list[int]:
+        """Count the executions of a batch, and the causes of those that escaped. Returns their places."""
+        stopped = results[:, RESULT["stopped"]]
+        again = np.flatnonzero(stopped)
+        self.statistics.executions += len(results)
+        for need, times in zip(*np.unique(stopped[again], return_counts=True), strict=True):
+            self.statistics.escapes[CAUSES.get(int(need), f"need {int(need):#x}")] += int(times)
+        return [int(place) for place in again]
+
+    def _calls_again(self, state: NativeState, calls: CallColumns, places: Sequence[int]) -> list[ExecutionResult]:
+        """Run calls on the CPU, each on the state as it is."""
+        chosen = [calls[place] for place in places]
+        if not chosen:
+            return []
+        found = self.engine.execute_each(self.specification, state, chosen)
+        if found is not None:
+            return list(found)
+        results = []
+        for code, context in chosen:
+            begun = state.snapshot()
+            result = self.engine.execute(self.specification, state, code, context)
+            assert result.state_changes is not None  # read while the state has them
+            state.revert(begun)
+            results.append(result)
+        return results
+
+    def _transact_again(
+        self, state: NativeState, block: BlockContext, tx: Transaction, sender: bytes, checks: Checks
+    ) -> TransactionResult | TransactionRefused:
+        """Run a transaction on the CPU, and take it back."""
+        begun = state.snapshot()
+        try:
+            result = self.engine.transact(self.specification, state, block, tx, sender, checks=checks)
+            assert result.state_changes is not None  # read while the state has them
+        except TransactionRefused as refusal:
+            return refusal
+        finally:
+            state.revert(begun)
+        return result
+
+    # What the device does
+
+    def _run(self, state: NativeState, block: BlockContext, placed: Placed) -> tuple[Words, bytes]:
+        """Run packed transactions. Returns their results, in the order given, and their outcomes."""
+        if not len(placed.rows):
+            return np.zeros((0, RESULT_WORDS), np.uint64), b""
+        if not state.in_use.acquire(False):
+            raise StateError(IN_USE)
+        try:
+            image = StateImage(state)
+            surroundings = Surroundings(self.specification, state, block)
+        finally:
+            state.in_use.release()
+        base = self._uploaded(image)
+        results, blob = self._launches(base, surroundings, placed)
+        adopt_codes(blob, results, state)
+        back = np.empty_like(results)
+        back[placed.order] = results
+        return back, bytes(blob)
+
+    def _uploaded(self, image: StateImage) -> _Base:
+        """The image on the device."""
+        base = self._base
+        if base is None or not image.is_that_of(base.image):
+            self._base = None  # which gives its memory back
+            memory = self.device.allocate(image.size)
+            self._copy_in(memory.address, image.bytes_at(memory.address))
+            codes = memory.address + image.offsets["codes"]
+            self._stream.launch(self._module.function("analyse_code"), image.code_count, [codes], BLOCK)
+            base = self._base = _Base(image, memory)
+            self.statistics.uploads += 1
+        return base
+
+    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Words, bytearray]:
+        """Run all, as many at a time as there is room for."""
+        at_once = min(self.lanes, len(placed.rows))
+        while True:
+            try:
+                return _Launches(self, at_once, base, surroundings, placed).run()
+            except OutOfDeviceMemory:
+                if at_once <= FEWEST_LANES:
+                    raise
+                at_once //= 2
+                self.lanes = at_once
+
+    def _copy_in(self, address: int, array: NDArray[Any]) -> None:
+        self._stream.copy_in(address, array)
+        self.statistics.bytes_in += array.nbytes
+
+
+class _Launches:
+    """The memory that the launches of a batch share, and what they do."""
+
+    def __init__(self, batch: EvmBatch, at_once: int, base: _Base, surroundings: Surroundings, placed: Placed) -> None:
+        self.batch, self.at_once, self.placed = batch, at_once, placed
+        device, slab, sizes = batch.device, batch._slab, batch.sizes
+        self.room = -(-sizes.outcome // 8) * 8
+        self.transactions = device.allocate(TRANSACTION_SIZE * at_once)
+        self.results = device.allocate(8 * RESULT_WORDS * at_once)
+        self.outcomes = device.allocate(self.room * at_once)
+        self.packed = device.allocate(self.room * at_once)
+        self.slabs = device.allocate(slab.size * at_once + sizes.spacing)
+        self.arena = device.allocate(placed.arena_size)
+        self.surroundings = device.allocate(1 << 16)
+        address = self.surroundings.address + 8 * LAUNCH_WORDS
+        around = surroundings.bytes_at(address, base.image, base.memory.address)
+        launch = self._launch(address)
+        batch._copy_in(self.surroundings.address, np.concatenate([launch.view(np.uint8), around]))
+        batch._copy_in(self.arena.address, placed.arena_at(self.arena.address))
+
+    def _launch(self, base: int) -> Words:
+        """`lanes.Launch`."""
+        slab, spacing = self.batch._slab, self.batch.sizes.spacing
+        words = np.zeros(LAUNCH_WORDS, np.uint64)
+        values = {
+            "base": base,
+            "transactions": self.transactions.address,
+            "results": self.results.address,
+            "outcomes": self.outcomes.address,
+            "outcome_room": self.room,
+            "slabs": -(-self.slabs.address // spacing) * spacing,
+            "slab_size": slab.size,
+            "spacing": spacing,
+            "countdown": NEVER,
+        }
+        for name, value in values.items():
+            words[fields_of(lanes.Launch)[name].offset // 8] = value
+        first = fields_of(lanes.Launch)["regions"].offset // 8
+        words[first : first + 4 * lanes.REGION_COUNT] = np.array(slab.regions, np.uint64).reshape(-1)
+        return words
+
+    def run(self) -> tuple[Words, bytearray]:
+        """All launches. Returns results and outcomes in the order of the rows."""
+        rows = self.placed.rows_at(self.arena.address)
+        blob = bytearray()
+        parts = [self._one(rows[at : at + self.at_once], blob) for at in range(0, len(rows), self.at_once)]
+        return np.concatenate(parts), blob
+
+    def _one(self, rows: Words, blob: bytearray) -> Words:
+        """One launch, whose outcomes are appended to `blob`."""
+        batch, count = self.batch, len(rows)
+        stream, statistics = batch._stream, batch.statistics
+        batch._copy_in(self.transactions.address, np.ascontiguousarray(rows))
+        begun = stream.record()
+        stream.launch(batch._module.function("run_lane"), count, [self.surroundings.address], BLOCK)
+        ended = stream.record()
+        results = np.zeros((count, RESULT_WORDS), np.uint64)
+        stream.copy_out(results, self.results.address)
+        stream.synchronize()
+        sizes = results[:, RESULT["outcome_end"]] - results[:, RESULT["outcome_offset"]]
+        sizes[results[:, RESULT["stopped"]] != 0] = 0
+        ends = np.cumsum(sizes, dtype=np.uint64)
+        results[:, RESULT["first_place"]] = len(blob)
+        results[:, RESULT["place"]] = ends - sizes + np.uint64(len(blob))
+        batch._copy_in(self.results.address, results)
+        places = [self.results.address, self.outcomes.address, self.packed.address]
+        stream.launch(batch._module.function("pack_outcome"), count, places, BLOCK)
+        outcomes = np.zeros(int(ends[-1]), np.uint8)
+        if len(outcomes):
+            stream.copy_out(outcomes, self.packed.address)
+        stream.synchronize()
+        blob += outcomes.data
+        statistics.launches += 1
+        statistics.bytes_out += results.nbytes + outcomes.nbytes
+        statistics.kernel_seconds += ended.seconds_since(begun)
+        return results
