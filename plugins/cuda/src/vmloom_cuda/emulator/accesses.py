@@ -34,7 +34,7 @@ def _to_generic(scope: Scope, it: Statement) -> list[str]:
 def _is_space(scope: Scope, it: Statement) -> list[str]:
     form = Form(it, 2, types=0, allowed=(*_SPACES, "shared", "param"))
     variable, _ = scope.target(it.operands[0], 1, it)
-    place = f"{scope.value(it.operands[1], 64, it)} >> {SHIFT}"
+    place = f"({scope.value(it.operands[1], 64, it)} >> {SHIFT})"
     if form.has("local"):
         return [f"{variable} = {place} - (LOCAL >> {SHIFT}) in L1"]
     space = next((_SPACES[one] for one in form.modifiers if one in _SPACES), None)

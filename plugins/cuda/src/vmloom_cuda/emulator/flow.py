@@ -35,7 +35,7 @@ class Block:
     targets: tuple[int, ...] = ()
     after: int | None = None
     entries: int = 0
-    """From how many places control comes here."""
+    """From how many places control comes here, or more."""
     live: set[str] = field(default_factory=set)
 
     @property
@@ -60,7 +60,7 @@ def blocks_of(function: Function) -> list[Block]:
             if number + 1 == len(found):
                 raise PtxError(it.line, f"control runs out of {function.name!r}")
             block.after = number + 1
-    _count_entries(found)
+    _count_entries(found, statements)
     return found
 
 
@@ -91,12 +91,13 @@ def _place(function: Function, name: str, it: Statement) -> int:
     return place
 
 
-def _count_entries(blocks: list[Block]) -> None:
+def _count_entries(blocks: list[Block], statements: list[Statement]) -> None:
+    """A branch by an index counts twice: what it goes to cannot be written in its place."""
     if blocks:
         blocks[0].entries = 1
     for block in blocks:
         for number in set(block.successors):
-            blocks[number].entries += 1
+            blocks[number].entries += 2 if statements[block.end - 1].parts[0] == "brx" else 1
 
 
 # Registers

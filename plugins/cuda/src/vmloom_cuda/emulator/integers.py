@@ -67,6 +67,8 @@ def _convert(scope: Scope, it: Statement) -> list[str]:
     width, sign = WIDTHS[to], to[0] == "s"
     if "pred" in form.types or "b128" in form.types:
         raise PtxError(it.line, f"{it.text!r} is no instruction")
+    if form.has("sat") and _holds(to, source):
+        raise PtxError(it.line, f"{it.text!r} is no instruction: no number is too large for it")
     read = scope.signed if source[0] == "s" else scope.value
     number = read(it.operands[1], WIDTHS[source], it, wider=True)
     variable, has = scope.target(it.operands[0], width, it, wider=True)
@@ -80,6 +82,13 @@ def _convert(scope: Scope, it: Statement) -> list[str]:
     elif has > width:
         number = f"({number}) & {all_ones(width)}"
     return [f"{variable} = {number}"]
+
+
+def _holds(to: str, source: str) -> bool:
+    """Whether a type has every number of another one."""
+    if to[0] == source[0]:
+        return WIDTHS[to] >= WIDTHS[source]
+    return to[0] == "s" and WIDTHS[to] > WIDTHS[source]
 
 
 # Arithmetic

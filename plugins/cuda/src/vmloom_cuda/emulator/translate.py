@@ -73,7 +73,11 @@ class _Translation:
         self.write()
 
     def _heads(self) -> list[int]:
-        """Blocks that get a leaf: control comes to them from several places, or too deep in others."""
+        """Blocks that get a leaf: control comes to them from several places, or by a table, or too deep in others."""
+        for block in self.blocks:
+            if self.function.statements[block.end - 1].parts[0] == "brx":
+                for number in block.targets:
+                    self.blocks[number].entries = 2
         heads, open_ = [0], [0]
         while open_:
             pending = [(number, 1) for number in self.blocks[open_.pop()].successors] if self.blocks else []
@@ -205,9 +209,6 @@ class _Translation:
         if not targets_of(self.function, it):
             raise PtxError(it.line, f"{it.text!r} with no branch targets")
         index = self.scope.value(it.operands[0], 32, it)
-        for number in set(block.targets):
-            if number not in self.heads:
-                raise PtxError(it.line, f"{it.text!r} goes to a block that has no leaf")
         self.source.add(indent, f"pc = {block.targets}[{index}]", it.line)
         self.source.add(indent, "continue" if self.within is None else "break", it.line)
 
