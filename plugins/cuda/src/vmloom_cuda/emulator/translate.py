@@ -72,13 +72,9 @@ class _Translation:
             raise PtxError(function.line, f"{function.name!r} has more than one result, which is not emulated")
         self.write()
 
-    def _heads(self) -> list[int]:
-        """Blocks that get a leaf: control comes to them from several places, or by a table, or too deep in others."""
-        for block in self.blocks:
-            if self.function.statements[block.end - 1].parts[0] == "brx":
-                for number in block.targets:
-                    self.blocks[number].entries = 2
-        heads, open_ = [0], [0]
+    def _heads(self) -> dict[int, None]:
+        """Blocks that get a leaf, in order: control comes to them from several places, or too deep in others."""
+        heads, open_ = {0}, [0]
         while open_:
             pending = [(number, 1) for number in self.blocks[open_.pop()].successors] if self.blocks else []
             while pending:
@@ -86,12 +82,11 @@ class _Translation:
                 if number in heads:
                     continue
                 if self.blocks[number].entries > 1 or depth > _DEPTH:
-                    self.blocks[number].entries = 2
-                    heads.append(number)
+                    heads.add(number)
                     open_.append(number)
                 else:
                     pending += [(successor, depth + 1) for successor in self.blocks[number].successors]
-        return sorted(heads)
+        return dict.fromkeys(sorted(heads))
 
     # The function
 
@@ -101,7 +96,7 @@ class _Translation:
         body = Source("")
         outer, self.source = self.source, body
         if self.blocks:
-            self.tree(self.heads, 2)
+            self.tree(list(self.heads), 2)
         else:
             self.leave(2, line)
         self.source = outer

@@ -272,6 +272,8 @@ class _Handler:
     def text(self) -> str:
         row = self.row
         self.emit(self.driver.head(row.name))
+        if row.takes_machine:  # before any branch: what is inlined into a loop must not take more stack each time
+            self.emit(f"  %m = alloca [{size_of(NativeMachine)} x i8], align 8")
         self.checks()
         if row.kind is OpKind.PUSH:
             self.push()
@@ -366,7 +368,6 @@ class _Handler:
         row = self.row
         machine = row.takes_machine
         if machine:
-            self.emit(f"  %m = alloca [{size_of(NativeMachine)} x i8], align 8")
             self.set_register("gas", "i64", "%left")
             self.set_register("frame", "ptr", "%frame")
         if row.kind in (OpKind.FLOW, OpKind.FRAME):
