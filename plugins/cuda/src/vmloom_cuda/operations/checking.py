@@ -49,7 +49,7 @@ def rows_of_one_size(column: Any) -> Column:
 
 def byte_rows(columns: Sequence[Any]) -> tuple[Column, Array]:
     """Bytes and offsets, of which there are two columns. Raises `ValueError`."""
-    if not isinstance(columns[0], DeviceColumn):
+    if len(columns) != 2 or not isinstance(columns[0], DeviceColumn):
         return host.byte_rows(columns)
     data = packed(columns[0], "uint8", ())
     return data, host.rising(columns[1], len(data), "offsets")
