@@ -179,7 +179,7 @@ class EvmBatch:
         count = len(transactions)
         batch = bytearray(TRANSACTION_SIZE * count)
         kept = []
-        fit = []
+        fit: list[int] = []
         for number, (tx, sender) in enumerate(zip(transactions, senders, strict=True)):
             try:
                 kept.append(

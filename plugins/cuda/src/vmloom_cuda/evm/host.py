@@ -17,7 +17,7 @@ import numpy as np
 from ..device.interface import DeviceError, Memory, Occupancy, OutOfDeviceMemory
 
 if TYPE_CHECKING:
-    from ..device.interface import Allocation, Array, Function, Module
+    from ..device.interface import Array, Device, Event, Function, Module
     from ..ptx import HostModule, PtxModule
 
 ALIGNMENT: Final = 256
@@ -47,15 +47,16 @@ class HostEvent:
 
     seconds: float
 
-    def seconds_since(self, earlier: HostEvent) -> float:
+    def seconds_since(self, earlier: Event) -> float:
         """See `Event.seconds_since`."""
+        assert isinstance(earlier, HostEvent)
         return self.seconds - earlier.seconds
 
     def wait(self) -> None:
         """All work is done when it has been given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HostFunction:
     """See `Function`."""
 
@@ -147,11 +148,6 @@ class HostDevice:
         return {"path": self.path}
 
 
-def loaded(device: Any, module: PtxModule) -> Module:
+def loaded(device: Device, module: PtxModule) -> Module:
     """The kernels of `module` on a device. Raises `DeviceError`."""
-    return device.load_host(module) if isinstance(device, HostDevice) else device.load(module.ptx)  # type: ignore[no-any-return]
-
-
-__all__ = ["HOST", "HostDevice", "loaded"]
-if TYPE_CHECKING:
-    _allocation: Allocation = HostAllocation(0)
+    return device.load_host(module) if isinstance(device, HostDevice) else device.load(module.ptx)

@@ -53,7 +53,7 @@ class BatchOutcomes(CallOutcomes):
 
 
 def adopt_codes(blob: bytearray, results: Words, state: NativeState) -> None:
-    """Let changes of code name rows of `state`: a lane's own rows are gone, but their codes stand behind the outcome."""
+    """Let changes of code name rows of `state`: the lane's are gone, but its codes stand behind the outcome."""
     ran = results[results[:, RESULT["stopped"]] == 0]
     places = ran[:, RESULT["place"]]
     ends = places + ran[:, RESULT["outcome_end"]] - ran[:, RESULT["outcome_offset"]]

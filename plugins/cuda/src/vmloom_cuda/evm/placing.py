@@ -84,7 +84,7 @@ def _selectors(inputs: NDArray[np.uint8], begins: Words, sizes: Words) -> NDArra
         there = sizes > place
         byte = np.zeros(len(begins), np.uint32)
         byte[there] = inputs[begins[there] + np.uint64(place)]
-        found = found << 8 | byte
+        found = (found << np.uint32(8)) | byte
     return found
 
 
@@ -108,8 +108,8 @@ def transactions_to_place(batch: bytearray, count: int, gas_available: int) -> P
         )
         size = size_of(layout.Authorization) * int(row[FIELD["authorization_count"]])
         row[FIELD["authorizations"]] = arena.put(_taken(row, "authorizations", size))
-    receivers = [rows[:, FIELD["given_to"] + part] for part in range(3)]
-    order = np.lexsort((selectors, *receivers))
+    first = FIELD["given_to"]
+    order = np.lexsort((selectors, rows[:, first], rows[:, first + 1], rows[:, first + 2]))
     return Placed(rows[order], order, bytes(arena.data), tuple(arena.inner))
 
 

@@ -27,6 +27,7 @@ from vmloom.kernel import (
 )
 from vmloom.kernel.memory import size_of
 
+from .base import search_base_slot
 from .codes import mark_jump_destinations, share_code
 from .hashing import hash_bytes
 from .layout import (
@@ -35,7 +36,9 @@ from .layout import (
     EXECUTION,
     NEED_CLEARED_WORDS,
     NO_EPOCH,
+    SLOT,
     Account,
+    Change,
     Code,
     Entry,
     Frame,
@@ -45,7 +48,7 @@ from .layout import (
     Slot,
     Transaction,
 )
-from .outcome import put, reserve_outcome
+from .outcome import CHANGE_SIZE, put, reserve_outcome, start_change
 from .run import perform
 from .table import clear_account, fill_slot
 
@@ -246,10 +249,49 @@ def finish(run: Run) -> None:
     """See to it that what lies in the outcome can be read without the run."""
     for index in range(run.first_entry, run.journal_count):
         entry = run.journal[index]
+        if entry.kind == EPOCH:
+            put_unseen(run, entry.row)
+    for index in range(run.first_entry, run.journal_count):
+        entry = run.journal[index]
         if entry.kind == CODE:
             put_codes(run, entry)
-        elif entry.kind == EPOCH:
-            check_cleared(run, entry)
+
+
+def put_unseen(run: Run, row: u64) -> None:
+    """Add a change for each word that went with the storage of an account without the run's having loaded it.
+
+    The base knows them, but for those that it has yet to load from elsewhere, which are for Python to tell.
+    """
+    base = run.base
+    account = run.accounts[row]
+    if account.base_row == 0:
+        return
+    origin = base.accounts[account.base_row]
+    if base.is_complete == 0 and origin.epoch != 0:  # Python would take words for lost that had been cleared before
+        raise Halt(NEED_CLEARED_WORDS)
+    number = origin.first_slot
+    while number != 0:
+        slot = base.slots[number]
+        if slot.epoch == origin.epoch and slot.word != 0:
+            own = search_base_slot(run, row, slot.key)
+            if own == 0 or run.slots[own].epoch == NO_EPOCH:
+                put_cleared_word(run, row, slot)
+        number = u64(slot.following)
+
+
+def put_cleared_word(run: Run, row: u64, slot: Slot) -> None:
+    """Append the change of one word to the changes of the outcome."""
+    end = run.outcome_size
+    reserve_outcome(run, end + CHANGE_SIZE)
+    change = pointer(Change, address_of(run.outcome) + end)[0]
+    start_change(run, change, SLOT, row)
+    change.key = slot.key
+    change.former = slot.word
+    change.now = 0
+    run.outcome_size = end + CHANGE_SIZE
+    header = pointer(Outcome, address_of(run.outcome) + run.transaction.outcome_offset)[0]
+    header.change_count += 1
+    header.end = run.outcome_size
 
 
 def put_codes(run: Run, entry: Entry) -> None:
@@ -266,13 +308,6 @@ def put_code(run: Run, code: Code) -> None:
     reserve_outcome(run, run.outcome_size + code.size + 16)
     pointer(u64, address_of(run.outcome) + run.outcome_size)[0] = code.size
     run.outcome_size = put(run, run.outcome_size + 8, code.data, code.size)
-
-
-def check_cleared(run: Run, entry: Entry) -> None:
-    """Stop if a storage was cleared of which the base may know words that the run has not loaded, nor tells of."""
-    account = run.accounts[entry.row]
-    if account.base_row != 0 and run.base.accounts[account.base_row].first_slot != 0:
-        raise Halt(NEED_CLEARED_WORDS)
 
 
 def analyse_code(row: u64, _count: u64, codes: Ptr[Code]) -> None:

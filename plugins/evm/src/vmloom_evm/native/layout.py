@@ -98,7 +98,7 @@ NEED_FRAME_ROOM = 0x11E
 NEED_STACK_ROOM = 0x11F
 """Of a build with less room than the stack limit."""
 NEED_CLEARED_WORDS = 0x120
-"""Of a lane that has cleared a storage, and cannot tell of all that was in it."""
+"""Of a lane that has cleared a storage of which it cannot tell all that was in it."""
 ABORTED = 0x1FF
 """A tracer raised an error."""
 

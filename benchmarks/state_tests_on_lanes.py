@@ -1,0 +1,177 @@
+"""State tests on lanes: each transaction as one execution of a batch, compared with the native engine field by field.
+
+    python benchmarks/state_tests_on_lanes.py FIXTURES/state_tests
+    python benchmarks/state_tests_on_lanes.py FIXTURES/state_tests --forks Prague Osaka --every 50 --device emulated
+
+What escapes is counted by cause, and not compared: the native engine itself runs it. `--large` gives lanes all the
+room that the rules allow, so that only what lanes do not do at all escapes. No figure here says anything of a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vmloom import BlockContext
+from vmloom_cuda.device.emulated import EmulatedDevice
+from vmloom_cuda.evm import EvmBatch, HostDevice
+from vmloom_evm import Evm, EvmConfig
+from vmloom_evm.forks import Fork, fork_named
+from vmloom_evm.native.lane_build import LaneSizes
+from vmloom_evm.native.state import NativeState
+from vmloom_evm.statetest.fixture import Case, block_of, pre_state, read_cases, transaction_of
+from vmloom_evm.transaction.outcome import TransactionResult
+from vmloom_evm.transaction.types import Transaction, TransactionRefused
+
+SLOW = {"CALLBlake2f_MaxRounds.json", "loopExp.json"}
+"""Files that take seconds a case, even on the native engine."""
+LARGE = LaneSizes(
+    frames=1026,
+    stack_items=2048,
+    memory=1 << 24,
+    return_data=1 << 20,
+    accounts=1 << 12,
+    slots=1 << 14,
+    transients=1 << 12,
+    codes=1 << 10,
+    code_bytes=1 << 22,
+    journal=1 << 18,
+    logs=1 << 12,
+    log_bytes=1 << 22,
+    marked=1 << 12,
+    outcome=1 << 23,
+)
+
+
+@dataclass
+class Tally:
+    """What became of the cases."""
+
+    cases: int = 0
+    equal: int = 0
+    escapes: Counter[str] = field(default_factory=Counter)
+    differences: list[str] = field(default_factory=list)
+
+
+class Comparison:
+    """Runs cases on lanes and on the native engine."""
+
+    def __init__(self, device: str = "host", sizes: LaneSizes | None = None) -> None:
+        self.evm = Evm(EvmConfig(engine="native"))
+        self.device = device
+        self.sizes = sizes
+        self.tally = Tally()
+        self._batches: dict[Fork, EvmBatch] = {}
+
+    def batch(self, fork: Fork) -> EvmBatch:
+        """The lanes for a fork."""
+        if fork not in self._batches:
+            device = HostDevice() if self.device == "host" else EmulatedDevice()
+            specification = self.evm.specification(fork)
+            self._batches[fork] = EvmBatch(specification, device, sizes=self.sizes, lanes=1)
+        return self._batches[fork]
+
+    def compare(self, case: Case) -> None:
+        """Run a case on both, and tally it. One whose transaction cannot be read is none."""
+        fork = fork_named(case.fork)
+        try:
+            tx, sender = transaction_of(case)
+        except TransactionRefused:
+            return
+        block, batch = block_of(case, fork), self.batch(fork)
+        before = batch.statistics.escapes.total()
+        known = Counter(batch.statistics.escapes)
+        (found,) = batch.transact(native_state(case), block, [tx], [sender])
+        self.tally.cases += 1
+        if batch.statistics.escapes.total() > before:
+            self.tally.escapes += batch.statistics.escapes - known
+            return
+        different = differing(found, self._natively(case, block, tx, sender))
+        if different:
+            self.tally.differences.append(f"{Path(case.file).name}: {case.name} ({case.fork}): {different}")
+        else:
+            self.tally.equal += 1
+
+    def _natively(
+        self, case: Case, block: BlockContext, tx: Transaction, sender: bytes
+    ) -> TransactionResult | TransactionRefused:
+        specification = self.evm.specification(fork_named(case.fork))
+        try:
+            return self.evm.executor.transact(specification, native_state(case), block, tx, sender)
+        except TransactionRefused as refusal:
+            return refusal
+
+
+def native_state(case: Case) -> NativeState:
+    """The state before the transaction, all of it in native memory."""
+    source, state = pre_state(case), NativeState()
+    for text in case.pre:
+        address = bytes.fromhex(text.removeprefix("0x"))
+        account = source.get_account(address)
+        if account is not None:
+            state.set_account(address, account)
+        for slot in source.get_slots(address):
+            state.set_storage(address, slot, source.get_storage(address, slot))
+    state.commit()
+    state.begin_transaction()
+    return state
+
+
+def differing(found: object, wanted: object) -> str:
+    """What differs, empty if nothing does. The order of changes does not count."""
+    if isinstance(found, TransactionRefused) or isinstance(wanted, TransactionRefused):
+        return "" if str(found) == str(wanted) and type(found) is type(wanted) else f"{found!r}, not {wanted!r}"
+    for one in fields(TransactionResult):
+        a, b = _comparable(found, one.name), _comparable(wanted, one.name)
+        if a != b:
+            return f"{one.name}: {a!r}, not {b!r}"
+    return ""
+
+
+def _comparable(result: Any, name: str) -> Any:
+    value = getattr(result, name)
+    return sorted(map(repr, value)) if name == "state_changes" else value
+
+
+def cases_in(folder: Path, forks: Iterable[str], every: int) -> Iterator[Case]:
+    """Each so-manieth case of these forks; no forks are all."""
+    wanted, number = frozenset(forks), 0
+    for path in sorted(folder.rglob("*.json")):
+        for case in () if path.name in SLOW else read_cases(path):
+            if not wanted or case.fork in wanted:
+                number += 1
+                if number % every == 0:
+                    yield case
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("folder", type=Path, help="state tests")
+    parser.add_argument("--forks", nargs="*", default=(), help="as the files name them; default all")
+    parser.add_argument("--every", type=int, default=1, help="each so-manieth case")
+    parser.add_argument("--device", choices=("host", "emulated"), default="host")
+    parser.add_argument("--large", action="store_true", help="all the room that the rules allow")
+    given = parser.parse_args()
+    comparison = Comparison(given.device, LARGE if given.large else None)
+    began = time.thread_time()
+    for case in cases_in(given.folder, given.forks, given.every):
+        comparison.compare(case)
+    tally = comparison.tally
+    print(f"device {given.device}: {tally.cases} cases, {tally.equal} equal, {len(tally.differences)} different, ")
+    print(f"{tally.escapes.total()} escaped; {time.thread_time() - began:.1f} s of processor time")
+    for cause, count in tally.escapes.most_common():
+        print(f"  {count:7} {cause}")
+    for difference in tally.differences:
+        print(f"  {difference[:400]}")
+    return 1 if tally.differences or not tally.cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
