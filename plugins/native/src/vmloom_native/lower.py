@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .kinds import NOTHING, U64, Integer, Kind, alignment, memory_type
+from .kinds import NOTHING, U64, U128, Integer, Kind, alignment, memory_type
+from .shifts import shifted
 from .tree import (
     Assign,
     Body,
@@ -49,6 +50,9 @@ Weights: TypeAlias = "tuple[int, int] | None"
 
 RARE: Weights = (1, 2000)
 USUAL: Weights = (2000, 1)
+
+FEW_BYTES = 512
+"""Of an array that is zeroed by as many stores as it has words."""
 
 PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 OPCODES = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
@@ -283,7 +287,10 @@ class _Lowering:
         opcode = "shl" if it.name == "<<" else "ashr" if kind.signed else "lshr"
         if isinstance(it.right, Constant) and it.right.value >= kind.bits:
             return self.emit(f"ashr {kind.llvm} {left}, {kind.bits - 1}") if kind.signed and opcode == "ashr" else "0"
-        result = self.emit(f"{opcode} {kind.llvm} {left}, {right}")
+        if kind.bits > U128.bits and not kind.signed and not isinstance(it.right, Constant):
+            result = shifted(self, left, kind.bits, right, it.right.high, left=it.name == "<<")
+        else:
+            result = self.emit(f"{opcode} {kind.llvm} {left}, {right}")
         if it.right.high < kind.bits:
             return result
         inside = self.emit(f"icmp ult {kind.llvm} {right}, {kind.bits}")
@@ -402,7 +409,10 @@ class _Lowering:
     def frame(self, it: Frame) -> str:
         (name,) = self.labels("frame")
         self.entry.append(f"  %{name} = alloca [{it.size} x i8], align 16")
-        self.intrinsic("void", "llvm.memset.p0.i64", f"ptr %{name}, i8 0, i64 {it.size}, i1 false")
+        if it.size % 8 == 0 and it.size <= FEW_BYTES:  # for GPUs `memset` would be a loop over bytes
+            self.lines.append(f"  store [{it.size // 8} x i64] zeroinitializer, ptr %{name}, align 16")
+        else:
+            self.intrinsic("void", "llvm.memset.p0.i64", f"ptr %{name}, i8 0, i64 {it.size}, i1 false")
         return f"%{name}"
 
     def table_start(self, it: TableStart) -> str:
