@@ -26,3 +26,4 @@ def accelerator(request: Any) -> Iterator[CudaAccelerator]:
     yield made
     told = made.performance()
     assert told["fallbacks"] == 0, told["last_fallback"]
+    assert not any(device["failure"] for device in told["devices"])

@@ -6,6 +6,7 @@ at the same time as what, is decided here.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +17,17 @@ from typing import Any, Final
 import numpy as np
 
 from ..device.column import DeviceColumn
-from ..device.interface import Allocation, Array, Device, Event, Function, Occupancy, OutOfDeviceMemory, Stream
+from ..device.interface import (
+    Allocation,
+    Array,
+    Device,
+    DeviceError,
+    Event,
+    Function,
+    Occupancy,
+    OutOfDeviceMemory,
+    Stream,
+)
 from ..ptx import PtxModule
 
 STREAMS: Final = 2
@@ -102,7 +113,7 @@ class Loaded:
         self._part_bytes, self._memory_fraction = part_bytes, memory_fraction
         self._functions: dict[tuple[PtxModule, str], Function] = {}
         self._modules: dict[PtxModule, Any] = {}
-        self._occupancies: dict[str, Occupancy] = {}
+        self._occupancies: dict[Function, Occupancy] = {}
 
     def function(self, module: PtxModule, kernel: str) -> Function:
         """A kernel of a module, which is emitted and loaded when it is first asked for."""
@@ -115,9 +126,9 @@ class Loaded:
 
     def occupancy(self, function: Function) -> Occupancy:
         """What is known of a kernel, asked once."""
-        found = self._occupancies.get(function.name)
+        found = self._occupancies.get(function)
         if found is None:
-            found = self._occupancies[function.name] = function.occupancy(self.block)
+            found = self._occupancies[function] = function.occupancy(self.block)
         return found
 
     def room(self) -> int:
@@ -133,6 +144,20 @@ class Loaded:
         """
         counts, began = Counts(rows=end - first), time.perf_counter()
         streams = [self.device.stream() for _ in range(STREAMS)]
+        try:
+            self._run(batch, streams, first, end, targets, counts)
+        except BaseException:
+            for stream in streams:  # nothing may be let go of while copies of it are on their way
+                with contextlib.suppress(DeviceError):
+                    stream.synchronize()
+            raise
+        counts.seconds = time.perf_counter() - began
+        return counts
+
+    def _run(
+        self, batch: Batch, streams: Sequence[Stream], first: int, end: int, targets: Sequence[Array], counts: Counts
+    ) -> None:
+        """Part after part, on streams in turn."""
         open_: list[Part] = []
         room, weights = self.room(), batch.weights()
         while first < end:
@@ -154,8 +179,6 @@ class Loaded:
             first += size
         while open_:
             open_.pop(0).finish(counts)
-        counts.seconds = time.perf_counter() - began
-        return counts
 
     def _begin(self, batch: Batch, stream: Stream, first: int, end: int, targets: Sequence[Array]) -> Part:
         part = Part(self, stream, [output.size(end - first) for output in batch.outputs])
@@ -264,9 +287,8 @@ def shares(weights: int | Array, rows: int, parts: int) -> Iterator[tuple[int, i
     total = weight_of(weights, 0, rows)
     first = 0
     for number in range(1, parts + 1):
-        end = rows if number == parts else first + rows_within(weights, first, rows, total // parts)
-        if end > first:
-            yield first, end
-        first = end
         if first == rows:
             return
+        end = rows if number == parts else first + rows_within(weights, first, rows, total // parts)
+        yield first, end
+        first = end
