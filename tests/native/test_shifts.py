@@ -8,10 +8,8 @@ import pytest
 from vmloom.kernel import u64, u160, u256, u512
 from vmloom_native.testing import Compiled
 
-COUNTS = sorted({it + by for it in (0, 64, 128, 160, 192, 256, 320, 448, 512) for by in (-1, 0, 1)} - {-1}) + [
-    2**32,
-    2**64 - 1,
-]
+EDGES = {it + by for it in (0, 64, 128, 160, 192, 256, 320, 448, 512) for by in (-1, 0, 1)} - {-1}
+COUNTS = [*sorted(EDGES), 2**32, 2**64 - 1]
 
 
 def left_160(x: u160, count: u64) -> u160:
