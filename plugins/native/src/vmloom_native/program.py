@@ -32,7 +32,7 @@ class FunctionRef:
         self.definition = definition_of(function)
         self.documented = ast.get_docstring(self.definition, clean=False) is not None
         self.local_names = frozenset(function.__code__.co_varnames)
-        self.inline: bool | None = getattr(function, "__kernel_inline__", None)
+        self.inline: bool | None = function in program.inlined or getattr(function, "__kernel_inline__", None)
         self.replaced: str | None = None
         """IR that stands for the body."""
         self.body: Body | None = None
@@ -82,7 +82,8 @@ class Program:
 
     `bindings` gives each protocol the struct that implements it; `constants` names attributes of such machines that
     are known now, as `m.rules`; `replacements` gives functions that are called a kernel that is translated instead;
-    `cpu_features` are what the processor has, in LLVM's words, for functions with an `intrinsic` body.
+    `cpu_features` are what the processor has, in LLVM's words, for functions with an `intrinsic` body; `inlined` are
+    functions that are part of whoever calls them, whatever they say of themselves.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class Program:
         constants: Mapping[str, Any] | None = None,
         replacements: Mapping[Any, Any] | None = None,
         cpu_features: frozenset[str] = frozenset(),
+        inlined: Set[Callable[..., Any]] = frozenset(),
     ) -> None:
         self.bindings, self.constants = dict(bindings or {}), dict(constants or {})
-        self.replacements, self.cpu_features = dict(replacements or {}), cpu_features
+        self.replacements, self.cpu_features, self.inlined = dict(replacements or {}), cpu_features, inlined
         self._machines = {Reference(it) for it in self.bindings.values()}
         self._functions: dict[tuple[FunctionType, Any], FunctionRef] = {}
         self._queue: list[FunctionRef] = []

@@ -20,17 +20,25 @@ Body = Callable[..., None] | Row
 
 @dataclass(frozen=True, slots=True)
 class HashFunction:
-    """A hash function, and what its builds replace: its words `read` and `written`."""
+    """A hash function, and what its builds replace: its words `read` and `written`.
+
+    `inlined` is what it calls for each block: with its state in registers, that goes without local memory.
+    """
 
     function: Callable[[Ptr[u8], u64, Ptr[u8]], None]
     read: Mapping[Kernel, Kernel]
     written: Mapping[Kernel, Kernel]
+    inlined: frozenset[Kernel] = frozenset()
 
 
 HASHES: Final[Mapping[str, HashFunction]] = {
-    "keccak256": HashFunction(keccak.keccak256, {keccak.word_at: word_64}, {keccak.put_word: put_64}),
+    "keccak256": HashFunction(
+        keccak.keccak256, {keccak.word_at: word_64}, {keccak.put_word: put_64}, frozenset({keccak.permute})
+    ),
     "sha256": HashFunction(sha256.sha256, {sha256.word_at: word_32}, {sha256.put_word: put_32}),
-    "blake2b_256": HashFunction(blake2b.blake2b_256, {blake2b.word_at: word_64}, {blake2b.put_word: put_64}),
+    "blake2b_256": HashFunction(
+        blake2b.blake2b_256, {blake2b.word_at: word_64}, {blake2b.put_word: put_64}, frozenset({blake2b.mix})
+    ),
 }
 WORD: Final = 8
 """Rows of a multiple of that many bytes are words, and digests of them are `digests_of_words`."""
@@ -41,7 +49,7 @@ def digests_of_bytes(name: str) -> PtxModule:
     """`digest`, `digest_of_size`: of rows wherever they begin. Digests are written at multiples of 32 bytes."""
     found = HASHES[name]
     bodies: dict[str, Body] = {"digest": digests.digest, "digest_of_size": digests.digest_of_size}
-    return module(bodies, replacements={digests.hash_bytes: found.function, **found.written})
+    return module(bodies, replacements={digests.hash_bytes: found.function, **found.written}, inlined=found.inlined)
 
 
 @functools.cache
@@ -54,7 +62,8 @@ def digests_of_words(name: str) -> PtxModule:
         "level": merkle.level,
         "root": merkle.root,
     }
-    return module(bodies, replacements={digests.hash_bytes: found.function, **found.read, **found.written})
+    replacements = {digests.hash_bytes: found.function, **found.read, **found.written}
+    return module(bodies, replacements=replacements, inlined=found.inlined)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from vmloom.kernel.subset import KernelError
@@ -110,6 +110,7 @@ def module(
     replacements: Mapping[Any, Any] | None = None,
     bindings: Mapping[Any, Any] | None = None,
     constants: Mapping[str, Any] | None = None,
+    inlined: Set[Callable[..., Any]] = frozenset(),
     texts: Iterable[str] = (),
     program: Program | None = None,
     target: Target = DEFAULT_TARGET,
@@ -118,15 +119,15 @@ def module(
 ) -> PtxModule:
     """Row bodies as kernels: `body(row: u64, count: u64, ...pointers and integers...) -> None` runs once for each row.
 
-    `replacements`, `bindings` and `constants` are those of `Program`, `texts` is IR to be added as it is, whose bodies
-    are exported as `Row`. A `program` that has functions already is taken instead of a new one. LLVM may take `timeout`
-    seconds for the module. Raises `KernelError` for what is no row body.
+    `replacements`, `bindings`, `constants` and `inlined` are those of `Program`, `texts` is IR to be added as it is,
+    whose bodies are exported as `Row`. A `program` that has functions already is taken instead of a new one. LLVM may
+    take `timeout` seconds for the module. Raises `KernelError` for what is no row body.
     """
-    if program is not None and (replacements or bindings or constants):
-        raise ValueError("replacements, bindings and constants belong to the program that is given")
+    if program is not None and (replacements or bindings or constants or inlined):
+        raise ValueError("replacements, bindings, constants and inlined functions belong to the program that is given")
 
     def make_program() -> tuple[Program, dict[str, Row]]:
-        made = program or Program(replacements=replacements, bindings=bindings, constants=constants)
+        made = program or Program(replacements=replacements, bindings=bindings, constants=constants, inlined=inlined)
         for text in texts:
             made.define(text)
         return made, {name: _row(made, name, body) for name, body in exports.items()}
