@@ -197,3 +197,13 @@ def test_columns_stay_on_it(device: CupyDevice) -> None:
     (there,) = accelerator.to_device(column)
     (digests,) = accelerator.run("sha256", [there])
     assert [one.tobytes() for one in digests.to_host()] == [hashlib.sha256(row.tobytes()).digest() for row in column]
+
+
+def test_results_in_pinned_memory_need_no_detour(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_cupy, "STAGE", 64)
+    accelerator = CudaAccelerator(CudaConfig(pinned_results=True), devices=[CupyDevice(cupy, 0)])
+    column = accelerator.pinned(10, 64)
+    column[:] = rows(10)
+    (found,) = accelerator.run("sha256", [column])
+    assert cupy.copies == {"in": [640], "out": [320]}
+    assert [one.tobytes() for one in found] == [hashlib.sha256(row.tobytes()).digest() for row in column]

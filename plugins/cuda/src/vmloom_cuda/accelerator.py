@@ -7,6 +7,7 @@ is left alone until `reset`.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ from .status import Found, find
 
 if TYPE_CHECKING:
     from .device.column import DeviceColumn
-    from .device.interface import Device
+    from .device.interface import Array, Device
     from .operations.batch import Batch, Counts, Loaded
     from .operations.catalogue import Operation
 
@@ -143,12 +144,31 @@ class CudaAccelerator(Accelerator):
     def to_device(self, *columns: Any) -> list[DeviceColumn]:
         """Copies of arrays on one device, the first that is left. Raises `DeviceError`."""
         from .device.column import DeviceColumn
+
+        device = self._first()
+        return [DeviceColumn.of(device, column) for column in columns]
+
+    def _first(self) -> Device:
+        """The first device that is left. Raises `DeviceError`."""
         from .device.interface import DeviceError
 
         left = self._left()
         if not left:
             raise DeviceError(f"there is no device: {self.status().reason}")
-        return [DeviceColumn.of(left[0], column) for column in columns]
+        return left[0]
+
+    def pinned(self, *shape: int, dtype: str = "uint8") -> Array:
+        """A new array in pinned memory, whose values are not set. Columns that are in such arrays are copied at once.
+
+        Raises `DeviceError`, also where there is no device.
+        """
+        return self._pinned(self._first(), shape, dtype)
+
+    @staticmethod
+    def _pinned(device: Device, shape: Sequence[int], dtype: str) -> Array:
+        import numpy as np
+
+        return device.pinned(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
 
     def _on_devices(self, operation: str, batch: Batch, home: Device | None, began: float) -> Sequence[Any]:
         """On the device that columns are on, `home`, or on all. Raises `DeviceError`, which says of which device."""
@@ -165,8 +185,11 @@ class CudaAccelerator(Accelerator):
         """All devices that are left, each with its share of the rows."""
         from .operations.batch import Counts, shares
 
-        targets = [output.empty(batch.rows) for output in batch.outputs]
         left, total = self._left(), Counts()
+        if self.config.pinned_results:
+            targets = [self._pinned(left[0], (batch.rows, *output.row), output.dtype) for output in batch.outputs]
+        else:
+            targets = [output.empty(batch.rows) for output in batch.outputs]
         work = list(zip(left, shares(batch.weights(), batch.rows, len(left)), strict=False))
 
         def part(device: Device, first: int, end: int) -> Counts:

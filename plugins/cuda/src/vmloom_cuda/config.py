@@ -25,6 +25,8 @@ class CudaConfig(BaseModel):
     """Bytes of a part of a batch, so that copies of one part and the kernel of another run at the same time."""
     block: Annotated[int, Field(ge=WARP, le=BLOCK, multiple_of=WARP)] = BLOCK
     """Threads of a block."""
+    pinned_results: bool = False
+    """Return results in pinned memory, which a GPU writes to without a detour; there should be enough of it."""
     emulated: bool = False
     """Run kernels in the emulator, to try out everything but speed where there is no GPU. It is thousands of times
     slower, and told to cost nothing: so whoever switches it on sees it used."""
