@@ -67,15 +67,15 @@ class Comparison:
         self.device = device
         self.sizes = sizes
         self.tally = Tally()
-        self._batches: dict[Fork, EvmBatch] = {}
+        self.batches: dict[Fork, EvmBatch] = {}
 
     def batch(self, fork: Fork) -> EvmBatch:
         """The lanes for a fork."""
-        if fork not in self._batches:
+        if fork not in self.batches:
             device = HostDevice() if self.device == "host" else EmulatedDevice()
             specification = self.evm.specification(fork)
-            self._batches[fork] = EvmBatch(specification, device, sizes=self.sizes, lanes=1)
-        return self._batches[fork]
+            self.batches[fork] = EvmBatch(specification, device, sizes=self.sizes, lanes=1)
+        return self.batches[fork]
 
     def compare(self, case: Case) -> None:
         """Run a case on both, and tally it. One whose transaction cannot be read is none."""

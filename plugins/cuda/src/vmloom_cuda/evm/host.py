@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..ptx import HostModule, PtxModule
 
 ALIGNMENT: Final = 256
+UNSET: Final = 0xA5
+"""What bytes are that nobody has written: on a GPU they would be anything, too."""
 HOST: Final = "host"
 """The path of this device."""
 
@@ -31,7 +33,7 @@ class HostAllocation:
     def __init__(self, size: int) -> None:
         self.size = size
         try:
-            self._bytes: Array | None = np.zeros(size + ALIGNMENT, np.uint8)
+            self._bytes: Array | None = np.full(size + ALIGNMENT, UNSET, np.uint8)
         except MemoryError:
             raise OutOfDeviceMemory(f"this process cannot have {size:,} more bytes") from None
         self.address = -(-self._bytes.ctypes.data // ALIGNMENT) * ALIGNMENT

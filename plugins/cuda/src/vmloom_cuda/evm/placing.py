@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FIELD: Final = {name: one.offset // 8 for name, one in fields_of(layout.Transaction).items()}
 """Where the fields of a transaction are, in words."""
+WORDS: Final = TRANSACTION_SIZE // 8
 SELECTOR: Final = 4
 """Bytes of the input that say which function of a contract is called."""
 ACCESS_WORDS: Final = size_of(layout.AccessEntry) // 8
@@ -67,7 +68,7 @@ POINTERS: Final = ("data", "blob_hashes", "access", "authorizations")
 
 def calls_to_place(packed: PackedCalls) -> Placed:
     """Packed calls, sorted by code and selector, so that neighbours run the same instructions."""
-    rows = np.frombuffer(packed.batch, np.uint64).reshape(-1, TRANSACTION_SIZE // 8)
+    rows = np.frombuffer(packed.batch, np.uint64).reshape(-1, WORDS)
     inputs = np.frombuffer(packed.inputs, np.uint8)
     begins = rows[:, FIELD["data"]] - np.uint64(address_of_bytes(packed.inputs))
     selectors = _selectors(inputs, begins, rows[:, FIELD["data_size"]])
@@ -93,7 +94,7 @@ def transactions_to_place(batch: bytearray, count: int, gas_available: int) -> P
 
     What they point to is still there. Each finds `gas_available` left in the block, and blob gas without a limit.
     """
-    rows = np.frombuffer(batch, np.uint64)[: count * TRANSACTION_SIZE // 8].reshape(count, -1).copy()
+    rows = np.frombuffer(batch, np.uint64)[: count * WORDS].reshape(count, WORDS).copy()
     rows[:, FIELD["gas_available"]] = min(gas_available, layout.NO_EPOCH)
     rows[:, FIELD["blob_gas_available"]] = layout.NO_EPOCH
     arena = _Arena()

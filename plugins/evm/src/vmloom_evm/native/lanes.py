@@ -176,6 +176,7 @@ def place_tables(run: Run, launch: Launch, slab: u64) -> None:
     run.transient_count = 1
     run.transient_index = empty_index(launch.regions[TRANSIENTS], slab)
     run.transient_mask = launch.regions[TRANSIENTS].index_mask
+    fill_slot(run.transients[0], 0, 0, 0)
     place_codes(run, launch, slab)
     run.journal = pointer(Entry, slab + launch.regions[JOURNAL].offset)
     run.journal_room = launch.regions[JOURNAL].room
