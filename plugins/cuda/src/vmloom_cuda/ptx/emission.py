@@ -13,13 +13,14 @@ from typing import Final
 from vmloom.object_cache import ObjectCache
 from vmloom.object_keys import key_of
 
-from .child import UNSOUND
+from . import child
 
 DEFAULT_TIMEOUT: Final = 600.0
 """Seconds that LLVM may take for a module."""
 _SAID: Final = 2_000
 """Characters of LLVM's words that an error repeats."""
 _FUNCTION: Final = re.compile(r"[Ii]n function:? '?@?([\w.$]+)")
+_MISSING: Final = re.compile(rb"^\.extern (?:\.func\s*(?:\([^)]*\)\s*)?|[^;\n]*?)([\w$]+)\s*(?:\(|\[|;)", re.MULTILINE)
 
 
 class EmissionError(Exception):
@@ -75,7 +76,7 @@ def emit(
 
 
 def _emitted(text: str, kernels: str, target: Target, timeout: float) -> bytes:
-    command = [sys.executable, "-m", "vmloom_cuda.ptx.child", target.processor, target.features, str(target.level)]
+    command = [sys.executable, "-P", child.__file__, target.processor, target.features, str(target.level)]
     paths = os.pathsep.join(one for one in sys.path if one)  # what was imported here can be imported there
     environment = {**os.environ, "PYTHONPATH": paths}
     try:
@@ -89,7 +90,7 @@ def _emitted(text: str, kernels: str, target: Target, timeout: float) -> bytes:
     except OSError as cause:
         raise EmissionError(f"PTX of {kernels}: no process for LLVM could be started: {cause}") from cause
     if process.returncode == 0:
-        return _checked(process.stdout, kernels)
+        return checked(process.stdout, kernels)
     raise EmissionError(_failure(process.returncode, process.stderr.decode(errors="replace"), kernels))
 
 
@@ -98,15 +99,15 @@ def _failure(status: int, said: str, kernels: str) -> str:
     named = _FUNCTION.search(said)
     where = f"{kernels}, in function {named[1]}" if named else kernels
     words = said.strip()[:_SAID] or "nothing"
-    if status == UNSOUND:
+    if status == child.UNSOUND:
         return f"PTX of {where}: LLVM refuses the IR: {words}"
     how = f"signal {-status}" if status < 0 else f"status {status}"
     return f"PTX of {where}: LLVM ended with {how}: it cannot select what the kernel asks for. It said: {words}"
 
 
-def _checked(ptx: bytes, kernels: str) -> bytes:
+def checked(ptx: bytes, kernels: str) -> bytes:
     """PTX that stands alone: what it does not have, no GPU has either. Raises `EmissionError`."""
-    missing = re.search(rb"^\.extern [^;]*?([\w$]+)\s*(?:\([^;]*)?;", ptx, re.MULTILINE | re.DOTALL)
+    missing = _MISSING.search(ptx)
     if missing:
         raise EmissionError(f"PTX of {kernels}: `{missing[1].decode()}` is not defined, and a GPU has no library of it")
     return ptx
