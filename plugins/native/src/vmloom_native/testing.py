@@ -33,7 +33,7 @@ class Compiled:
         self.program = Program(**options)
         self._refs = {function: self.program.function(function) for function in functions}
         for number, ref in enumerate(self._refs.values()):
-            self.program.define(_entry(f"entry{number}", ref))
+            self.program.define(entry_of(f"entry{number}", ref))
         self.ir = self.program.ir()
         self.library = Library(emit_object(self.ir, level=level))
         self._entries = {
@@ -72,8 +72,8 @@ def _result(cells: bytes, kind: Kind) -> Any:
     return None
 
 
-def _entry(name: str, ref: FunctionRef) -> str:
-    """A C function that takes the address of the arguments' cells, and puts the result into the first one."""
+def entry_of(name: str, ref: FunctionRef) -> str:
+    """IR of a C function that takes the address of the arguments' cells, and puts the result into the first one."""
     lines = []
     for number, kind in enumerate(ref.parameters):
         memory = "i8" if kind == BOOL else kind.llvm
