@@ -43,6 +43,7 @@ NOT_RUN = {
     "uv run python benchmarks/differential_prozvm.py --programs 100000": "takes far too long; tests run it for less",
     "uv run python benchmarks/wasm_fuzz.py --modules 100000": "takes a quarter of an hour; tests run it for less",
     "vmloom wasm spectest testsuite/": "needs a checkout of the suite",
+    "uv run python benchmarks/cuda.py --out benchmarks/results": "needs a GPU; a test runs it in the emulator",
     ".ci/run": "the whole suite, of which this is a part",
 }
 """Commands that pages show and this test does not run, each with its reason."""
