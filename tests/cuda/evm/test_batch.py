@@ -143,13 +143,17 @@ def test_a_batch_is_split_where_the_device_has_too_little_memory(state: NativeSt
     assert tight.lanes < 600
 
 
-def test_less_memory_than_a_few_lanes_need_is_an_error(state: NativeState) -> None:
+def test_where_the_device_fails_the_processor_runs_all_and_it_is_told(state: NativeState) -> None:
     class Full(HostDevice):
         def allocate(self, size: int) -> HostAllocation:
             raise OutOfDeviceMemory(f"{size} bytes are too many")
 
-    with pytest.raises(OutOfDeviceMemory, match="too many"):
-        EvmBatch(OSAKA, Full()).call(state, columns([PROGRAMS["storage"]]))
+    full = EvmBatch(OSAKA, Full())
+    calls = columns([PROGRAMS["storage"], PROGRAMS["calls"]])
+    found = full.call(state, calls)
+    assert [comparable(one) for one in found] == [comparable(one) for one in natively(state, calls)]
+    assert full.statistics.escapes == {"the device failed": 2}
+    assert "too many" in full.statistics.failure
 
 
 def test_a_state_that_something_runs_on_is_refused(state: NativeState, lanes: EvmBatch) -> None:

@@ -6,6 +6,7 @@ runs it again from its beginning, and why is counted.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from vmloom.kernel.structs import fields_of
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.engines import native_engine
 from vmloom_evm.native import lanes, layout
-from vmloom_evm.native.lane_build import LaneSizes, lane_program, slab_of
+from vmloom_evm.native.lane_build import LaneSizes, Slab, lane_program, slab_of
 from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, PackedCalls, pack_transaction
 from vmloom_evm.native.reading import TransactionReading
 from vmloom_evm.native.session import refusal_of
@@ -31,7 +32,7 @@ from vmloom_evm.transaction.checks import ACCEPTED
 from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
 from vmloom_evm.transaction.types import TransactionRefused
 
-from ..device.interface import OutOfDeviceMemory
+from ..device.interface import DeviceError, OutOfDeviceMemory
 from ..ptx import BLOCK, module
 from .host import loaded
 from .image import StateImage, Surroundings
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 LANES: Final = 1 << 14
 """Executions at a time, by default."""
 FEWEST_LANES: Final = 32
+SURROUNDINGS: Final = 1 << 16
+"""Bytes for what lanes read besides the state, which is some kilobytes."""
 RESULT_WORDS: Final = size_of(lanes.LaneResult) // 8
 LAUNCH_WORDS: Final = size_of(lanes.Launch) // 8
 NEVER: Final = (1 << 62) - 1
@@ -80,6 +83,7 @@ CAUSES: Final = {
     layout.NEED_PAUSE: "took too long",
     layout.NEED_FRAME_ROOM: "frames",
     layout.NEED_STACK_ROOM: "stack",
+    layout.ABORTED: "the device failed",
     layout.NEED_CLEARED_WORDS: "a storage with words was cleared",
 }
 """Why an execution escapes: what was missing, or of what a lane has too little room."""
@@ -87,7 +91,7 @@ CAUSES: Final = {
 
 @dataclass(slots=True)
 class EvmBatchStatistics:
-    """What a batch object has done so far. Seconds are the device's, by events on its stream."""
+    """What a batch object has done so far. `kernel_seconds` are the device's, by events on its stream."""
 
     executions: int = 0
     launches: int = 0
@@ -96,8 +100,12 @@ class EvmBatchStatistics:
     bytes_in: int = 0
     bytes_out: int = 0
     kernel_seconds: float = 0.0
+    launch_seconds: float = 0.0
+    """By the clock: launches with all copies, but for those of states."""
     escapes: Counter[str] = field(default_factory=Counter)
     """By cause."""
+    failure: str = ""
+    """What the device or its driver said when it last failed; all executions of that batch escaped."""
 
 
 @dataclass(slots=True)
@@ -112,7 +120,7 @@ class EvmBatch:
     """Runs batches of one specification on one device, for one thread at a time.
 
     `device` is a `vmloom_cuda.device` or a `HostDevice`; `lanes` executions run at a time, fewer where its memory does
-    not suffice. `engine` runs what escapes, by default the native engine. Raises `DeviceError`.
+    not suffice. `engine` runs what escapes, by default the native engine; where the device fails, that is all.
     """
 
     def __init__(
@@ -135,6 +143,7 @@ class EvmBatch:
         self._slab = slab_of(self.sizes)
         self._stream: Stream = device.stream()
         self._base: _Base | None = None
+        self._room: _Room | None = None
 
     @cached_property
     def kernels(self) -> PtxModule:
@@ -266,8 +275,16 @@ class EvmBatch:
             surroundings = Surroundings(self.specification, state, block)
         finally:
             state.in_use.release()
-        base = self._uploaded(image)
-        results, blob = self._launches(base, surroundings, placed)
+        try:
+            base = self._uploaded(image)
+            began = time.perf_counter()
+            results, blob = self._launches(base, surroundings, placed)
+            self.statistics.launch_seconds += time.perf_counter() - began
+        except DeviceError as error:
+            self.statistics.failure = str(error)
+            self._base = self._room = None
+            results, blob = np.zeros((len(placed.rows), RESULT_WORDS), np.uint64), bytearray()
+            results[:, RESULT["stopped"]] = layout.ABORTED
         adopt_codes(blob, results, state)
         back = np.empty_like(results)
         back[placed.order] = results
@@ -288,39 +305,48 @@ class EvmBatch:
 
     def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Words, bytearray]:
         """Run all, as many at a time as there is room for."""
-        at_once = min(self.lanes, len(placed.rows))
         while True:
+            at_once = min(self.lanes, len(placed.rows))
             try:
-                return _Launches(self, at_once, base, surroundings, placed).run()
+                if self._room is None or self._room.lanes < at_once:
+                    self._room = None  # which gives its memory back
+                    self._room = _Room(self.device, self._slab, self.sizes, at_once)
+                return _Launches(self, self._room, base, surroundings, placed).run()
             except OutOfDeviceMemory:
+                self._room = None
                 if at_once <= FEWEST_LANES:
                     raise
-                at_once //= 2
-                self.lanes = at_once
+                self.lanes = at_once // 2
 
     def _copy_in(self, address: int, array: NDArray[Any]) -> None:
         self._stream.copy_in(address, array)
         self.statistics.bytes_in += array.nbytes
 
 
-class _Launches:
-    """The memory that the launches of a batch share, and what they do."""
+class _Room:
+    """Memory of the device for so many lanes, which batches use one after the other."""
 
-    def __init__(self, batch: EvmBatch, at_once: int, base: _Base, surroundings: Surroundings, placed: Placed) -> None:
-        self.batch, self.at_once, self.placed = batch, at_once, placed
-        device, slab, sizes = batch.device, batch._slab, batch.sizes
-        self.room = -(-sizes.outcome // 8) * 8
-        self.transactions = device.allocate(TRANSACTION_SIZE * at_once)
-        self.results = device.allocate(8 * RESULT_WORDS * at_once)
-        self.outcomes = device.allocate(self.room * at_once)
-        self.packed = device.allocate(self.room * at_once)
-        self.slabs = device.allocate(slab.size * at_once + sizes.spacing)
-        self.arena = device.allocate(placed.arena_size)
-        self.surroundings = device.allocate(1 << 16)
-        address = self.surroundings.address + 8 * LAUNCH_WORDS
+    def __init__(self, device: Device, slab: Slab, sizes: LaneSizes, lanes: int) -> None:
+        self.lanes = lanes
+        self.outcome = -(-sizes.outcome // 8) * 8
+        self.transactions = device.allocate(TRANSACTION_SIZE * lanes)
+        self.results = device.allocate(8 * RESULT_WORDS * lanes)
+        self.outcomes = device.allocate(self.outcome * lanes)
+        self.packed = device.allocate(self.outcome * lanes)
+        self.slabs = device.allocate(slab.size * lanes + sizes.spacing)
+        self.surroundings = device.allocate(SURROUNDINGS)
+
+
+class _Launches:
+    """A batch on the device: as many launches as it takes."""
+
+    def __init__(self, batch: EvmBatch, room: _Room, base: _Base, surroundings: Surroundings, placed: Placed) -> None:
+        self.batch, self.room, self.placed = batch, room, placed
+        self.arena = batch.device.allocate(placed.arena_size)
+        address = room.surroundings.address + 8 * LAUNCH_WORDS
         around = surroundings.bytes_at(address, base.image, base.memory.address)
         launch = self._launch(address)
-        batch._copy_in(self.surroundings.address, np.concatenate([launch.view(np.uint8), around]))
+        batch._copy_in(room.surroundings.address, np.concatenate([launch.view(np.uint8), around]))
         batch._copy_in(self.arena.address, placed.arena_at(self.arena.address))
 
     def _launch(self, base: int) -> Words:
@@ -329,11 +355,11 @@ class _Launches:
         words = np.zeros(LAUNCH_WORDS, np.uint64)
         values = {
             "base": base,
-            "transactions": self.transactions.address,
-            "results": self.results.address,
-            "outcomes": self.outcomes.address,
-            "outcome_room": self.room,
-            "slabs": -(-self.slabs.address // spacing) * spacing,
+            "transactions": self.room.transactions.address,
+            "results": self.room.results.address,
+            "outcomes": self.room.outcomes.address,
+            "outcome_room": self.room.outcome,
+            "slabs": -(-self.room.slabs.address // spacing) * spacing,
             "slab_size": slab.size,
             "spacing": spacing,
             "countdown": NEVER,
@@ -348,31 +374,31 @@ class _Launches:
         """All launches. Returns results and outcomes in the order of the rows."""
         rows = self.placed.rows_at(self.arena.address)
         blob = bytearray()
-        parts = [self._one(rows[at : at + self.at_once], blob) for at in range(0, len(rows), self.at_once)]
+        parts = [self._one(rows[at : at + self.room.lanes], blob) for at in range(0, len(rows), self.room.lanes)]
         return np.concatenate(parts), blob
 
     def _one(self, rows: Words, blob: bytearray) -> Words:
         """One launch, whose outcomes are appended to `blob`."""
         batch, count = self.batch, len(rows)
         stream, statistics = batch._stream, batch.statistics
-        batch._copy_in(self.transactions.address, np.ascontiguousarray(rows))
+        batch._copy_in(self.room.transactions.address, np.ascontiguousarray(rows))
         begun = stream.record()
-        stream.launch(batch._module.function("run_lane"), count, [self.surroundings.address], BLOCK)
+        stream.launch(batch._module.function("run_lane"), count, [self.room.surroundings.address], BLOCK)
         ended = stream.record()
         results = np.zeros((count, RESULT_WORDS), np.uint64)
-        stream.copy_out(results, self.results.address)
+        stream.copy_out(results, self.room.results.address)
         stream.synchronize()
         sizes = results[:, RESULT["outcome_end"]] - results[:, RESULT["outcome_offset"]]
         sizes[results[:, RESULT["stopped"]] != 0] = 0
         ends = np.cumsum(sizes, dtype=np.uint64)
         results[:, RESULT["first_place"]] = len(blob)
         results[:, RESULT["place"]] = ends - sizes + np.uint64(len(blob))
-        batch._copy_in(self.results.address, results)
-        places = [self.results.address, self.outcomes.address, self.packed.address]
+        batch._copy_in(self.room.results.address, results)
+        places = [self.room.results.address, self.room.outcomes.address, self.room.packed.address]
         stream.launch(batch._module.function("pack_outcome"), count, places, BLOCK)
         outcomes = np.zeros(int(ends[-1]), np.uint8)
         if len(outcomes):
-            stream.copy_out(outcomes, self.packed.address)
+            stream.copy_out(outcomes, self.room.packed.address)
         stream.synchronize()
         blob += outcomes.data
         statistics.launches += 1
