@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from vmloom_cuda.emulator import DeviceMemory, Emulator, EmulatorFault, PtxError, StepLimit
 from vmloom_cuda.ptx import assembler
@@ -18,7 +20,7 @@ def kernel(body: str, before: str = "") -> str:
     return f"{head}\n{{ {REGISTERS}\nld.param.u64 %p, [k_0];\n{body}\nret; }}\n"
 
 
-def loaded(text: str, memory: DeviceMemory | None = None, **options: int) -> Emulator:
+def loaded(text: str, memory: DeviceMemory | None = None, **options: Any) -> Emulator:
     """An emulator for a program that NVIDIA's assembler, where there is one, takes for one, too."""
     if PTXAS is not None:
         assembler.assembled(text.encode(), "sm_75")
@@ -123,6 +125,23 @@ def test_threads_of_a_block_take_turns() -> None:
     text = "mov.u32 %r0, %tid.x; mul.wide.u32 %d0, %r0, 4; add.u64 %d0, %p, %d0; st.global.u32 [%d0], %r0;"
     found = run(text, bytes(64), threads=16)
     assert [number(found, 4 * it, 4) for it in range(16)] == list(range(16))
+
+
+def test_threads_that_race_give_something_else_backwards() -> None:
+    """Each thread adds what its neighbour has to what it has itself: before or after the neighbour did so."""
+    body = (
+        "mov.u32 %r0, %tid.x; mul.wide.u32 %d0, %r0, 4; add.u64 %d0, %p, %d0; ld.u32 %r1, [%d0]; ld.u32 %r2, [%d0+4];"
+        "add.u32 %r1, %r1, %r2; st.u32 [%d0{}], %r1;"
+    )
+    for place, differs in (("", True), ("+1024", False)):
+        found = []
+        for backwards in (False, True):
+            emulator = loaded(kernel(body.format(place)), backwards=backwards)
+            address = emulator.memory.allocate(2048)
+            emulator.memory.write(address, bytes(range(256)) * 8)
+            emulator.run("k", (address,), grid=1, block=16)
+            found.append(emulator.memory.read(address, 2048))
+        assert (found[0] != found[1]) == differs
 
 
 def test_the_grid_can_be_read() -> None:

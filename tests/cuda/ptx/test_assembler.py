@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from vmloom.kernel import Ptr, u64, u256
+from vmloom.kernel import Ptr, rotate_left, u64, u128, u160, u256, u512
 from vmloom_cuda.kernels import modules
 from vmloom_cuda.ptx import AssemblerError, PtxModule, Resources, assembler, module
 from vmloom_native.cpu import installed_kernels
@@ -35,6 +35,26 @@ def shifts(row: u64, count: u64, x: Ptr[u256], counts: Ptr[u64], result: Ptr[u25
     result[row] = (u256(x[row] << counts[row]) if counts[row] < 256 else 0) ^ x[row] >> counts[row]
 
 
+def narrow_shifts(row: u64, count: u64, x: Ptr[u160], counts: Ptr[u64], result: Ptr[u160]) -> None:
+    result[row] = (u160(x[row] << counts[row]) if counts[row] < 160 else 0) ^ x[row] >> counts[row]
+
+
+def wide_shifts(row: u64, count: u64, x: Ptr[u512], counts: Ptr[u64], result: Ptr[u512]) -> None:
+    result[row] = (u512(x[row] << counts[row]) if counts[row] < 512 else 0) ^ x[row] >> counts[row]
+
+
+def rotations(row: u64, count: u64, x: Ptr[u256], counts: Ptr[u64], result: Ptr[u256]) -> None:
+    result[row] = rotate_left(u256, x[row], counts[row])
+
+
+def divisions(row: u64, count: u64, x: Ptr[u512], y: Ptr[u256], result: Ptr[u256]) -> None:
+    result[row] = (x[row] % y[row] ^ u128(x[row]) // u128(y[row] | 1)) if y[row] else 0
+
+
+WIDE = {it.__name__: it for it in (shifts, narrow_shifts, wide_shifts, rotations, divisions)}
+"""What LLVM would do with integers on the stack, or bit by bit."""
+
+
 def recoveries() -> PtxModule:
     return modules.recoveries(installed_kernels()["ECRECOVER"].run)
 
@@ -48,7 +68,7 @@ GATES: list[tuple[str, Callable[[], PtxModule], int, int]] = [
     ("blake2b_256 of bytes", lambda: modules.digests_of_bytes("blake2b_256"), 96, 128),
     ("blake2b_256 of words", lambda: modules.digests_of_words("blake2b_256"), 96, 128),
     ("words", modules.words, 72, 0),
-    ("shifts", lambda: module({"shifts": shifts}), 40, 0),
+    ("wide integers", lambda: module(WIDE), 72, 0),
 ]
 """What is measured, the most registers of a thread, and the most bytes of its stack."""
 
@@ -84,9 +104,9 @@ def test_one_ptx_is_for_all(architecture: str) -> None:
     assert machine_code.startswith(b"\x7fELF")
 
 
-def test_shifts_need_no_local_memory() -> None:
-    """With or without the assembler: LLVM's own shifts of 256 bits would put the words there."""
-    assert b".local" not in module({"shifts": shifts}).ptx
+def test_wide_integers_need_no_local_memory() -> None:
+    """Whether there is an assembler or not."""
+    assert b".local" not in module(WIDE).ptx
 
 
 @NEEDS_PTXAS

@@ -129,12 +129,17 @@ class Emulator:
         memory: DeviceMemory | None = None,
         *,
         step_limit: int = DEFAULT_STEP_LIMIT,
+        backwards: bool = False,
     ) -> None:
-        """`memory` may be that of other emulators, too. A thread may run `step_limit` instructions."""
+        """`memory` may be that of other emulators, too. A thread may run `step_limit` instructions.
+
+        The last thread of the last block is the first one if `backwards`: results that differ then are those of
+        threads that read what others write, which on a GPU they do in any order.
+        """
         text = ptx if isinstance(ptx, str) else ptx.rstrip(b"\0").decode(errors="replace")
         self._tree = parse(text)
         self.memory = memory if memory is not None else DeviceMemory()
-        self._step_limit = step_limit
+        self._step_limit, self._backwards = step_limit, backwards
         self._lock = threading.Lock()
         functions = self._tree.functions
         self._names = {name: f"f{number}" for number, name in enumerate(functions)}
@@ -226,8 +231,9 @@ class Emulator:
     def _run(self, kernel: str, code: Any, given: list[int], grid: int, block: int) -> Execution:
         thread, total = self._thread, 0
         thread.ntid_x, thread.nctaid_x = block, grid
-        for block_number in range(grid):
-            for number in range(block):
+        step = -1 if self._backwards else 1
+        for block_number in range(grid)[::step]:
+            for number in range(block)[::step]:
                 thread.begin(block_number, number, self._step_limit)
                 try:
                     code(thread, *given)

@@ -8,22 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from .errors import PtxError
 
 _TOKEN: Final = re.compile(
-    r"""(?P<space>[ \t\r\f\v]+|//[^\n]*)
-    |(?P<comment>/\*.*?\*/)
-    |(?P<newline>\n)
+    r"""(?P<space>[ \t\r\f\v]+|//.*)
+    |(?P<word>\.?[%$A-Za-z_][\w$]*(?:(?:\.|::)[\w$]+)*)
+    |(?P<mark>[{}()\[\],;:+\-@!<>=|])
     |(?P<float>0[fFdD][0-9a-fA-F]+)
     |(?P<decimal>[0-9]+\.[0-9]+)
     |(?P<number>0[xX][0-9a-fA-F]+U?|[0-9]+U?)
-    |(?P<string>"[^"\n]*")
-    |(?P<word>\.?[%$A-Za-z_][\w$]*(?:(?:\.|::)[\w$]+)*)
-    |(?P<mark>[{}()\[\],;:+\-@!<>=|])""",
-    re.VERBOSE | re.DOTALL,
+    |(?P<string>"[^"]*")
+    |(?P<wrong>.)""",
+    re.VERBOSE,
 )
+_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 WIDTHS: Final = {"pred": 1} | {
     f"{kind}{bits}": bits
     for kind, all_bits in (("b", (8, 16, 32, 64, 128)), ("u", (8, 16, 32, 64)), ("s", (8, 16, 32, 64)), ("f", (32, 64)))
@@ -157,24 +157,22 @@ class Module:
     functions: dict[str, Function] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
     line: int
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    place, line = 0, 1
-    while place < len(text):
-        found = _TOKEN.match(text, place)
-        if found is None:
-            raise PtxError(line, f"{text[place : place + 20].splitlines()[0]!r} is not PTX")
-        kind = found.lastgroup or ""
-        if kind not in ("space", "comment", "newline"):
-            yield _Token(kind, found[0], line)
-        line += found[0].count("\n")
-        place = found.end()
+    without_comments = _COMMENT.sub(lambda comment: " " + "\n" * comment[0].count("\n"), text)
+    line = 0
+    for line, content in enumerate(without_comments.split("\n"), 1):
+        for found in _TOKEN.finditer(content):
+            kind = found.lastgroup or ""
+            if kind == "wrong":
+                raise PtxError(line, f"{content[found.start() : found.start() + 20]!r} is not PTX")
+            if kind != "space":
+                yield _Token(kind, found[0], line)
     yield _Token("end", "the end of the text", line)
 
 
