@@ -79,4 +79,13 @@ def recoveries(kernel: Kernel) -> PtxModule:
         "recover": recovery.recover,
         "recover_of_size": recovery.recover_of_size,
     }
-    return module(bodies, replacements={batches.precompile: kernel})
+    return module(bodies, replacements={batches.precompile: kernel, **_in_step()})
+
+
+def _in_step() -> Mapping[Kernel, Kernel]:
+    """What the installed precompiles have for threads that run in step, by what it stands for."""
+    try:
+        from vmloom_precompiles_classic.kernels import secp256k1, secp256k1_in_step
+    except ImportError:  # ECRECOVER is somebody else's
+        return {}
+    return {secp256k1.combine: secp256k1_in_step.combine_in_step}
