@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,3 +208,21 @@ def test_results_in_pinned_memory_need_no_detour(cupy: FakeCupy, monkeypatch: py
     (found,) = accelerator.run("sha256", [column])
     assert cupy.copies == {"in": [640], "out": [320]}
     assert [one.tobytes() for one in found] == [hashlib.sha256(row.tobytes()).digest() for row in column]
+
+
+def test_all_that_the_stand_in_has_is_in_cupy() -> None:
+    """So that no test passes by a name that CuPy does not know."""
+    real = pytest.importorskip("cupy", reason="CuPy is not installed, whose names are compared")
+
+    def missing(stand_in: Any, package: Any, path: str) -> list[str]:
+        found = []
+        for name, value in vars(stand_in).items():
+            if not hasattr(package, name):
+                found.append(f"{path}.{name}")
+            elif isinstance(value, SimpleNamespace):
+                found += missing(value, getattr(package, name), f"{path}.{name}")
+        return found
+
+    assert missing(FakeCupy().cuda, real.cuda, "cupy.cuda") == []
+    assert hasattr(real, "get_default_memory_pool")
+    assert issubclass(real.cuda.memory.OutOfMemoryError, MemoryError)
