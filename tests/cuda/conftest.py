@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the accelerator `cuda`: the same cases in the emulator, and on a GPU where there is one."""
+"""Fixtures of the accelerator `cuda`: the same cases on the host, in the emulator, and on a GPU where there is one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from vmloom_cuda.accelerator import CudaAccelerator
 from vmloom_cuda.config import CudaConfig
+from vmloom_cuda.device.on_host import HostDevice
 
 _MADE: dict[str, CudaAccelerator] = {}
 
 
-@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+@pytest.fixture(params=["host", "emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
 def accelerator(request: Any) -> Iterator[CudaAccelerator]:
     """The accelerator, on whose devices alone everything has to run: what the processor had to do fails the test."""
     path = request.param
     if path not in _MADE:
-        _MADE[path] = CudaAccelerator(CudaConfig(emulated=path == "emulated"))
+        devices = [HostDevice()] if path == "host" else None
+        _MADE[path] = CudaAccelerator(CudaConfig(emulated=path == "emulated"), devices=devices)
     made = _MADE[path]
     status = made.status()
     if path == "gpu" and not status.available:

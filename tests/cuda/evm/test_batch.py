@@ -8,8 +8,8 @@ import pytest
 from vmloom import Account, MemoryState
 from vmloom.errors import StateError
 from vmloom_cuda.device.interface import OutOfDeviceMemory
+from vmloom_cuda.device.on_host import HostAllocation
 from vmloom_cuda.evm import EvmBatch, HostDevice
-from vmloom_cuda.evm.host import HostAllocation
 from vmloom_evm.assembly import (
     Bytecode,
     call,

@@ -1,7 +1,7 @@
 """What a device can do for us: the little of CUDA that everything else is written against.
 
-`by_cupy` has it from a GPU's driver, `emulated` from the emulator. Kernels take u64 and addresses, 64 bits each, and
-as their first argument how many rows there are; see `vmloom_cuda.ptx`.
+`by_cupy` has it from a GPU's driver, `emulated` from the emulator, `on_host` from this processor. Kernels take u64 and
+addresses, 64 bits each, and as their first argument how many rows there are; see `vmloom_cuda.ptx`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ Array = NDArray[Any]
 
 GPU: Final = "gpu"
 EMULATED: Final = "emulated"
-"""The two paths. No figure of the second one says anything about a GPU."""
+HOST: Final = "host"
+"""The paths. No figure of the last two says anything about a GPU."""
 
 
 class DeviceError(VmloomError):
@@ -115,7 +116,7 @@ class Device(Protocol):
     index: int
     name: str
     path: str
-    """`gpu` or `emulated`."""
+    """`gpu`, `emulated` or `host`."""
 
     def memory(self) -> Memory:
         """What is free now, what this process keeps for itself counted as free."""

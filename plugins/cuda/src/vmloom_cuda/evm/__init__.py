@@ -5,7 +5,7 @@ Needs `vmloom-evm`, which the extra `evm` brings.
 
 from __future__ import annotations
 
+from ..device.on_host import HostDevice
 from .batch import EvmBatch
-from .host import HostDevice
 
 __all__ = ["EvmBatch", "HostDevice"]

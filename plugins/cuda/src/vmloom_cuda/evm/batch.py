@@ -33,8 +33,8 @@ from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
 from vmloom_evm.transaction.types import TransactionRefused
 
 from ..device.interface import DeviceError, OutOfDeviceMemory
+from ..device.on_host import loaded
 from ..ptx import BLOCK, module
-from .host import loaded
 from .image import StateImage, Surroundings
 from .outcomes import BatchOutcomes, adopt_codes
 from .placing import Placed, calls_to_place, transactions_to_place

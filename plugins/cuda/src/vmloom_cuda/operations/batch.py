@@ -28,6 +28,7 @@ from ..device.interface import (
     OutOfDeviceMemory,
     Stream,
 )
+from ..device.on_host import loaded
 from ..ptx import PtxModule
 
 STREAMS: Final = 2
@@ -120,7 +121,7 @@ class Loaded:
         found = self._functions.get((module, kernel))
         if found is None:
             if module not in self._modules:
-                self._modules[module] = self.device.load(module.ptx)
+                self._modules[module] = loaded(self.device, module)
             found = self._functions[module, kernel] = self._modules[module].function(kernel)
         return found
 

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..device.interface import DeviceError, Memory, Occupancy, OutOfDeviceMemory
+from .interface import HOST, DeviceError, Memory, Occupancy, OutOfDeviceMemory
 
 if TYPE_CHECKING:
-    from ..device.interface import Array, Device, Event, Function, Module
     from ..ptx import HostModule, PtxModule
+    from .interface import Array, Device, Event, Function, Module
 
 ALIGNMENT: Final = 256
 UNSET: Final = 0xA5
 """What bytes are that nobody has written: on a GPU they would be anything, too."""
-HOST: Final = "host"
-"""The path of this device."""
 
 
 class HostAllocation:
@@ -58,7 +56,7 @@ class HostEvent:
         """All work is done when it has been given."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class HostFunction:
     """See `Function`."""
 
