@@ -1,0 +1,114 @@
+"""Row bodies as CPython runs them, and what the kernels that they become need of a GPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from vmloom.engine.operations import MerkleRoot, byte_columns
+from vmloom.hashing import keccak256
+from vmloom.kernel import Ptr, keccak, pointer, u8, u64, u256
+from vmloom_cuda.kernels import arithmetic, digests, merkle, modules, recovery
+from vmloom_cuda.operations.trees import begins_of
+from vmloom_cuda.ptx import PtxModule, assembler
+from vmloom_native.batches import precompile
+from vmloom_native.cpu import installed_kernels
+from vmloom_native.operations import SIGNATURE
+
+
+def at(kind: Any, column: Any) -> Ptr[Any]:
+    return pointer(kind, column.ctypes.data)
+
+
+def test_digests_as_cpython_runs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "hash_bytes", keccak.keccak256)
+    rows = [b"", b"some", bytes(136)]
+    data, offsets = byte_columns(rows)
+    output = np.zeros((3, 32), np.uint8)
+    for row in range(3):
+        digests.digest(row, 3, at(u8, data), at(u64, offsets), at(u8, output))
+    assert [one.tobytes() for one in output] == [keccak256(row) for row in rows]
+    column = np.arange(16, dtype=np.uint8).reshape(2, 8)
+    for row in range(2):
+        digests.digest_of_size(row, 2, at(u8, column), 8, at(u8, output))
+    assert [one.tobytes() for one in output[:2]] == [keccak256(row.tobytes()) for row in column]
+
+
+def test_trees_as_cpython_runs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merkle, "hash_bytes", keccak.keccak256)
+    forest = [[], [b"a", b"bc", bytes(40)], [b"single"], [], [b"1", b"2"]]
+    data, offsets = byte_columns([leaf for tree in forest for leaf in tree])
+    begins = begins_of(np.array([len(tree) for tree in forest]))
+    leaves, trees = int(begins[-1]), len(forest)
+    room = np.zeros(len(data) + 16 * leaves, np.uint8)
+    nodes, spare = np.zeros((leaves, 4), np.uint64), np.zeros((leaves, 4), np.uint64)
+    for row in range(leaves):
+        merkle.leaf(row, leaves, at(u8, data), at(u64, offsets), at(u8, room), at(u8, nodes))
+    for _ in range(2):
+        above = begins_of((np.diff(begins) + np.uint64(1)) >> np.uint64(1))
+        for row in range(int(above[-1])):
+            given = (at(u64, nodes), at(u64, begins), at(u64, above), trees, at(u64, spare))
+            merkle.level(row, int(above[-1]), *given)
+        nodes, spare, begins = spare, nodes, above
+    roots = np.zeros((trees, 4), np.uint64)
+    for row in range(trees):
+        merkle.root(row, trees, at(u64, nodes), at(u64, begins), at(u64, roots))
+    operation = MerkleRoot("merkle_keccak256", keccak256)
+    assert [root.tobytes() for root in roots] == [operation.compute(tree) for tree in forest]
+
+
+@pytest.mark.parametrize("name", arithmetic.ROWS)
+def test_arithmetic_as_cpython_runs_it(name: str) -> None:
+    numbers = [np.array([[3 + operand, 1, 0, 5], [7, 0, 0, operand]], np.uint64) for operand in range(3)]
+    body = arithmetic.ROWS[name]
+    operands = numbers[: body.__code__.co_argcount - 3]
+    result = np.zeros((2, 4), np.uint64)
+    for row in range(2):
+        body(row, 2, *(at(u256, column) for column in operands), at(u256, result))
+    expected = np.zeros((2, 4), np.uint64)
+    modules.words().host().run(name, 2, *(column.ctypes.data for column in operands), expected.ctypes.data)
+    assert (result == expected).all()
+
+
+def test_recovery_as_cpython_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = installed_kernels()
+    if "ECRECOVER" not in kernels:
+        pytest.skip("no installed precompile has an ECRECOVER kernel")
+    assert recovery.precompile is precompile
+    monkeypatch.setattr(recovery, "precompile", kernels["ECRECOVER"].run)
+    data = np.frombuffer(SIGNATURE + bytes(128), np.uint8)
+    addresses, found = np.ones((2, 20), np.uint8), np.ones(2, np.uint8)
+    for row in range(2):
+        recovery.recover_of_size(row, 2, at(u8, data), 128, at(u8, addresses), at(u8, found))
+    assert addresses[0].tobytes().hex() == "7156526fbd7a3c72969b54f64e42c10fbb768c8a"
+    assert (found.tolist(), addresses[1].any()) == ([1, 0], False)
+
+
+# What a thread needs
+
+MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
+    # registers at most, and bytes of stack
+    "words": (modules.words, 64, 0),
+    "keccak256 of words": (functools.partial(modules.digests_of_words, "keccak256"), 128, 256),
+    "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 128, 256),
+    "sha256 of words": (functools.partial(modules.digests_of_words, "sha256"), 64, 512),
+    "blake2b_256 of words": (functools.partial(modules.digests_of_words, "blake2b_256"), 128, 256),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_kernels_fit_into_registers(name: str, architecture: str) -> None:
+    if assembler.find() is None:
+        pytest.skip(f"there is no ptxas: install the wheel {assembler.WHEEL}, or set ${assembler.VARIABLE}")
+    make, registers, stack = MODULES[name]
+    module = make()
+    found = module.resources(architecture)
+    assert set(found) == set(module.kernels)
+    for kernel, needed in found.items():
+        assert needed.registers <= registers, kernel
+        assert needed.stack <= stack, kernel
+        assert needed.spill_stores == needed.spill_loads == 0, kernel
