@@ -149,6 +149,18 @@ def test_signatures_of_one_size_and_of_any_are_the_same(accelerator: CudaAcceler
         assert one.dtype == other.dtype
 
 
+# Threads
+
+
+def test_threads_in_another_order_come_to_the_same() -> None:
+    backwards = CudaAccelerator(devices=[EmulatedDevice(backwards=True)])
+    for name, operation in backwards._operations.items():
+        columns = operation.on_host.sample(2 if name == "ecrecover" else 5)
+        for found, expected in zip(backwards.run(name, columns), CpuAccelerator().run(name, columns), strict=True):
+            assert (found == expected).all(), name
+    assert backwards.performance()["fallbacks"] == 0
+
+
 # Columns
 
 

@@ -13,12 +13,16 @@ from .interface import EMULATED, Array, DeviceError, Event, Function, Memory, Oc
 
 
 class EmulatedDevice:
-    """One device of `memory` bytes. What it is given is done at once, so its streams never wait. See `Device`."""
+    """One device of `memory` bytes. What it is given is done at once, so its streams never wait. See `Device`.
+
+    `backwards` runs threads from the last to the first: where they race, other results come out.
+    """
 
     path: str = EMULATED
 
-    def __init__(self, index: int = 0, memory: int = 1 << 28) -> None:
+    def __init__(self, index: int = 0, memory: int = 1 << 28, *, backwards: bool = False) -> None:
         self.index, self.name = index, f"emulated device {index}"
+        self._backwards = backwards
         self._memory: Final = DeviceMemory(memory)
 
     def memory(self) -> Memory:
@@ -43,7 +47,7 @@ class EmulatedDevice:
     def load(self, ptx: bytes) -> EmulatedModule:
         """See `Device`."""
         try:
-            return EmulatedModule(Emulator(ptx, memory=self._memory))
+            return EmulatedModule(Emulator(ptx, memory=self._memory, backwards=self._backwards))
         except PtxError as cause:
             raise DeviceError(f"{self.name}: {cause}") from cause
 
