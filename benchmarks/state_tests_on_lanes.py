@@ -161,10 +161,13 @@ def main() -> int:
     given = parser.parse_args()
     comparison = Comparison(given.device, LARGE if given.large else None)
     began = time.thread_time()
-    for case in cases_in(given.folder, given.forks, given.every):
-        comparison.compare(case)
     tally = comparison.tally
-    print(f"device {given.device}: {tally.cases} cases, {tally.equal} equal, {len(tally.differences)} different, ")
+    try:
+        for case in cases_in(given.folder, given.forks, given.every):
+            comparison.compare(case)
+    except KeyboardInterrupt:
+        print("interrupted: what follows is of the cases before")
+    print(f"device {given.device}: {tally.cases} cases, {tally.equal} equal, {len(tally.differences)} different,")
     print(f"{tally.escapes.total()} escaped; {time.thread_time() - began:.1f} s of processor time")
     for cause, count in tally.escapes.most_common():
         print(f"  {count:7} {cause}")
