@@ -42,6 +42,17 @@ def test_a_sample_comes_to_it_emulated(script: Any, fixtures_folder: Path) -> No
     assert tally.equal > tally.cases // 2 > 5, tally.escapes
 
 
+def test_words_that_stood_where_a_contract_is_created_are_told(script: Any, fixtures_folder: Path) -> None:
+    """Among them one that gets its former value again, which is no change."""
+    folder = fixtures_folder / "state_tests" / "legacytests_cancun" / "stSStoreTest"
+    cases = [case for case in script.read_cases(folder / "InitCollision.json") if case.fork == "Istanbul"]
+    comparison = script.Comparison()
+    for case in cases:
+        comparison.compare(case)
+    assert (comparison.tally.equal, comparison.tally.differences) == (len(cases), [])
+    assert cases
+
+
 def test_a_difference_is_told(script: Any, fixtures_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each field that differs, a refusal in place of a result, and the exit code."""
     comparison = script.Comparison()

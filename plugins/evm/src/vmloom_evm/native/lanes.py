@@ -50,7 +50,7 @@ from .layout import (
 )
 from .outcome import CHANGE_SIZE, put, reserve_outcome, start_change
 from .run import perform
-from .table import clear_account, fill_slot
+from .table import clear_account, fill_slot, locate_account
 
 RUN_SIZE = size_of(Run)
 FRAME_SIZE = size_of(Frame)
@@ -251,11 +251,30 @@ def finish(run: Run) -> None:
     for index in range(run.first_entry, run.journal_count):
         entry = run.journal[index]
         if entry.kind == EPOCH:
+            restore_former_words(run)
             put_unseen(run, entry.row)
     for index in range(run.first_entry, run.journal_count):
         entry = run.journal[index]
         if entry.kind == CODE:
             put_codes(run, entry)
+
+
+def restore_former_words(run: Run) -> None:
+    """Let changes of words that were not loaded, for their storage was cleared before, tell the base's word."""
+    base = run.base
+    end = run.outcome_size
+    header = pointer(Outcome, address_of(run.outcome) + run.transaction.outcome_offset)[0]
+    place = end - header.change_count * CHANGE_SIZE
+    while place < end:
+        change = pointer(Change, address_of(run.outcome) + place)[0]
+        if change.kind == SLOT and change.epoch == NO_EPOCH:
+            base_row = run.accounts[locate_account(run, change.address)].base_row
+            if base_row != 0:
+                found = search_base_slot(base, base_row, change.key)
+                if found != 0 and base.slots[found].epoch == base.accounts[base_row].epoch:
+                    change.former = base.slots[found].word
+                    change.epoch = 0
+        place += CHANGE_SIZE
 
 
 def put_unseen(run: Run, row: u64) -> None:
