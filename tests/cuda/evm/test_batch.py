@@ -46,7 +46,7 @@ from .conftest import (
 
 SMALL = LaneSizes(
     frames=3, stack_items=32, memory=1024, return_data=64, accounts=6, slots=4, transients=2, codes=3, code_bytes=128,
-    journal=200, logs=2, log_bytes=40, outcome=2048,
+    journal=200, logs=2, log_bytes=40, outcome=640,
 )  # fmt: skip
 
 
