@@ -106,6 +106,15 @@ def test_a_batch_is_equal_to_what_has_its_results(batch: BatchResults) -> None:
         hash(batch)
 
 
+def test_columns_of_a_batch_tell_of_all_and_make_none() -> None:
+    first = columns(0, 2)
+    batch = BatchResults([first, [ExecutionResult(ExecutionState.REVERTED, 7)], []])
+    assert batch.states == [ExecutionState.SUCCESS, ExecutionState.SUCCESS, ExecutionState.REVERTED]
+    assert batch.gas_used == [0, 1, 7]
+    assert first.made == 0
+    assert (BatchResults([]).states, BatchResults([]).gas_used) == ([], [])
+
+
 def test_looking_at_one_result_makes_those_of_its_part(batch: BatchResults) -> None:
     parts: list[Counted] = [columns(0, 2), columns(2, 2)]
     assert BatchResults(parts)[3] == result(3)

@@ -189,7 +189,7 @@ def test_state_may_change_between_batches(machines: dict[str, VmFactory], kind: 
 
 
 @pytest.mark.parametrize("as_iterators", [False, True])
-@pytest.mark.parametrize(("worth", "alone"), [(1e9, 300), (0.0, 9)])
+@pytest.mark.parametrize(("worth", "alone"), [(1e9, 300), (0.0, 3)])
 def test_threads_begin_only_where_they_are_worth_it(
     machines: dict[str, VmFactory], monkeypatch: pytest.MonkeyPatch, as_iterators: bool, worth: float, alone: int
 ) -> None:

@@ -39,10 +39,14 @@ _WORTH_THREADS: Final = 0.005
 """Seconds that what is left of a batch has to take for threads to be begun, which costs about a tenth of that."""
 _LONG: Final = 0.005
 """Seconds of an item after which the others need not be looked at."""
-_SECOND: Final = 8
-"""Items by which it is judged how long the others take: the first one makes things ready, too."""
-_LEAST_AT_END: Final = 128
-"""Short items that a thread takes at once, at least, where those that are left are shared out."""
+_BEGINNING: Final = (2, 8)
+"""Items by which it is judged how long the others take, after the first one, which makes things ready, too."""
+_DOUBT: Final = 8
+"""How many times as long the others have to seem to take where only two have been looked at."""
+_AT_END_SECONDS: Final = 0.0003
+"""What a thread takes at once should take at least, where the items that are left are shared out."""
+_UNFINISHED: Final = 3
+"""Chunks for each thread that wait or run at once."""
 _BUSY: Final = 4
 """How many times as long as it works a thread waits for others, at most: beyond that it waits for something else."""
 _AT_ONCE_SECONDS: Final = 0.2
@@ -221,19 +225,28 @@ def _run_in_threads(
     """Begins on the calling thread, unless there are so few items that a long one would keep the threads waiting."""
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
     begun = 0
-    if source.left is None or source.left >= _SECOND * schedule.threads:
+    if source.left is None or source.left >= sum(_BEGINNING) * schedule.threads:
         begun = yield from _begin_here(source, worker, size, counts, cancellation)
     chunks = _chunks(source, size, worker.pace, schedule.threads, begun)
     found = next(chunks, None)
     if found is None:
         return
     either = Cancellation(cancellation)
+    free = threading.Semaphore(_UNFINISHED * schedule.threads)
+
+    def run(first: int, chunk: Chunk) -> list[Part]:
+        try:
+            return worker.run(first, chunk, either)
+        finally:
+            free.release()
+
     waiting: deque[tuple[int, Future[list[Part]]]] = deque()
     ahead = 0
     with thread_pool(schedule.threads, "vmloom-batch") as pool:
         try:
             for first, chunk in itertools.chain((found,), chunks):
-                waiting.append((len(chunk), pool.submit(worker.run, first, chunk, either)))
+                free.acquire()  # else this thread would take all at once while the others wait for the interpreter
+                waiting.append((len(chunk), pool.submit(run, first, chunk)))
                 ahead += len(chunk)
                 counts.on_threads += len(chunk)
                 while waiting and (ahead + size > schedule.queue or waiting[0][1].done()):
@@ -252,17 +265,20 @@ def _begin_here(
 ) -> Generator[list[Part], None, int]:
     """Run items on the calling thread as long as the others are worth no threads. Returns how many it has run."""
     count, total, size = 0, 0.0, 1
-    while chunk := source.take(min(size, most)):
+    for step in itertools.count():
+        chunk = source.take(min(size, most))
+        if not chunk:
+            break
         parts = worker.run(count, chunk, cancellation)
         each = worker.pace.each or 0.0
         count, total = count + len(chunk), total + each * len(chunk)
         counts.alone += len(chunk)
         yield parts
-        if size > 1 or each > _LONG:
+        if step or each > _LONG:
             expected = total if source.left is None else source.left * each
-            if expected > _WORTH_THREADS:
+            if expected > _WORTH_THREADS * (_DOUBT if step == 1 else 1):
                 break
-        size = _SECOND if size == 1 else worker.pace.size(_SECOND * size, source.left, 1)
+        size = _BEGINNING[step] if step < len(_BEGINNING) else worker.pace.size(8 * size, source.left, 1)
     return count
 
 
@@ -280,8 +296,13 @@ class _Pace:
         if self.each is None:
             return min(_AT_FIRST, most)
         if left is not None and threads > 1:
-            most = min(most, max(_LEAST_AT_END, left // (2 * threads)))
-        return max(1, min(most, int(_CHUNK_SECONDS / self.each) if self.each else most))
+            most = min(most, max(_some(_AT_END_SECONDS, self.each, most), left // (2 * threads)))
+        return _some(_CHUNK_SECONDS, self.each, most)
+
+
+def _some(seconds: float, each: float, most: int) -> int:
+    """How many items of `each` seconds take so long, 1 to `most`."""
+    return max(1, min(most, int(seconds / each) if each else most))
 
 
 class _Overlays:

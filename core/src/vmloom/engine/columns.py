@@ -10,10 +10,14 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
-from typing import Any, overload
+from operator import attrgetter
+from typing import Any, Final, overload
 
 from ..context import BlockContext, ExecutionContext
 from ..result import ExecutionResult, ExecutionState
+
+_STATE: Final = attrgetter("state")
+_GAS_USED: Final = attrgetter("gas_used")
 
 
 class CallColumns(Sequence[tuple[bytes, ExecutionContext]]):
@@ -117,6 +121,16 @@ class BatchResults(Sequence[ExecutionResult]):
         self._parts = parts
         self._ends = list(accumulate(map(len, parts)))
 
+    @property
+    def states(self) -> list[ExecutionState]:
+        """The state of each result, for which no result has to be made."""
+        return [state for part in self._parts for state in states_of(part)]
+
+    @property
+    def gas_used(self) -> list[int]:
+        """The gas that each has used, for which no result has to be made."""
+        return [gas for part in self._parts for gas in gas_used_of(part)]
+
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
@@ -152,3 +166,13 @@ class BatchResults(Sequence[ExecutionResult]):
 
     def __reduce__(self) -> tuple[type[list[ExecutionResult]], tuple[Any, ...]]:
         return list, (list(self),)
+
+
+def states_of(results: Sequence[ExecutionResult]) -> Sequence[ExecutionState]:
+    """The states of results, as columns if they are."""
+    return results.states if isinstance(results, ResultColumns) else list(map(_STATE, results))
+
+
+def gas_used_of(results: Sequence[ExecutionResult]) -> Sequence[int]:
+    """The gas that results have used, as columns if they are."""
+    return results.gas_used if isinstance(results, ResultColumns) else list(map(_GAS_USED, results))

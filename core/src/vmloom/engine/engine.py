@@ -39,7 +39,7 @@ from .contract import SmartContract
 from .counting import CountingHost
 from .history import Ended, ErrorAnalysis, History, ended
 from .intake import Given, Intake
-from .logs import listener, log_batch, log_executions, states_of
+from .logs import count_states, listener, log_batch, log_executions
 from .measuring import measure
 from .metrics import Metrics, with_packing
 from .operations import Operation, known_operations
@@ -210,13 +210,13 @@ class ExecutionEngine:
                 if count >= _REMEMBERED_AT_ONCE:
                     self._remember(pending)
                     if log is not None:
-                        states += states_of(pending)
+                        states += count_states(pending)
                     pending, count = [], 0
                 yield part
         finally:
             self._remember(pending)
             if log is not None:
-                log_batch(log, mode, states + states_of(pending), time.perf_counter() - begun)
+                log_batch(log, mode, states + count_states(pending), time.perf_counter() - begun)
 
     # Operations and bytecode
 

@@ -12,13 +12,12 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..result import ExecutionResult, ExecutionState
 from .batch import Part
-from .columns import CallColumns, ResultColumns
+from .columns import CallColumns, gas_used_of, states_of
 from .requests import Call
 
 _NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|\b[0-9][0-9_]*\b")
 _ITEM: Final = re.compile(r"^item \d+: ")
 OTHER: Final = "other"
-_STATE, _GAS_USED = map(attrgetter, ("state", "gas_used"))
 _ADDRESS, _CALLER, _GAS_LIMIT = map(attrgetter, ("address", "caller", "gas_limit"))
 
 
@@ -120,10 +119,7 @@ def _executions(
     results: Sequence[ExecutionResult],
     seconds: Sequence[float],
 ) -> Executions:
-    if isinstance(results, ResultColumns):
-        states, gas_used = results.states, results.gas_used
-    else:
-        states, gas_used = list(map(_STATE, results)), list(map(_GAS_USED, results))
+    states, gas_used = states_of(results), gas_used_of(results)
     errors: Sequence[str] = ()
     if not are_all(states, ExecutionState.SUCCESS):
         errors = ["" if result.success else result.error for result in results]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..result import ExecutionState
 from .batch import Part
-from .columns import ResultColumns
+from .columns import states_of
 from .history import Ended
 
 
@@ -42,10 +42,6 @@ def log_batch(log: Any, mode: str, states: Mapping[ExecutionState, int], seconds
     log.debug("batch", mode=mode, items=sum(states.values()), **ended, seconds=seconds)
 
 
-def states_of(parts: Iterable[Part]) -> Counter[ExecutionState]:
+def count_states(parts: Iterable[Part]) -> Counter[ExecutionState]:
     """How many items ended how."""
-    found: Counter[ExecutionState] = Counter()
-    for part in parts:
-        results = part.results
-        found.update(results.states if isinstance(results, ResultColumns) else [result.state for result in results])
-    return found
+    return Counter(state for part in parts for state in states_of(part.results))
