@@ -59,7 +59,7 @@ _OURS: Final[Mapping[Kind, tuple[str, tuple[str, ...]]]] = {
 RESERVED: Final[Mapping[Kind, frozenset[str]]] = {
     "state": frozenset({"memory"}),
     "command": frozenset(
-        {"bench", "cache", "config", "demo", "disasm", "estimate", "plugins", "report", "run", "validate"}
+        {"bench", "cache", "config", "demo", "disasm", "doctor", "estimate", "plugins", "report", "run", "validate"}
     ),
 }
 """Names that the core itself provides; no plugin may take them."""

@@ -91,7 +91,7 @@ def test_recovery_as_cpython_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
     # registers at most, and bytes of stack
-    "words": (modules.words, 64, 0),
+    "words": (modules.words, 72, 0),
     "keccak256 of words": (functools.partial(modules.digests_of_words, "keccak256"), 128, 256),
     "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 128, 256),
     "sha256 of words": (functools.partial(modules.digests_of_words, "sha256"), 64, 512),
