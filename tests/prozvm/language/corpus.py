@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,9 +72,10 @@ class Case:
     gas: int | None = None
 
 
-def cases() -> list[Case]:
-    """Every program, by name."""
-    return [read(path) for path in sorted(FOLDER.glob("*.proz"))]
+@cache
+def cases() -> tuple[Case, ...]:
+    """Every program, by name. They are read once, for many tests ask for them before any runs."""
+    return tuple(read(path) for path in sorted(FOLDER.glob("*.proz")))
 
 
 def read(path: Path) -> Case:
