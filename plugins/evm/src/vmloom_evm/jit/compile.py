@@ -10,7 +10,10 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+from vmloom.object_keys import source_digest
 
 from ..native.build import SOURCES as NATIVE_SOURCES
 from .blocks import blocks_of
@@ -70,6 +73,12 @@ class CompiledCode:
     address: int
     size: int
     library: Library
+
+
+@cache
+def sources() -> bytes:
+    """Digest of `SOURCES`: of the compiler as it was imported."""
+    return source_digest(*SOURCES)
 
 
 def emit(specification: Specification, code: bytes, *, deadline: float = math.inf, level: int = FULL) -> bytes:

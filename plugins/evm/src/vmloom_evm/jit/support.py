@@ -7,6 +7,7 @@ those that need nothing but operands.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from vmloom.object_keys import source_digest
@@ -49,13 +50,19 @@ def has_body(row: OpRow) -> bool:
     return row.kind is OpKind.VALUE and row.function is not None
 
 
+@cache
+def own_sources() -> bytes:
+    """Digest of `OWN_SOURCES`: of the code as it was imported."""
+    return source_digest(*OWN_SOURCES)
+
+
 def support_library(specification: Specification) -> Library:
     """The bodies of a specification's instructions; from this process, the object cache, or made now."""
     rows = [row for row in active_rows(specification).values() if has_body(row)]
     parts: tuple[str | bytes, ...] | None = None
     if all(row.function is None or row.function.__module__.startswith("vmloom_evm.") for row in rows):
         names = repr(sorted((row.code, row.name) for row in rows))
-        parts = (source_digest(*OWN_SOURCES), "compiler support", repr(specification.rules), names)
+        parts = (own_sources(), "compiler support", repr(specification.rules), names)
 
     def make() -> str:
         program = make_program(specification)

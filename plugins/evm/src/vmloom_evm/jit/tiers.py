@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from vmloom.hashing import keccak256
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
-from vmloom.object_keys import key_of, source_digest
+from vmloom.object_keys import key_of
 from vmloom_native.build import host
 
 from ..config import EvmJitConfig
@@ -196,12 +196,12 @@ class Tier:
     @cached_property
     def _recipe(self) -> str:
         """What machine code of contracts depends on besides the contract."""
-        from .compile import SOURCES
+        from .compile import sources
 
         recipe = self.interpreter.recipe
         if recipe is None:  # kept in memory only; the library is never freed, so that no other gets its id
             return key_of("vmloom-evm-jit", host(), id(self.interpreter.library))
-        return key_of("vmloom-evm-jit", host(), source_digest(*SOURCES), *recipe)
+        return key_of("vmloom-evm-jit", host(), sources(), *recipe)
 
     @cached_property
     def _is_prepared(self) -> bool:

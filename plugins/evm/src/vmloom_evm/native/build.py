@@ -43,6 +43,12 @@ BINDINGS: Final[dict[type, type]] = {
 
 
 @cache
+def sources() -> bytes:
+    """Digest of `SOURCES`: of the code as it was imported, so what becomes of the files later is of no concern."""
+    return source_digest(*SOURCES)
+
+
+@cache
 def state_library() -> Mapping[str, Callable[..., int]]:
     """The functions of `access`, by name: each takes the address of a `Run` and returns 0 or a need."""
 
@@ -54,7 +60,7 @@ def state_library() -> Mapping[str, Callable[..., int]]:
             program.export(function.__name__, function)
         return program.ir()
 
-    library = compiled((source_digest(*SOURCES), "state"), make, subject="the native state")
+    library = compiled((sources(), "state"), make, subject="the native state")
     return {f.__name__: _nullary(library, f.__name__) for f in FUNCTIONS}
 
 
@@ -93,7 +99,7 @@ def _key(specification: Specification, rows: list[OpRow], traced: bool) -> tuple
     if any(row.function is not None and not row.function.__module__.startswith("vmloom_evm.") for row in rows):
         return None
     prices = sorted((row.code, row.name, specification.fork.gas[row.name]) for row in rows)
-    return (source_digest(*SOURCES), "interpreter", repr(specification.rules), repr(prices), str(traced))
+    return (sources(), "interpreter", repr(specification.rules), repr(prices), str(traced))
 
 
 def interpreter_ir(specification: Specification, *, traced: bool) -> str:
