@@ -31,6 +31,18 @@ def counts(results: list[Any]) -> list[int]:
     return [int.from_bytes(result.return_data, "big") for result in results]
 
 
+def once(begun: asyncio.Event) -> Callable[[int], None]:
+    """Progress that tells the running loop of the first call, and does not flood it with those after."""
+    loop, told = asyncio.get_running_loop(), threading.Event()
+
+    def progress(done: int) -> None:
+        if not told.is_set():
+            told.set()
+            loop.call_soon_threadsafe(begun.set)
+
+    return progress
+
+
 async def cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -51,11 +63,8 @@ def test_tasks_take_turns_on_the_state(engine: ExecutionEngine) -> None:
 def test_a_cancelled_block_is_taken_back(engine: ExecutionEngine) -> None:
     async def run() -> None:
         begun = asyncio.Event()
-        loop = asyncio.get_running_loop()
         task = asyncio.create_task(
-            engine.aexecute_contracts_batch(
-                [COUNTER] * MANY, [FROM] * MANY, mode="block", progress=lambda _: loop.call_soon_threadsafe(begun.set)
-            )
+            engine.aexecute_contracts_batch([COUNTER] * MANY, [FROM] * MANY, mode="block", progress=once(begun))
         )
         await begun.wait()
         await cancelled(task)
