@@ -44,6 +44,8 @@ NOT_RUN = {
     "uv run python benchmarks/wasm_fuzz.py --modules 100000": "takes a quarter of an hour; tests run it for less",
     "vmloom wasm spectest testsuite/": "needs a checkout of the suite",
     "uv run python benchmarks/cuda.py --out benchmarks/results": "needs a GPU; a test runs it in the emulator",
+    "python examples/contracts/build.py --check": "tests/evm/test_demo.py runs it, and to compile twice is slow",
+    "python examples/build_proz.py --check": "tests/prozvm/test_examples.py runs it",
     ".ci/run": "the whole suite, of which this is a part",
 }
 """Commands that pages show and this test does not run, each with its reason."""
