@@ -203,7 +203,7 @@ def test_profile_has_the_gas_of_each_line(write: Any) -> None:
         "while (true) { }",
     ],
 )
-@pytest.mark.parametrize("gas", [10_000_000, 300])
+@pytest.mark.parametrize("gas", [1_000_000, 300])
 def test_profiled_runs_are_as_all_others(text: str, gas: int) -> None:
     try:
         plain = run_source(text, "p", Order(tier="1", gas=gas))
