@@ -95,8 +95,17 @@ def _read(data: bytes, offset: int, limit: int, depth: int) -> tuple[RlpItem, in
         raise RlpError(offset, f"lists nested deeper than {MAX_DEPTH}")
     items: list[RlpItem] = []
     while begin < end:
-        item, begin = _read(data, begin, end, depth + 1)
-        items.append(item)
+        first = data[begin]
+        after = begin + first - _STRING + 1
+        if first <= _STRING:  # most items are bytes for themselves and short strings, which are read here
+            items.append(data[begin : begin + 1] if first < _STRING else b"")
+            begin += 1
+        elif _STRING + 1 < first <= _STRING + _SHORT and after <= end:
+            items.append(data[begin + 1 : after])
+            begin = after
+        else:
+            item, begin = _read(data, begin, end, depth + 1)
+            items.append(item)
     return items, end
 
 
