@@ -35,6 +35,14 @@ class MessageResult(NamedTuple):
         return HALT_NAMES[self.status]
 
 
+class BlockOutcome(NamedTuple):
+    """What came of the system calls before the transactions of a block, of these, and of the system calls after."""
+
+    before: Sequence[MessageResult]
+    transactions: Sequence[TransactionResult | TransactionRefused]
+    after: Sequence[MessageResult]
+
+
 class Engine(Protocol):
     """Runs code by the rules of a specification. Holds no state of a run, and may be shared by threads.
 
@@ -160,3 +168,53 @@ class Engine(Protocol):
         host: VmHost | None = None,
     ) -> list[MessageResult]:
         """`send` of each message, in order; one that fails does not keep the others from running."""
+
+    def run_block(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        *,
+        caller: bytes,
+        before: Sequence[Transaction] = (),
+        after: Sequence[Transaction] = (),
+        blob_gas_available: int | None = None,
+        host: VmHost | None = None,
+    ) -> BlockOutcome:
+        """Run system calls of `caller`, the transactions of a block, and other system calls, in this order.
+
+        As `send_all`, `transact_all` and `send_all` do it, which an engine may do at once.
+        """
+
+
+def run_in_parts(
+    engine: Engine,
+    specification: Specification,
+    state: StateAccess,
+    block: BlockContext,
+    transactions: Sequence[Transaction],
+    senders: Sequence[bytes],
+    *,
+    caller: bytes,
+    before: Sequence[Transaction] = (),
+    after: Sequence[Transaction] = (),
+    blob_gas_available: int | None = None,
+    host: VmHost | None = None,
+) -> BlockOutcome:
+    """`Engine.run_block` for an engine that does one part after the other."""
+
+    def send(calls: Sequence[Transaction]) -> Sequence[MessageResult]:
+        return engine.send_all(specification, state, block, calls, caller, is_system_call=True, host=host)
+
+    checkpoint = state.snapshot()
+    try:
+        outputs = send(before)
+        outcomes = engine.transact_all(
+            specification, state, block, transactions, senders, blob_gas_available=blob_gas_available, host=host
+        )
+        return BlockOutcome(outputs, outcomes, send(after))
+    except BaseException:
+        state.revert(checkpoint)
+        raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from vmloom import BlockContext, Event, StateAccess
 from vmloom.hashing import create_address, keccak256
@@ -27,9 +27,16 @@ from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from ..transaction.validation import Facts, blob_gas, refused, validate_static
 from .receipts import Receipt
-from .requests import DEPOSIT_CONTRACT_ADDRESS, collect_requests, requests_hash
+from .requests import DEPOSIT_CONTRACT_ADDRESS, REQUEST_CALLS, deposit_requests, request_lists, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
-from .system_calls import open_block
+from .system_calls import (
+    SYSTEM_ADDRESS,
+    SystemCall,
+    call_system_contracts,
+    check_system_calls,
+    opening_calls,
+    system_messages,
+)
 from .withdrawals import Withdrawal, apply_withdrawals, withdrawals_root
 
 
@@ -50,8 +57,7 @@ class BlockInput:
     deposit_contract: bytes = DEPOSIT_CONTRACT_ADDRESS
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(NamedTuple):
     """A transaction of which it is known already who sent it (20 bytes) and how it is encoded.
 
     Who gives it vouches for the sender: the signature is not looked at.
@@ -190,45 +196,72 @@ class _Block:
         self.bloom = 0
         self.rejected: list[Rejection] = []
         self.events: list[Event] = []
+        self.collected: Sequence[bytes] | None = None
+        """What `REQUEST_CALLS` have put out, once they have run."""
         self.requests: tuple[bytes, ...] | None = None
 
     def process(self, transactions: Iterable[Included], transactions_only: bool) -> BlockResult:
+        block = self.block
+        calls: Sequence[SystemCall] = ()
         if not transactions_only:
-            open_block(
-                self.specification,
-                self.state,
-                self.context,
-                parent_beacon_root=self.block.parent_beacon_root,
-                parent_hash=self.block.parent_hash,
-                host=self.host,
-                engine=self.engine,
+            calls = opening_calls(
+                self.rules, parent_beacon_root=block.parent_beacon_root, parent_hash=block.parent_hash
             )
         if self.observer is NOBODY and self.rules.status_receipts:
-            self.include_all(transactions)
+            self.include_all(transactions, calls, ends=not transactions_only and self.ends_with_calls)
         else:
+            if calls:
+                self.call_contracts(calls)
             self.include_each(transactions)
         if not transactions_only:
             self.close()
         return self.result()
 
-    def include_all(self, transactions: Iterable[Included]) -> None:
-        """Run the transactions in one go. Nobody watches them, and receipts need no state root in between."""
+    @property
+    def ends_with_calls(self) -> bool:
+        """Whether the requests are collected right after the transactions, with nothing done in between."""
+        is_paid = self.block.reward not in (None, NO_REWARD)
+        return self.rules.request_contracts and not is_paid and not self.block.withdrawals
+
+    def call_contracts(self, calls: Sequence[SystemCall], *, required: bool = False) -> list[bytes]:
+        """See `call_system_contracts`."""
+        return call_system_contracts(
+            self.specification,
+            self.state,
+            self.context,
+            calls,
+            required=required,
+            host=self.host,
+            engine=self.engine,
+        )
+
+    def include_all(self, transactions: Iterable[Included], calls: Sequence[SystemCall], *, ends: bool) -> None:
+        """Run the transactions in one go, after system calls, and those for requests with them if the block `ends` so.
+
+        Nobody watches them, and receipts need no state root in between.
+        """
         candidates: list[_Candidate] = []
         for index, one in enumerate(transactions):
             try:
                 candidates.append(self.candidate(index, one))
             except TransactionRefused as cause:
                 self.rejected.append(Rejection(index, cause))
-        outcomes = self.engine.transact_all(
+        ran = self.engine.run_block(
             self.specification,
             self.state,
             self.context,
             [candidate.tx for candidate in candidates],
             [candidate.sender for candidate in candidates],
+            caller=SYSTEM_ADDRESS,
+            before=system_messages(calls),
+            after=system_messages(REQUEST_CALLS) if ends else (),
             blob_gas_available=self.blob_gas_left,
             host=self.host,
         )
-        for candidate, outcome in zip(candidates, outcomes, strict=True):
+        if ends:
+            check_system_calls(REQUEST_CALLS, ran.after)
+            self.collected = [result.return_data for result in ran.after]
+        for candidate, outcome in zip(candidates, ran.transactions, strict=True):
             if isinstance(outcome, TransactionRefused):
                 self.rejected.append(Rejection(candidate.index, outcome))
             else:
@@ -294,7 +327,7 @@ class _Block:
         receipt = self.receipt(candidate.tx, candidate.sender, candidate.hash, result)
         bloom = receipt.bloom
         self.receipts.append(receipt)
-        self.encoded_receipts.append(receipt.encode(bloom))
+        self.encoded_receipts.append(receipt.encode())
         self.bloom |= int.from_bytes(bloom, "big")
 
     def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
@@ -323,15 +356,10 @@ class _Block:
         if rules.withdrawals:
             apply_withdrawals(self.state, rules, block.withdrawals)
         if rules.request_contracts:
-            self.requests = collect_requests(
-                self.specification,
-                self.state,
-                self.context,
-                self.events,
-                deposit_contract=block.deposit_contract,
-                host=self.host,
-                engine=self.engine,
-            )
+            deposits = deposit_requests(self.events, block.deposit_contract)
+            if self.collected is None:
+                self.collected = self.call_contracts(REQUEST_CALLS, required=True)
+            self.requests = request_lists(deposits, self.collected)
 
     def result(self) -> BlockResult:
         return BlockResult(

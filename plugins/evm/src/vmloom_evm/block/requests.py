@@ -25,6 +25,10 @@ WITHDRAWAL_REQUESTS: Final = b"\x01"
 CONSOLIDATION_REQUESTS: Final = b"\x02"
 """EIP-7251"""
 
+_KINDS: Final = (DEPOSIT_REQUESTS, WITHDRAWAL_REQUESTS, CONSOLIDATION_REQUESTS)
+REQUEST_CALLS: Final = ((WITHDRAWAL_REQUESTS_ADDRESS, b""), (CONSOLIDATION_REQUESTS_ADDRESS, b""))
+"""The system calls with which a block ends, all of them required."""
+
 DEPOSIT_CONTRACT_ADDRESS: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 """The deposit contract of mainnet. EIP-6110"""
 DEPOSIT_EVENT: Final = 0x649BBC62D0E31342AFEA4E5CD82D4049E7E1EE912FC0889AA790803BE39038C5
@@ -50,12 +54,15 @@ def collect_requests(
     Dequeues those that the system contracts hold. Raises `InvalidBlock` for a system contract that is missing or
     fails, and for a deposit event of another form.
     """
-    found = [(DEPOSIT_REQUESTS, deposit_requests(events, deposit_contract))]
-    addresses = (WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS)
-    calls = [(address, b"") for address in addresses]
+    deposits = deposit_requests(events, deposit_contract)
+    calls = REQUEST_CALLS
     outputs = call_system_contracts(specification, state, block, calls, required=True, host=host, engine=engine)
-    found += zip((WITHDRAWAL_REQUESTS, CONSOLIDATION_REQUESTS), outputs, strict=True)
-    return tuple(kind + requests for kind, requests in found if requests)
+    return request_lists(deposits, outputs)
+
+
+def request_lists(deposits: bytes, outputs: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The lists that there are, of `deposits` and of what the system contracts of `REQUEST_CALLS` put out."""
+    return tuple(kind + requests for kind, requests in zip(_KINDS, (deposits, *outputs), strict=True) if requests)
 
 
 def deposit_requests(events: Iterable[Event], contract: bytes = DEPOSIT_CONTRACT_ADDRESS) -> bytes:
