@@ -6,8 +6,9 @@ state is as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from vmloom import BlockContext, Event, StateAccess
@@ -26,7 +27,7 @@ from ..transaction.codec import encode_transaction
 from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from ..transaction.validation import Facts, blob_gas, refused, validate_static
-from .receipts import Receipt
+from .receipts import Receipt, encode_receipt
 from .requests import DEPOSIT_CONTRACT_ADDRESS, REQUEST_CALLS, deposit_requests, request_lists, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
 from .system_calls import (
@@ -77,12 +78,14 @@ class Rejection:
     cause: TransactionRefused
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BlockResult:
     """What came of a block. Roots and hashes have 32 bytes, gas is in gas; what the fork does not have is None."""
 
-    included: tuple[Transaction, ...]
-    receipts: tuple[Receipt, ...]
+    signed: tuple[SignedTransaction, ...]
+    """The transactions that ran, in order."""
+    results: tuple[TransactionResult, ...]
+    """What came of each of them."""
     rejected: tuple[Rejection, ...]
     state_root: bytes
     transactions_root: bytes
@@ -95,6 +98,38 @@ class BlockResult:
     requests_hash: bytes | None
     encoded_receipts: tuple[bytes, ...]
     """As the receipts root is taken over them."""
+    state_roots: tuple[bytes, ...]
+    """After each transaction that ran; empty since Byzantium."""
+    blob_base_fee: int
+    """wei per blob gas"""
+
+    @property
+    def included(self) -> tuple[Transaction, ...]:
+        """The transactions that ran."""
+        return tuple(one.tx for one in self.signed)
+
+    @cached_property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of the transactions that ran; made when somebody asks."""
+        return tuple(self._receipts())
+
+    def _receipts(self) -> Iterator[Receipt]:
+        gas = 0
+        for one, result, root in zip(self.signed, self.results, self.state_roots, strict=True):
+            gas += result.gas_used
+            yield Receipt(
+                type=one.tx.type,
+                success=result.success,
+                state_root=root,
+                cumulative_gas_used=gas,
+                events=result.events,
+                transaction_hash=one.hash,
+                gas_used=result.gas_used,
+                gas_price=result.gas_price,
+                contract=create_address(one.sender, one.tx.nonce) if one.tx.to is None else None,
+                blob_gas_used=result.blob_gas_used,
+                blob_gas_price=self.blob_base_fee if result.blob_gas_used else 0,
+            )
 
     @property
     def logs_hash(self) -> bytes:
@@ -154,17 +189,6 @@ def process_block(
         state.begin_transaction()
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A transaction that may be tried: its position in the input, who sent it, and its encoding."""
-
-    index: int
-    tx: Transaction
-    sender: bytes
-    encoded: bytes
-    hash: bytes
-
-
 class _Block:
     """A block on its way: what it has used and collected so far."""
 
@@ -189,10 +213,10 @@ class _Block:
         self.root_of = root_of
         self.gas_used = 0
         self.blob_gas_used = 0
-        self.included: list[Transaction] = []
-        self.encoded: list[bytes] = []
-        self.receipts: list[Receipt] = []
-        self.encoded_receipts: list[bytes] = []
+        self.signed: list[SignedTransaction] = []
+        self.results: list[TransactionResult] = []
+        self.state_roots: list[bytes] = []
+        self.receipts: list[bytes] = []
         self.bloom = 0
         self.rejected: list[Rejection] = []
         self.events: list[Event] = []
@@ -240,10 +264,12 @@ class _Block:
 
         Nobody watches them, and receipts need no state root in between.
         """
-        candidates: list[_Candidate] = []
+        candidates: list[SignedTransaction] = []
+        places: list[int] = []
         for index, one in enumerate(transactions):
             try:
-                candidates.append(self.candidate(index, one))
+                candidates.append(self.candidate(one))
+                places.append(index)
             except TransactionRefused as cause:
                 self.rejected.append(Rejection(index, cause))
         ran = self.engine.run_block(
@@ -261,9 +287,9 @@ class _Block:
         if ends:
             check_system_calls(REQUEST_CALLS, ran.after)
             self.collected = [result.return_data for result in ran.after]
-        for candidate, outcome in zip(candidates, ran.transactions, strict=True):
+        for place, candidate, outcome in zip(places, candidates, ran.transactions, strict=True):
             if isinstance(outcome, TransactionRefused):
-                self.rejected.append(Rejection(candidate.index, outcome))
+                self.rejected.append(Rejection(place, outcome))
             else:
                 self.take(candidate, outcome)
         self.rejected.sort(key=lambda rejection: rejection.index)
@@ -272,29 +298,29 @@ class _Block:
         """Run the transactions one by one."""
         for index, one in enumerate(transactions):
             try:
-                candidate = self.candidate(index, one)
+                candidate = self.candidate(one)
                 self.take(candidate, self.run(candidate))
             except TransactionRefused as cause:
                 self.rejected.append(Rejection(index, cause))
 
-    def candidate(self, index: int, one: Included) -> _Candidate:
-        """What can be said of a transaction without running it. Raises `TransactionRefused`."""
+    def candidate(self, one: Included) -> SignedTransaction:
+        """A transaction with what can be said of it without running it. Raises `TransactionRefused`."""
+        if isinstance(one, SignedTransaction):
+            return one
         if isinstance(one, TransactionRefused):
             raise one
-        if isinstance(one, SignedTransaction):
-            return _Candidate(index, one.tx, one.sender, one.encoded, one.hash)
         sender = sender_of(self.specification, self.context, one)
         encoded = encode_transaction(one)
-        return _Candidate(index, one, sender, encoded, keccak256(encoded))
+        return SignedTransaction(one, sender, encoded, keccak256(encoded))
 
-    def run(self, candidate: _Candidate) -> TransactionResult:
+    def run(self, candidate: SignedTransaction) -> TransactionResult:
         """Run it, watched. Raises `TransactionRefused`, with nothing changed."""
         tx, sender = candidate.tx, candidate.sender
         validate_static(tx, self.rules)  # nobody is to watch what can never run
         if blob_gas(tx) > self.blob_gas_left:
             facts = Facts(tx, self.rules, blob_gas_available=self.blob_gas_left)
             raise refused(BLOB_ALLOWANCE_EXCEEDED, facts)
-        index = len(self.included)
+        index = len(self.signed)
         try:
             result = self.engine.transact(
                 self.specification,
@@ -317,33 +343,19 @@ class _Block:
         """Blob gas that the block still has."""
         return self.rules.blob_limit * GAS_PER_BLOB - self.blob_gas_used
 
-    def take(self, candidate: _Candidate, result: TransactionResult) -> None:
+    def take(self, candidate: SignedTransaction, result: TransactionResult) -> None:
         """Count what ran, and write its receipt."""
+        events = result.events
         self.gas_used += result.gas_used
-        self.blob_gas_used += result.blob_gas_used
-        self.included.append(candidate.tx)
-        self.encoded.append(candidate.encoded)
-        self.events.extend(result.events)
-        receipt = self.receipt(candidate.tx, candidate.sender, candidate.hash, result)
-        bloom = receipt.bloom
+        self.blob_gas_used += blob_gas(candidate.tx)
+        root = b"" if self.rules.status_receipts else self.root_of(self.state)
+        receipt, bloom = encode_receipt(candidate.tx.type, root, result.success, self.gas_used, events)
+        self.signed.append(candidate)
+        self.results.append(result)
+        self.state_roots.append(root)
         self.receipts.append(receipt)
-        self.encoded_receipts.append(receipt.encode())
-        self.bloom |= int.from_bytes(bloom, "big")
-
-    def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
-        return Receipt(
-            type=tx.type,
-            success=result.success,
-            state_root=b"" if self.rules.status_receipts else self.root_of(self.state),
-            cumulative_gas_used=self.gas_used,
-            events=result.events,
-            transaction_hash=transaction_hash,
-            gas_used=result.gas_used,
-            gas_price=result.gas_price,
-            contract=create_address(sender, tx.nonce) if tx.to is None else None,
-            blob_gas_used=result.blob_gas_used,
-            blob_gas_price=self.context.blob_base_fee if result.blob_gas_used else 0,
-        )
+        self.events.extend(events)
+        self.bloom |= bloom
 
     def close(self) -> None:
         """What follows the transactions: rewards, withdrawals, requests."""
@@ -363,17 +375,19 @@ class _Block:
 
     def result(self) -> BlockResult:
         return BlockResult(
-            included=tuple(self.included),
-            receipts=tuple(self.receipts),
+            signed=tuple(self.signed),
+            results=tuple(self.results),
             rejected=tuple(self.rejected),
             state_root=self.root_of(self.state),
-            transactions_root=ordered_root(self.encoded),
-            receipts_root=ordered_root(self.encoded_receipts),
+            transactions_root=ordered_root([one.encoded for one in self.signed]),
+            receipts_root=ordered_root(self.receipts),
             logs_bloom=self.bloom.to_bytes(256, "big"),
             gas_used=self.gas_used,
             blob_gas_used=self.blob_gas_used if self.rules.blobs else None,
             withdrawals_root=withdrawals_root(self.block.withdrawals) if self.rules.withdrawals else None,
             requests=self.requests,
             requests_hash=None if self.requests is None else requests_hash(self.requests),
-            encoded_receipts=tuple(self.encoded_receipts),
+            encoded_receipts=tuple(self.receipts),
+            state_roots=tuple(self.state_roots),
+            blob_base_fee=self.context.blob_base_fee,
         )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmloom import BlockContext, StateAccess
-from vmloom.hashing import keccak256
-from vmloom_evm.block import BlockInput, BlockResult, Ommer, SignedTransaction, Withdrawal
+from vmloom.hashing import create_address, keccak256
+from vmloom_evm.block import BlockInput, BlockResult, Ommer, Withdrawal
 from vmloom_evm.block.difficulty import difficulty
 from vmloom_evm.fees import blob_base_fee
 from vmloom_evm.forks import Fork
@@ -138,22 +138,21 @@ def sealed_header(made: Draft, result: BlockResult) -> Header:
 def seal(
     made: Draft,
     result: BlockResult,
-    included: Sequence[SignedTransaction],
     vms: Sequence[str],
     *,
     parent_total_difficulty: int,
     is_pending: bool = False,
 ) -> StoredBlock:
-    """The block that `result` makes of a draft; `included` are the transactions that ran, in order."""
+    """The block that `result` makes of a draft; `vms` are those that ran its transactions."""
     header = sealed_header(made, result)
-    encoded = tuple(one.encoded for one in included)
+    encoded = tuple([one.encoded for one in result.signed])
     withdrawals = made.input.withdrawals if made.rules.withdrawals else None
     raw = encode_block(header, encoded, (), withdrawals)
     block = Block(
         header,
-        result.included,
-        tuple(one.sender for one in included),
-        tuple(one.hash for one in included),
+        tuple([one.tx for one in result.signed]),
+        tuple([one.sender for one in result.signed]),
+        tuple([one.hash for one in result.signed]),
         withdrawals=withdrawals,
         total_difficulty=parent_total_difficulty + header.difficulty,
         size=len(raw),
@@ -166,9 +165,8 @@ def vms_of(state: StateAccess, result: BlockResult, default: str) -> list[str]:
     """Which VM ran each transaction's outermost call, or runs the code that it created."""
     known: dict[bytes, str] = {}
     found: list[str] = []
-    for tx, receipt in zip(result.included, result.receipts, strict=True):
-        address = tx.to if tx.to is not None else receipt.contract
-        assert address is not None
+    for tx, sender, _, _ in result.signed:
+        address = create_address(sender, tx.nonce) if tx.to is None else tx.to
         vm = known.get(address)
         if vm is None:
             vm = known[address] = state.get_vm(address) or default

@@ -17,6 +17,7 @@ from vmloom.errors import InputError
 from vmloom.hashing import keccak256
 from vmloom.store import Store
 from vmloom.vm import VmHost
+from vmloom_evm.block import SignedTransaction
 from vmloom_evm.overrides import AccountOverride
 from vmloom_evm.transaction.codec import decode_transaction, encode_transaction, gas_limit_of
 from vmloom_evm.transaction.outcome import TransactionResult
@@ -83,7 +84,7 @@ class Chain(ChangeableChain):
         Raises `InvalidHeader` and `InvalidBlock` with what is wrong, `UnknownBlock` where nobody knows the parent, and
         `StatePruned` for a branch that begins too far back; then nothing has changed.
         """
-        with self._writing():
+        with self._writing:
             return self._branches.add(data)
 
     # Transactions that come
@@ -91,7 +92,7 @@ class Chain(ChangeableChain):
     def send_raw(self, data: bytes) -> bytes:
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
-        rules = self._next_rules()
+        rules = self.next_draft().rules
         tx = decode_transaction(data, rules)
         return self._take(tx, recover_sender(tx, rules, self.chain_id, encoded=data), data)
 
@@ -110,7 +111,7 @@ class Chain(ChangeableChain):
         Returns the hash. Raises as `send` and `fill`, and `UnknownAccount`.
         """
         self._check_writable()
-        with self._writing():
+        with self._writing:
             sender = self._sender_of(request)
             tx = self.fill(replace(request, sender=sender))
             signed = self.sign(tx, sender)
@@ -156,30 +157,39 @@ class Chain(ChangeableChain):
 
     def _take(self, tx: Transaction, sender: bytes, encoded: bytes) -> bytes:
         transaction_hash = keccak256(encoded)
-        with self._writing():
+        with self._writing:
             made = self.next_draft()
             account = self._world.state.get_account(sender)
-            if account is not None and tx.nonce < account.nonce and self._ledger.place_of(transaction_hash) is not None:
+            nonce = 0 if account is None else account.nonce
+            if tx.nonce < nonce and self._ledger.place_of(transaction_hash) is not None:
                 raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} is in a block already")
+            mines = self.mining == "transaction"
             admit(
                 tx,
                 sender,
                 account,
                 made.rules,
                 made.input.context,
-                needs_base_fee=self.mining == "transaction",
+                needs_base_fee=mines,
                 is_impersonated=self.accounts.is_impersonated(sender),
             )
-            waiting = self.pool.add(tx, sender, encoded, transaction_hash, 0 if account is None else account.nonce)
+            signed = SignedTransaction(tx, sender, encoded, transaction_hash)
+            is_next = mines and tx.nonce == nonce and not len(self.pool)
+            if is_next:  # it would come out of the mempool as soon as it was there
+                self.pool.check(signed, nonce)
+            else:
+                self.pool.add(signed, nonce)
             if self._subscribers:
                 self._events.append(PendingTransaction(TransactionEntry(tx, transaction_hash, sender)))
-            if self.mining == "transaction" and self.pool.is_ready(waiting, 0 if account is None else account.nonce):
-                self._mine_for(waiting)
+            if is_next:
+                self._mine_only(signed)
+            elif mines and self.pool.is_ready(signed, nonce):
+                self._mine_for(signed)
         return transaction_hash
 
     def drop(self, transaction_hash: bytes) -> bool:
         """Take a transaction out of the mempool; False if it is not there."""
-        with self._writing():
+        with self._writing:
             return self.pool.remove(transaction_hash)
 
     def pool_content(self) -> PoolContent:

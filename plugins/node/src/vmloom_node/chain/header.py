@@ -68,7 +68,10 @@ class Header:
     @cached_property
     def encoded(self) -> bytes:
         """RLP"""
-        return rlp.encode(self.items())
+        values = [*_VALUES(self)]
+        while values[-1] is None:
+            values.pop()
+        return rlp.list_of([_encoded(value) for value in values])
 
     def with_values(self, **values: Any) -> Header:
         """This header with other values: `dataclasses.replace`, in a fraction of the time."""
@@ -81,10 +84,16 @@ class Header:
 
     def items(self) -> list[RlpItem]:
         """The fields as RLP has them. Those that forks have added end with the last one that is not None."""
-        values: list[Any] = [*_VALUES(self)]
-        while values[-1] is None:
-            values.pop()
-        return [value if isinstance(value, bytes) else rlp.integer(value or 0) for value in values]
+        found = rlp.decode(self.encoded)
+        assert isinstance(found, list)
+        return found
+
+
+def _encoded(value: Any) -> bytes:
+    """RLP of a field: bytes, of which most are hashes, or a number."""
+    if value.__class__ is bytes:
+        return b"\xa0" + value if len(value) == _HASH else rlp.encode(value)
+    return rlp.encode(rlp.integer(value or 0))
 
 
 NAMES: Final = tuple(one.name for one in fields(Header))

@@ -18,7 +18,6 @@ from .building import Draft, draft, plan_after, seal, vms_of
 from .core import NO_HASHES, ChainCore, NextBlock
 from .interval import IntervalMiner
 from .options import MiningMode
-from .pool import Waiting
 from .records import StoredBlock
 
 PERMANENT: Final = frozenset(
@@ -49,7 +48,7 @@ class MiningChain(ChainCore):
         self._check_writable()
         made: list[Block] = []
         for number in range(count):
-            with self._writing():
+            with self._writing:
                 if timestamp is not None and number == 0:
                     self.clock.set_next(timestamp, self.head.header.timestamp)
                 elif interval is not None and number:
@@ -103,10 +102,16 @@ class MiningChain(ChainCore):
             room -= waiting.tx.gas_limit
             if room < 0 and found:
                 break
-            found.append(SignedTransaction(waiting.tx, waiting.sender, waiting.encoded, waiting.hash))
+            found.append(waiting.signed)
         return found
 
-    def _mine_for(self, waiting: Waiting) -> None:
+    def _mine_only(self, signed: SignedTransaction) -> None:
+        """Make a block of a transaction that waits nowhere; raise what is wrong with it, if it could not run."""
+        cause = self._mine([signed])[1].get(signed.hash)
+        if cause is not None:
+            raise cause
+
+    def _mine_for(self, waiting: SignedTransaction) -> None:
         """Mine as long as something can run; raise what is wrong with the transaction, if it could not after all."""
         while True:
             stored, refused = self._mine()
@@ -116,24 +121,26 @@ class MiningChain(ChainCore):
             if not stored.encoded or waiting.hash not in self.pool or not self._select(self.next_draft()):
                 return
 
-    def _mine(self) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
-        """Make the next block; returns it and what could not run, by hash."""
+    def _mine(self, chosen: Sequence[SignedTransaction] | None = None) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
+        """Make the next block, of `chosen` or of what waits; returns it and what could not run, by hash."""
         unrunnable: dict[bytes, VmloomError] = {}
         while True:
+            made = self.next_draft()
+            candidates = self._select(made) if chosen is None else chosen
+            tried = [one for one in candidates if one.hash not in unrunnable]
             try:
-                stored, refused = self._mine_once()
+                stored, refused = self._mine_once(made, tried)
                 return stored, {**refused, **unrunnable}
             except PluginError:
-                found = self._drop_unrunnable()
+                found = self._drop_unrunnable(made, tried)
                 if not found:
                     raise
                 unrunnable.update(found)
 
-    def _drop_unrunnable(self) -> dict[bytes, VmloomError]:
+    def _drop_unrunnable(self, made: Draft, candidates: Sequence[SignedTransaction]) -> dict[bytes, VmloomError]:
         """Let go of what this node cannot run, such as for want of a VM: no block could be made any more."""
         found: dict[bytes, VmloomError] = {}
-        made = self.next_draft()
-        for candidate in self._select(made):
+        for candidate in candidates:
             with self._readers.lend(self.store.version, NO_HASHES) as state:
                 try:
                     self.run_block(made, state, [candidate], root_of=lambda _: bytes(32))
@@ -142,13 +149,13 @@ class MiningChain(ChainCore):
                     self.pool.remove(candidate.hash)
         return found
 
-    def _mine_once(self) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
-        made = self.next_draft()
-        candidates = self._select(made)
+    def _mine_once(
+        self, made: Draft, candidates: Sequence[SignedTransaction]
+    ) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
         world = self._world
         try:
             result = self.run_block(made, world.state, candidates, root_of=world.root)
-            stored = self._sealed_block(made, world.state, candidates, result)
+            stored = self._sealed_block(made, world.state, result)
             world.commit(records.block_records(stored, self.store.version + 1))
         except BaseException:
             world.discard()
@@ -186,22 +193,21 @@ class MiningChain(ChainCore):
         self,
         made: Draft,
         state: StateAccess,
-        candidates: Sequence[SignedTransaction],
         result: BlockResult,
         *,
         is_pending: bool = False,
     ) -> StoredBlock:
-        left_out = {one.index for one in result.rejected}
         return seal(
             made,
             result,
-            [one for index, one in enumerate(candidates) if index not in left_out],
             vms_of(state, result, self.evm.host.default_vm),
             parent_total_difficulty=self.head.total_difficulty,
             is_pending=is_pending,
         )
 
     def _clean_pool(self, block: Block, refused: Mapping[bytes, TransactionRefused]) -> None:
+        if not len(self.pool):
+            return
         for transaction_hash in block.hashes:
             self.pool.remove(transaction_hash)
         for transaction_hash, cause in refused.items():
