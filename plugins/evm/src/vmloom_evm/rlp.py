@@ -74,6 +74,14 @@ def integer(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
+def number(value: int) -> bytes:
+    """The encoding of a number, 0 to 2**440 - 1."""
+    if value < _STRING:
+        return _HEADS[value or _STRING]
+    size = (value.bit_length() + 7) >> 3
+    return _SHORT_STRINGS[size] + value.to_bytes(size, "big")
+
+
 def decode(data: bytes, start: int = 0) -> RlpItem:
     """The one item that `data` encodes from byte `start` to its end.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vmloom import Event
 
 from ..commitment import bits_of_logs, encode_logs, logs_bloom, ordered_root
-from ..rlp import integer, list_of
+from ..rlp import list_of, number
 from ..transaction.types import TransactionType
 from ..trie.nodes import string
 
@@ -54,9 +54,7 @@ def encode_receipt(
     """A receipt as the receipts root is taken over it, and the bits of the bloom filter in it. See `Receipt`."""
     bloom = bits_of_logs(events)
     outcome = string(state_root) if state_root else _SUCCESS if success else _FAILURE
-    payload = list_of(
-        (outcome, string(integer(cumulative_gas_used)), _BLOOM, bloom.to_bytes(256, "big"), encode_logs(events))
-    )
+    payload = list_of((outcome, number(cumulative_gas_used), _BLOOM, bloom.to_bytes(256, "big"), encode_logs(events)))
     return (payload if kind == TransactionType.LEGACY else bytes((kind,)) + payload), bloom
 
 

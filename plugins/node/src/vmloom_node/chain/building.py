@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from vmloom import BlockContext, StateAccess
 from vmloom.hashing import create_address, keccak256
@@ -20,8 +19,7 @@ from .header import EMPTY_OMMERS_HASH, Header, base_fee_after, excess_blob_gas_a
 from .records import StoredBlock
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is to be decided of a block before it is made. Fees are wei per gas; None leaves them to the rules."""
 
     timestamp: int
@@ -34,8 +32,7 @@ class Plan:
     parent_beacon_root: bytes = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A block before its transactions: its fork, its input, and what only its header says."""
 
     fork: Fork

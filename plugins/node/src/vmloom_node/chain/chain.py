@@ -92,7 +92,7 @@ class Chain(ChangeableChain):
     def send_raw(self, data: bytes) -> bytes:
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
-        rules = self.next_draft().rules
+        rules = self._next_rules()
         tx = decode_transaction(data, rules)
         return self._take(tx, recover_sender(tx, rules, self.chain_id, encoded=data), data)
 
@@ -182,7 +182,7 @@ class Chain(ChangeableChain):
             if self._subscribers:
                 self._events.append(PendingTransaction(TransactionEntry(tx, transaction_hash, sender)))
             if is_next:
-                self._mine_only(signed)
+                self._mine_only(made, signed)
             elif mines and self.pool.is_ready(signed, nonce):
                 self._mine_for(signed)
         return transaction_hash

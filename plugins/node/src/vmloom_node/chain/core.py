@@ -7,8 +7,8 @@ and `chain` itself.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock, RLock
 from types import MappingProxyType
@@ -72,6 +72,9 @@ class NextBlock:
         """What is chosen, by the names of `building.Plan`."""
         names = ("base_fee", "prev_randao", "gas_limit", "withdrawals")
         return {name: value for name, value in zip(names, self.values(), strict=True) if value is not None}
+
+
+NOTHING_CHOSEN: Final = NextBlock().values()
 
 
 class ChainCore:
@@ -194,7 +197,7 @@ class ChainCore:
 
 
 class _Writing:
-    """What changes a chain goes in blocks of this: alone, without a time limit; subscribers hear of it when all is done.
+    """What changes a chain goes in blocks of this: alone, without a time limit, and subscribers hear of it at the end.
 
     Blocks may stand in each other.
     """

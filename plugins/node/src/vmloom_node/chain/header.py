@@ -68,10 +68,17 @@ class Header:
     @cached_property
     def encoded(self) -> bytes:
         """RLP"""
-        values = [*_VALUES(self)]
-        while values[-1] is None:
-            values.pop()
-        return rlp.list_of([_encoded(value) for value in values])
+        parent, ommers, coinbase, state, transactions, receipts, bloom, *rest = _VALUES(self)
+        difficulty, number, gas_limit, gas_used, timestamp, extra, mix, nonce, *added = rest
+        while added and added[-1] is None:
+            added.pop()
+        one = rlp.number
+        first = _FORMAT % (
+            *(parent, ommers, coinbase, state, transactions, receipts, bloom, one(difficulty), one(number)),
+            *(one(gas_limit), one(gas_used), one(timestamp), rlp.encode(extra), mix, nonce),
+        )
+        hashes_and_numbers = [b"\xa0" + value if value.__class__ is bytes else one(value or 0) for value in added]
+        return rlp.list_of((first, *hashes_and_numbers))
 
     def with_values(self, **values: Any) -> Header:
         """This header with other values: `dataclasses.replace`, in a fraction of the time."""
@@ -89,16 +96,11 @@ class Header:
         return found
 
 
-def _encoded(value: Any) -> bytes:
-    """RLP of a field: bytes, of which most are hashes, or a number."""
-    if value.__class__ is bytes:
-        return b"\xa0" + value if len(value) == _HASH else rlp.encode(value)
-    return rlp.encode(rlp.integer(value or 0))
-
-
 NAMES: Final = tuple(one.name for one in fields(Header))
 """The fields in the order of their encoding."""
 _VALUES: Final = attrgetter(*NAMES)
+_FORMAT: Final = b"\xa0%b\xa0%b\x94%b\xa0%b\xa0%b\xa0%b\xb9\x01\x00%b%b%b%b%b%b%b\xa0%b\x88%b"
+"""The fields up to the nonce, of which those of a fixed size have what stands before them in RLP here."""
 _REQUIRED: Final = NAMES.index("base_fee")
 _SIZES: Final = {
     "coinbase": 20,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from vmloom import StateAccess
@@ -15,7 +14,7 @@ from vmloom_evm.transaction.types import Refusal, TransactionRefused
 from . import records
 from .block import Block
 from .building import Draft, draft, plan_after, seal, vms_of
-from .core import NO_HASHES, ChainCore, NextBlock
+from .core import NO_HASHES, NOTHING_CHOSEN, ChainCore, NextBlock
 from .interval import IntervalMiner
 from .options import MiningMode
 from .records import StoredBlock
@@ -53,7 +52,8 @@ class MiningChain(ChainCore):
                     self.clock.set_next(timestamp, self.head.header.timestamp)
                 elif interval is not None and number:
                     self.clock.set_next(self.head.header.timestamp + interval, self.head.header.timestamp)
-                made.append(self._mine()[0].block)
+                following = self.next_draft()
+                made.append(self._mine(following, self._select(following))[0].block)
         return made
 
     def set_mining(self, mode: MiningMode, block_time: float | None = None) -> None:
@@ -87,8 +87,9 @@ class MiningChain(ChainCore):
             extra_data=self.options.extra_data,
             salt=self._sealed,
         )
-        given = chosen.given()
-        made = draft(self.genesis, parent, replace(plan, **given) if given else plan)
+        if chosen.values() != NOTHING_CHOSEN:
+            plan = plan._replace(**chosen.given())
+        made = draft(self.genesis, parent, plan)
         self._next = key, made
         return made
 
@@ -105,37 +106,38 @@ class MiningChain(ChainCore):
             found.append(waiting.signed)
         return found
 
-    def _mine_only(self, signed: SignedTransaction) -> None:
+    def _mine_only(self, made: Draft, signed: SignedTransaction) -> None:
         """Make a block of a transaction that waits nowhere; raise what is wrong with it, if it could not run."""
-        cause = self._mine([signed])[1].get(signed.hash)
+        cause = self._mine(made, [signed])[1].get(signed.hash)
         if cause is not None:
             raise cause
 
     def _mine_for(self, waiting: SignedTransaction) -> None:
         """Mine as long as something can run; raise what is wrong with the transaction, if it could not after all."""
         while True:
-            stored, refused = self._mine()
+            made = self.next_draft()
+            stored, refused = self._mine(made, self._select(made))
             cause = refused.get(waiting.hash)
             if cause is not None:
                 raise cause
             if not stored.encoded or waiting.hash not in self.pool or not self._select(self.next_draft()):
                 return
 
-    def _mine(self, chosen: Sequence[SignedTransaction] | None = None) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
-        """Make the next block, of `chosen` or of what waits; returns it and what could not run, by hash."""
+    def _mine(
+        self, made: Draft, candidates: Sequence[SignedTransaction]
+    ) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
+        """Make the next block of these; returns it and what could not run, by hash."""
         unrunnable: dict[bytes, VmloomError] = {}
         while True:
-            made = self.next_draft()
-            candidates = self._select(made) if chosen is None else chosen
-            tried = [one for one in candidates if one.hash not in unrunnable]
             try:
-                stored, refused = self._mine_once(made, tried)
+                stored, refused = self._mine_once(made, candidates)
                 return stored, {**refused, **unrunnable}
             except PluginError:
-                found = self._drop_unrunnable(made, tried)
+                found = self._drop_unrunnable(made, candidates)
                 if not found:
                     raise
                 unrunnable.update(found)
+                candidates = [one for one in candidates if one.hash not in found]
 
     def _drop_unrunnable(self, made: Draft, candidates: Sequence[SignedTransaction]) -> dict[bytes, VmloomError]:
         """Let go of what this node cannot run, such as for want of a VM: no block could be made any more."""

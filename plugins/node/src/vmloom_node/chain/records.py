@@ -6,8 +6,7 @@ Keys begin with `CHAIN`; numbers in keys have 8 bytes, big-endian, so that block
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from vmloom.errors import StateError
 from vmloom.hashing import create_address
@@ -42,8 +41,7 @@ VERSION: Final = CHAIN + b"v"
 FORMAT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
+class StoredBlock(NamedTuple):
     """A block and its receipts, on the way to the store or from it.
 
     `encoded` are its transactions, `receipts` as the receipts root is taken over them, `vms` who ran each, `raw` is the
@@ -71,7 +69,7 @@ def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None
             rlp.encode(stored.raw),
             rlp.list_of([b"\x94" + sender for sender in block.senders]),
             rlp.list_of([b"\xa0" + transaction_hash for transaction_hash in block.hashes]),
-            rlp.encode(rlp.integer(block.total_difficulty)),
+            rlp.number(block.total_difficulty),
             rlp.encode([vm.encode() for vm in stored.vms]),
         )
     )
