@@ -476,6 +476,19 @@ class NativeState(StateAccess):
     def _words_known(self, address: bytes) -> dict[int, int]:
         return self.storage_of(address)
 
+    def changed_items(self) -> tuple[bytearray, int] | None:
+        """What `diff` tells, as an array of `trie.kernels.Item`, of which so many are accounts.
+
+        None where items cannot tell it: see `native.diff`. Records are none of theirs, either.
+        """
+        if self.journal.checkpoint():
+            return None
+        with self._outcome_kept():
+            self.call("collect_items")
+            accounts = self.result()
+            data = bytearray(self._outcome())
+        return (data, accounts) if accounts or not self._journal_count.value else None
+
     def begin_transaction(self) -> None:
         """See `StateAccess.begin_transaction`."""
         super().begin_transaction()
