@@ -20,6 +20,7 @@ __all__ = [
     "encode_logs",
     "logs_bloom",
     "logs_hash",
+    "may_have_logged",
     "ordered_root",
     "state_root",
     "storage_root",
@@ -92,6 +93,12 @@ def bits_of_logs(events: Iterable[Event]) -> int:
         for topic in event.topics:
             bloom |= bloom_bits(topic.to_bytes(32, "big"))
     return bloom
+
+
+def may_have_logged(bloom: bytes, item: bytes) -> bool:
+    """Whether logs with this bloom filter (256 bytes) may have an address or a topic; what they have they may."""
+    bits = bloom_bits(item)
+    return int.from_bytes(bloom, "big") & bits == bits
 
 
 @lru_cache(maxsize=1 << 12)

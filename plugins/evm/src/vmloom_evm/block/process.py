@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from itertools import repeat
+from typing import Any, TypeAlias
 
-from vmloom import BlockContext, Event, StateAccess
+from vmloom import BlockContext, StateAccess
 from vmloom.hashing import create_address, keccak256
 from vmloom.vm import VmHost
 
-from ..commitment import logs_hash, ordered_root, state_root
+from ..commitment import logs_hash, may_have_logged, state_root
 from ..engine import Engine
 from ..fees import GAS_PER_BLOB
 from ..reference.engine import REFERENCE
@@ -27,7 +28,8 @@ from ..transaction.codec import encode_transaction
 from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from ..transaction.validation import Facts, blob_gas, refused, validate_static
-from .receipts import Receipt, encode_receipt
+from .body import Body, SignedTransaction, body
+from .receipts import Receipt
 from .requests import DEPOSIT_CONTRACT_ADDRESS, REQUEST_CALLS, deposit_requests, request_lists, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
 from .system_calls import (
@@ -56,18 +58,6 @@ class BlockInput:
     withdrawals: tuple[Withdrawal, ...] = ()
     reward: int | None = None
     deposit_contract: bytes = DEPOSIT_CONTRACT_ADDRESS
-
-
-class SignedTransaction(NamedTuple):
-    """A transaction of which it is known already who sent it (20 bytes) and how it is encoded.
-
-    Who gives it vouches for the sender: the signature is not looked at.
-    """
-
-    tx: Transaction
-    sender: bytes
-    encoded: bytes
-    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +89,7 @@ class BlockResult:
     encoded_receipts: tuple[bytes, ...]
     """As the receipts root is taken over them."""
     state_roots: tuple[bytes, ...]
-    """After each transaction that ran; empty since Byzantium."""
+    """After each transaction that ran; none since Byzantium."""
     blob_base_fee: int
     """wei per blob gas"""
 
@@ -115,7 +105,8 @@ class BlockResult:
 
     def _receipts(self) -> Iterator[Receipt]:
         gas = 0
-        for one, result, root in zip(self.signed, self.results, self.state_roots, strict=True):
+        roots = self.state_roots or repeat(b"", len(self.signed))
+        for one, result, root in zip(self.signed, self.results, roots, strict=True):
             gas += result.gas_used
             yield Receipt(
                 type=one.tx.type,
@@ -212,14 +203,10 @@ class _Block:
         self.engine = engine
         self.root_of = root_of
         self.gas_used = 0
-        self.blob_gas_used = 0
         self.signed: list[SignedTransaction] = []
         self.results: list[TransactionResult] = []
         self.state_roots: list[bytes] = []
-        self.receipts: list[bytes] = []
-        self.bloom = 0
         self.rejected: list[Rejection] = []
-        self.events: list[Event] = []
         self.collected: Sequence[bytes] | None = None
         """What `REQUEST_CALLS` have put out, once they have run."""
         self.requests: tuple[bytes, ...] | None = None
@@ -237,9 +224,10 @@ class _Block:
             if calls:
                 self.call_contracts(calls)
             self.include_each(transactions)
+        made = body(self.signed, self.results, self.state_roots)
         if not transactions_only:
-            self.close()
-        return self.result()
+            self.close(made.bloom)
+        return self.result(made)
 
     @property
     def ends_with_calls(self) -> bool:
@@ -291,7 +279,8 @@ class _Block:
             if isinstance(outcome, TransactionRefused):
                 self.rejected.append(Rejection(place, outcome))
             else:
-                self.take(candidate, outcome)
+                self.signed.append(candidate)
+                self.results.append(outcome)
         self.rejected.sort(key=lambda rejection: rejection.index)
 
     def include_each(self, transactions: Iterable[Included]) -> None:
@@ -339,26 +328,25 @@ class _Block:
         return result
 
     @property
+    def blob_gas_used(self) -> int:
+        """Blob gas of what has run."""
+        return GAS_PER_BLOB * sum([len(one.tx.blob_hashes) for one in self.signed])
+
+    @property
     def blob_gas_left(self) -> int:
         """Blob gas that the block still has."""
         return self.rules.blob_limit * GAS_PER_BLOB - self.blob_gas_used
 
     def take(self, candidate: SignedTransaction, result: TransactionResult) -> None:
-        """Count what ran, and write its receipt."""
-        events = result.events
+        """Count what ran before others follow."""
         self.gas_used += result.gas_used
-        self.blob_gas_used += blob_gas(candidate.tx)
-        root = b"" if self.rules.status_receipts else self.root_of(self.state)
-        receipt, bloom = encode_receipt(candidate.tx.type, root, result.success, self.gas_used, events)
         self.signed.append(candidate)
         self.results.append(result)
-        self.state_roots.append(root)
-        self.receipts.append(receipt)
-        self.events.extend(events)
-        self.bloom |= bloom
+        if not self.rules.status_receipts:
+            self.state_roots.append(self.root_of(self.state))
 
-    def close(self) -> None:
-        """What follows the transactions: rewards, withdrawals, requests."""
+    def close(self, bloom: bytes) -> None:
+        """What follows the transactions: rewards, withdrawals, requests. `bloom` is the filter of their logs."""
         block, rules = self.block, self.rules
         if block.reward is not None:
             if block.reward != NO_REWARD:
@@ -368,26 +356,29 @@ class _Block:
         if rules.withdrawals:
             apply_withdrawals(self.state, rules, block.withdrawals)
         if rules.request_contracts:
-            deposits = deposit_requests(self.events, block.deposit_contract)
+            deposits = b""
+            if may_have_logged(bloom, block.deposit_contract):
+                events = (event for result in self.results for event in result.events)
+                deposits = deposit_requests(events, block.deposit_contract)
             if self.collected is None:
                 self.collected = self.call_contracts(REQUEST_CALLS, required=True)
             self.requests = request_lists(deposits, self.collected)
 
-    def result(self) -> BlockResult:
+    def result(self, made: Body) -> BlockResult:
         return BlockResult(
             signed=tuple(self.signed),
             results=tuple(self.results),
             rejected=tuple(self.rejected),
             state_root=self.root_of(self.state),
-            transactions_root=ordered_root([one.encoded for one in self.signed]),
-            receipts_root=ordered_root(self.receipts),
-            logs_bloom=self.bloom.to_bytes(256, "big"),
-            gas_used=self.gas_used,
+            transactions_root=made.transactions_root,
+            receipts_root=made.receipts_root,
+            logs_bloom=made.bloom,
+            gas_used=made.gas_used,
             blob_gas_used=self.blob_gas_used if self.rules.blobs else None,
             withdrawals_root=withdrawals_root(self.block.withdrawals) if self.rules.withdrawals else None,
             requests=self.requests,
             requests_hash=None if self.requests is None else requests_hash(self.requests),
-            encoded_receipts=tuple(self.receipts),
+            encoded_receipts=made.receipts,
             state_roots=tuple(self.state_roots),
             blob_base_fee=self.context.blob_base_fee,
         )

@@ -16,7 +16,8 @@ from vmloom.kernel.memory import size_of
 from ..fees import GAS_PER_BLOB
 from ..halts import HALT_NAMES, SUCCESS
 from ..reference.engine import STATES
-from ..results import LateExecutionResult
+from ..results import LateExecutionResult, LateTransactionResult
+from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction
 from . import layout
 from .changes import decode_changes, decode_events
@@ -193,6 +194,12 @@ class CallReadings:
     def reading(self, place: int) -> CallReading:
         """What reads the fields of one result."""
         return CallReading(self._blob, self._offsets[place], self._state, self._gas_limits[place])
+
+
+def outcome_of(result: TransactionResult) -> tuple[bytes, int] | None:
+    """The bytes of `layout.Outcome` that a result is read from, and where in them it is; None if there are none."""
+    given = result._given if result.__class__ is LateTransactionResult else (None,)
+    return given[1:3] if given[0] is TransactionReading and given[1].__class__ is bytes else None
 
 
 class TransactionReading(Reading):

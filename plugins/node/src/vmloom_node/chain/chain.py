@@ -19,10 +19,11 @@ from vmloom.store import Store
 from vmloom.vm import VmHost
 from vmloom_evm.block import SignedTransaction
 from vmloom_evm.overrides import AccountOverride
-from vmloom_evm.transaction.codec import decode_transaction, encode_transaction, gas_limit_of
+from vmloom_evm.rules import Rules
+from vmloom_evm.transaction.codec import decode_transaction, encode_transaction
 from vmloom_evm.transaction.outcome import TransactionResult
 from vmloom_evm.transaction.signing import recover_sender, sign_transaction
-from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionType
+from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionRefused, TransactionType
 
 from .accounts import Accounts
 from .admission import admit
@@ -66,6 +67,7 @@ class Chain(ChangeableChain):
         super().__init__(genesis, store=store, host=host, options=options, accounts=accounts)
         self._calls = Calls(self)
         self._branches = Branches(self)
+        self._last_decoded: tuple[bytes, Rules | None, Transaction] = b"", None, Transaction()
         if self.mining == "interval":
             self.set_mining("interval")
 
@@ -93,8 +95,16 @@ class Chain(ChangeableChain):
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
         rules = self._next_rules()
-        tx = decode_transaction(data, rules)
+        tx = self._decoded(data, rules)
         return self._take(tx, recover_sender(tx, rules, self.chain_id, encoded=data), data)
+
+    def _decoded(self, data: bytes, rules: Rules) -> Transaction:
+        """The transaction in `data`; the last one is remembered, since who asks whether it is light sends it then."""
+        known, by, tx = self._last_decoded
+        if known != data or by is not rules:
+            tx = decode_transaction(data, rules)
+            self._last_decoded = data, rules, tx
+        return tx
 
     def send(self, tx: Transaction) -> bytes:
         """Take a signed transaction; returns its hash, 32 bytes.
@@ -143,7 +153,10 @@ class Chain(ChangeableChain):
         """
         if self._is_slow or (self.mining == "transaction" and len(self.pool)):
             return False
-        return gas_limit_of(encoded) <= LIGHT_GAS
+        try:
+            return self._decoded(encoded, self._next_rules()).gas_limit <= LIGHT_GAS
+        except TransactionRefused:
+            return True
 
     @contextmanager
     def unless_busy(self) -> Iterator[bool]:
