@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 from vmloom import Account, BlockContext
@@ -77,6 +79,22 @@ def test_results_of_another_engine_are_taken_in_python() -> None:
     assert outcome_of(plain[0]) is None
     assert body(signed, plain) == body(signed, results)
     assert body(signed, [plain[0], *results[1:]]) == body(signed, results)
+
+
+def test_encodings_may_be_of_a_class_of_their_own() -> None:
+    class Wrapped(bytes):
+        """Bytes that do not lie where those of `bytes` do."""
+
+        __slots__ = ()
+
+    signed, results = ran(3, 5)
+    wrapped = [one._replace(encoded=Wrapped(one.encoded)) for one in signed]
+    assert body(wrapped, results) == body(signed, results)
+
+
+def test_blocks_are_made_without_a_compiler() -> None:
+    code = "import sys; sys.modules['vmloom_native'] = None; import vmloom_evm.block"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_the_filter_has_what_was_logged() -> None:

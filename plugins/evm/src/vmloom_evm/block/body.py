@@ -5,21 +5,14 @@ Of results of native code it is made in one native call; of any others, in Pytho
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
-from struct import Struct
-from typing import Any, Final, NamedTuple, cast
-
-from vmloom.kernel.memory import size_of
-from vmloom.object_keys import source_digest
+from typing import Any, NamedTuple
 
 from ..commitment import ordered_root
-from ..native.memory import address_of_bytes
-from ..native.reading import outcome_of
+from ..results import LateTransactionResult
 from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction
-from . import kernels
 from .receipts import encode_receipt
 
 
@@ -49,10 +42,10 @@ def body(
     signed: Sequence[SignedTransaction], results: Sequence[TransactionResult], state_roots: Sequence[bytes] = ()
 ) -> Body:
     """The body of transactions with these results; `state_roots` are those after each of them, before Byzantium."""
-    if results and not state_roots:
-        outcomes = list(map(outcome_of, results))
-        if None not in outcomes:
-            return _body_in_native_code(signed, cast("list[tuple[bytes, int]]", outcomes))
+    if results and not state_roots and results[0].__class__ is LateTransactionResult:
+        made = _native_body()([one.tx.type for one in signed], [one.encoded for one in signed], results)
+        if made is not None:
+            return Body(*made)
     return body_in_python(signed, results, state_roots)
 
 
@@ -72,59 +65,9 @@ def body_in_python(
     return Body(tuple(receipts), gas, bloom.to_bytes(256, "big"), transactions_root, ordered_root(receipts))
 
 
-# In one native call
-
-_ENTRY: Final = Struct("@6Q")
-_BODY: Final = Struct("@4Q256s32s32s")
-assert _ENTRY.size == size_of(kernels.Entry)
-assert _BODY.size == size_of(kernels.Body)
-_PLACE: Final = Struct("@32xQQ")
-"""Where the receipt of an entry is."""
-_NOTHING: Final = (0, bytes(256), bytes(32), bytes(32))
-_RECEIPT_SIZE: Final = 320
-"""Bytes of a receipt without its logs, at most."""
-_SCRATCH: Final = 1 << 10
-"""Bytes of a node without its value, at most."""
-
-
-def _body_in_native_code(signed: Sequence[SignedTransaction], outcomes: Sequence[tuple[bytes, int]]) -> Body:
-    """The body of transactions whose outcomes are at these offsets of bytes of native code."""
-    blobs = {id(blob): blob for blob, _ in outcomes}
-    longest = max([len(one.encoded) for one in signed])
-    # A log takes fewer bytes in a receipt than in an outcome.
-    most = sum(map(len, blobs.values())) + _RECEIPT_SIZE * len(signed)
-    output = bytearray(2 * most + longest + _SCRATCH)
-    begin = ctypes.addressof(ctypes.c_char.from_buffer(output))
-    packed = [
-        _ENTRY.pack(one.tx.type, address_of_bytes(encoded), len(encoded), address_of_bytes(blob) + at, 0, 0)
-        for one, encoded, (blob, at) in zip(signed, [one.encoded for one in signed], outcomes, strict=True)
-    ]
-    entries = bytearray(b"".join(packed))
-    rows = ctypes.addressof(ctypes.c_char.from_buffer(entries))
-    made = bytearray(_BODY.pack(rows, len(signed), begin, *_NOTHING))
-    _commit()(ctypes.addressof(ctypes.c_char.from_buffer(made)))
-    *_, gas, bloom, transactions_root, receipts_root = _BODY.unpack(made)
-    receipts = [bytes(output[at - begin : at - begin + size]) for at, size in _PLACE.iter_unpack(entries)]
-    return Body(tuple(receipts), gas, bloom, transactions_root, receipts_root)
-
-
 @cache
-def _commit() -> Callable[[int], int]:
-    """`kernels.commit` as native code, which takes the address of a `Body`."""
+def _native_body() -> Callable[..., tuple[Any, ...] | None]:
+    """`native_body`, which is there where results of native code are."""
+    from ..native.bodies import native_body
 
-    def make() -> str:
-        from vmloom_native.program import Program
-
-        program = Program()
-        program.export(kernels.commit.__name__, kernels.commit)
-        return program.ir()
-
-    from vmloom_native.build import compiled
-
-    library = compiled((source_digest(*_SOURCES), "commit"), make, subject="what blocks commit to")
-    function: Any = library.function(kernels.commit.__name__, ctypes.c_uint64, ctypes.c_void_p)
-    function.library = library  # the code lives as long as what calls it
-    return cast("Callable[[int], int]", function)
-
-
-_SOURCES: Final = tuple(f"vmloom_evm.{name}" for name in ("block.kernels", "trie.kernels", "native.layout", "halts"))
+    return native_body

@@ -1,6 +1,6 @@
 """What a block commits to of its transactions, from outcomes as native code lays them down: receipts, bloom, roots.
 
-`body` calls `commit`; `body_in_python` says the same of any results. Yellow paper, sections 4.4.1, 4.4.3 and D.
+Kernel functions, called by `bodies`. Yellow paper, sections 4.4.1, 4.4.3 and D.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from vmloom.kernel.keccak import keccak256
 from vmloom.kernel.memory import size_of
 
 from ..halts import SUCCESS
-from ..native.layout import Log, Outcome
 from ..trie.kernels import put_number
+from .layout import Log, Outcome
 
 STRING: Final = 0x80
 LIST: Final = 0xC0
