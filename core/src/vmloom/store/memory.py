@@ -70,10 +70,8 @@ class MemoryStore(Store):
             for key in changes:
                 check_key(key)
         with self._lock:
-            values = self._values
-            replaced = {key: values.get(key) for key in changes}
+            self._replaced.append(dict(zip(changes, map(self._values.get, changes), strict=True)))
             self._set(changes)
-            self._replaced.append(replaced)
             self._version += 1
             if self._history is not None:
                 self._forget(self._history)
@@ -81,13 +79,11 @@ class MemoryStore(Store):
 
     def _set(self, changes: Changes) -> None:
         """Give keys their values, None removing them."""
-        values = self._values
-        for key, value in changes.items():
-            if value is not None:
-                values[key] = value
-            else:
-                values.pop(key, None)
         self._keys.changed.update(changes)
+        removed = [key for key, value in changes.items() if value is None] if None in changes.values() else ()
+        self._values.update(changes)  # type: ignore[arg-type]  # what is removed has None for a moment
+        for key in removed:
+            del self._values[key]
 
     def fill(self, items: Iterable[tuple[bytes, bytes]]) -> int:
         """See `Store.fill`."""

@@ -225,7 +225,8 @@ class StateSource(StoredState):
 
     def get_storage(self, address: bytes, slot: int) -> int:
         """As the store has it."""
-        return self.load_storage(address, slot)
+        data = self.view.get(SLOT + address + slot.to_bytes(32, "big"))
+        return 0 if data is None else int.from_bytes(data, "big")
 
     def get_slots(self, address: bytes) -> list[int]:
         """As the store has them."""

@@ -209,12 +209,10 @@ class NativeTries:
         size, count, removed = (self._get(name) for name in _WRITTEN)
         data = bytes(self._output[:size])
         ends = self._ends[: 2 * count].tolist()
-        pieces = list(map(data.__getitem__, map(slice, (0, *ends), ends)))
+        pieces = [data[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
         changes.update(zip(pieces[::2], pieces[1::2], strict=True))
         if removed:
-            for key, value in changes.items():
-                if not value:
-                    changes[key] = None
+            changes.update((key, None) for key, value in changes.items() if not value)
         for name in _WRITTEN:
             self._set(name, 0)
 
