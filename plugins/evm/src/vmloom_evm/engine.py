@@ -13,6 +13,7 @@ from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess
 from vmloom.vm import VmHost
 
 from .halts import HALT_NAMES
+from .system import SYSTEM_ADDRESS, SystemCall, system_messages
 from .transaction.outcome import ALL_CHECKS, Checks, TransactionResult
 from .transaction.types import Transaction, TransactionRefused
 
@@ -177,13 +178,12 @@ class Engine(Protocol):
         transactions: Sequence[Transaction],
         senders: Sequence[bytes],
         *,
-        caller: bytes,
-        before: Sequence[Transaction] = (),
-        after: Sequence[Transaction] = (),
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
         blob_gas_available: int | None = None,
         host: VmHost | None = None,
     ) -> BlockOutcome:
-        """Run system calls of `caller`, the transactions of a block, and other system calls, in this order.
+        """Run system calls, the transactions of a block, and other system calls, in this order.
 
         As `send_all`, `transact_all` and `send_all` do it, which an engine may do at once.
         """
@@ -197,16 +197,16 @@ def run_in_parts(
     transactions: Sequence[Transaction],
     senders: Sequence[bytes],
     *,
-    caller: bytes,
-    before: Sequence[Transaction] = (),
-    after: Sequence[Transaction] = (),
+    before: Sequence[SystemCall] = (),
+    after: Sequence[SystemCall] = (),
     blob_gas_available: int | None = None,
     host: VmHost | None = None,
 ) -> BlockOutcome:
     """`Engine.run_block` for an engine that does one part after the other."""
 
-    def send(calls: Sequence[Transaction]) -> Sequence[MessageResult]:
-        return engine.send_all(specification, state, block, calls, caller, is_system_call=True, host=host)
+    def send(calls: Sequence[SystemCall]) -> Sequence[MessageResult]:
+        messages = system_messages(calls)
+        return engine.send_all(specification, state, block, messages, SYSTEM_ADDRESS, is_system_call=True, host=host)
 
     checkpoint = state.snapshot()
     try:

@@ -21,6 +21,7 @@ from ..engine import Engine
 from ..fees import GAS_PER_BLOB
 from ..reference.engine import REFERENCE
 from ..specification import Specification
+from ..system import SystemCall
 from ..trace.hooks import Tracer
 from ..transaction.apply import sender_of
 from ..transaction.checks import BLOB_ALLOWANCE_EXCEEDED
@@ -32,14 +33,7 @@ from .body import Body, SignedTransaction, body
 from .receipts import Receipt
 from .requests import DEPOSIT_CONTRACT_ADDRESS, REQUEST_CALLS, deposit_requests, request_lists, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
-from .system_calls import (
-    SYSTEM_ADDRESS,
-    SystemCall,
-    call_system_contracts,
-    check_system_calls,
-    opening_calls,
-    system_messages,
-)
+from .system_calls import call_system_contracts, check_system_calls, opening_calls
 from .withdrawals import Withdrawal, apply_withdrawals, withdrawals_root
 
 
@@ -266,9 +260,8 @@ class _Block:
             self.context,
             [candidate.tx for candidate in candidates],
             [candidate.sender for candidate in candidates],
-            caller=SYSTEM_ADDRESS,
-            before=system_messages(calls),
-            after=system_messages(REQUEST_CALLS) if ends else (),
+            before=calls,
+            after=REQUEST_CALLS if ends else (),
             blob_gas_available=self.blob_gas_left,
             host=self.host,
         )

@@ -15,6 +15,7 @@ from vmloom.vm import VmHost
 from ..engine import Engine
 from ..reference.engine import REFERENCE
 from ..specification import Specification
+from ..system import SystemCall
 from .invalid import InvalidBlock
 from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, call_system_contracts
 
@@ -26,7 +27,7 @@ CONSOLIDATION_REQUESTS: Final = b"\x02"
 """EIP-7251"""
 
 _KINDS: Final = (DEPOSIT_REQUESTS, WITHDRAWAL_REQUESTS, CONSOLIDATION_REQUESTS)
-REQUEST_CALLS: Final = ((WITHDRAWAL_REQUESTS_ADDRESS, b""), (CONSOLIDATION_REQUESTS_ADDRESS, b""))
+REQUEST_CALLS: Final = (SystemCall(WITHDRAWAL_REQUESTS_ADDRESS, b""), SystemCall(CONSOLIDATION_REQUESTS_ADDRESS, b""))
 """The system calls with which a block ends, all of them required."""
 
 DEPOSIT_CONTRACT_ADDRESS: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")

@@ -1,13 +1,9 @@
-"""Calls that the protocol itself makes, before and after the transactions of a block.
-
-They come from an address that nobody has a key of, are free, count towards no gas limit, and begin with nothing warm.
-"""
+"""Calls that the protocol itself makes, before and after the transactions of a block; `system` says what they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final
 
 from vmloom import BlockContext, StateAccess
 from vmloom.vm import VmHost
@@ -17,13 +13,9 @@ from ..halts import NO_CODE, SUCCESS
 from ..reference.engine import REFERENCE
 from ..rules import Rules
 from ..specification import Specification
-from ..transaction.types import Transaction
+from ..system import SYSTEM_ADDRESS, SystemCall, system_messages
 from .invalid import InvalidBlock
 
-SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
-"""The caller. EIP-4788"""
-SYSTEM_CALL_GAS: Final = 30_000_000
-"""EIP-4788; the EIPs after it took it over."""
 BEACON_ROOTS_ADDRESS: Final = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
 """EIP-4788"""
 HISTORY_STORAGE_ADDRESS: Final = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
@@ -32,9 +24,6 @@ WITHDRAWAL_REQUESTS_ADDRESS: Final = bytes.fromhex("00000961ef480eb55e80d19ad835
 """EIP-7002"""
 CONSOLIDATION_REQUESTS_ADDRESS: Final = bytes.fromhex("0000bbddc7ce488642fb579f8b00f3a590007251")
 """EIP-7251"""
-
-SystemCall: TypeAlias = tuple[bytes, bytes]
-"""Address of a contract, and data."""
 
 
 def call_system_contracts(
@@ -47,7 +36,7 @@ def call_system_contracts(
     host: VmHost | None = None,
     engine: Engine = REFERENCE,
 ) -> list[bytes]:
-    """Call system contracts, by address with data, one after the other; returns their outputs.
+    """Call system contracts, one after the other; returns their outputs.
 
     Without code there, or if the call fails, nothing happens and the output is empty; if they are `required`
     `InvalidBlock` is raised instead (EIP-7002 and EIP-7251 demand that, EIP-4788 and EIP-2935 do not).
@@ -66,16 +55,6 @@ def check_system_calls(calls: Sequence[SystemCall], results: Sequence[MessageRes
             raise InvalidBlock(f"system contract 0x{address.hex()}: no code is there")
         if result.status != SUCCESS:
             raise InvalidBlock(f"system contract 0x{address.hex()}: the call failed: {result.error}")
-
-
-def system_messages(calls: Sequence[SystemCall]) -> list[Transaction]:
-    """`calls` as messages, which `SYSTEM_ADDRESS` sends."""
-    return [_message(*call) for call in calls]
-
-
-@lru_cache(maxsize=64)
-def _message(address: bytes, data: bytes) -> Transaction:
-    return Transaction(to=address, data=data, gas_limit=SYSTEM_CALL_GAS)
 
 
 def open_block(
@@ -101,7 +80,7 @@ def opening_calls(rules: Rules, *, parent_beacon_root: bytes | None, parent_hash
     """The system calls with which a block begins; see `open_block`."""
     calls = []
     if rules.beacon_root_contract and parent_beacon_root is not None:
-        calls.append((BEACON_ROOTS_ADDRESS, parent_beacon_root))
+        calls.append(SystemCall(BEACON_ROOTS_ADDRESS, parent_beacon_root))
     if rules.history_contract and parent_hash is not None:
-        calls.append((HISTORY_STORAGE_ADDRESS, parent_hash))
+        calls.append(SystemCall(HISTORY_STORAGE_ADDRESS, parent_hash))
     return calls

@@ -24,6 +24,7 @@ from ..engine import BlockOutcome, MessageResult, run_in_parts
 from ..marks import NATIVE_RUN
 from ..reference.engine import REFERENCE, UNLIMITED
 from ..specification import Specification
+from ..system import SystemCall
 from ..table import OpRow
 from ..trace.hooks import Tracer
 from ..transaction.outcome import ALL_CHECKS, Checks, TransactionResult
@@ -284,9 +285,8 @@ class NativeEngine:
         transactions: Sequence[Transaction],
         senders: Sequence[bytes],
         *,
-        caller: bytes,
-        before: Sequence[Transaction] = (),
-        after: Sequence[Transaction] = (),
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
         blob_gas_available: int | None = None,
         host: VmHost | None = None,
     ) -> BlockOutcome:
@@ -295,7 +295,7 @@ class NativeEngine:
             blob_gas = UNLIMITED if blob_gas_available is None else blob_gas_available
             try:
                 session = self._session(specification, state, (), host)
-                return session.run_block(state, block, transactions, senders, caller, before, after, blob_gas)
+                return session.run_block(state, block, transactions, senders, before, after, blob_gas)
             except DoesNotFit:
                 pass  # one of the parts goes to the reference engine
         return run_in_parts(
@@ -305,7 +305,6 @@ class NativeEngine:
             block,
             transactions,
             senders,
-            caller=caller,
             before=before,
             after=after,
             blob_gas_available=blob_gas_available,

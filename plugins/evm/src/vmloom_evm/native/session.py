@@ -22,6 +22,7 @@ from vmloom.vm import VmHost
 from ..engine import BlockOutcome, MessageResult
 from ..results import LateExecutionResult, LateTransactionResult, late
 from ..specification import Specification
+from ..system import SYSTEM_CALL_GAS, SystemCall
 from ..trace.hooks import Tracer
 from ..transaction.checks import ACCEPTED
 from ..transaction.outcome import ALL_CHECKS, Checks, TransactionResult
@@ -40,6 +41,7 @@ from .packing import (
     calls_to_pack,
     pack_block,
     pack_call,
+    pack_system_calls,
     pack_transaction,
     pack_words,
 )
@@ -62,7 +64,7 @@ GAS_LEFT_OFFSET: Final = fields_of(layout.Transaction)["gas_available"].offset
 
 
 class Part(NamedTuple):
-    """Transactions of a batch that run in the same mode."""
+    """Transactions, or messages, and the mode in which they run."""
 
     transactions: Sequence[Transaction]
     senders: Sequence[bytes]
@@ -196,7 +198,7 @@ class Session:
     ) -> list[TransactionResult | TransactionRefused]:
         """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
         part = Part(transactions, senders, layout.TRANSACTION)
-        outcomes, records = self._perform_all(state, block, [part], checks, gas, blob_gas)
+        outcomes, records = self._perform_all(state, block, part, checks, gas, blob_gas)
         return self._transactions(state, block, part, _Place(outcomes[:]), records)
 
     def send_all(
@@ -204,8 +206,8 @@ class Session:
     ) -> list[MessageResult]:
         """Run messages or system calls, one after the other. Raises `DoesNotFit`."""
         part = Part(messages, [sender] * len(messages), mode)
-        outcomes, _ = self._perform_all(state, block, [part], ALL_CHECKS, 0, 0)
-        return _messages(messages, _Place(outcomes[:]))
+        outcomes, _ = self._perform_all(state, block, part, ALL_CHECKS, 0, 0)
+        return _messages([message.gas_limit for message in messages], _Place(outcomes[:]))
 
     def run_block(
         self,
@@ -213,24 +215,20 @@ class Session:
         block: BlockContext,
         transactions: Sequence[Transaction],
         senders: Sequence[bytes],
-        caller: bytes,
-        before: Sequence[Transaction],
-        after: Sequence[Transaction],
+        before: Sequence[SystemCall],
+        after: Sequence[SystemCall],
         blob_gas: int,
     ) -> BlockOutcome:
-        """Run a block: system calls of `caller`, transactions, system calls, in one batch. Raises `DoesNotFit`."""
+        """Run a block: system calls, transactions, system calls, in one batch. Raises `DoesNotFit`."""
         part = Part(transactions, senders, layout.TRANSACTION)
-        parts = (
-            Part(before, [caller] * len(before), layout.SYSTEM_CALL),
-            part,
-            Part(after, [caller] * len(after), layout.SYSTEM_CALL),
+        outcomes, records = self._perform_all(
+            state, block, part, ALL_CHECKS, block.gas_limit, blob_gas, before=before, after=after
         )
-        outcomes, records = self._perform_all(state, block, parts, ALL_CHECKS, block.gas_limit, blob_gas)
         place = _Place(outcomes[:])
         return BlockOutcome(
-            _messages(before, place),
+            _messages([SYSTEM_CALL_GAS] * len(before), place),
             self._transactions(state, block, part, place, records),
-            _messages(after, place),
+            _messages([SYSTEM_CALL_GAS] * len(after), place),
         )
 
     def _transactions(
@@ -259,21 +257,25 @@ class Session:
         self,
         state: NativeState,
         block: BlockContext,
-        parts: Sequence[Part],
+        part: Part,
         checks: Checks,
         gas: int,
         blob_gas: int,
+        *,
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
     ) -> tuple[Blob, Records]:
         """Run them in order. Returns the outcomes, one behind the other, and changed records. Raises `DoesNotFit`."""
-        count = sum(len(part.transactions) for part in parts)
+        transactions, senders, mode = part
+        count = len(before) + len(transactions) + len(after)
         size = TRANSACTION_SIZE * count
         batch = self._batch if len(self._batch) >= size else bytearray(size)
-        kept: list[Sequence[bytes]] = []
-        at = 0
-        for transactions, senders, mode in parts:
-            for tx, sender in zip(transactions, senders, strict=True):
-                kept.append(pack_transaction(batch, at, tx, sender, mode, checks))
-                at += TRANSACTION_SIZE
+        at = pack_system_calls(batch, 0, before)
+        kept = []
+        for tx, sender in zip(transactions, senders, strict=True):
+            kept.append(pack_transaction(batch, at, tx, sender, mode, checks))
+            at += TRANSACTION_SIZE
+        pack_system_calls(batch, at, after)
         GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
         self._batch = batch
         performed = self._perform(state, block, batch, count)
@@ -383,14 +385,14 @@ class _Place:
         """Transactions before it."""
 
 
-def _messages(messages: Sequence[Transaction], place: _Place) -> list[MessageResult]:
+def _messages(gas_limits: Sequence[int], place: _Place) -> list[MessageResult]:
     """The results of messages, whose outcomes begin at `place`, which is moved behind them."""
     results = []
     blob, at = place.blob, place.at
-    for message in messages:
+    for gas_limit in gas_limits:
         _, end, status, gas_left, return_size = MESSAGE.unpack_from(blob, at)
         output = at + OUTCOME.size
-        results.append(MessageResult(status, message.gas_limit - gas_left, blob[output : output + return_size]))
+        results.append(MessageResult(status, gas_limit - gas_left, blob[output : output + return_size]))
         at = end
     place.at = at
     place.number += len(results)

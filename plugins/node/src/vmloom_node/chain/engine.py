@@ -16,6 +16,7 @@ from vmloom.vm import VmHost
 from vmloom_evm.engine import BlockOutcome, Engine, run_in_parts
 from vmloom_evm.rules import Rules
 from vmloom_evm.specification import Specification
+from vmloom_evm.system import SystemCall
 from vmloom_evm.trace.hooks import Tracer
 from vmloom_evm.transaction import checks as reasons
 from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks, TransactionResult
@@ -149,9 +150,8 @@ class ChainEngine:
         transactions: Sequence[Transaction],
         senders: Sequence[bytes],
         *,
-        caller: bytes,
-        before: Sequence[Transaction] = (),
-        after: Sequence[Transaction] = (),
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
         blob_gas_available: int | None = None,
         host: VmHost | None = None,
     ) -> BlockOutcome:
@@ -164,7 +164,6 @@ class ChainEngine:
             block,
             transactions,
             senders,
-            caller=caller,
             before=before,
             after=after,
             blob_gas_available=blob_gas_available,
