@@ -66,12 +66,12 @@ def _commit() -> Callable[[int], int]:
         program.export(commitments.commit.__name__, commitments.commit)
         return program.ir()
 
-    library = compiled((source_digest(*_SOURCES), "commit"), make, subject="what blocks commit to")
+    library = compiled((source_digest(*SOURCES), "commit"), make, subject="what blocks commit to")
     function: Any = library.function(commitments.commit.__name__, ctypes.c_uint64, ctypes.c_void_p)
     function.library = library  # the code lives as long as what calls it
     return cast("Callable[[int], int]", function)
 
 
-_SOURCES: Final = tuple(
+SOURCES: Final = tuple(
     f"vmloom_evm.{name}" for name in ("native.commitments", "native.layout", "trie.kernels", "halts")
 )

@@ -16,7 +16,7 @@ from vmloom.kernel.memory import size_of
 from ..fees import GAS_PER_BLOB
 from ..halts import HALT_NAMES, SUCCESS
 from ..reference.engine import STATES
-from ..results import LateExecutionResult, LateTransactionResult
+from ..results import LateExecutionResult
 from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction
 from . import layout
@@ -197,9 +197,14 @@ class CallReadings:
 
 
 def outcome_of(result: TransactionResult) -> tuple[bytes, int] | None:
-    """The bytes of `layout.Outcome` that a result is read from, and where in them it is; None if there are none."""
-    given = result._given if result.__class__ is LateTransactionResult else (None,)
-    return given[1:3] if given[0] is TransactionReading and given[1].__class__ is bytes else None
+    """The bytes of `layout.Outcome` that a result is read from, and where in them it is; None if there are none.
+
+    A late result that `dataclasses.replace` has made is not read from anything.
+    """
+    given: tuple[Any, ...] | None = getattr(result, "_given", None)
+    if given is None or given[0] is not TransactionReading or given[1].__class__ is not bytes:
+        return None
+    return given[1], given[2]
 
 
 class TransactionReading(Reading):

@@ -65,31 +65,31 @@ def decode_transaction(data: bytes, rules: Rules | None = None) -> Transaction:
     r, s or a parity over 256 bits; that or `INVALID_CHAIN_ID` (EIP-155) for a v that means nothing;
     `INVALID_AUTHORIZATION` or `INVALID_AUTHORITY_SIGNATURE` for an EIP-7702 authorisation that does not fit its fields.
     """
-    kind = _type_of(data)
-    if rules is not None and kind > rules.typed_transactions:
-        raise TransactionRefused(Refusal.TYPE_NOT_SUPPORTED, f"type {kind.value} does not exist in this fork")
-    names = _FIELDS[kind]
+    kind = _supported_type(data, rules)
     try:
         payload = rlp.decode(data, start=0 if kind == TransactionType.LEGACY else 1)
     except RlpError as error:
         raise _malformed("transaction", str(error)) from error
-    items = _list(payload, "transaction")
+    return _decode_items(kind, _list(payload, "transaction"), rules)
+
+
+def decode_items(data: bytes, items: list[RlpItem], rules: Rules | None = None) -> Transaction:
+    """`decode_transaction` of `data`, whose list is known to consist of `items`."""
+    return _decode_items(_supported_type(data, rules), items, rules)
+
+
+def _supported_type(data: bytes, rules: Rules | None) -> TransactionType:
+    kind = _type_of(data)
+    if rules is not None and kind > rules.typed_transactions:
+        raise TransactionRefused(Refusal.TYPE_NOT_SUPPORTED, f"type {kind.value} does not exist in this fork")
+    return kind
+
+
+def _decode_items(kind: TransactionType, items: list[RlpItem], rules: Rules | None) -> Transaction:
+    names = _FIELDS[kind]
     if len(items) != len(names):
         raise _malformed("transaction", f"{len(items)} fields, but type {kind.value} has {len(names)}")
     return _build(kind, dict(zip(names, items, strict=True)), rules)
-
-
-def gas_limit_of(data: bytes) -> int:
-    """The gas limit of an encoded transaction, read without the rest; 0 for what is none."""
-    try:
-        kind = _type_of(data)
-        at = rlp.extent(data, 0 if kind == TransactionType.LEGACY else 1, len(data))[1]
-        for _ in range(_FIELDS[kind].index("gas_limit")):
-            at = rlp.extent(data, at, len(data))[2]
-        _, begin, end = rlp.extent(data, at, len(data))
-    except (RlpError, TransactionRefused):
-        return 0
-    return int.from_bytes(data[begin:end], "big")
 
 
 def encode_transaction(tx: Transaction) -> bytes:

@@ -18,6 +18,7 @@ from vmloom.hashing import keccak256
 from vmloom.store import Store
 from vmloom.vm import VmHost
 from vmloom_evm.block import SignedTransaction
+from vmloom_evm.native.raw import read_transaction
 from vmloom_evm.overrides import AccountOverride
 from vmloom_evm.rules import Rules
 from vmloom_evm.transaction.codec import decode_transaction, encode_transaction
@@ -67,7 +68,9 @@ class Chain(ChangeableChain):
         super().__init__(genesis, store=store, host=host, options=options, accounts=accounts)
         self._calls = Calls(self)
         self._branches = Branches(self)
-        self._last_decoded: tuple[bytes, Rules | None, Transaction] = b"", None, Transaction()
+        self._read_transaction = _read_transaction if self.evm.engine == "reference" else read_transaction
+        self._last_read: tuple[bytes, Rules | None, tuple[Transaction, bytes, bytes | None]]
+        self._last_read = b"", None, (Transaction(), b"", None)
         if self.mining == "interval":
             self.set_mining("interval")
 
@@ -95,16 +98,20 @@ class Chain(ChangeableChain):
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
         rules = self._next_rules()
-        tx = self._decoded(data, rules)
-        return self._take(tx, recover_sender(tx, rules, self.chain_id, encoded=data), data)
+        tx, transaction_hash, digest = self._read(data, rules)
+        sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest)
+        return self._take(SignedTransaction(tx, sender, data, transaction_hash))
 
-    def _decoded(self, data: bytes, rules: Rules) -> Transaction:
-        """The transaction in `data`; the last one is remembered, since who asks whether it is light sends it then."""
-        known, by, tx = self._last_decoded
+    def _read(self, data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
+        """The transaction in `data`, its hash, and its signing hash if that is known.
+
+        The last one is remembered, since who asks whether it is light sends it then.
+        """
+        known, by, found = self._last_read
         if known != data or by is not rules:
-            tx = decode_transaction(data, rules)
-            self._last_decoded = data, rules, tx
-        return tx
+            found = self._read_transaction(data, rules)
+            self._last_read = data, rules, found
+        return found
 
     def send(self, tx: Transaction) -> bytes:
         """Take a signed transaction; returns its hash, 32 bytes.
@@ -125,7 +132,8 @@ class Chain(ChangeableChain):
             sender = self._sender_of(request)
             tx = self.fill(replace(request, sender=sender))
             signed = self.sign(tx, sender)
-            return self._take(signed, sender, encode_transaction(signed))
+            encoded = encode_transaction(signed)
+            return self._take(SignedTransaction(signed, sender, encoded, keccak256(encoded)))
 
     def _sender_of(self, request: TransactionRequest) -> bytes:
         if request.sender is not None:
@@ -154,7 +162,7 @@ class Chain(ChangeableChain):
         if self._is_slow or (self.mining == "transaction" and len(self.pool)):
             return False
         try:
-            return self._decoded(encoded, self._next_rules()).gas_limit <= LIGHT_GAS
+            return self._read(encoded, self._next_rules())[0].gas_limit <= LIGHT_GAS
         except TransactionRefused:
             return True
 
@@ -168,8 +176,8 @@ class Chain(ChangeableChain):
             if is_free:
                 self._lock.release()
 
-    def _take(self, tx: Transaction, sender: bytes, encoded: bytes) -> bytes:
-        transaction_hash = keccak256(encoded)
+    def _take(self, signed: SignedTransaction) -> bytes:
+        tx, sender, _, transaction_hash = signed
         with self._writing:
             made = self.next_draft()
             account = self._world.state.get_account(sender)
@@ -186,7 +194,6 @@ class Chain(ChangeableChain):
                 needs_base_fee=mines,
                 is_impersonated=self.accounts.is_impersonated(sender),
             )
-            signed = SignedTransaction(tx, sender, encoded, transaction_hash)
             is_next = mines and tx.nonce == nonce and not len(self.pool)
             if is_next:  # it would come out of the mempool as soon as it was there
                 self.pool.check(signed, nonce)
@@ -325,3 +332,8 @@ class Chain(ChangeableChain):
     def context(self, ref: BlockRef = "latest", block: BlockOverride = NO_OVERRIDE) -> BlockContext:
         """The block in which calls at `ref` run. Raises `UnknownBlock`."""
         return self._calls.context(ref, block)
+
+
+def _read_transaction(data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
+    """As `read_transaction`, without native code."""
+    return decode_transaction(data, rules), keccak256(data), None
