@@ -24,6 +24,7 @@ _SHORT = 55
 """The longest payload, in bytes, whose length fits the first byte."""
 _HEADS = [bytes([first]) for first in range(256)]
 """First bytes, made once."""
+EMPTY_LIST = _HEADS[_LIST]
 _SHORT_STRINGS = _HEADS[_STRING : _STRING + _SHORT + 1]
 """What stands before a string, by its length."""
 
@@ -65,6 +66,8 @@ def _with_length(payload: bytes, base: int) -> bytes:
         return _HEADS[base + length] + payload
     if length < 0x100:
         return b"%c%c%b" % (base + _SHORT + 1, length, payload)
+    if length < 0x10000:
+        return b"%c%c%c%b" % (base + _SHORT + 2, length >> 8, length & 0xFF, payload)
     digits = integer(length)
     return _HEADS[base + _SHORT + len(digits)] + digits + payload
 

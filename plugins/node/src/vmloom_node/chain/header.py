@@ -83,10 +83,11 @@ class Header:
     def with_values(self, **values: Any) -> Header:
         """This header with other values: `dataclasses.replace`, in a fraction of the time."""
         found = object.__new__(Header)
-        found.__dict__.update(self.__dict__)
-        found.__dict__.update(values)
-        for computed in ("hash", "encoded"):
-            found.__dict__.pop(computed, None)
+        known = found.__dict__
+        known.update(self.__dict__, **values)
+        if "encoded" in known:
+            del known["encoded"]
+            known.pop("hash", None)
         return found
 
     def items(self) -> list[RlpItem]:

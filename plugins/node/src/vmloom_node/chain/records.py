@@ -70,7 +70,7 @@ def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None
             rlp.list_of([b"\x94" + sender for sender in block.senders]),
             rlp.list_of([b"\xa0" + transaction_hash for transaction_hash in block.hashes]),
             rlp.number(block.total_difficulty),
-            rlp.encode([vm.encode() for vm in stored.vms]),
+            rlp.list_of([rlp.encode(vm.encode()) for vm in stored.vms]),
         )
     )
     records: dict[bytes, bytes | None] = {
@@ -80,7 +80,7 @@ def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None
         NUMBER + block.hash: place,
     }
     if stored.receipts:
-        records[RECEIPTS + digits] = rlp.encode(list(stored.receipts))
+        records[RECEIPTS + digits] = rlp.list_of([rlp.encode(one) for one in stored.receipts])
     if block.header.logs_bloom != EMPTY_BLOOM:
         records[BLOOM + digits] = block.header.logs_bloom
     for index, transaction_hash in enumerate(block.hashes):
