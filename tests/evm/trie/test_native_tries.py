@@ -156,6 +156,38 @@ def test_what_items_cannot_tell_is_left_to_a_diff(name: str, arguments: tuple[ob
     assert world.as_items == 1
 
 
+def test_large_blocks_of_a_state_take_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_tries, "FIRST_ROOM", 8)
+    monkeypatch.setattr(native_tries, "OUTPUT_ROOM", 4096)
+    world = World()
+    for address in ADDRESSES:
+        world.change("set_balance", address, 1)
+    for slot in range(600):  # by turns, so that each trie is left and entered again
+        world.change("set_storage", ADDRESSES[slot % 3], slot, slot + 1)
+    world.commit()
+    world.tries.forget()
+    for slot in range(0, 600, 4):
+        world.change("set_storage", ADDRESSES[slot % 3], slot, 0)
+        world.change("set_balance", ADDRESSES[slot % len(ADDRESSES)], slot + 2)
+    world.commit()
+    assert world.as_items == 2
+
+
+def test_state_that_lacks_a_node_is_told_of() -> None:
+    world = World()
+    for address in ADDRESSES:
+        world.change("set_balance", address, 1)
+    world.commit()
+    world.tries.forget()
+    lost = next(key for key, _ in world.store.scan(ACCOUNTS) if len(key) == len(ACCOUNTS) + 1)
+    world.store.commit({lost: None})
+    below = next(one for one in ADDRESSES if keccak256(one).hex()[:1].encode() == lost[len(ACCOUNTS) :])
+    world.native.set_balance(below, 2)
+    assert world.tries.update_from(world.native) is None
+    with pytest.raises(BrokenTrie, match="has no node at path"):
+        world.tries.update(world.native.diff())
+
+
 def test_block_that_changes_nothing_has_the_root_of_the_one_before() -> None:
     world = World()
     world.change("set_balance", ADDRESSES[0], 5)
