@@ -7,9 +7,9 @@ other, those that read do not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from threading import RLock
 from typing import Final
 
 from vmloom import BlockContext
@@ -44,6 +44,23 @@ from .simulation import BlockOfCalls, SimulatedBlock, simulate
 
 LIGHT_GAS: Final = 250_000
 """Gas that takes native code less than a few milliseconds, whatever it is used for."""
+
+
+class UnlessBusy:
+    """Holds a lock as long as a block lasts, which gets True; or does not where another thread has it."""
+
+    __slots__ = ("_is_free", "_lock")
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> bool:
+        self._is_free = self._lock.acquire(blocking=False)
+        return self._is_free
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_free:
+            self._lock.release()
 
 
 class Chain(ChangeableChain):
@@ -166,15 +183,9 @@ class Chain(ChangeableChain):
         except TransactionRefused:
             return True
 
-    @contextmanager
-    def unless_busy(self) -> Iterator[bool]:
-        """True if no other thread changes the chain; none will then while the block lasts."""
-        is_free = self._lock.acquire(blocking=False)
-        try:
-            yield is_free
-        finally:
-            if is_free:
-                self._lock.release()
+    def unless_busy(self) -> UnlessBusy:
+        """For a `with` block, which gets whether no other thread changes the chain; none will then while it lasts."""
+        return UnlessBusy(self._lock)
 
     def _take(self, signed: SignedTransaction) -> bytes:
         tx, sender, _, transaction_hash = signed
