@@ -11,7 +11,7 @@ import rlp
 from trie.hexary import HexaryTrie
 from vmloom import BlockContext
 from vmloom.hashing import create_address, keccak256
-from vmloom_evm.assembly import log1, mstore, revert, selfdestruct, sstore
+from vmloom_evm.assembly import balance, log1, mstore, ret_top, revert, selfdestruct, sstore
 from vmloom_evm.block import (
     NO_REWARD,
     BlockInput,
@@ -24,7 +24,12 @@ from vmloom_evm.block import (
     process_block,
 )
 from vmloom_evm.block.process import NOBODY
-from vmloom_evm.block.system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS
+from vmloom_evm.block.requests import WITHDRAWAL_REQUESTS
+from vmloom_evm.block.system_calls import (
+    BEACON_ROOTS_ADDRESS,
+    CONSOLIDATION_REQUESTS_ADDRESS,
+    WITHDRAWAL_REQUESTS_ADDRESS,
+)
 from vmloom_evm.commitment import EMPTY_TRIE_ROOT, logs_bloom, logs_hash, state_root
 from vmloom_evm.testing import BLOCK, COINBASE, FUNDS, EvmUnderTest
 from vmloom_evm.transaction.codec import encode_transaction
@@ -265,6 +270,36 @@ def test_transactions_alone_leave_the_rest_out(evm: EvmUnderTest) -> None:
     assert result.gas_used == 21_000
     assert evm.balance(COINBASE) == 21_000 * PRICE
     assert (result.requests, result.requests_hash) == (None, None)
+
+
+# System calls around the transactions
+
+
+@pytest.mark.parametrize("withdrawn", [0, 3], ids=["at once", "after withdrawals"])
+def test_calls_at_the_end_find_what_transactions_and_withdrawals_left(evm: EvmUnderTest, withdrawn: int) -> None:
+    evm = with_funds(evm)
+    evm.deploy(balance(SOMEBODY) + ret_top(), at=WITHDRAWAL_REQUESTS_ADDRESS)
+    evm.deploy(revert(0, 0), at=BEACON_ROOTS_ADDRESS)  # which need not succeed
+    evm.deploy(sstore(0, 1), at=CONSOLIDATION_REQUESTS_ADDRESS)
+    withdrawals = (Withdrawal(1, 2, SOMEBODY, withdrawn),) if withdrawn else ()
+    # One that is refused stands between: what follows is to be read from its own place.
+    refused = signed(7)
+    result = process(evm, [signed(0, value=5), refused, signed(1, value=6)], withdrawals=withdrawals)
+    assert refusals(result) == [(1, Refusal.NONCE_TOO_HIGH)]
+    assert result.requests == (WITHDRAWAL_REQUESTS + (5 + 6 + withdrawn * 10**9).to_bytes(32, "big"),)
+    assert evm.storage(CONSOLIDATION_REQUESTS_ADDRESS, 0) == 1
+
+
+def test_system_calls_take_nothing_of_the_gas_of_the_block(evm: EvmUnderTest) -> None:
+    evm = with_funds(evm)
+    for at in (BEACON_ROOTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS):
+        evm.deploy(sstore(0, 1), at=at)
+    context = replace(BLOCK, gas_limit=42_000)
+    result = process(
+        evm, [signed(nonce, gas_limit=21_000) for nonce in range(3)], context=context, parent_beacon_root=bytes(32)
+    )
+    assert [one.gas_used for one in result.receipts] == [21_000, 21_000]
+    assert refusals(result) == [(2, Refusal.BLOCK_GAS_EXCEEDED)]
 
 
 # Invalid blocks

@@ -29,7 +29,8 @@ from vmloom_evm.assembly import call as evm_call
 from vmloom_evm.block import system_calls
 from vmloom_evm.block.invalid import InvalidBlock
 from vmloom_evm.block.requests import CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS, collect_requests
-from vmloom_evm.block.system_calls import SYSTEM_ADDRESS, call_system_contracts, open_block
+from vmloom_evm.block.system_calls import call_system_contracts, open_block
+from vmloom_evm.system import SYSTEM_ADDRESS, SystemCall
 from vmloom_evm.testing import BLOCK, SENDER, EvmUnderTest
 
 BEACON_ROOTS_CREATION = bytes.fromhex(
@@ -89,7 +90,7 @@ def surroundings(evm: EvmUnderTest) -> dict[str, Any]:
 
 def call(evm: EvmUnderTest, target: bytes, data: bytes = b"", *, required: bool = False) -> bytes:
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
-    calls = [(target, data)]
+    calls = [SystemCall(target, data)]
     return call_system_contracts(specification, evm.state, BLOCK, calls, required=required, **surroundings(evm))[0]
 
 
@@ -246,5 +247,5 @@ def test_calls_do_not_count_towards_the_block(evm: EvmUnderTest) -> None:
     target = evm.deploy(sstore(0, 1))
     specification = evm.vm.specification(evm.vm.fork_at(BLOCK))
     full = replace(BLOCK, gas_limit=0)
-    call_system_contracts(specification, evm.state, full, [(target, b"")], **surroundings(evm))
+    call_system_contracts(specification, evm.state, full, [SystemCall(target, b"")], **surroundings(evm))
     assert evm.storage(target, 0) == 1

@@ -13,7 +13,6 @@ from vmloom_evm.rlp import RlpItem
 from vmloom_evm.transaction.codec import (
     decode_transaction,
     encode_transaction,
-    gas_limit_of,
     signing_hash,
     transaction_hash,
 )
@@ -100,14 +99,6 @@ def each(*, numbers: bool = False, lists: bool = False) -> list[tuple[str, str]]
 @pytest.mark.parametrize("tx", EXAMPLES.values(), ids=EXAMPLES)
 def test_a_transaction_is_read_as_it_was_written(tx: Transaction) -> None:
     assert decode_transaction(encode_transaction(tx)) == tx
-
-
-@pytest.mark.parametrize("tx", EXAMPLES.values(), ids=EXAMPLES)
-def test_the_gas_limit_is_found_without_the_rest(tx: Transaction) -> None:
-    data = encode_transaction(tx)
-    assert gas_limit_of(data) == tx.gas_limit > 0
-    for size in range(len(data)):
-        assert gas_limit_of(data[:size]) == 0  # the list is cut short
 
 
 def test_the_first_byte_tells_the_type() -> None:

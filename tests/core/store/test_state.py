@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vmloom import Account, MemoryState
 from vmloom.errors import StateError
-from vmloom.store import CHAIN, MemoryStore, StoredState
+from vmloom.store import CHAIN, MemoryStore, StateSource, StoredState
 from vmloom.store.encoding import StoredAccount, decode_account, encode_account
 
 ADDRESSES = [bytes([number]) * 20 for number in (1, 2, 3)]
@@ -112,6 +112,43 @@ def test_view_of_the_past_is_read_only() -> None:
     past.set_balance(ADDRESSES[0], 6)
     with pytest.raises(StateError, match="version -1 of the store is read-only"):
         past.commit()
+
+
+def test_source_of_another_state_shows_what_others_commit() -> None:
+    store = MemoryStore()
+    state, source = StoredState(store), StateSource(store)
+    address = ADDRESSES[0]
+    for balance in (5, 6):
+        state.set_account(address, Account(1, balance, b"code"))
+        state.set_storage(address, 1, balance)
+        state.set_record(address, b"k", b"%d" % balance)
+        state.commit()
+        assert source.get_account(address) == Account(1, balance, b"code")
+        assert source.get_storage(address, 1) == balance
+        assert source.get_record(address, b"k") == b"%d" % balance
+        assert (source.get_slots(address), source.has_storage(address)) == ([1], True)
+    state.delete_account(address)
+    state.commit()
+    assert (source.get_account(address), source.get_slots(address), source.has_storage(address)) == (None, [], False)
+    assert source.loaded == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("set_account", (ADDRESSES[0], Account(1))),
+        ("set_nonce", (ADDRESSES[0], 1)),
+        ("set_storage", (ADDRESSES[0], 1, 1)),
+        ("clear_storage", (ADDRESSES[0],)),
+        ("delete_account", (ADDRESSES[0],)),
+        ("set_record", (ADDRESSES[0], b"k", b"v")),
+    ],
+)
+def test_source_of_another_state_is_not_changed(name: str, arguments: tuple[object, ...]) -> None:
+    source = StateSource(MemoryStore())
+    with pytest.raises(StateError, match="is not changed itself"):
+        getattr(source, name)(*arguments)
+    assert source.journal.checkpoint() == 0
 
 
 def test_code_that_is_missing_is_an_error_of_the_store() -> None:

@@ -172,6 +172,7 @@ CHANGES: dict[str, Callable[[NativeState], Any]] = {
     "clear_storage": lambda state: state.clear_storage(OTHER),
     "set_transient": lambda state: state.set_transient(OTHER, 1, 2),
     "begin_transaction": lambda state: state.begin_transaction(),
+    "set_record": lambda state: state.set_record(OTHER, b"key", b"value"),
     "commit": lambda state: state.commit(),
     "clear": lambda state: state.clear(),
     "code_row": lambda state: state.code_row(b"new"),

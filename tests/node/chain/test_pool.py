@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vmloom_evm.block import SignedTransaction
 from vmloom_evm.transaction.types import Transaction
 from vmloom_node.chain.errors import PoolRefusal, PoolRefused
 from vmloom_node.chain.pool import MAX_TRANSACTION_BYTES, Pool, PoolLimits, Waiting
@@ -14,7 +15,7 @@ def add(pool: Pool, sender: bytes, nonce: int, fee: int, *, tip: int | None = No
     """Put a transaction into the pool of a sender whose nonce is 0; its hash follows from all of these."""
     tx = Transaction(nonce=nonce, max_fee_per_gas=fee, max_priority_fee_per_gas=fee if tip is None else tip)
     key = sender[:1] + b"".join(number.to_bytes(8, "big") for number in (nonce, fee, tx.max_priority_fee_per_gas))
-    return pool.add(tx, sender, bytes(size), key.ljust(32, b"\0"), 0)
+    return pool.add(SignedTransaction(tx, sender, bytes(size), key.ljust(32, b"\0")), 0)
 
 
 def order(pool: Pool, base_fee: int = 0, **options: bool) -> list[tuple[bytes, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from vmloom_node.rpc import websocket as websocket_module
 from vmloom_node.rpc.desk import Room
 from vmloom_node.rpc.dispatcher import SHORT_BYTES, Dispatcher
 from vmloom_node.rpc.http import Guard, host_allowed
-from vmloom_node.rpc.server import BackgroundServer, listen, make_app
+from vmloom_node.rpc.server import BackgroundServer, http_protocol, listen, make_app
 from vmloom_node.rpc.session import Session
 from vmloom_node.rpc.table import METHODS, always
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -255,6 +256,21 @@ def test_all_else_goes_the_way_of_asgi(start: Start, monkeypatch: pytest.MonkeyP
     assert exchanged(running, text.replace("application/json", "text/plain")).startswith(b"HTTP/1.1 415 ")
     assert exchanged(running, text.replace("POST /", "POST /health")).startswith(b"HTTP/1.1 405 ")
     assert asgi.count == 6
+
+
+@pytest.mark.parametrize("is_importable", [True, False])
+def test_with_another_uvicorn_all_goes_the_way_of_asgi(
+    start: Start, monkeypatch: pytest.MonkeyPatch, is_importable: bool
+) -> None:
+    assert http_protocol() is shortcut_module.ShortcutProtocol
+    if is_importable:
+        monkeypatch.setattr(shortcut_module, "NEEDED", (*shortcut_module.NEEDED, "_begin_asgi_task"))
+    else:
+        monkeypatch.setitem(sys.modules, shortcut_module.__name__, None)
+    assert http_protocol() == "auto"
+    asgi, running = Asgi(monkeypatch), start()
+    assert b'"0x7a69"' in exchanged(running, request_to(running, json.dumps(CHAIN_ID)))
+    assert asgi.count == 1
 
 
 def test_a_call_that_takes_too_long_is_answered_so_and_holds_up_nobody(

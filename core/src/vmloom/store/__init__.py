@@ -10,7 +10,7 @@ from .archive import Contents, export_state, import_state
 from .encoding import ACCOUNT, CHAIN, CODE, RECORD, SLOT, TRIE
 from .interface import EMPTY, Changes, Store, StoreView
 from .memory import MemoryStore
-from .state import StoredState
+from .state import StateSource, StoredState
 
 __all__ = [
     "ACCOUNT",
@@ -23,6 +23,7 @@ __all__ = [
     "Changes",
     "Contents",
     "MemoryStore",
+    "StateSource",
     "Store",
     "StoreView",
     "StoredState",

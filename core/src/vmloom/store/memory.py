@@ -70,24 +70,23 @@ class MemoryStore(Store):
             for key in changes:
                 check_key(key)
         with self._lock:
-            values = self._values
-            replaced = {key: values.get(key) for key in changes}
-            self._set(changes)
-            self._replaced.append(replaced)
+            self._replaced.append(self._set(changes))
             self._version += 1
             if self._history is not None:
                 self._forget(self._history)
             return self._version
 
-    def _set(self, changes: Changes) -> None:
-        """Give keys their values, None removing them."""
-        values = self._values
-        for key, value in changes.items():
-            if value is not None:
-                values[key] = value
-            else:
-                values.pop(key, None)
-        self._keys.changed.update(changes)
+    def _set(self, changes: Changes) -> dict[bytes, bytes | None]:
+        """Give keys their values, None removing them; returns those that they had."""
+        former = dict(zip(changes, map(self._values.get, changes), strict=True))
+        self._keys.changed.update([key for key, value in former.items() if value is None])
+        self._values.update(changes)  # type: ignore[arg-type]  # what is removed has None for a moment
+        if None in changes.values():
+            removed = [key for key, value in changes.items() if value is None]
+            self._keys.changed.update(removed)
+            for key in removed:
+                del self._values[key]
+        return former
 
     def fill(self, items: Iterable[tuple[bytes, bytes]]) -> int:
         """See `Store.fill`."""
@@ -181,7 +180,7 @@ class _Keys:
 
     def __init__(self) -> None:
         self.changed: set[bytes] = set()
-        """Keys that came or went, or had another value, since they were looked at last."""
+        """Keys that came or went since they were looked at last."""
         self._sorted: dict[int, SortedList] = {}
         self._unsorted: dict[int, set[bytes]] = {}
         """Both by first byte: keys in order, and those of `changed` that have been looked at but not put in order."""

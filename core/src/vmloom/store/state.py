@@ -210,3 +210,47 @@ class StoredState(StateAccess):
     def loaded(self) -> int:
         """How much `forget` would drop: accounts and slots that are in memory."""
         return len(self._accounts) + sum(map(len, self._storage.values()))
+
+
+class StateSource(StoredState):
+    """A `StoredState` for another state that loads from it and keeps what it loads: this one keeps nothing itself.
+
+    So there is nothing to bring in step with what is committed, be it by others. It cannot be changed but by commits,
+    of what a `diff` of the other state tells.
+    """
+
+    def get_account(self, address: bytes) -> Account | None:
+        """As the store has it."""
+        return self.load_account(address)
+
+    def get_storage(self, address: bytes, slot: int) -> int:
+        """As the store has it."""
+        data = self.view.get(SLOT + address + slot.to_bytes(32, "big"))
+        return 0 if data is None else int.from_bytes(data, "big")
+
+    def get_slots(self, address: bytes) -> list[int]:
+        """As the store has them."""
+        return list(self.load_slots(address))
+
+    def get_record(self, address: bytes, key: bytes) -> bytes | None:
+        """As the store has it."""
+        return self.load_record(address, key)
+
+    def set_account(self, address: bytes, account: Account) -> None:
+        """Raises `StateError`."""
+        raise StateError(_NOT_CHANGED)
+
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        """Raises `StateError`."""
+        raise StateError(_NOT_CHANGED)
+
+    def clear_storage(self, address: bytes) -> None:
+        """Raises `StateError`."""
+        raise StateError(_NOT_CHANGED)
+
+    def set_record(self, address: bytes, key: bytes, value: bytes | None) -> None:
+        """Raises `StateError`."""
+        raise StateError(_NOT_CHANGED)
+
+
+_NOT_CHANGED: Final = "a source of another state is not changed itself; change that one, and commit what it tells"

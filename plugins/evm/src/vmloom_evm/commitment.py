@@ -15,10 +15,12 @@ from .trie.nodes import EMPTY_TRIE_ROOT, leaf_path, list_of, string
 
 __all__ = [
     "EMPTY_TRIE_ROOT",
+    "bits_of_logs",
     "bloom_bits",
-    "encodable_logs",
+    "encode_logs",
     "logs_bloom",
     "logs_hash",
+    "may_have_logged",
     "ordered_root",
     "state_root",
     "storage_root",
@@ -53,34 +55,50 @@ def trie_root(leaves: Mapping[bytes, bytes]) -> bytes:
 
 def ordered_root(items: Iterable[bytes]) -> bytes:
     """Root of the trie of a list, such as a block's transactions or receipts, keyed by RLP of the position."""
-    leaves = {rlp.encode(rlp.integer(index)): item for index, item in enumerate(items)}
-    if len(leaves) == 1:
-        return keccak256(list_of(_ONLY_PATH + string(leaves[_FIRST_KEY])))
-    return trie_root(leaves)
+    listed = list(items)
+    if not listed:
+        return EMPTY_TRIE_ROOT
+    if len(listed) == 1:
+        return keccak256(list_of(_ONLY_PATH + string(listed[0])))
+    return trie_root({rlp.encode(rlp.integer(index)): item for index, item in enumerate(listed)})
 
 
-_FIRST_KEY = rlp.encode(rlp.integer(0))
-_ONLY_PATH = leaf_path(hexlify(_FIRST_KEY))
+_ONLY_PATH = leaf_path(hexlify(rlp.encode(rlp.integer(0))))
 
 
 def logs_hash(events: Iterable[Event]) -> bytes:
     """keccak256 of the RLP of the logs, 32 bytes."""
-    return keccak256(rlp.encode(encodable_logs(events)))
+    return keccak256(encode_logs(events))
 
 
-def encodable_logs(events: Iterable[Event]) -> list[rlp.RlpItem]:
-    """Logs as nested lists of bytes: address, topics, data."""
-    return [[event.address, [topic.to_bytes(32, "big") for topic in event.topics], event.data] for event in events]
+def encode_logs(events: Iterable[Event]) -> bytes:
+    """RLP of a list of logs, each its address, topics and data. What has a fixed size has its header written here."""
+    logs = []
+    for event in events:
+        topics = b"".join([b"\xa0" + topic.to_bytes(32, "big") for topic in event.topics])
+        logs.append(list_of(b"\x94" + event.address + list_of(topics) + string(event.data)))
+    return list_of(b"".join(logs))
 
 
 def logs_bloom(events: Iterable[Event]) -> bytes:
     """The 256-byte bloom filter of addresses and topics. Yellow paper, section 4.4.3."""
+    return bits_of_logs(events).to_bytes(256, "big")
+
+
+def bits_of_logs(events: Iterable[Event]) -> int:
+    """`logs_bloom` as a number of 2048 bits."""
     bloom = 0
     for event in events:
         bloom |= bloom_bits(event.address)
         for topic in event.topics:
             bloom |= bloom_bits(topic.to_bytes(32, "big"))
-    return bloom.to_bytes(256, "big")
+    return bloom
+
+
+def may_have_logged(bloom: bytes, item: bytes) -> bool:
+    """Whether logs with this bloom filter (256 bytes) may have an address or a topic; what they have they may."""
+    bits = bloom_bits(item)
+    return int.from_bytes(bloom, "big") & bits == bits
 
 
 @lru_cache(maxsize=1 << 12)

@@ -13,6 +13,7 @@ from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateAccess
 from vmloom.vm import VmHost
 
 from .halts import HALT_NAMES
+from .system import SYSTEM_ADDRESS, SystemCall, system_messages
 from .transaction.outcome import ALL_CHECKS, Checks, TransactionResult
 from .transaction.types import Transaction, TransactionRefused
 
@@ -33,6 +34,14 @@ class MessageResult(NamedTuple):
     def error(self) -> str:
         """Why it did not succeed, empty if it did."""
         return HALT_NAMES[self.status]
+
+
+class BlockOutcome(NamedTuple):
+    """What came of the system calls before the transactions of a block, of these, and of the system calls after."""
+
+    before: Sequence[MessageResult]
+    transactions: Sequence[TransactionResult | TransactionRefused]
+    after: Sequence[MessageResult]
 
 
 class Engine(Protocol):
@@ -160,3 +169,52 @@ class Engine(Protocol):
         host: VmHost | None = None,
     ) -> list[MessageResult]:
         """`send` of each message, in order; one that fails does not keep the others from running."""
+
+    def run_block(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        *,
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
+        blob_gas_available: int | None = None,
+        host: VmHost | None = None,
+    ) -> BlockOutcome:
+        """Run system calls, the transactions of a block, and other system calls, in this order.
+
+        As `send_all`, `transact_all` and `send_all` do it, which an engine may do at once.
+        """
+
+
+def run_in_parts(
+    engine: Engine,
+    specification: Specification,
+    state: StateAccess,
+    block: BlockContext,
+    transactions: Sequence[Transaction],
+    senders: Sequence[bytes],
+    *,
+    before: Sequence[SystemCall] = (),
+    after: Sequence[SystemCall] = (),
+    blob_gas_available: int | None = None,
+    host: VmHost | None = None,
+) -> BlockOutcome:
+    """`Engine.run_block` for an engine that does one part after the other."""
+
+    def send(calls: Sequence[SystemCall]) -> Sequence[MessageResult]:
+        messages = system_messages(calls)
+        return engine.send_all(specification, state, block, messages, SYSTEM_ADDRESS, is_system_call=True, host=host)
+
+    checkpoint = state.snapshot()
+    try:
+        outputs = send(before)
+        outcomes = engine.transact_all(
+            specification, state, block, transactions, senders, blob_gas_available=blob_gas_available, host=host
+        )
+        return BlockOutcome(outputs, outcomes, send(after))
+    except BaseException:
+        state.revert(checkpoint)
+        raise

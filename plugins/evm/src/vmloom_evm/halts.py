@@ -25,6 +25,7 @@ PRECOMPILE_FAILURE = 16
 INITCODE_TOO_LARGE = 17
 MEMORY_LIMIT = 18
 FOREIGN_FAILURE = 19
+NO_CODE = 20
 
 HALT_NAMES: dict[int, str] = {
     SUCCESS: "",
@@ -47,4 +48,5 @@ HALT_NAMES: dict[int, str] = {
     INITCODE_TOO_LARGE: "max initcode size exceeded",
     MEMORY_LIMIT: "memory limit exceeded",
     FOREIGN_FAILURE: "contract of another VM failed",
+    NO_CODE: "no code is there",
 }

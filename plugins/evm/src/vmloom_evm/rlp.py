@@ -24,6 +24,7 @@ _SHORT = 55
 """The longest payload, in bytes, whose length fits the first byte."""
 _HEADS = [bytes([first]) for first in range(256)]
 """First bytes, made once."""
+EMPTY_LIST = _HEADS[_LIST]
 _SHORT_STRINGS = _HEADS[_STRING : _STRING + _SHORT + 1]
 """What stands before a string, by its length."""
 
@@ -65,6 +66,8 @@ def _with_length(payload: bytes, base: int) -> bytes:
         return _HEADS[base + length] + payload
     if length < 0x100:
         return b"%c%c%b" % (base + _SHORT + 1, length, payload)
+    if length < 0x10000:
+        return b"%c%c%c%b" % (base + _SHORT + 2, length >> 8, length & 0xFF, payload)
     digits = integer(length)
     return _HEADS[base + _SHORT + len(digits)] + digits + payload
 
@@ -72,6 +75,14 @@ def _with_length(payload: bytes, base: int) -> bytes:
 def integer(value: int) -> bytes:
     """A number as RLP has it: big-endian without leading zeros, so 0 is the empty string. `value` is 0 and up."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+def number(value: int) -> bytes:
+    """The encoding of a number, 0 to 2**440 - 1."""
+    if value < _STRING:
+        return _HEADS[value or _STRING]
+    size = (value.bit_length() + 7) >> 3
+    return _SHORT_STRINGS[size] + value.to_bytes(size, "big")
 
 
 def decode(data: bytes, start: int = 0) -> RlpItem:
@@ -95,8 +106,17 @@ def _read(data: bytes, offset: int, limit: int, depth: int) -> tuple[RlpItem, in
         raise RlpError(offset, f"lists nested deeper than {MAX_DEPTH}")
     items: list[RlpItem] = []
     while begin < end:
-        item, begin = _read(data, begin, end, depth + 1)
-        items.append(item)
+        first = data[begin]
+        after = begin + first - _STRING + 1
+        if first <= _STRING:  # most items are bytes for themselves and short strings, which are read here
+            items.append(data[begin : begin + 1] if first < _STRING else b"")
+            begin += 1
+        elif _STRING + 1 < first <= _STRING + _SHORT and after <= end:
+            items.append(data[begin + 1 : after])
+            begin = after
+        else:
+            item, begin = _read(data, begin, end, depth + 1)
+            items.append(item)
     return items, end
 
 

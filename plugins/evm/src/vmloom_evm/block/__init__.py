@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from .body import SignedTransaction
 from .invalid import InvalidBlock
-from .process import BlockInput, BlockObserver, BlockResult, Rejection, SignedTransaction, process_block
+from .process import BlockInput, BlockObserver, BlockResult, Rejection, process_block
 from .receipts import Receipt
 from .rewards import NO_REWARD, Ommer
 from .system_calls import call_system_contracts

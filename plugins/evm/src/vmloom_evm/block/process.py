@@ -6,19 +6,22 @@ state is as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
 from typing import Any, TypeAlias
 
-from vmloom import BlockContext, Event, StateAccess
+from vmloom import BlockContext, StateAccess
 from vmloom.hashing import create_address, keccak256
 from vmloom.vm import VmHost
 
-from ..commitment import logs_hash, ordered_root, state_root
+from ..commitment import logs_hash, may_have_logged, state_root
 from ..engine import Engine
 from ..fees import GAS_PER_BLOB
 from ..reference.engine import REFERENCE
 from ..specification import Specification
+from ..system import SystemCall
 from ..trace.hooks import Tracer
 from ..transaction.apply import sender_of
 from ..transaction.checks import BLOB_ALLOWANCE_EXCEEDED
@@ -26,10 +29,11 @@ from ..transaction.codec import encode_transaction
 from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction, TransactionRefused
 from ..transaction.validation import Facts, blob_gas, refused, validate_static
+from .body import Body, SignedTransaction, body
 from .receipts import Receipt
-from .requests import DEPOSIT_CONTRACT_ADDRESS, collect_requests, requests_hash
+from .requests import DEPOSIT_CONTRACT_ADDRESS, REQUEST_CALLS, deposit_requests, request_lists, requests_hash
 from .rewards import NO_REWARD, Ommer, pay_rewards
-from .system_calls import open_block
+from .system_calls import call_system_contracts, check_system_calls, opening_calls
 from .withdrawals import Withdrawal, apply_withdrawals, withdrawals_root
 
 
@@ -51,19 +55,6 @@ class BlockInput:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedTransaction:
-    """A transaction of which it is known already who sent it (20 bytes) and how it is encoded.
-
-    Who gives it vouches for the sender: the signature is not looked at.
-    """
-
-    tx: Transaction
-    sender: bytes
-    encoded: bytes
-    hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Rejection:
     """A transaction that was left out: its position in the input, and why."""
 
@@ -71,12 +62,14 @@ class Rejection:
     cause: TransactionRefused
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BlockResult:
     """What came of a block. Roots and hashes have 32 bytes, gas is in gas; what the fork does not have is None."""
 
-    included: tuple[Transaction, ...]
-    receipts: tuple[Receipt, ...]
+    signed: tuple[SignedTransaction, ...]
+    """The transactions that ran, in order."""
+    results: tuple[TransactionResult, ...]
+    """What came of each of them."""
     rejected: tuple[Rejection, ...]
     state_root: bytes
     transactions_root: bytes
@@ -89,6 +82,39 @@ class BlockResult:
     requests_hash: bytes | None
     encoded_receipts: tuple[bytes, ...]
     """As the receipts root is taken over them."""
+    state_roots: tuple[bytes, ...]
+    """After each transaction that ran; none since Byzantium."""
+    blob_base_fee: int
+    """wei per blob gas"""
+
+    @property
+    def included(self) -> tuple[Transaction, ...]:
+        """The transactions that ran."""
+        return tuple(one.tx for one in self.signed)
+
+    @cached_property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of the transactions that ran; made when somebody asks."""
+        return tuple(self._receipts())
+
+    def _receipts(self) -> Iterator[Receipt]:
+        gas = 0
+        roots = self.state_roots or repeat(b"", len(self.signed))
+        for one, result, root in zip(self.signed, self.results, roots, strict=True):
+            gas += result.gas_used
+            yield Receipt(
+                type=one.tx.type,
+                success=result.success,
+                state_root=root,
+                cumulative_gas_used=gas,
+                events=result.events,
+                transaction_hash=one.hash,
+                gas_used=result.gas_used,
+                gas_price=result.gas_price,
+                contract=create_address(one.sender, one.tx.nonce) if one.tx.to is None else None,
+                blob_gas_used=result.blob_gas_used,
+                blob_gas_price=self.blob_base_fee if result.blob_gas_used else 0,
+            )
 
     @property
     def logs_hash(self) -> bytes:
@@ -148,17 +174,6 @@ def process_block(
         state.begin_transaction()
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A transaction that may be tried: its position in the input, who sent it, and its encoding."""
-
-    index: int
-    tx: Transaction
-    sender: bytes
-    encoded: bytes
-    hash: bytes
-
-
 class _Block:
     """A block on its way: what it has used and collected so far."""
 
@@ -182,86 +197,112 @@ class _Block:
         self.engine = engine
         self.root_of = root_of
         self.gas_used = 0
-        self.blob_gas_used = 0
-        self.included: list[Transaction] = []
-        self.encoded: list[bytes] = []
-        self.receipts: list[Receipt] = []
-        self.encoded_receipts: list[bytes] = []
-        self.bloom = 0
+        self.signed: list[SignedTransaction] = []
+        self.results: list[TransactionResult] = []
+        self.state_roots: list[bytes] = []
         self.rejected: list[Rejection] = []
-        self.events: list[Event] = []
+        self.collected: Sequence[bytes] | None = None
+        """What `REQUEST_CALLS` have put out, once they have run."""
         self.requests: tuple[bytes, ...] | None = None
 
     def process(self, transactions: Iterable[Included], transactions_only: bool) -> BlockResult:
+        block = self.block
+        calls: Sequence[SystemCall] = ()
         if not transactions_only:
-            open_block(
-                self.specification,
-                self.state,
-                self.context,
-                parent_beacon_root=self.block.parent_beacon_root,
-                parent_hash=self.block.parent_hash,
-                host=self.host,
-                engine=self.engine,
+            calls = opening_calls(
+                self.rules, parent_beacon_root=block.parent_beacon_root, parent_hash=block.parent_hash
             )
         if self.observer is NOBODY and self.rules.status_receipts:
-            self.include_all(transactions)
+            self.include_all(transactions, calls, ends=not transactions_only and self.ends_with_calls)
         else:
+            if calls:
+                self.call_contracts(calls)
             self.include_each(transactions)
+        made = body(self.signed, self.results, self.state_roots)
         if not transactions_only:
-            self.close()
-        return self.result()
+            self.close(made.bloom)
+        return self.result(made)
 
-    def include_all(self, transactions: Iterable[Included]) -> None:
-        """Run the transactions in one go. Nobody watches them, and receipts need no state root in between."""
-        candidates: list[_Candidate] = []
+    @property
+    def ends_with_calls(self) -> bool:
+        """Whether the requests are collected right after the transactions, with nothing done in between."""
+        is_paid = self.block.reward not in (None, NO_REWARD)
+        return self.rules.request_contracts and not is_paid and not self.block.withdrawals
+
+    def call_contracts(self, calls: Sequence[SystemCall], *, required: bool = False) -> list[bytes]:
+        """See `call_system_contracts`."""
+        return call_system_contracts(
+            self.specification,
+            self.state,
+            self.context,
+            calls,
+            required=required,
+            host=self.host,
+            engine=self.engine,
+        )
+
+    def include_all(self, transactions: Iterable[Included], calls: Sequence[SystemCall], *, ends: bool) -> None:
+        """Run the transactions in one go, after system calls, and those for requests with them if the block `ends` so.
+
+        Nobody watches them, and receipts need no state root in between.
+        """
+        candidates: list[SignedTransaction] = []
+        places: list[int] = []
         for index, one in enumerate(transactions):
             try:
-                candidates.append(self.candidate(index, one))
+                candidates.append(self.candidate(one))
+                places.append(index)
             except TransactionRefused as cause:
                 self.rejected.append(Rejection(index, cause))
-        outcomes = self.engine.transact_all(
+        ran = self.engine.run_block(
             self.specification,
             self.state,
             self.context,
             [candidate.tx for candidate in candidates],
             [candidate.sender for candidate in candidates],
+            before=calls,
+            after=REQUEST_CALLS if ends else (),
             blob_gas_available=self.blob_gas_left,
             host=self.host,
         )
-        for candidate, outcome in zip(candidates, outcomes, strict=True):
+        if ends:
+            check_system_calls(REQUEST_CALLS, ran.after)
+            self.collected = [result.return_data for result in ran.after]
+        for place, candidate, outcome in zip(places, candidates, ran.transactions, strict=True):
             if isinstance(outcome, TransactionRefused):
-                self.rejected.append(Rejection(candidate.index, outcome))
+                self.rejected.append(Rejection(place, outcome))
             else:
-                self.take(candidate, outcome)
+                self.signed.append(candidate)
+                self.results.append(outcome)
         self.rejected.sort(key=lambda rejection: rejection.index)
 
     def include_each(self, transactions: Iterable[Included]) -> None:
         """Run the transactions one by one."""
         for index, one in enumerate(transactions):
             try:
-                candidate = self.candidate(index, one)
+                candidate = self.candidate(one)
                 self.take(candidate, self.run(candidate))
             except TransactionRefused as cause:
                 self.rejected.append(Rejection(index, cause))
 
-    def candidate(self, index: int, one: Included) -> _Candidate:
-        """What can be said of a transaction without running it. Raises `TransactionRefused`."""
+    def candidate(self, one: Included) -> SignedTransaction:
+        """A transaction with what can be said of it without running it. Raises `TransactionRefused`."""
+        if isinstance(one, SignedTransaction):
+            return one
         if isinstance(one, TransactionRefused):
             raise one
-        if isinstance(one, SignedTransaction):
-            return _Candidate(index, one.tx, one.sender, one.encoded, one.hash)
         sender = sender_of(self.specification, self.context, one)
         encoded = encode_transaction(one)
-        return _Candidate(index, one, sender, encoded, keccak256(encoded))
+        return SignedTransaction(one, sender, encoded, keccak256(encoded))
 
-    def run(self, candidate: _Candidate) -> TransactionResult:
+    def run(self, candidate: SignedTransaction) -> TransactionResult:
         """Run it, watched. Raises `TransactionRefused`, with nothing changed."""
         tx, sender = candidate.tx, candidate.sender
         validate_static(tx, self.rules)  # nobody is to watch what can never run
         if blob_gas(tx) > self.blob_gas_left:
             facts = Facts(tx, self.rules, blob_gas_available=self.blob_gas_left)
             raise refused(BLOB_ALLOWANCE_EXCEEDED, facts)
-        index = len(self.included)
+        index = len(self.signed)
         try:
             result = self.engine.transact(
                 self.specification,
@@ -280,40 +321,25 @@ class _Block:
         return result
 
     @property
+    def blob_gas_used(self) -> int:
+        """Blob gas of what has run."""
+        return GAS_PER_BLOB * sum([len(one.tx.blob_hashes) for one in self.signed])
+
+    @property
     def blob_gas_left(self) -> int:
         """Blob gas that the block still has."""
         return self.rules.blob_limit * GAS_PER_BLOB - self.blob_gas_used
 
-    def take(self, candidate: _Candidate, result: TransactionResult) -> None:
-        """Count what ran, and write its receipt."""
+    def take(self, candidate: SignedTransaction, result: TransactionResult) -> None:
+        """Count what ran before others follow."""
         self.gas_used += result.gas_used
-        self.blob_gas_used += result.blob_gas_used
-        self.included.append(candidate.tx)
-        self.encoded.append(candidate.encoded)
-        self.events.extend(result.events)
-        receipt = self.receipt(candidate.tx, candidate.sender, candidate.hash, result)
-        bloom = receipt.bloom
-        self.receipts.append(receipt)
-        self.encoded_receipts.append(receipt.encode(bloom))
-        self.bloom |= int.from_bytes(bloom, "big")
+        self.signed.append(candidate)
+        self.results.append(result)
+        if not self.rules.status_receipts:
+            self.state_roots.append(self.root_of(self.state))
 
-    def receipt(self, tx: Transaction, sender: bytes, transaction_hash: bytes, result: TransactionResult) -> Receipt:
-        return Receipt(
-            type=tx.type,
-            success=result.success,
-            state_root=b"" if self.rules.status_receipts else self.root_of(self.state),
-            cumulative_gas_used=self.gas_used,
-            events=result.events,
-            transaction_hash=transaction_hash,
-            gas_used=result.gas_used,
-            gas_price=result.gas_price,
-            contract=create_address(sender, tx.nonce) if tx.to is None else None,
-            blob_gas_used=result.blob_gas_used,
-            blob_gas_price=self.context.blob_base_fee if result.blob_gas_used else 0,
-        )
-
-    def close(self) -> None:
-        """What follows the transactions: rewards, withdrawals, requests."""
+    def close(self, bloom: bytes) -> None:
+        """What follows the transactions: rewards, withdrawals, requests. `bloom` is the filter of their logs."""
         block, rules = self.block, self.rules
         if block.reward is not None:
             if block.reward != NO_REWARD:
@@ -323,29 +349,29 @@ class _Block:
         if rules.withdrawals:
             apply_withdrawals(self.state, rules, block.withdrawals)
         if rules.request_contracts:
-            self.requests = collect_requests(
-                self.specification,
-                self.state,
-                self.context,
-                self.events,
-                deposit_contract=block.deposit_contract,
-                host=self.host,
-                engine=self.engine,
-            )
+            deposits = b""
+            if may_have_logged(bloom, block.deposit_contract):
+                events = (event for result in self.results for event in result.events)
+                deposits = deposit_requests(events, block.deposit_contract)
+            if self.collected is None:
+                self.collected = self.call_contracts(REQUEST_CALLS, required=True)
+            self.requests = request_lists(deposits, self.collected)
 
-    def result(self) -> BlockResult:
+    def result(self, made: Body) -> BlockResult:
         return BlockResult(
-            included=tuple(self.included),
-            receipts=tuple(self.receipts),
+            signed=tuple(self.signed),
+            results=tuple(self.results),
             rejected=tuple(self.rejected),
             state_root=self.root_of(self.state),
-            transactions_root=ordered_root(self.encoded),
-            receipts_root=ordered_root(self.encoded_receipts),
-            logs_bloom=self.bloom.to_bytes(256, "big"),
-            gas_used=self.gas_used,
+            transactions_root=made.transactions_root,
+            receipts_root=made.receipts_root,
+            logs_bloom=made.bloom,
+            gas_used=made.gas_used,
             blob_gas_used=self.blob_gas_used if self.rules.blobs else None,
             withdrawals_root=withdrawals_root(self.block.withdrawals) if self.rules.withdrawals else None,
             requests=self.requests,
             requests_hash=None if self.requests is None else requests_hash(self.requests),
-            encoded_receipts=tuple(self.encoded_receipts),
+            encoded_receipts=made.receipts,
+            state_roots=tuple(self.state_roots),
+            blob_base_fee=self.context.blob_base_fee,
         )

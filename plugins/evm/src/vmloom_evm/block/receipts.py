@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from vmloom import Event
 
-from .. import rlp
-from ..commitment import encodable_logs, logs_bloom, ordered_root
-from ..rlp import RlpItem
+from ..commitment import bits_of_logs, encode_logs, logs_bloom, ordered_root
+from ..rlp import list_of, number
 from ..transaction.types import TransactionType
+from ..trie.nodes import string
+
+_SUCCESS = b"\x01"
+_FAILURE = b"\x80"
+_BLOOM = b"\xb9\x01\x00"
+"""What stands before the 256 bytes of a bloom filter in RLP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,19 @@ class Receipt:
         """The 256-byte bloom filter of the logs."""
         return logs_bloom(self.events)
 
-    def encode(self, bloom: bytes | None = None) -> bytes:
-        """The receipt as the receipts root is taken over it: RLP, after the type of a typed transaction (EIP-2718).
+    def encode(self) -> bytes:
+        """The receipt as the receipts root is taken over it: RLP, after the type of a typed transaction (EIP-2718)."""
+        return encode_receipt(self.type, self.state_root, self.success, self.cumulative_gas_used, self.events)[0]
 
-        `bloom` spares its computation to who has it.
-        """
-        outcome = self.state_root or (b"\x01" if self.success else b"")
-        logs = cast("RlpItem", encodable_logs(self.events))
-        filtered = self.bloom if bloom is None else bloom
-        payload = rlp.encode([outcome, rlp.integer(self.cumulative_gas_used), filtered, logs])
-        return payload if self.type == TransactionType.LEGACY else bytes([self.type]) + payload
+
+def encode_receipt(
+    kind: TransactionType, state_root: bytes, success: bool, cumulative_gas_used: int, events: Sequence[Event]
+) -> tuple[bytes, int]:
+    """A receipt as the receipts root is taken over it, and the bits of the bloom filter in it. See `Receipt`."""
+    bloom = bits_of_logs(events)
+    outcome = string(state_root) if state_root else _SUCCESS if success else _FAILURE
+    payload = list_of((outcome, number(cumulative_gas_used), _BLOOM, bloom.to_bytes(256, "big"), encode_logs(events)))
+    return (payload if kind == TransactionType.LEGACY else bytes((kind,)) + payload), bloom
 
 
 def receipts_root(receipts: Iterable[Receipt]) -> bytes:

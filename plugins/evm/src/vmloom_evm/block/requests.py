@@ -15,6 +15,7 @@ from vmloom.vm import VmHost
 from ..engine import Engine
 from ..reference.engine import REFERENCE
 from ..specification import Specification
+from ..system import SystemCall
 from .invalid import InvalidBlock
 from .system_calls import CONSOLIDATION_REQUESTS_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS, call_system_contracts
 
@@ -24,6 +25,10 @@ WITHDRAWAL_REQUESTS: Final = b"\x01"
 """EIP-7002"""
 CONSOLIDATION_REQUESTS: Final = b"\x02"
 """EIP-7251"""
+
+_KINDS: Final = (DEPOSIT_REQUESTS, WITHDRAWAL_REQUESTS, CONSOLIDATION_REQUESTS)
+REQUEST_CALLS: Final = (SystemCall(WITHDRAWAL_REQUESTS_ADDRESS, b""), SystemCall(CONSOLIDATION_REQUESTS_ADDRESS, b""))
+"""The system calls with which a block ends, all of them required."""
 
 DEPOSIT_CONTRACT_ADDRESS: Final = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 """The deposit contract of mainnet. EIP-6110"""
@@ -50,12 +55,15 @@ def collect_requests(
     Dequeues those that the system contracts hold. Raises `InvalidBlock` for a system contract that is missing or
     fails, and for a deposit event of another form.
     """
-    found = [(DEPOSIT_REQUESTS, deposit_requests(events, deposit_contract))]
-    addresses = (WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS)
-    calls = [(address, b"") for address in addresses]
+    deposits = deposit_requests(events, deposit_contract)
+    calls = REQUEST_CALLS
     outputs = call_system_contracts(specification, state, block, calls, required=True, host=host, engine=engine)
-    found += zip((WITHDRAWAL_REQUESTS, CONSOLIDATION_REQUESTS), outputs, strict=True)
-    return tuple(kind + requests for kind, requests in found if requests)
+    return request_lists(deposits, outputs)
+
+
+def request_lists(deposits: bytes, outputs: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The lists that there are, of `deposits` and of what the system contracts of `REQUEST_CALLS` put out."""
+    return tuple(kind + requests for kind, requests in zip(_KINDS, (deposits, *outputs), strict=True) if requests)
 
 
 def deposit_requests(events: Iterable[Event], contract: bytes = DEPOSIT_CONTRACT_ADDRESS) -> bytes:

@@ -1,28 +1,21 @@
-"""Calls that the protocol itself makes, before and after the transactions of a block.
-
-They come from an address that nobody has a key of, are free, count towards no gas limit, and begin with nothing warm.
-"""
+"""Calls that the protocol itself makes, before and after the transactions of a block; `system` says what they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from vmloom import BlockContext, StateAccess
 from vmloom.vm import VmHost
 
-from ..engine import Engine
-from ..halts import SUCCESS
+from ..engine import Engine, MessageResult
+from ..halts import NO_CODE, SUCCESS
 from ..reference.engine import REFERENCE
+from ..rules import Rules
 from ..specification import Specification
-from ..transaction.types import Transaction
+from ..system import SYSTEM_ADDRESS, SystemCall, system_messages
 from .invalid import InvalidBlock
 
-SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
-"""The caller. EIP-4788"""
-SYSTEM_CALL_GAS: Final = 30_000_000
-"""EIP-4788; the EIPs after it took it over."""
 BEACON_ROOTS_ADDRESS: Final = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
 """EIP-4788"""
 HISTORY_STORAGE_ADDRESS: Final = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
@@ -37,35 +30,31 @@ def call_system_contracts(
     specification: Specification,
     state: StateAccess,
     block: BlockContext,
-    calls: Sequence[tuple[bytes, bytes]],
+    calls: Sequence[SystemCall],
     *,
     required: bool = False,
     host: VmHost | None = None,
     engine: Engine = REFERENCE,
 ) -> list[bytes]:
-    """Call system contracts, by address with data, one after the other; returns their outputs.
+    """Call system contracts, one after the other; returns their outputs.
 
     Without code there, or if the call fails, nothing happens and the output is empty; if they are `required`
     `InvalidBlock` is raised instead (EIP-7002 and EIP-7251 demand that, EIP-4788 and EIP-2935 do not).
     """
-    present = [number for number, (address, _) in enumerate(calls) if state.get_code(address)]
-    if required and len(present) < len(calls):
-        missing = next(address for number, (address, _) in enumerate(calls) if number not in present)
-        raise InvalidBlock(f"system contract 0x{missing.hex()}: no code is there")
-    messages = [_message(*calls[number]) for number in present]
+    messages = system_messages(calls)
     results = engine.send_all(specification, state, block, messages, SYSTEM_ADDRESS, is_system_call=True, host=host)
-    outputs = [b""] * len(calls)
-    for number, result in zip(present, results, strict=True):
-        if result.status == SUCCESS:
-            outputs[number] = result.return_data
-        elif required:
-            raise InvalidBlock(f"system contract 0x{calls[number][0].hex()}: the call failed: {result.error}")
-    return outputs
+    if required:
+        check_system_calls(calls, results)
+    return [result.return_data if result.status == SUCCESS else b"" for result in results]
 
 
-@lru_cache(maxsize=64)
-def _message(address: bytes, data: bytes) -> Transaction:
-    return Transaction(to=address, data=data, gas_limit=SYSTEM_CALL_GAS)
+def check_system_calls(calls: Sequence[SystemCall], results: Sequence[MessageResult]) -> None:
+    """Raise `InvalidBlock` for the first of `calls` that has not succeeded."""
+    for (address, _), result in zip(calls, results, strict=True):
+        if result.status == NO_CODE:
+            raise InvalidBlock(f"system contract 0x{address.hex()}: no code is there")
+        if result.status != SUCCESS:
+            raise InvalidBlock(f"system contract 0x{address.hex()}: the call failed: {result.error}")
 
 
 def open_block(
@@ -82,11 +71,16 @@ def open_block(
 
     What is None, or not of the fork, is left out.
     """
-    rules = specification.rules
-    calls = []
-    if rules.beacon_root_contract and parent_beacon_root is not None:
-        calls.append((BEACON_ROOTS_ADDRESS, parent_beacon_root))
-    if rules.history_contract and parent_hash is not None:
-        calls.append((HISTORY_STORAGE_ADDRESS, parent_hash))
+    calls = opening_calls(specification.rules, parent_beacon_root=parent_beacon_root, parent_hash=parent_hash)
     if calls:
         call_system_contracts(specification, state, block, calls, host=host, engine=engine)
+
+
+def opening_calls(rules: Rules, *, parent_beacon_root: bytes | None, parent_hash: bytes | None) -> list[SystemCall]:
+    """The system calls with which a block begins; see `open_block`."""
+    calls = []
+    if rules.beacon_root_contract and parent_beacon_root is not None:
+        calls.append(SystemCall(BEACON_ROOTS_ADDRESS, parent_beacon_root))
+    if rules.history_contract and parent_hash is not None:
+        calls.append(SystemCall(HISTORY_STORAGE_ADDRESS, parent_hash))
+    return calls

@@ -13,6 +13,7 @@ from vmloom.kernel import Halt, Ptr, address_of, fill, pointer, u8, u32, u64, u1
 from .arena import rebase_memory
 from .base import has_all_words, search_base_account, search_base_slot
 from .codes import add_code, index_codes
+from .diff import put_items
 from .hashing import hash_bytes
 from .journal import (
     begin_transaction,
@@ -204,6 +205,11 @@ def collect_changes(run: Run) -> None:
     run.outcome_size = put_changes(run, 0)
 
 
+def collect_items(run: Run) -> None:
+    """How many accounts have changed since the last commit; they and changed words are items in `run.outcome`."""
+    run.scratch[0] = put_items(run)
+
+
 def forget_rows(run: Run) -> None:
     """There are no accounts and slots any more, and nothing to undo."""
     forget_index(run.account_index, run.account_mask)
@@ -289,6 +295,7 @@ FUNCTIONS: Final[tuple[Callable[..., Any], ...]] = (
     forget_rows,
     forget_codes,
     collect_changes,
+    collect_items,
     collect_reads,
     mark_account,
     mark_slot,

@@ -33,6 +33,7 @@ SOURCES: Final = (
     "vmloom_evm.table",
     "vmloom_evm.transaction.checks",
     "vmloom_evm.transaction.life",
+    "vmloom_evm.trie.kernels",
 )
 """Modules whose kernel functions go into the code."""
 BINDINGS: Final[dict[type, type]] = {

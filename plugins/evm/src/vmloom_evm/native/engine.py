@@ -20,10 +20,11 @@ from vmloom.errors import ConfigError, StateError
 from vmloom.vm import VmHost
 
 from ..config import EvmConfig
-from ..engine import MessageResult
+from ..engine import BlockOutcome, MessageResult, run_in_parts
 from ..marks import NATIVE_RUN
 from ..reference.engine import REFERENCE, UNLIMITED
 from ..specification import Specification
+from ..system import SystemCall
 from ..table import OpRow
 from ..trace.hooks import Tracer
 from ..transaction.outcome import ALL_CHECKS, Checks, TransactionResult
@@ -275,6 +276,40 @@ class NativeEngine:
             return REFERENCE.send_all(
                 specification, state, block, messages, sender, is_system_call=is_system_call, host=host
             )
+
+    def run_block(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        *,
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
+        blob_gas_available: int | None = None,
+        host: VmHost | None = None,
+    ) -> BlockOutcome:
+        """See `Engine.run_block`. On a native state it is one call of native code, unless it has a need."""
+        if isinstance(state, NativeState) and (transactions or before or after):
+            blob_gas = UNLIMITED if blob_gas_available is None else blob_gas_available
+            try:
+                session = self._session(specification, state, (), host)
+                return session.run_block(state, block, transactions, senders, before, after, blob_gas)
+            except DoesNotFit:
+                pass  # one of the parts goes to the reference engine
+        return run_in_parts(
+            self,
+            specification,
+            state,
+            block,
+            transactions,
+            senders,
+            before=before,
+            after=after,
+            blob_gas_available=blob_gas_available,
+            host=host,
+        )
 
     def _send(
         self,

@@ -150,6 +150,9 @@ class Account:
     """The transaction that has looked at it last, be it undone since; Python's looks do not count."""
     base_row: u64
     """Its row in `Run.base`, if it was loaded from there; else 0."""
+    telling: u64
+    """The last list of items in which it stands, and its place there."""
+    told: u64
 
 
 @struct

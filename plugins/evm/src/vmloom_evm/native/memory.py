@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 from array import array
+from struct import Struct
 from typing import Any, Final
 
 from vmloom.kernel import Ptr, u8
@@ -88,7 +89,8 @@ class NativeMemory:
         self.pages: dict[str, Pages] = {}
         run = self.allot("run", size_of(layout.Run))
         self.run = run.address
-        self._words = run.view().cast("Q")
+        self._fields = run.view()
+        self._words = self._fields.cast("Q")
         self.outcome_size = ctypes.c_uint64.from_address(self.field("outcome_size"))
         self.functions = state_library()
         self.outcome = ctypes.POINTER(ctypes.c_char).from_address(self.field("outcome"))
@@ -127,6 +129,11 @@ class NativeMemory:
     def set(self, name: str, value: int) -> None:
         """Set a field of 64 bits."""
         self._words[WORDS[name]] = value
+
+    def needed(self) -> tuple[bytes, int, bytes]:
+        """Address, row and key that a need asks for; both kinds of bytes little-endian."""
+        found: tuple[bytes, int, bytes] = NEEDED.unpack_from(self._fields, 8 * WORDS["needed_account"])
+        return found
 
     # Tables and arenas
 
@@ -252,7 +259,10 @@ class NativeMemory:
 
 
 _TABLE: Final = {table.name: table for table in TABLES}
+NEEDED: Final = Struct("@20s4xQ32s")
+"""`needed_account`, `needed_row` and `needed_key` of the run."""
 WORDS: Final = {name: field.offset // 8 for name, field in fields_of(layout.Run).items()}
 """Where the fields of the run are, in words of 64 bits."""
 _FRAME_WORDS: Final = {name: field.offset // 8 for name, field in fields_of(layout.Frame).items()}
 """Where those of a frame are, likewise."""
+assert (WORDS["needed_row"], WORDS["needed_key"]) == (WORDS["needed_account"] + 3, WORDS["needed_account"] + 4)

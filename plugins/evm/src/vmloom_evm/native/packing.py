@@ -14,7 +14,8 @@ from vmloom.kernel import U64_MAX, u160, u256
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 
-from ..transaction.outcome import Checks
+from ..system import SYSTEM_ADDRESS, SystemCall, system_messages
+from ..transaction.outcome import ALL_CHECKS, Checks
 from ..transaction.signing import recover_authority
 from ..transaction.types import Transaction
 from . import layout
@@ -56,6 +57,9 @@ assert BLOCK.size == size_of(layout.Block)
 
 NO_WORD: Final = bytes(32)
 NO_ADDRESS: Final = bytes(20)
+DATA: Final = struct_of(layout.Transaction, "data", "data_size")
+_DATA_OFFSET: Final = fields_of(layout.Transaction)["data"].offset
+_TO_OFFSET: Final = fields_of(layout.Transaction)["given_to"].offset
 
 
 def pack_block(block: BlockContext, proof_of_stake: bool) -> bytes:
@@ -74,6 +78,14 @@ def pack_block(block: BlockContext, proof_of_stake: bool) -> bytes:
 
 class DoesNotFit(Exception):
     """A field or a limit is beyond what native code can hold; the reference engine refuses it, or takes it."""
+
+
+def _system_call() -> bytes:
+    """`layout.Transaction` of a system call, up to the gas that the block has left, without address and data."""
+    row = bytearray(INPUT.size)
+    (message,) = system_messages([SystemCall(NO_ADDRESS, b"")])
+    pack_transaction(row, 0, message, SYSTEM_ADDRESS, layout.SYSTEM_CALL, ALL_CHECKS)
+    return bytes(row)
 
 
 def pack_transaction(
@@ -124,6 +136,21 @@ def pack_transaction(
     except (OverflowError, error):
         raise DoesNotFit from None
     return kept
+
+
+def pack_system_calls(batch: bytearray, at: int, calls: Sequence[SystemCall]) -> int:
+    """Write `layout.Transaction` of each call from offset `at` of `batch` on, and return where they end.
+
+    Their data must live as long as they are used. The gas that the block has left is not written. Raises `DoesNotFit`.
+    """
+    for address, data in calls:
+        if type(data) is not bytes or len(address) != len(NO_ADDRESS):
+            raise DoesNotFit
+        batch[at : at + len(_SYSTEM_CALL)] = _SYSTEM_CALL
+        batch[at + _TO_OFFSET : at + _TO_OFFSET + len(address)] = address
+        DATA.pack_into(batch, at + _DATA_OFFSET, address_of_bytes(data), len(data))
+        at += TRANSACTION_SIZE
+    return at
 
 
 def calls_to_pack(count: int) -> bytearray:
@@ -282,3 +309,6 @@ def _pack_hashes(hashes: Sequence[bytes], kept: list[bytes]) -> int:
 def pack_words(hashes: Sequence[bytes]) -> bytes:
     """Words of 32 bytes, big-endian as they are given, for native code."""
     return b"".join(one[::-1] for one in hashes)
+
+
+_SYSTEM_CALL: Final = _system_call()

@@ -17,6 +17,7 @@ from ..fees import GAS_PER_BLOB
 from ..halts import HALT_NAMES, SUCCESS
 from ..reference.engine import STATES
 from ..results import LateExecutionResult
+from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction
 from . import layout
 from .changes import decode_changes, decode_events
@@ -193,6 +194,17 @@ class CallReadings:
     def reading(self, place: int) -> CallReading:
         """What reads the fields of one result."""
         return CallReading(self._blob, self._offsets[place], self._state, self._gas_limits[place])
+
+
+def outcome_of(result: TransactionResult) -> tuple[bytes, int] | None:
+    """The bytes of `layout.Outcome` that a result is read from, and where in them it is; None if there are none.
+
+    A late result that `dataclasses.replace` has made is not read from anything.
+    """
+    given: tuple[Any, ...] | None = getattr(result, "_given", None)
+    if given is None or given[0] is not TransactionReading or given[1].__class__ is not bytes:
+        return None
+    return given[1], given[2]
 
 
 class TransactionReading(Reading):

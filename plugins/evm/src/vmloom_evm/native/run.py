@@ -227,7 +227,8 @@ def perform_call(run: Run) -> u64:
 def perform_all(run: Run) -> u64:
     """`perform` for each transaction of the batch, each with the gas that those before it left. Returns 0 or a need.
 
-    Each finds what those before it left of the state, too, unless they are to be kept apart.
+    Each finds what those before it left of the state, too, unless they are to be kept apart. Messages and system calls
+    may stand among them; they take nothing of the block's gas.
     """
     if run.phase == BEGINNING and run.batch_next == 0:
         run.outcome_size = 0
@@ -245,7 +246,7 @@ def perform_all(run: Run) -> u64:
             following = run.batch[run.batch_next]
             following.gas_available = tx.gas_available
             following.blob_gas_available = tx.blob_gas_available
-            if tx.refusal == 0:
+            if tx.mode == TRANSACTION and tx.refusal == 0:
                 following.gas_available -= u64(tx.gas_used)
                 following.blob_gas_available -= tx.blob_count * GAS_PER_BLOB
     return DONE

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from vmloom import BlockContext, ExecutionContext, ExecutionResult, StateChange
 from vmloom.engine.columns import CallColumns
@@ -19,9 +19,10 @@ from vmloom.kernel import U64_MAX
 from vmloom.kernel.structs import fields_of
 from vmloom.vm import VmHost
 
-from ..engine import MessageResult
+from ..engine import BlockOutcome, MessageResult
 from ..results import LateExecutionResult, LateTransactionResult, late
 from ..specification import Specification
+from ..system import SYSTEM_CALL_GAS, SystemCall
 from ..trace.hooks import Tracer
 from ..transaction.checks import ACCEPTED
 from ..transaction.outcome import ALL_CHECKS, Checks, TransactionResult
@@ -40,6 +41,7 @@ from .packing import (
     calls_to_pack,
     pack_block,
     pack_call,
+    pack_system_calls,
     pack_transaction,
     pack_words,
 )
@@ -59,6 +61,14 @@ MESSAGE: Final = Struct("@QQQq24xQ")
 assert fields_of(layout.Outcome)["return_size"].offset == MESSAGE.size - 8
 GAS_LEFT: Final = Struct("@QQ")
 GAS_LEFT_OFFSET: Final = fields_of(layout.Transaction)["gas_available"].offset
+
+
+class Part(NamedTuple):
+    """Transactions, or messages, and the mode in which they run."""
+
+    transactions: Sequence[Transaction]
+    senders: Sequence[bytes]
+    mode: int
 
 
 class Session:
@@ -187,13 +197,47 @@ class Session:
         blob_gas: int,
     ) -> list[TransactionResult | TransactionRefused]:
         """Run the transactions in order with what the block has left of gas. Raises `DoesNotFit`."""
+        part = Part(transactions, senders, layout.TRANSACTION)
+        outcomes, records = self._perform_all(state, block, part, checks, gas, blob_gas)
+        return self._transactions(state, block, part, _Place(outcomes[:]), records)
+
+    def send_all(
+        self, state: NativeState, block: BlockContext, messages: Sequence[Transaction], sender: bytes, mode: int
+    ) -> list[MessageResult]:
+        """Run messages or system calls, one after the other. Raises `DoesNotFit`."""
+        part = Part(messages, [sender] * len(messages), mode)
+        outcomes, _ = self._perform_all(state, block, part, ALL_CHECKS, 0, 0)
+        return _messages([message.gas_limit for message in messages], _Place(outcomes[:]))
+
+    def run_block(
+        self,
+        state: NativeState,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        before: Sequence[SystemCall],
+        after: Sequence[SystemCall],
+        blob_gas: int,
+    ) -> BlockOutcome:
+        """Run a block: system calls, transactions, system calls, in one batch. Raises `DoesNotFit`."""
+        part = Part(transactions, senders, layout.TRANSACTION)
         outcomes, records = self._perform_all(
-            state, block, transactions, senders, layout.TRANSACTION, checks, gas, blob_gas
+            state, block, part, ALL_CHECKS, block.gas_limit, blob_gas, before=before, after=after
         )
-        blob = outcomes[:]
+        place = _Place(outcomes[:])
+        return BlockOutcome(
+            _messages([SYSTEM_CALL_GAS] * len(before), place),
+            self._transactions(state, block, part, place, records),
+            _messages([SYSTEM_CALL_GAS] * len(after), place),
+        )
+
+    def _transactions(
+        self, state: NativeState, block: BlockContext, part: Part, place: _Place, records: Records
+    ) -> list[TransactionResult | TransactionRefused]:
+        """The results of transactions, whose outcomes begin at `place`, which is moved behind them."""
         results: list[TransactionResult | TransactionRefused] = []
-        at = 0
-        for number, (tx, sender) in enumerate(zip(transactions, senders, strict=True)):
+        blob, at = place.blob, place.at
+        for number, (tx, sender) in enumerate(zip(part.transactions, part.senders, strict=True), place.number):
             refusal, end = FIRST.unpack_from(blob, at)
             if refusal == ACCEPTED:
                 results.append(
@@ -203,47 +247,38 @@ class Session:
                 reading = TransactionReading(blob, at, state, tx)
                 results.append(refusal_of(self.specification, reading, block, sender))
             at = end
+        place.at = at
+        place.number += len(results)
         if state.source is not None:
             self._read_clearings(state, [result for result in results if not isinstance(result, TransactionRefused)])
-        return results
-
-    def send_all(
-        self, state: NativeState, block: BlockContext, messages: Sequence[Transaction], sender: bytes, mode: int
-    ) -> list[MessageResult]:
-        """Run messages or system calls, one after the other. Raises `DoesNotFit`."""
-        senders = [sender] * len(messages)
-        outcomes, _ = self._perform_all(state, block, messages, senders, mode, ALL_CHECKS, 0, 0)
-        blob = outcomes[:]
-        results = []
-        at = 0
-        for message in messages:
-            _, end, status, gas_left, return_size = MESSAGE.unpack_from(blob, at)
-            output = at + OUTCOME.size
-            results.append(MessageResult(status, message.gas_limit - gas_left, blob[output : output + return_size]))
-            at = end
         return results
 
     def _perform_all(
         self,
         state: NativeState,
         block: BlockContext,
-        transactions: Sequence[Transaction],
-        senders: Sequence[bytes],
-        mode: int,
+        part: Part,
         checks: Checks,
         gas: int,
         blob_gas: int,
+        *,
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
     ) -> tuple[Blob, Records]:
         """Run them in order. Returns the outcomes, one behind the other, and changed records. Raises `DoesNotFit`."""
-        size = TRANSACTION_SIZE * len(transactions)
+        transactions, senders, mode = part
+        count = len(before) + len(transactions) + len(after)
+        size = TRANSACTION_SIZE * count
         batch = self._batch if len(self._batch) >= size else bytearray(size)
-        kept = [
-            pack_transaction(batch, at, tx, sender, mode, checks)
-            for at, tx, sender in zip(range(0, size, TRANSACTION_SIZE), transactions, senders, strict=True)
-        ]
+        at = pack_system_calls(batch, 0, before)
+        kept = []
+        for tx, sender in zip(transactions, senders, strict=True):
+            kept.append(pack_transaction(batch, at, tx, sender, mode, checks))
+            at += TRANSACTION_SIZE
+        pack_system_calls(batch, at, after)
         GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
         self._batch = batch
-        performed = self._perform(state, block, batch, len(transactions))
+        performed = self._perform(state, block, batch, count)
         del kept
         return performed
 
@@ -336,6 +371,32 @@ class Session:
         self.memory.set("phase", layout.BEGINNING)
         self.memory.set("reading_stamp", 0)
         state.revert(checkpoint)
+
+
+class _Place:
+    """How far the outcomes of a batch have been read."""
+
+    __slots__ = ("at", "blob", "number")
+
+    def __init__(self, blob: bytes) -> None:
+        self.blob = blob
+        self.at = 0
+        self.number = 0
+        """Transactions before it."""
+
+
+def _messages(gas_limits: Sequence[int], place: _Place) -> list[MessageResult]:
+    """The results of messages, whose outcomes begin at `place`, which is moved behind them."""
+    results = []
+    blob, at = place.blob, place.at
+    for gas_limit in gas_limits:
+        _, end, status, gas_left, return_size = MESSAGE.unpack_from(blob, at)
+        output = at + OUTCOME.size
+        results.append(MessageResult(status, gas_limit - gas_left, blob[output : output + return_size]))
+        at = end
+    place.at = at
+    place.number += len(results)
+    return results
 
 
 def refusal_of(

@@ -277,11 +277,11 @@ class NativeState(StateAccess):
 
     def _load_slot(self) -> None:
         assert self.source is not None
-        key = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
-        word = self.source.get_storage(self._needed_address(), key)
-        row = self.memory.get("slots") + size_of(layout.Slot) * self.memory.get("needed_row")
-        ctypes.memmove(row + WORD_OFFSET, little(word), 32)
-        ctypes.c_uint64.from_address(row + EPOCH_OFFSET).value = 0
+        address, row, key = self.memory.needed()
+        word = self.source.get_storage(address[::-1], int.from_bytes(key, "little"))
+        at = self.memory.get("slots") + SLOT_ROW * row
+        ctypes.memmove(at + WORD_OFFSET, little(word), 32)
+        ctypes.memset(at + EPOCH_OFFSET, 0, 8)
 
     def _load_block_hash(self) -> None:
         number = int.from_bytes(ctypes.string_at(self.memory.field("needed_key"), 32), "little")
@@ -475,6 +475,20 @@ class NativeState(StateAccess):
 
     def _words_known(self, address: bytes) -> dict[int, int]:
         return self.storage_of(address)
+
+    def changed_items(self) -> tuple[bytearray, int] | None:
+        """What `diff` tells, as an array of `trie.kernels.Item`, of which so many are accounts.
+
+        None where items cannot tell it: see `native.diff`. Records are none of theirs, either. Nor are they told while
+        a run has its outcome where they would be.
+        """
+        if self.journal.checkpoint() or self.in_use.locked():
+            return None
+        collect = self._functions["collect_items"]
+        while need := collect(self._run):
+            self.meet(need)
+        accounts = self._first_result.value
+        return (bytearray(self._outcome()), accounts) if accounts or not self._journal_count.value else None
 
     def begin_transaction(self) -> None:
         """See `StateAccess.begin_transaction`."""
@@ -729,6 +743,11 @@ class NativeState(StateAccess):
             if account is not None:
                 yield address, account
 
+    def set_record(self, address: bytes, key: bytes, value: bytes | None) -> None:
+        """See `StateAccess.set_record`."""
+        self._check_still("set_record")  # native code knows no records, so it cannot refuse that
+        super().set_record(address, key, value)
+
     def records_of(self, address: bytes) -> dict[bytes, bytes]:
         """The account's records by key, in order."""
         return {key: value for key, value in sorted(self._records.get(address, {}).items()) if value is not None}
@@ -776,6 +795,7 @@ IN_USE: Final = "a native state is used by one run at a time: another thread's, 
 NOTHING_UNDONE: Final = (1 << 64) - 1
 ACCOUNT: Final = Struct("@24x32sQQQQ")
 ACCOUNT_ROW: Final = size_of(layout.Account)
+SLOT_ROW: Final = size_of(layout.Slot)
 ADDRESS_SIZE: Final = 20
 WRONG_ADDRESS: Final = "an address has 20 bytes, got {}"
 LOADED_ACCOUNT: Final = Struct("@32sQQQQ")

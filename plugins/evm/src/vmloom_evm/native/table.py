@@ -85,6 +85,7 @@ def clear_account(account: Account) -> None:
     account.first_slot = 0
     account.read_stamp = 0
     account.base_row = 0
+    account.telling = 0
 
 
 @inline

@@ -10,7 +10,7 @@ from vmloom import BlockContext, ExecutionContext, ExecutionResult, ExecutionSta
 from vmloom.marks import CREATED
 from vmloom.vm import VmHost
 
-from ..engine import MessageResult
+from ..engine import MessageResult, run_in_parts
 from ..halts import HALT_NAMES, REVERT, SUCCESS
 from ..specification import Specification
 from ..table import OpRow
@@ -270,6 +270,8 @@ class ReferenceEngine:
         except BaseException:
             state.revert(checkpoint)
             raise
+
+    run_block = run_in_parts
 
 
 REFERENCE: Final = ReferenceEngine()

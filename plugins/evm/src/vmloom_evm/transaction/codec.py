@@ -65,31 +65,31 @@ def decode_transaction(data: bytes, rules: Rules | None = None) -> Transaction:
     r, s or a parity over 256 bits; that or `INVALID_CHAIN_ID` (EIP-155) for a v that means nothing;
     `INVALID_AUTHORIZATION` or `INVALID_AUTHORITY_SIGNATURE` for an EIP-7702 authorisation that does not fit its fields.
     """
-    kind = _type_of(data)
-    if rules is not None and kind > rules.typed_transactions:
-        raise TransactionRefused(Refusal.TYPE_NOT_SUPPORTED, f"type {kind.value} does not exist in this fork")
-    names = _FIELDS[kind]
+    kind = _supported_type(data, rules)
     try:
         payload = rlp.decode(data, start=0 if kind == TransactionType.LEGACY else 1)
     except RlpError as error:
         raise _malformed("transaction", str(error)) from error
-    items = _list(payload, "transaction")
+    return _decode_items(kind, _list(payload, "transaction"), rules)
+
+
+def decode_items(data: bytes, items: list[RlpItem], rules: Rules | None = None) -> Transaction:
+    """`decode_transaction` of `data`, whose list is known to consist of `items`."""
+    return _decode_items(_supported_type(data, rules), items, rules)
+
+
+def _supported_type(data: bytes, rules: Rules | None) -> TransactionType:
+    kind = _type_of(data)
+    if rules is not None and kind > rules.typed_transactions:
+        raise TransactionRefused(Refusal.TYPE_NOT_SUPPORTED, f"type {kind.value} does not exist in this fork")
+    return kind
+
+
+def _decode_items(kind: TransactionType, items: list[RlpItem], rules: Rules | None) -> Transaction:
+    names = _FIELDS[kind]
     if len(items) != len(names):
         raise _malformed("transaction", f"{len(items)} fields, but type {kind.value} has {len(names)}")
     return _build(kind, dict(zip(names, items, strict=True)), rules)
-
-
-def gas_limit_of(data: bytes) -> int:
-    """The gas limit of an encoded transaction, read without the rest; 0 for what is none."""
-    try:
-        kind = _type_of(data)
-        at = rlp.extent(data, 0 if kind == TransactionType.LEGACY else 1, len(data))[1]
-        for _ in range(_FIELDS[kind].index("gas_limit")):
-            at = rlp.extent(data, at, len(data))[2]
-        _, begin, end = rlp.extent(data, at, len(data))
-    except (RlpError, TransactionRefused):
-        return 0
-    return int.from_bytes(data[begin:end], "big")
 
 
 def encode_transaction(tx: Transaction) -> bytes:
@@ -173,38 +173,45 @@ def _type_of(data: bytes) -> TransactionType:
 def _build(kind: TransactionType, given: Mapping[str, RlpItem], rules: Rules | None) -> Transaction:
     """The transaction of these fields. A field that the type does not have reads as empty, which is its default."""
 
-    def number(name: str, overflow: Refusal = Refusal.FIELD_OVERFLOW) -> int:
-        item = given.get(name, b"")
-        if item.__class__ is bytes and len(item) <= _BYTES.get(name, _WORD_BYTES) and item[:1] != b"\0":
+    def number(name: str, most: int = _WORD_BYTES, overflow: Refusal = Refusal.FIELD_OVERFLOW) -> int:
+        item = given[name]
+        if item.__class__ is bytes and len(item) <= most and item[:1] != b"\0":
             return int.from_bytes(item, "big")  # as nearly all are
-        return _number(item, name, _bits(name), overflow=overflow)
+        return _number(item, name, 8 * most, overflow=overflow)
 
     def each(name: str, read: Callable[[RlpItem, str], _T]) -> tuple[_T, ...]:
-        return tuple(read(item, f"{name}[{i}]") for i, item in enumerate(_list(given.get(name, []), name)))
+        items = given.get(name, _NO_ITEMS)
+        if items == _NO_ITEMS:
+            return ()
+        return tuple(read(item, f"{name}[{i}]") for i, item in enumerate(_list(items, name)))
 
     one_price = "gas_price" in given
     legacy = kind == TransactionType.LEGACY
     return Transaction(
         type=kind,
-        nonce=number("nonce"),
+        nonce=number("nonce", _BYTES["nonce"]),
         max_priority_fee_per_gas=number("gas_price" if one_price else "max_priority_fee_per_gas"),
         max_fee_per_gas=number("gas_price" if one_price else "max_fee_per_gas"),
-        gas_limit=number("gas_limit"),
+        gas_limit=number("gas_limit", _BYTES["gas_limit"]),
         to=None if given["to"] == b"" else _fixed(given["to"], "to", _ADDRESS_BYTES),
         value=number("value"),
         data=_bytes(given["data"], "data"),
         access_list=each("access_list", _access),
-        max_fee_per_blob_gas=number("max_fee_per_blob_gas"),
-        blob_hashes=each("blob_hashes", partial(_fixed, size=_WORD_BYTES)),
+        max_fee_per_blob_gas=number("max_fee_per_blob_gas") if "max_fee_per_blob_gas" in given else 0,
+        blob_hashes=each("blob_hashes", _blob_hash),
         authorizations=each("authorizations", _authorization),
         # The signature comes last, so that a field with a plainer fault is named first.
-        chain_id=_chain_id_of_v(number("v", Refusal.INVALID_SIGNATURE), rules) if legacy else number("chain_id"),
+        chain_id=_chain_id_of_v(number("v", overflow=_NO_SIGNATURE), rules) if legacy else number("chain_id"),
         signature=Signature(
-            (number("v") - UNPROTECTED_V) & 1 if legacy else number("y_parity", Refusal.INVALID_SIGNATURE),
-            number("r", Refusal.INVALID_SIGNATURE),
-            number("s", Refusal.INVALID_SIGNATURE),
+            (number("v") - UNPROTECTED_V) & 1 if legacy else number("y_parity", overflow=_NO_SIGNATURE),
+            number("r", overflow=_NO_SIGNATURE),
+            number("s", overflow=_NO_SIGNATURE),
         ),
     )
+
+
+_NO_ITEMS: RlpItem = []
+_NO_SIGNATURE = Refusal.INVALID_SIGNATURE
 
 
 def _chain_id_of_v(v: int, rules: Rules | None) -> int | None:
@@ -217,6 +224,11 @@ def _chain_id_of_v(v: int, rules: Rules | None) -> int | None:
     knows_chain_ids = rules is None or rules.chain_id_signatures
     refusal = Refusal.INVALID_CHAIN_ID if knows_chain_ids and v > 1 else Refusal.INVALID_SIGNATURE
     raise TransactionRefused(refusal, f"v: {v} is neither 27, 28 nor at least {PROTECTED_V}")
+
+
+def _blob_hash(item: RlpItem, place: str) -> bytes:
+    """EIP-4844: 32 bytes"""
+    return _fixed(item, place, _WORD_BYTES)
 
 
 def _access(item: RlpItem, place: str) -> AccessListEntry:

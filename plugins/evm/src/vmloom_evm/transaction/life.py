@@ -10,7 +10,7 @@ from __future__ import annotations
 from vmloom.kernel import U64_MAX, U256_MAX, i64, u64, u160, u256, u512
 
 from ..frames import begin_call, open_contract
-from ..halts import INSUFFICIENT_BALANCE
+from ..halts import INSUFFICIENT_BALANCE, NO_CODE
 from ..machine import TransactionMachine
 from .checks import blob_gas, effective_gas_price, floor_gas, intrinsic_gas
 
@@ -45,10 +45,16 @@ def begin_message(m: TransactionMachine) -> None:
 
 
 def begin_system_call(m: TransactionMachine) -> None:
-    """Open the frame of a call that the protocol makes: it is free, and nothing is warm. EIP-4788."""
+    """Open the frame of a call that the protocol makes: it is free, and nothing is warm. EIP-4788.
+
+    Where there is no code, nothing happens.
+    """
     m.begin_transaction()
     m.set_gas_price(0)
     to = m.tx_to()
+    if len(m.code_of(to)) == 0:
+        m.decline(NO_CODE, m.tx_gas_limit())
+        return
     # No value moves, not even none: that would bring the caller about, or touch it.
     begin_call(m, m.tx_gas_limit(), m.address, to, to, False, 0, False, 0, m.tx_data_size(), 0, 0, False)
 

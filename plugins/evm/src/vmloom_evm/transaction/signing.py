@@ -23,11 +23,16 @@ HALF_CURVE_ORDER = CURVE_ORDER // 2
 
 
 def recover_sender(
-    tx: Transaction, rules: Rules, chain_id: int | None = None, *, encoded: bytes | None = None
+    tx: Transaction,
+    rules: Rules,
+    chain_id: int | None = None,
+    *,
+    encoded: bytes | None = None,
+    digest: bytes | None = None,
 ) -> bytes:
     """The 20-byte address that signed `tx`, by the rules of a fork; `chain_id` is the chain's own, None for any.
 
-    `encoded` is what `tx` was decoded from, where that is known, which saves time.
+    `encoded` is what `tx` was decoded from and `digest` its signing hash, where they are known, which saves time.
 
     Raises `TransactionRefused`: `INVALID_CHAIN_ID` for a transaction meant for another chain (EIP-155);
     `INVALID_SIGNATURE` without a signature, for r, s or the parity out of range, for a high s from Homestead on
@@ -44,7 +49,7 @@ def recover_sender(
     fault = _fault(signature, HALF_CURVE_ORDER if rules.low_s_signatures else CURVE_ORDER - 1)
     if fault:
         raise TransactionRefused(Refusal.INVALID_SIGNATURE, fault)
-    sender = _recover(signature, signing_hash(tx, encoded))
+    sender = _recover(signature, signing_hash(tx, encoded) if digest is None else digest)
     if sender is None:
         raise TransactionRefused(Refusal.INVALID_SIGNATURE, "r: no point of the curve has this coordinate")
     return sender

@@ -1,14 +1,16 @@
 """Tries of hashed keys in native memory: keys are changed one by one, and then whatever lies above them is hashed.
 
 `NativeTries` calls these. All keys of a trie are equally long, so that no branch has a value. A node is a row, its
-children are rows or, where nobody needed them yet, hashes. What these kernels do not do (`NOT_HERE`), such as nodes
-that stand in their parents, `Trie` does; both give the same nodes. Yellow paper, appendix D.
+children are rows or, where nobody needed them yet, hashes. The trie of an account's storage hangs from the leaf of the
+account. What these kernels do not do (`NOT_HERE`), such as nodes that stand in their parents, `Trie` does; both give
+the same nodes. Yellow paper, appendix D.
 
 Every function changes nothing before it has all that it needs, so that it can be called again once that is there.
 """
 
 from __future__ import annotations
 
+from vmloom.hashing import keccak256 as keccak_of
 from vmloom.kernel import (
     Halt,
     Ptr,
@@ -17,6 +19,7 @@ from vmloom.kernel import (
     count_ones,
     embedded,
     inline,
+    load,
     local,
     outline,
     store,
@@ -36,7 +39,7 @@ NEED_ROOM = 2
 NEED_OUTPUT = 3
 """Room in `output`."""
 NEED_STORAGE_ROOT = 4
-"""The root of the storage of an account that the trie does not have yet."""
+"""The root of the storage of the account `next_item`, which the trie does not have yet."""
 NOT_HERE = 5
 
 LEAF = 1
@@ -47,7 +50,14 @@ REMOVE = 0
 WORD = 1
 ACCOUNT = 2
 ACCOUNT_OF_SAME_STORAGE = 3
-"""Kinds of items: the value goes, is a word, or is an account, with its root of storage or with the one it had."""
+SAME_ACCOUNT = 4
+"""Kinds of items: the value goes, is a word, or is an account, with its root of storage or with the one it had. Of an
+account that stays as it is only words follow."""
+
+CHANGING_ACCOUNTS = 0
+CHANGING_WORDS = 1
+HASHING = 2
+"""How far `update` is."""
 
 DIGITS = 64
 """Of a hashed key."""
@@ -57,10 +67,20 @@ LARGEST = 544
 """Bytes of a node at most: of a branch with 16 hashes."""
 SPARE = 4
 """Rows that one change adds at most."""
-REMOVED = 0xFFFFFFFF
-"""Size in `output` of what is there no more."""
+RECORD = 128
+"""Bytes of an account or a word, with its key, at most."""
 ROOT_SIZE = 65
 """Bytes from the root of the storage in an encoded account to its end."""
+EMPTY_ROOT = int.from_bytes(keccak_of(b"\x80"), "little")
+EMPTY_CODE = int.from_bytes(keccak_of(b""), "little")
+
+# Keys of the store, as `vmloom.store.encoding` and `state` have them
+NODES = 0x74
+NODES_OF_ACCOUNTS = 0x61
+NODES_OF_STORAGE = 0x73
+STORED_ACCOUNT = 0x61
+STORED_WORD = 0x73
+EVM_NAME = 0x65766D
 EMPTY_LIST = 0xC0
 EMPTY = 0x80
 HASH = 0xA0
@@ -72,7 +92,7 @@ class Node:
     """A leaf, with the rest of its path and its value; an extension, with its path and a child; or a branch.
 
     The value of an extension is the hash of its child, and `below` that child's row, 0 while it is not there; of a
-    branch `below` is the row of its children.
+    branch `below` is the row of its children, of an account's leaf that of the root of its storage, or 0.
     """
 
     kind: u64
@@ -97,15 +117,23 @@ class Children:
 
 @struct
 class Item:
-    """A change: `key` is hashed, 20 or 32 bytes of it. `word` is the word or the balance."""
+    """A change of an account or a word. `key` is the address or the slot, `number` the balance or the word."""
 
     kind: u64
-    key_size: u64
-    key: Ptr[u8] = embedded(32)
+    account: u64
+    """Of a word: the place of its account among the items."""
+    vm: u64
+    """Of an account: 0 for the default VM, 1 for one that is named `evm`."""
     nonce: u64
-    word: u256
+    number: u256
+    key: Ptr[u8] = embedded(32)
     storage_root: Ptr[u8] = embedded(32)
     code_hash: Ptr[u8] = embedded(32)
+    # What `update` notes of an account whose words change
+    leaf: u64
+    """Row of its leaf, 0 before that has been looked for."""
+    root: u64
+    is_known: u64
 
 
 @struct
@@ -119,18 +147,37 @@ class Tries:
     children: Ptr[Children]
     children_count: u64
     output: Ptr[u8]
+    """Keys and values, one behind the other."""
     output_size: u64
     output_room: u64
-    prefix: Ptr[u8] = embedded(32)
-    """From here to `next_item` is what `NativeTries` writes at once."""
-    prefix_size: u64
+    ends: Ptr[u32]
+    """Where in `output` each key and each value ends; one that is empty says that there is none any more."""
+    record_count: u64
+    """How many keys there are in `output`."""
+    record_room: u64
+    removed_count: u64
+    """To how many of them there is no value."""
+    # What `NativeTries` writes at once
+    items: Ptr[Item]
+    """Accounts, and behind them words."""
+    account_count: u64
+    item_count: u64
+    with_values: u64
+    """Whether accounts and words are written to `output`, too."""
+    phase: u64
+    next_item: u64
+    # The trie that is worked on
+    current: u64
+    """0 for that of the accounts, or else 1 plus the place of the account whose storage it is."""
     root: u64
     """Row of the root, 0 if the trie is empty."""
     is_known: u64
     """Whether `root` is; else it has to be brought."""
-    items: Ptr[Item]
-    item_count: u64
-    next_item: u64
+    accounts_root: u64
+    """What `root` and `is_known` are of the trie of the accounts, while another one is worked on."""
+    accounts_known: u64
+    prefix: Ptr[u8] = embedded(32)
+    prefix_size: u64
     needed_row: u64
     """Row of the parent; 0 for the root."""
     needed_digit: u64
@@ -142,32 +189,129 @@ class Tries:
     """The root's hash."""
 
 
-# Changes
+# A block
 
 
 def update(tries: Tries) -> None:
-    """Do the items from `next_item` on, and hash what they have changed."""
-    change_all(tries)
+    """Do the items from `next_item` on, and hash what they have changed. The root's hash is in `digest` then."""
+    if tries.phase == CHANGING_ACCOUNTS:
+        change_accounts(tries)
+        tries.phase = CHANGING_WORDS
+    if tries.phase == CHANGING_WORDS:
+        change_words(tries)
+        tries.phase = HASHING
+        tries.next_item = 0
+    hash_storages(tries)
+    enter(tries, 0)
     hash_all(tries)
 
 
-def change_all(tries: Tries) -> None:
-    """Do the items from `next_item` on."""
+def change_accounts(tries: Tries) -> None:
+    """Do what becomes of the accounts."""
+    path = local(u8, 64)
+    enter(tries, 0)
+    while tries.next_item < tries.account_count:
+        item = tries.items[tries.next_item]
+        if item.kind != SAME_ACCOUNT:
+            reserve(tries)
+            digits_of(item.key, 20, path)
+            if item.kind == REMOVE:
+                remove(tries, path)
+            else:
+                put(tries, path, item)
+            if tries.with_values != 0:
+                write_account(tries, item)
+        tries.next_item += 1
+
+
+def change_words(tries: Tries) -> None:
+    """Do what becomes of the words, each in the trie of its account."""
     path = local(u8, 64)
     while tries.next_item < tries.item_count:
         item = tries.items[tries.next_item]
-        digits_of(item, path)
+        account = tries.items[item.account]
+        if account.leaf == 0:
+            enter(tries, 0)
+            find_leaf(tries, account)
+        enter(tries, item.account + 1)
+        reserve(tries)
+        digits_of(item.key, 32, path)
         if item.kind == REMOVE:
             remove(tries, path)
         else:
             put(tries, path, item)
+        if tries.with_values != 0:
+            write_word(tries, item, account)
         tries.next_item += 1
 
 
-def digits_of(item: Item, path: Ptr[u8]) -> None:
-    """The digits of the hash of an item's key."""
+def hash_storages(tries: Tries) -> None:
+    """Hash the tries of words that have changed, and put their roots into the accounts."""
+    while tries.next_item < tries.account_count:
+        item = tries.items[tries.next_item]
+        if item.leaf != 0:
+            enter(tries, tries.next_item + 1)
+            hash_all(tries)
+            leaf = tries.nodes[item.leaf]
+            leaf.below = tries.root
+            copy(leaf.value + (leaf.size - ROOT_SIZE), tries.digest, 32)
+        tries.next_item += 1
+
+
+def enter(tries: Tries, number: u64) -> None:
+    """Work on another trie, which `number` names as `current` does."""
+    if tries.current == number and tries.prefix_size != 0:
+        return
+    if tries.current == 0:
+        tries.accounts_root = tries.root
+        tries.accounts_known = tries.is_known
+    else:
+        left = tries.items[tries.current - 1]
+        left.root = tries.root
+        left.is_known = tries.is_known
+    tries.current = number
+    tries.prefix[0] = NODES
+    if number == 0:
+        tries.root = tries.accounts_root
+        tries.is_known = tries.accounts_known
+        tries.prefix[1] = NODES_OF_ACCOUNTS
+        tries.prefix_size = 2
+    else:
+        item = tries.items[number - 1]
+        tries.root = item.root
+        tries.is_known = item.is_known
+        tries.prefix[1] = NODES_OF_STORAGE
+        copy(tries.prefix + 2, item.key, 20)
+        tries.prefix_size = 22
+
+
+def find_leaf(tries: Tries, item: Item) -> None:
+    """Find the leaf of an account, and the root of its storage; what lies above is to be hashed again."""
+    path = local(u8, 64)
+    way = local(u64, 66)
+    digits_of(item.key, 20, path)
+    steps = descend(tries, path, way)
+    if steps == 0:
+        raise Halt(NOT_HERE)
+    row = way[steps - 1]
+    leaf = tries.nodes[row]
+    if leaf.size < ROOT_SIZE:
+        raise Halt(NOT_HERE)
+    for index in range(steps):
+        tries.nodes[way[index]].changed = 1
+    item.leaf = row
+    item.root = leaf.below
+    is_empty = load(u256, leaf.value + (leaf.size - ROOT_SIZE)) == EMPTY_ROOT
+    item.is_known = u64(leaf.below != 0 or is_empty)
+
+
+# Changes
+
+
+def digits_of(key: Ptr[u8], size: u64, path: Ptr[u8]) -> None:
+    """The digits of the hash of a key."""
     digest = local(u8, 32)
-    keccak256(item.key, item.key_size, digest)
+    keccak256(key, size, digest)
     for index in range(32):
         path[2 * index] = digest[index] >> 4
         path[2 * index + 1] = digest[index] & 15
@@ -188,7 +332,13 @@ def reserve(tries: Tries) -> None:
     """Make sure that a change has the rows and the output that it may take."""
     if tries.node_count + SPARE > tries.node_room:
         raise Halt(NEED_ROOM)
-    if tries.output_size + SPARE * LARGEST > tries.output_room:
+    reserve_output(tries, SPARE * LARGEST + RECORD)
+
+
+@inline
+def reserve_output(tries: Tries, size: u64) -> None:
+    """Make sure that some records of `size` bytes have room."""
+    if tries.output_size + size > tries.output_room or tries.record_count + 2 * SPARE > tries.record_room:
         raise Halt(NEED_OUTPUT)
 
 
@@ -202,8 +352,7 @@ def matching(node: Node, path: Ptr[u8]) -> u64:
 
 
 def put(tries: Tries, path: Ptr[u8], item: Item) -> None:
-    """Set the value at a path."""
-    reserve(tries)
+    """Set the value at a path; `reserve` has seen to the room."""
     value = local(u8, 160)
     if tries.is_known == 0:
         need_node(tries, 0, 0, path, 0)
@@ -240,6 +389,8 @@ def put(tries: Tries, path: Ptr[u8], item: Item) -> None:
             if node.kind == LEAF:
                 node.size = encode_value(tries, item, row, value)
                 copy(node.value, value, node.size)
+                if item.kind == ACCOUNT:  # which has another storage than before
+                    node.below = 0
                 break
             depth += node.length
             row = node.below
@@ -312,17 +463,24 @@ def forget_children(children: Children) -> None:
 
 
 def remove(tries: Tries, path: Ptr[u8]) -> None:
-    """Remove the value at a path, if there is one."""
-    reserve(tries)
+    """Remove the value at a path, if there is one; `reserve` has seen to the room."""
+    way = local(u64, 66)
+    steps = descend(tries, path, way)
+    if steps == 1:
+        tries.root = 0
+        gone(tries, path, 0)
+    elif steps != 0:
+        take_out(tries, way, steps - 1, path, depth_of(tries, way, steps))
+
+
+def descend(tries: Tries, path: Ptr[u8], way: Ptr[u64]) -> u64:
+    """Put the nodes from the root to the leaf at a path into `way`; returns how many, 0 if there is no leaf."""
     if tries.is_known == 0:
         need_node(tries, 0, 0, path, 0)
-    way = local(u64, 66)
     steps = u64(0)
     row = tries.root
     depth = u64(0)
-    while True:
-        if row == 0:
-            return
+    while row != 0:
         way[steps] = row
         steps += 1
         node = tries.nodes[row]
@@ -330,25 +488,30 @@ def remove(tries: Tries, path: Ptr[u8]) -> None:
             children = tries.children[node.below]
             digit = u64(path[depth])
             if children.present >> digit & 1 == 0:
-                return
+                return 0
             depth += 1
             row = u64(children.rows[digit])
             if row == 0:
                 need_node(tries, way[steps - 1], digit, path, depth)
         else:
             if matching(node, path + depth) < node.length:
-                return
+                return 0
             if node.kind == LEAF:
-                break
+                return steps
             depth += node.length
             row = node.below
             if row == 0:
                 need_node(tries, way[steps - 1], 0, path, depth)
-    if steps == 1:
-        tries.root = 0
-        gone(tries, path, 0)
-        return
-    take_out(tries, way, steps - 1, path, depth)
+    return 0
+
+
+def depth_of(tries: Tries, way: Ptr[u64], steps: u64) -> u64:
+    """At how many digits from the root the last of the `steps` nodes of `way` is."""
+    depth = u64(0)
+    for index in range(steps - 1):
+        node = tries.nodes[way[index]]
+        depth += u64(1) if node.kind == BRANCH else node.length
+    return depth
 
 
 @outline
@@ -410,9 +573,9 @@ def encode_value(tries: Tries, item: Item, row: u64, value: Ptr[u8]) -> u64:
     RLP of a word, or of nonce, balance, root of the storage and hash of the code.
     """
     if item.kind == WORD:
-        return put_number(value, 0, item.word)
+        return put_number(value, 0, item.number)
     end = put_number(value, 2, u256(item.nonce))
-    end = put_number(value, end, item.word)
+    end = put_number(value, end, item.number)
     value[end] = HASH
     if item.kind == ACCOUNT:
         copy(value + (end + 1), item.storage_root, 32)
@@ -441,11 +604,57 @@ def put_number(data: Ptr[u8], at: u64, number: u256) -> u64:
     return at + 1 + size
 
 
+# Accounts and words as the store has them; see `vmloom.store.encoding`
+
+
+def write_account(tries: Tries, item: Item) -> None:
+    """Write what the store has of an account to `output`."""
+    at = tries.output_size
+    tries.output[at] = STORED_ACCOUNT
+    copy(tries.output + (at + 1), item.key, 20)
+    begin = at + 21
+    end = begin
+    if item.kind != REMOVE:
+        end = put_sized(tries.output, end, u256(item.nonce))
+        end = put_sized(tries.output, end, item.number)
+        end = put_sized(tries.output, end, u256(EVM_NAME if item.vm != 0 else 0))
+        if load(u256, item.code_hash) != EMPTY_CODE:
+            copy(tries.output + end, item.code_hash, 32)
+            end += 32
+    end_record(tries, begin, end)
+
+
+def write_word(tries: Tries, item: Item, account: Item) -> None:
+    """Write what the store has of a word to `output`."""
+    at = tries.output_size
+    tries.output[at] = STORED_WORD
+    copy(tries.output + (at + 1), account.key, 20)
+    copy(tries.output + (at + 21), item.key, 32)
+    begin = at + 53
+    end_record(tries, begin, put_bytes(tries.output, begin, item.number) if item.kind == WORD else begin)
+
+
+def put_sized(data: Ptr[u8], at: u64, number: u256) -> u64:
+    """Write a number behind its size in bytes; returns where it ends."""
+    end = put_bytes(data, at + 1, number)
+    data[at] = u8(end - at - 1)
+    return end
+
+
+def put_bytes(data: Ptr[u8], at: u64, number: u256) -> u64:
+    """Write a number, big-endian without leading zeros, and zeros behind it; returns where it ends."""
+    if number == 0:
+        return at
+    size = (u64(number.bit_length()) + 7) // 8
+    store(u256, data + at, byteswap(u256, u256(number << (256 - 8 * size))))
+    return at + size
+
+
 # Hashes
 
 
 def hash_all(tries: Tries) -> None:
-    """Hash what has changed, from the leaves up, and write it to `output`; the root's hash is in `digest` then."""
+    """Hash what has changed in a trie, from the leaves up, and write it to `output`; `digest` is the root's hash."""
     path = local(u8, 64)
     if tries.is_known == 0:
         need_node(tries, 0, 0, path, 0)
@@ -504,38 +713,39 @@ def next_changed(tries: Tries, node: Node, tried: Ptr[u64], step: u64) -> u64:
 
 def write_node(tries: Tries, node: Node, path: Ptr[u8], length: u64) -> None:
     """Write a node and its place to `output`, and its hash to `digest`."""
-    if tries.output_size + 2 * LARGEST > tries.output_room:
-        raise Halt(NEED_OUTPUT)
+    reserve_output(tries, 2 * LARGEST)
     begin = put_place(tries, path, length)
     encoded = tries.output + begin
     size = encode_branch(tries, node, encoded) if node.kind == BRANCH else encode_short(node, encoded)
     if size < 32 and length != 0:
         raise Halt(NOT_HERE)
     keccak256(encoded, size, tries.digest)
-    end_record(tries, begin, size)
+    end_record(tries, begin, begin + size)
 
 
 def gone(tries: Tries, path: Ptr[u8], length: u64) -> None:
     """Tell that there is no node at a place any more, unless one is written after this."""
-    end_record(tries, put_place(tries, path, length), REMOVED)
+    end = put_place(tries, path, length)
+    end_record(tries, end, end)
 
 
 def put_place(tries: Tries, path: Ptr[u8], length: u64) -> u64:
     """Begin a record with the store's key of the node at a place; returns where it ends."""
-    at = tries.output_size
-    store(u32, tries.output + at, u32(tries.prefix_size + length))
-    copy(tries.output + (at + 8), tries.prefix, tries.prefix_size)
-    at += 8 + tries.prefix_size
+    copy(tries.output + tries.output_size, tries.prefix, tries.prefix_size)
+    at = tries.output_size + tries.prefix_size
     for index in range(length):
         digit = u64(path[index])
         tries.output[at + index] = u8(digit + (48 if digit < 10 else 87))
     return at + length
 
 
-def end_record(tries: Tries, begin: u64, size: u64) -> None:
-    """End the record whose value begins there and has that size."""
-    store(u32, tries.output + (tries.output_size + 4), u32(size))
-    tries.output_size = begin + (0 if size == REMOVED else size)
+def end_record(tries: Tries, begin: u64, end: u64) -> None:
+    """End the record whose value begins and ends there."""
+    tries.ends[2 * tries.record_count] = u32(begin)
+    tries.ends[2 * tries.record_count + 1] = u32(end)
+    tries.record_count += 1
+    tries.removed_count += u64(begin == end)
+    tries.output_size = end
 
 
 def encode_branch(tries: Tries, node: Node, data: Ptr[u8]) -> u64:

@@ -9,38 +9,52 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
-from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom.object_keys import source_digest
 from vmloom.state import StateDiff
-from vmloom.store import Changes, StoreView
+from vmloom.store import ACCOUNT, SLOT, Changes, StoreView
 from vmloom.store.encoding import StoredAccount
 from vmloom_native.build import compiled
 
+from ..native.changes import EVM_NAME
 from ..native.memory import address_of_bytes
+from ..native.packing import struct_of
 from ..native.pages import Pages
 from . import kernels
 from .nodes import EMPTY_TRIE_ROOT
 from .state import ACCOUNTS, STORAGE, StateTrie
 
+if TYPE_CHECKING:
+    from ..native.state import NativeState
+
 KEPT_NODES: Final = 1 << 17
 """Nodes in memory, above which all are forgotten after a commit."""
 FIRST_ROOM: Final = 1 << 10
 OUTPUT_ROOM: Final = 1 << 17
-_ITEM: Final = Struct("<QQ32sQ32s32s32s")
-_RECORD: Final = Struct("<II")
-assert _ITEM.size == size_of(kernels.Item)
+ITEM: Final = struct_of(kernels.Item, "kind", "code_hash")
+ITEM_SIZE: Final = size_of(kernels.Item)
+_NOTES: Final = bytes(ITEM_SIZE - ITEM.size)
 _OFFSETS: Final = {name: field.offset for name, field in fields_of(kernels.Tries).items()}
 _WORDS: Final = {name: offset // 8 for name, offset in _OFFSETS.items()}
 _ROOT_OF_ITEM: Final = fields_of(kernels.Item)["storage_root"].offset
 _DIGEST: Final = slice(_OFFSETS["digest"], _OFFSETS["digest"] + 32)
-_WORK: Final = Struct("<32sQQQQQQ")
-"""The fields from `prefix` to `next_item`."""
-assert _OFFSETS["prefix"] + _WORK.size == _OFFSETS["needed_row"]
+_WORK: Final = struct_of(kernels.Tries, "items", "next_item")
 _NO_WORD: Final = bytes(32)
+assert bytes([kernels.NODES, kernels.NODES_OF_ACCOUNTS]) == ACCOUNTS
+assert bytes([kernels.NODES, kernels.NODES_OF_STORAGE]) == STORAGE
+assert bytes([kernels.STORED_ACCOUNT, kernels.STORED_WORD]) == ACCOUNT + SLOT
+assert kernels.EVM_NAME.to_bytes(3, "big") == EVM_NAME.encode()
+
+
+class Items(NamedTuple):
+    """What has changed, as `kernels.Item`: so many accounts, and so many items in all."""
+
+    packed: bytearray
+    accounts: int
+    items: int
 
 
 class _NotHere(Exception):
@@ -59,27 +73,44 @@ class NativeTries:
         self._address = control.address
         self._control = control.view()
         self._words = self._control.cast("Q")
-        self._roots: dict[bytes, int] = {}
-        """Rows of the roots that are known, 0 for an empty trie, by prefix."""
         self._is_uncommitted = False
         output = self._allot("output", OUTPUT_ROOM)
         self._set("output", output.address)
         self._set("output_room", output.size)
         self._output = output.view()
+        ends = self._allot("ends", OUTPUT_ROOM // 2)
+        self._set("ends", ends.address)
+        self._set("record_room", ends.size // 8)
+        self._ends = ends.view().cast("I")
         self._grow(FIRST_ROOM)
         self.forget()
 
     def update(self, diff: StateDiff) -> tuple[bytes, Changes]:
         """See `StateTrie.update`. `settle` is to be called when the changes are committed, `forget` if they are not."""
-        if not self._is_uncommitted:
-            self._is_uncommitted = True
-            try:
-                return self._updated(diff)
-            except _NotHere:
-                pass
-        self.forget()
-        self._is_uncommitted = True
-        return self._trie.update(diff)
+        changes: dict[bytes, bytes | None] = {}
+        try:
+            return self._update(self._items_of(diff, changes), changes, with_values=False), changes
+        except _NotHere:
+            self._forget_until_settled()
+            return self._trie.update(diff)
+
+    def update_from(self, state: NativeState) -> tuple[bytes, Changes] | None:
+        """The root after all that has changed in `state` since the last commit, and what the store gets for it.
+
+        That is accounts and words, too, beside the nodes that `update` gives. None where there is more to it, such as
+        new code, than these: then `update` and `StateAccess.diff` are to be asked. As there, `settle` or `forget` is to
+        be called afterwards.
+        """
+        found = state.changed_items()
+        if found is None:
+            return None
+        packed, accounts = found
+        changes: dict[bytes, bytes | None] = {}
+        try:
+            items = Items(packed, accounts, len(packed) // ITEM_SIZE)
+            return self._update(items, changes, with_values=True), changes
+        except _NotHere:
+            return None
 
     def settle(self) -> None:
         """The last changes have been committed."""
@@ -89,90 +120,79 @@ class NativeTries:
 
     def forget(self) -> None:
         """Ask the store again."""
-        self._roots.clear()
+        for name in ("current", "root", "is_known", "accounts_root", "accounts_known", "prefix_size", *_WRITTEN):
+            self._set(name, 0)
         self._set("node_count", 1)
         self._set("children_count", 1)
         self._is_uncommitted = False
 
-    def _updated(self, diff: StateDiff) -> tuple[bytes, Changes]:
-        changes: dict[bytes, bytes | None] = {}
-        roots: dict[bytes, bytes] = {}
+    def _forget_until_settled(self) -> None:
+        """Ask the store again, and once more after what it has now."""
+        self.forget()
+        self._is_uncommitted = True
+
+    def _items_of(self, diff: StateDiff, changes: dict[bytes, bytes | None]) -> Items:
+        """What `diff` tells; the nodes of storage that was cleared go into `changes`. Raises `_NotHere`."""
         for address in diff.cleared_storage:
             for key, _ in self._view.scan(STORAGE + address):
                 changes[key] = None
-            roots[address] = EMPTY_TRIE_ROOT
-            self._roots[STORAGE + address] = 0
-        for address, words in diff.storage.items():
-            if words:
-                items = [
-                    _ITEM.pack(
-                        kernels.WORD if word else kernels.REMOVE,
-                        32,
-                        slot.to_bytes(32, "big"),
-                        0,
-                        word.to_bytes(32, "little"),
-                        _NO_WORD,
-                        _NO_WORD,
-                    )
-                    for slot, word in words.items()
-                ]
-                roots[address] = self._change(STORAGE + address, items, changes)
-        addresses = [*diff.accounts, *(address for address in roots if address not in diff.accounts)]
-        items = [
-            _account_item(address, self._trie.account(address, diff.accounts), roots.get(address))
-            for address in addresses
-        ]
-        return self._change(ACCOUNTS, items, changes, addresses), changes
+        accounts: list[bytes] = []
+        words: list[bytes] = []
+        for address in dict.fromkeys((*diff.accounts, *diff.cleared_storage, *diff.storage)):
+            changed = diff.storage.get(address)
+            if address in diff.accounts or address in diff.cleared_storage:
+                account = self._trie.account(address, diff.accounts)
+                if account is None and changed:
+                    raise _NotHere  # words of an account that is not there
+                accounts.append(_account_item(address, account, is_cleared=address in diff.cleared_storage))
+            elif changed:
+                accounts.append(_packed(kernels.SAME_ACCOUNT, address))
+            else:
+                continue
+            if changed:
+                place = len(accounts) - 1
+                words += [_word_item(place, slot, word) for slot, word in changed.items()]
+        return Items(bytearray(b"".join((*accounts, *words))), len(accounts), len(accounts) + len(words))
 
-    def _change(
-        self,
-        prefix: bytes,
-        items: list[bytes],
-        changes: dict[bytes, bytes | None],
-        addresses: list[bytes] | None = None,
-    ) -> bytes:
-        """Do `items` to the trie with that prefix; `addresses` are those of its accounts. Returns the root."""
-        packed = bytearray(b"".join(items) or bytes(1))
-        root = self._roots.pop(prefix, None)  # unless all goes well nobody knows it any more
-        items_at = ctypes.addressof(ctypes.c_char.from_buffer(packed))
-        size, begin, is_known = len(prefix), root or 0, root is not None
-        _WORK.pack_into(self._control, _OFFSETS["prefix"], prefix, size, begin, is_known, items_at, len(items), 0)
-        update = self._functions["update"]
-        while need := update(self._address):
-            self._meet(need, prefix, packed, changes, addresses)
+    def _update(self, items: Items, changes: dict[bytes, bytes | None], *, with_values: bool) -> bytes:
+        """Do `items`; what the store gets goes into `changes`. Returns the root. Raises `_NotHere`."""
+        if self._is_uncommitted:
+            self.forget()
+        self._is_uncommitted = True
+        packed, accounts, count = items
+        try:
+            place = ctypes.addressof(ctypes.c_char.from_buffer(packed or bytearray(1)))
+            _WORK.pack_into(self._control, _OFFSETS["items"], place, accounts, count, with_values, 0, 0)
+            update = self._functions["update"]
+            while need := update(self._address):
+                self._meet(need, packed, changes)
+        except BaseException:
+            self._forget_until_settled()  # unless all goes well nobody knows anything any more
+            raise
         self._read_output(changes)
-        self._roots[prefix] = self._get("root")
         return bytes(self._control[_DIGEST])
 
-    def _meet(
-        self,
-        need: int,
-        prefix: bytes,
-        packed: bytearray,
-        changes: dict[bytes, bytes | None],
-        addresses: list[bytes] | None,
-    ) -> None:
+    def _meet(self, need: int, packed: bytearray, changes: dict[bytes, bytes | None]) -> None:
         """Supply what a kernel stopped for. Raises `_NotHere` where that cannot be."""
         if need == kernels.NEED_NODE:
-            self._bring(prefix)
+            self._bring(packed, changes)
         elif need == kernels.NEED_ROOM:
             self._grow(2 * self._get("node_room"))
         elif need == kernels.NEED_OUTPUT:
             self._read_output(changes)
-        elif need == kernels.NEED_STORAGE_ROOT and addresses is not None:
-            number = self._get("next_item")
-            root = self._trie.storage_root(addresses[number])
-            at = _ITEM.size * number
+        elif need == kernels.NEED_STORAGE_ROOT:
+            at = ITEM_SIZE * self._get("next_item")
+            address = bytes(packed[at + _KEY_OF_ITEM : at + _KEY_OF_ITEM + 20])
             packed[at : at + 8] = kernels.ACCOUNT.to_bytes(8, "little")
-            packed[at + _ROOT_OF_ITEM : at + _ROOT_OF_ITEM + 32] = root
+            packed[at + _ROOT_OF_ITEM : at + _ROOT_OF_ITEM + 32] = self._trie.storage_root(address)
         else:
             raise _NotHere
 
-    def _bring(self, prefix: bytes) -> None:
+    def _bring(self, packed: bytearray, changes: dict[bytes, bytes | None]) -> None:
         """Bring the node that was needed."""
+        prefix = ctypes.string_at(self._address + _OFFSETS["prefix"], self._get("prefix_size"))
         digits = ctypes.string_at(self._address + _OFFSETS["needed_path"], self._get("needed_length"))
-        key = prefix + digits.translate(_DIGITS)
-        encoded = self._view.get(key)
+        encoded = self._view.get(prefix + digits.translate(_DIGITS))
         if encoded is None:
             if digits:
                 raise _NotHere  # `Trie` says what is wrong with the store
@@ -182,23 +202,19 @@ class NativeTries:
         self._set("brought", address_of_bytes(encoded))
         self._set("brought_size", len(encoded))
         while need := self._functions["take_node"](self._address):
-            self._meet(need, prefix, bytearray(), {}, None)
+            self._meet(need, packed, changes)
 
     def _read_output(self, changes: dict[bytes, bytes | None]) -> None:
         """Put what was written into `changes`."""
-        data = bytes(self._output[: self._get("output_size")])
-        at, end = 0, len(data)
-        while at < end:
-            key_size, size = _RECORD.unpack_from(data, at)
-            at += 8
-            key = data[at : at + key_size]
-            at += key_size
-            if size == kernels.REMOVED:
-                changes[key] = None
-            else:
-                changes[key] = data[at : at + size]
-                at += size
-        self._set("output_size", 0)
+        size, count, removed = (self._get(name) for name in _WRITTEN)
+        data = bytes(self._output[:size])
+        ends = self._ends[: 2 * count].tolist()
+        pieces = [data[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
+        changes.update(zip(pieces[::2], pieces[1::2], strict=True))
+        if removed:
+            changes.update((key, None) for key, value in changes.items() if not value)
+        for name in _WRITTEN:
+            self._set(name, 0)
 
     # Memory
 
@@ -225,15 +241,41 @@ class NativeTries:
         self._words[_WORDS[name]] = value
 
 
+_WRITTEN: Final = ("output_size", "record_count", "removed_count")
+_KEY_OF_ITEM: Final = fields_of(kernels.Item)["key"].offset
 _DIGITS: Final = bytes(b"0123456789abcdef"[number & 15] for number in range(256))
 
 
-def _account_item(address: bytes, account: StoredAccount | None, root: bytes | None) -> bytes:
+def _packed(
+    kind: int,
+    key: bytes,
+    *,
+    account: int = 0,
+    nonce: int = 0,
+    number: int = 0,
+    storage_root: bytes = _NO_WORD,
+    code_hash: bytes = _NO_WORD,
+) -> bytes:
+    return ITEM.pack(kind, account, 0, nonce, number.to_bytes(32, "little"), key, storage_root, code_hash) + _NOTES
+
+
+def _account_item(address: bytes, account: StoredAccount | None, *, is_cleared: bool) -> bytes:
     if account is None:
-        return _ITEM.pack(kernels.REMOVE, 20, address, 0, _NO_WORD, _NO_WORD, _NO_WORD)
-    kind = kernels.ACCOUNT_OF_SAME_STORAGE if root is None else kernels.ACCOUNT
-    balance = account.balance.to_bytes(32, "little")
-    return _ITEM.pack(kind, 20, address, account.nonce, balance, root or _NO_WORD, account.code_hash)
+        return _packed(kernels.REMOVE, address)
+    kind = kernels.ACCOUNT if is_cleared else kernels.ACCOUNT_OF_SAME_STORAGE
+    return _packed(
+        kind,
+        address,
+        nonce=account.nonce,
+        number=account.balance,
+        storage_root=EMPTY_TRIE_ROOT,
+        code_hash=account.code_hash,
+    )
+
+
+def _word_item(account: int, slot: int, word: int) -> bytes:
+    kind = kernels.WORD if word else kernels.REMOVE
+    return _packed(kind, slot.to_bytes(32, "big"), account=account, number=word)
 
 
 @cache

@@ -29,16 +29,18 @@ def admit(
     """
     validate_static(tx, rules)
     found = account or NO_ACCOUNT
-    facts = Facts(tx, rules, block, sender, found.nonce, found.balance, gas_available=block.gas_limit)
+    code = checks.ACCEPTED
     if tx.gas_limit > block.gas_limit:
-        raise refused(checks.BLOCK_GAS_EXCEEDED, facts)
-    if tx.nonce < found.nonce:
-        raise refused(checks.NONCE_TOO_LOW, facts)
-    if needs_base_fee and rules.base_fee and tx.max_fee_per_gas < block.base_fee:
-        raise refused(checks.FEE_BELOW_BASE_FEE, facts)
-    if needs_base_fee and tx.blob_hashes and tx.max_fee_per_blob_gas < block.blob_base_fee:
-        raise refused(checks.BLOB_FEE_TOO_LOW, facts)
-    if found.code and not is_impersonated and (not rules.delegations or delegation_target(found.code) is None):
-        raise refused(checks.SENDER_NOT_EOA, facts)
-    if found.balance < tx.max_fee_per_gas * tx.gas_limit + tx.value + tx.max_fee_per_blob_gas * blob_gas(tx):
-        raise refused(checks.INSUFFICIENT_FUNDS, facts)
+        code = checks.BLOCK_GAS_EXCEEDED
+    elif tx.nonce < found.nonce:
+        code = checks.NONCE_TOO_LOW
+    elif needs_base_fee and rules.base_fee and tx.max_fee_per_gas < block.base_fee:
+        code = checks.FEE_BELOW_BASE_FEE
+    elif needs_base_fee and tx.blob_hashes and tx.max_fee_per_blob_gas < block.blob_base_fee:
+        code = checks.BLOB_FEE_TOO_LOW
+    elif found.code and not is_impersonated and (not rules.delegations or delegation_target(found.code) is None):
+        code = checks.SENDER_NOT_EOA
+    elif found.balance < tx.max_fee_per_gas * tx.gas_limit + tx.value + tx.max_fee_per_blob_gas * blob_gas(tx):
+        code = checks.INSUFFICIENT_FUNDS
+    if code != checks.ACCEPTED:
+        raise refused(code, Facts(tx, rules, block, sender, found.nonce, found.balance, gas_available=block.gas_limit))

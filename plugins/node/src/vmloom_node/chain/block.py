@@ -149,17 +149,10 @@ def encode_block(
     """RLP of a block; `encoded` are its transactions as `encode_transaction` makes them."""
     # A legacy transaction is a list within the list, the others are strings: see EIP-2718.
     transactions = rlp.list_of([one if one[0] >= _LIST_PREFIX else rlp.encode(one) for one in encoded])
-    parts = [header.encoded, transactions, rlp.list_of(one.encoded for one in ommers)]
+    parts = [header.encoded, transactions, rlp.list_of([one.encoded for one in ommers]) if ommers else rlp.EMPTY_LIST]
     if withdrawals is not None:
-        parts.append(rlp.encode(_withdrawal_items(withdrawals)))
+        parts.append(rlp.list_of([one.encode() for one in withdrawals]) if withdrawals else rlp.EMPTY_LIST)
     return rlp.list_of(parts)
-
-
-def _withdrawal_items(withdrawals: Sequence[Withdrawal]) -> list[RlpItem]:
-    return [
-        [rlp.integer(one.index), rlp.integer(one.validator), one.address, rlp.integer(one.amount)]
-        for one in withdrawals
-    ]
 
 
 def decode_block(data: bytes, rules: Rules | None = None) -> EncodedBlock:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from vmloom import BlockContext, StateAccess
-from vmloom.hashing import keccak256
-from vmloom_evm.block import BlockInput, BlockResult, Ommer, SignedTransaction, Withdrawal
+from vmloom.hashing import create_address, keccak256
+from vmloom_evm.block import BlockInput, BlockResult, Ommer, Withdrawal
 from vmloom_evm.block.difficulty import difficulty
 from vmloom_evm.fees import blob_base_fee
 from vmloom_evm.forks import Fork
@@ -20,8 +19,7 @@ from .header import EMPTY_OMMERS_HASH, Header, base_fee_after, excess_blob_gas_a
 from .records import StoredBlock
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is to be decided of a block before it is made. Fees are wei per gas; None leaves them to the rules."""
 
     timestamp: int
@@ -34,8 +32,7 @@ class Plan:
     parent_beacon_root: bytes = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A block before its transactions: its fork, its input, and what only its header says."""
 
     fork: Fork
@@ -138,22 +135,21 @@ def sealed_header(made: Draft, result: BlockResult) -> Header:
 def seal(
     made: Draft,
     result: BlockResult,
-    included: Sequence[SignedTransaction],
     vms: Sequence[str],
     *,
     parent_total_difficulty: int,
     is_pending: bool = False,
 ) -> StoredBlock:
-    """The block that `result` makes of a draft; `included` are the transactions that ran, in order."""
+    """The block that `result` makes of a draft; `vms` are those that ran its transactions."""
     header = sealed_header(made, result)
-    encoded = tuple(one.encoded for one in included)
+    encoded = tuple([one.encoded for one in result.signed])
     withdrawals = made.input.withdrawals if made.rules.withdrawals else None
     raw = encode_block(header, encoded, (), withdrawals)
     block = Block(
         header,
-        result.included,
-        tuple(one.sender for one in included),
-        tuple(one.hash for one in included),
+        tuple([one.tx for one in result.signed]),
+        tuple([one.sender for one in result.signed]),
+        tuple([one.hash for one in result.signed]),
         withdrawals=withdrawals,
         total_difficulty=parent_total_difficulty + header.difficulty,
         size=len(raw),
@@ -166,9 +162,8 @@ def vms_of(state: StateAccess, result: BlockResult, default: str) -> list[str]:
     """Which VM ran each transaction's outermost call, or runs the code that it created."""
     known: dict[bytes, str] = {}
     found: list[str] = []
-    for tx, receipt in zip(result.included, result.receipts, strict=True):
-        address = tx.to if tx.to is not None else receipt.contract
-        assert address is not None
+    for tx, sender, _, _ in result.signed:
+        address = create_address(sender, tx.nonce) if tx.to is None else tx.to
         vm = known.get(address)
         if vm is None:
             vm = known[address] = state.get_vm(address) or default

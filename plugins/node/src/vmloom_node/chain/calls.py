@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vmloom import BlockContext, ExecutionState, StateAccess
 from vmloom.errors import GasEstimationError
-from vmloom_evm.block import BlockObserver
-from vmloom_evm.block.process import SignedTransaction
+from vmloom_evm.block import BlockObserver, SignedTransaction
 from vmloom_evm.overrides import AccountOverride, apply_overrides
 from vmloom_evm.specification import Specification
 from vmloom_evm.trace.hooks import Tracer

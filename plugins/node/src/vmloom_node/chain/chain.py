@@ -7,9 +7,9 @@ other, those that read do not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from threading import RLock
 from typing import Final
 
 from vmloom import BlockContext
@@ -17,11 +17,14 @@ from vmloom.errors import InputError
 from vmloom.hashing import keccak256
 from vmloom.store import Store
 from vmloom.vm import VmHost
+from vmloom_evm.block import SignedTransaction
+from vmloom_evm.native.raw import read_transaction
 from vmloom_evm.overrides import AccountOverride
-from vmloom_evm.transaction.codec import decode_transaction, encode_transaction, gas_limit_of
+from vmloom_evm.rules import Rules
+from vmloom_evm.transaction.codec import decode_transaction, encode_transaction
 from vmloom_evm.transaction.outcome import TransactionResult
 from vmloom_evm.transaction.signing import recover_sender, sign_transaction
-from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionType
+from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionRefused, TransactionType
 
 from .accounts import Accounts
 from .admission import admit
@@ -41,6 +44,23 @@ from .simulation import BlockOfCalls, SimulatedBlock, simulate
 
 LIGHT_GAS: Final = 250_000
 """Gas that takes native code less than a few milliseconds, whatever it is used for."""
+
+
+class UnlessBusy:
+    """Holds a lock as long as a block lasts, which gets True; or does not where another thread has it."""
+
+    __slots__ = ("_is_free", "_lock")
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> bool:
+        self._is_free = self._lock.acquire(blocking=False)
+        return self._is_free
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_free:
+            self._lock.release()
 
 
 class Chain(ChangeableChain):
@@ -65,6 +85,9 @@ class Chain(ChangeableChain):
         super().__init__(genesis, store=store, host=host, options=options, accounts=accounts)
         self._calls = Calls(self)
         self._branches = Branches(self)
+        self._read_transaction = _read_transaction if self.evm.engine == "reference" else read_transaction
+        self._last_read: tuple[bytes, Rules | None, tuple[Transaction, bytes, bytes | None]]
+        self._last_read = b"", None, (Transaction(), b"", None)
         if self.mining == "interval":
             self.set_mining("interval")
 
@@ -83,7 +106,7 @@ class Chain(ChangeableChain):
         Raises `InvalidHeader` and `InvalidBlock` with what is wrong, `UnknownBlock` where nobody knows the parent, and
         `StatePruned` for a branch that begins too far back; then nothing has changed.
         """
-        with self._writing():
+        with self._writing:
             return self._branches.add(data)
 
     # Transactions that come
@@ -92,8 +115,20 @@ class Chain(ChangeableChain):
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
         rules = self._next_rules()
-        tx = decode_transaction(data, rules)
-        return self._take(tx, recover_sender(tx, rules, self.chain_id, encoded=data), data)
+        tx, transaction_hash, digest = self._read(data, rules)
+        sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest)
+        return self._take(SignedTransaction(tx, sender, data, transaction_hash))
+
+    def _read(self, data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
+        """The transaction in `data`, its hash, and its signing hash if that is known.
+
+        The last one is remembered, since who asks whether it is light sends it then.
+        """
+        known, by, found = self._last_read
+        if known != data or by is not rules:
+            found = self._read_transaction(data, rules)
+            self._last_read = data, rules, found
+        return found
 
     def send(self, tx: Transaction) -> bytes:
         """Take a signed transaction; returns its hash, 32 bytes.
@@ -110,11 +145,12 @@ class Chain(ChangeableChain):
         Returns the hash. Raises as `send` and `fill`, and `UnknownAccount`.
         """
         self._check_writable()
-        with self._writing():
+        with self._writing:
             sender = self._sender_of(request)
             tx = self.fill(replace(request, sender=sender))
             signed = self.sign(tx, sender)
-            return self._take(signed, sender, encode_transaction(signed))
+            encoded = encode_transaction(signed)
+            return self._take(SignedTransaction(signed, sender, encoded, keccak256(encoded)))
 
     def _sender_of(self, request: TransactionRequest) -> bytes:
         if request.sender is not None:
@@ -142,44 +178,49 @@ class Chain(ChangeableChain):
         """
         if self._is_slow or (self.mining == "transaction" and len(self.pool)):
             return False
-        return gas_limit_of(encoded) <= LIGHT_GAS
-
-    @contextmanager
-    def unless_busy(self) -> Iterator[bool]:
-        """True if no other thread changes the chain; none will then while the block lasts."""
-        is_free = self._lock.acquire(blocking=False)
         try:
-            yield is_free
-        finally:
-            if is_free:
-                self._lock.release()
+            return self._read(encoded, self._next_rules())[0].gas_limit <= LIGHT_GAS
+        except TransactionRefused:
+            return True
 
-    def _take(self, tx: Transaction, sender: bytes, encoded: bytes) -> bytes:
-        transaction_hash = keccak256(encoded)
-        with self._writing():
+    def unless_busy(self) -> UnlessBusy:
+        """For a `with` block, which gets whether no other thread changes the chain; none will then while it lasts."""
+        return UnlessBusy(self._lock)
+
+    def _take(self, signed: SignedTransaction) -> bytes:
+        tx, sender, _, transaction_hash = signed
+        with self._writing:
             made = self.next_draft()
             account = self._world.state.get_account(sender)
-            if account is not None and tx.nonce < account.nonce and self._ledger.place_of(transaction_hash) is not None:
+            nonce = 0 if account is None else account.nonce
+            if tx.nonce < nonce and self._ledger.place_of(transaction_hash) is not None:
                 raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} is in a block already")
+            mines = self.mining == "transaction"
             admit(
                 tx,
                 sender,
                 account,
                 made.rules,
                 made.input.context,
-                needs_base_fee=self.mining == "transaction",
+                needs_base_fee=mines,
                 is_impersonated=self.accounts.is_impersonated(sender),
             )
-            waiting = self.pool.add(tx, sender, encoded, transaction_hash, 0 if account is None else account.nonce)
+            is_next = mines and tx.nonce == nonce and not len(self.pool)
+            if is_next:  # it would come out of the mempool as soon as it was there
+                self.pool.check(signed, nonce)
+            else:
+                self.pool.add(signed, nonce)
             if self._subscribers:
                 self._events.append(PendingTransaction(TransactionEntry(tx, transaction_hash, sender)))
-            if self.mining == "transaction" and self.pool.is_ready(waiting, 0 if account is None else account.nonce):
-                self._mine_for(waiting)
+            if is_next:
+                self._mine_only(made, signed)
+            elif mines and self.pool.is_ready(signed, nonce):
+                self._mine_for(signed)
         return transaction_hash
 
     def drop(self, transaction_hash: bytes) -> bool:
         """Take a transaction out of the mempool; False if it is not there."""
-        with self._writing():
+        with self._writing:
             return self.pool.remove(transaction_hash)
 
     def pool_content(self) -> PoolContent:
@@ -302,3 +343,8 @@ class Chain(ChangeableChain):
     def context(self, ref: BlockRef = "latest", block: BlockOverride = NO_OVERRIDE) -> BlockContext:
         """The block in which calls at `ref` run. Raises `UnknownBlock`."""
         return self._calls.context(ref, block)
+
+
+def _read_transaction(data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
+    """As `read_transaction`, without native code."""
+    return decode_transaction(data, rules), keccak256(data), None

@@ -32,7 +32,7 @@ class ChangeableChain(ReadableChain):
 
         Of very many, or if the history does not reach back to it any more, the oldest is forgotten.
         """
-        with self._writing():
+        with self._writing:
             self._last_snapshot += 1
             while self._snapshots:
                 oldest = next(iter(self._snapshots))
@@ -50,7 +50,7 @@ class ChangeableChain(ReadableChain):
         Later snapshots are gone then, and this one, too, unless it is to be kept. Raises `StatePruned` if the history
         does not reach back that far.
         """
-        with self._writing():
+        with self._writing:
             found = self._snapshots.get(snapshot)
             if found is None:
                 return False
@@ -61,7 +61,7 @@ class ChangeableChain(ReadableChain):
 
     def reset(self) -> None:
         """Go back to the genesis block. Raises `StatePruned` if the history does not reach back that far."""
-        with self._writing():
+        with self._writing:
             version = records.read_version(self.store, self.genesis.number)
             assert version is not None
             self._go_back(Snapshot(version, self.genesis.number, (), (0, None, None)))
@@ -133,7 +133,7 @@ class ChangeableChain(ReadableChain):
     ) -> Block:
         """Run a block; append what `check` makes of its state and result. What that raises leaves all as it was."""
         world = self._world
-        with self._writing():
+        with self._writing:
             try:
                 result = self.run_block(made, world.state, transactions, root_of=world.root)
                 stored = check(world.state, result)
@@ -151,7 +151,7 @@ class ChangeableChain(ReadableChain):
     def edit(self) -> Iterator[StateAccess]:
         """Change the state after the last block, as no transaction could. What is changed is committed at the end."""
         self._check_writable()
-        with self._writing():
+        with self._writing:
             world = self._world
             try:
                 yield world.state

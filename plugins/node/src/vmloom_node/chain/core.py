@@ -7,8 +7,8 @@ and `chain` itself.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock, RLock
 from types import MappingProxyType
@@ -74,6 +74,9 @@ class NextBlock:
         return {name: value for name, value in zip(names, self.values(), strict=True) if value is not None}
 
 
+NOTHING_CHOSEN: Final = NextBlock().values()
+
+
 class ChainCore:
     """The parts of a chain and its lock. See `Chain`."""
 
@@ -102,7 +105,7 @@ class ChainCore:
         self._readers = Readers(self.store, self._ledger.hash_of, is_native=is_native)
         self._is_slow = not is_native or not isinstance(self.store, MemoryStore)
         self._lock = RLock()
-        self._depth = 0
+        self._writing = _Writing(self)
         self._events: deque[ChainEvent] = deque()
         self._subscribers: list[Subscriber] = []
         self._telling = Lock()
@@ -182,19 +185,6 @@ class ChainCore:
 
         return unsubscribe
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Alone, without a time limit, and subscribers hear of it when all is done."""
-        with self._lock, no_time_limit():
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-                is_done = self._depth == 0
-        if is_done:
-            self._tell()
-
     def _tell(self) -> None:
         while self._events and self._telling.acquire(blocking=False):
             try:
@@ -204,6 +194,35 @@ class ChainCore:
                         _tell_one(subscriber, event)
             finally:
                 self._telling.release()
+
+
+class _Writing:
+    """What changes a chain goes in blocks of this: alone, without a time limit, and subscribers hear of it at the end.
+
+    Blocks may stand in each other.
+    """
+
+    __slots__ = ("_chain", "_depth", "_no_limit")
+
+    def __init__(self, chain: ChainCore) -> None:
+        self._chain = chain
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._chain._lock.acquire()
+        if not self._depth:
+            self._no_limit = no_time_limit()
+            self._no_limit.__enter__()
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._depth -= 1
+        is_done = not self._depth
+        if is_done:
+            self._no_limit.__exit__()
+        self._chain._lock.release()
+        if is_done and kind is None and self._chain._events:
+            self._chain._tell()
 
 
 def diff_of(state: MemoryState) -> StateDiff:

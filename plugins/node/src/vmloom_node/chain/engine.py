@@ -5,16 +5,18 @@ They may create contracts of other VMs, and come from accounts that the node imp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
 from vmloom import BlockContext, StateAccess
 from vmloom.vm import VmHost
-from vmloom_evm.engine import Engine
+from vmloom_evm.engine import BlockOutcome, Engine, run_in_parts
 from vmloom_evm.rules import Rules
 from vmloom_evm.specification import Specification
+from vmloom_evm.system import SystemCall
 from vmloom_evm.trace.hooks import Tracer
 from vmloom_evm.transaction import checks as reasons
 from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks, TransactionResult
@@ -139,6 +141,34 @@ class ChainEngine:
                 if blob_gas_available is not None:
                     blob_gas_available -= sum(one.blob_gas_used for one in ran)
         return outcomes
+
+    def run_block(
+        self,
+        specification: Specification,
+        state: StateAccess,
+        block: BlockContext,
+        transactions: Sequence[Transaction],
+        senders: Sequence[bytes],
+        *,
+        before: Sequence[SystemCall] = (),
+        after: Sequence[SystemCall] = (),
+        blob_gas_available: int | None = None,
+        host: VmHost | None = None,
+    ) -> BlockOutcome:
+        """See `Engine.run_block`. With special transactions it goes part by part."""
+        is_special = any(map(self.is_special, transactions, senders))
+        run: Callable[..., BlockOutcome] = partial(run_in_parts, self) if is_special else self.engine.run_block
+        return run(
+            specification,
+            state,
+            block,
+            transactions,
+            senders,
+            before=before,
+            after=after,
+            blob_gas_available=blob_gas_available,
+            host=host,
+        )
 
     def _batches(
         self, transactions: Sequence[Transaction], senders: Sequence[bytes]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from vmloom import StateAccess
@@ -15,10 +14,9 @@ from vmloom_evm.transaction.types import Refusal, TransactionRefused
 from . import records
 from .block import Block
 from .building import Draft, draft, plan_after, seal, vms_of
-from .core import NO_HASHES, ChainCore, NextBlock
+from .core import NO_HASHES, NOTHING_CHOSEN, ChainCore, NextBlock
 from .interval import IntervalMiner
 from .options import MiningMode
-from .pool import Waiting
 from .records import StoredBlock
 
 PERMANENT: Final = frozenset(
@@ -49,12 +47,13 @@ class MiningChain(ChainCore):
         self._check_writable()
         made: list[Block] = []
         for number in range(count):
-            with self._writing():
+            with self._writing:
                 if timestamp is not None and number == 0:
                     self.clock.set_next(timestamp, self.head.header.timestamp)
                 elif interval is not None and number:
                     self.clock.set_next(self.head.header.timestamp + interval, self.head.header.timestamp)
-                made.append(self._mine()[0].block)
+                following = self.next_draft()
+                made.append(self._mine(following, self._select(following))[0].block)
         return made
 
     def set_mining(self, mode: MiningMode, block_time: float | None = None) -> None:
@@ -88,8 +87,9 @@ class MiningChain(ChainCore):
             extra_data=self.options.extra_data,
             salt=self._sealed,
         )
-        given = chosen.given()
-        made = draft(self.genesis, parent, replace(plan, **given) if given else plan)
+        if chosen.values() != NOTHING_CHOSEN:
+            plan = plan._replace(**chosen.given())
+        made = draft(self.genesis, parent, plan)
         self._next = key, made
         return made
 
@@ -103,37 +103,46 @@ class MiningChain(ChainCore):
             room -= waiting.tx.gas_limit
             if room < 0 and found:
                 break
-            found.append(SignedTransaction(waiting.tx, waiting.sender, waiting.encoded, waiting.hash))
+            found.append(waiting.signed)
         return found
 
-    def _mine_for(self, waiting: Waiting) -> None:
+    def _mine_only(self, made: Draft, signed: SignedTransaction) -> None:
+        """Make a block of a transaction that waits nowhere; raise what is wrong with it, if it could not run."""
+        cause = self._mine(made, [signed])[1].get(signed.hash)
+        if cause is not None:
+            raise cause
+
+    def _mine_for(self, waiting: SignedTransaction) -> None:
         """Mine as long as something can run; raise what is wrong with the transaction, if it could not after all."""
         while True:
-            stored, refused = self._mine()
+            made = self.next_draft()
+            stored, refused = self._mine(made, self._select(made))
             cause = refused.get(waiting.hash)
             if cause is not None:
                 raise cause
             if not stored.encoded or waiting.hash not in self.pool or not self._select(self.next_draft()):
                 return
 
-    def _mine(self) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
-        """Make the next block; returns it and what could not run, by hash."""
+    def _mine(
+        self, made: Draft, candidates: Sequence[SignedTransaction]
+    ) -> tuple[StoredBlock, dict[bytes, VmloomError]]:
+        """Make the next block of these; returns it and what could not run, by hash."""
         unrunnable: dict[bytes, VmloomError] = {}
         while True:
             try:
-                stored, refused = self._mine_once()
+                stored, refused = self._mine_once(made, candidates)
                 return stored, {**refused, **unrunnable}
             except PluginError:
-                found = self._drop_unrunnable()
+                found = self._drop_unrunnable(made, candidates)
                 if not found:
                     raise
                 unrunnable.update(found)
+                candidates = [one for one in candidates if one.hash not in found]
 
-    def _drop_unrunnable(self) -> dict[bytes, VmloomError]:
+    def _drop_unrunnable(self, made: Draft, candidates: Sequence[SignedTransaction]) -> dict[bytes, VmloomError]:
         """Let go of what this node cannot run, such as for want of a VM: no block could be made any more."""
         found: dict[bytes, VmloomError] = {}
-        made = self.next_draft()
-        for candidate in self._select(made):
+        for candidate in candidates:
             with self._readers.lend(self.store.version, NO_HASHES) as state:
                 try:
                     self.run_block(made, state, [candidate], root_of=lambda _: bytes(32))
@@ -142,13 +151,13 @@ class MiningChain(ChainCore):
                     self.pool.remove(candidate.hash)
         return found
 
-    def _mine_once(self) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
-        made = self.next_draft()
-        candidates = self._select(made)
+    def _mine_once(
+        self, made: Draft, candidates: Sequence[SignedTransaction]
+    ) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
         world = self._world
         try:
             result = self.run_block(made, world.state, candidates, root_of=world.root)
-            stored = self._sealed_block(made, world.state, candidates, result)
+            stored = self._sealed_block(made, world.state, result)
             world.commit(records.block_records(stored, self.store.version + 1))
         except BaseException:
             world.discard()
@@ -186,22 +195,21 @@ class MiningChain(ChainCore):
         self,
         made: Draft,
         state: StateAccess,
-        candidates: Sequence[SignedTransaction],
         result: BlockResult,
         *,
         is_pending: bool = False,
     ) -> StoredBlock:
-        left_out = {one.index for one in result.rejected}
         return seal(
             made,
             result,
-            [one for index, one in enumerate(candidates) if index not in left_out],
             vms_of(state, result, self.evm.host.default_vm),
             parent_total_difficulty=self.head.total_difficulty,
             is_pending=is_pending,
         )
 
     def _clean_pool(self, block: Block, refused: Mapping[bytes, TransactionRefused]) -> None:
+        if not len(self.pool):
+            return
         for transaction_hash in block.hashes:
             self.pool.remove(transaction_hash)
         for transaction_hash, cause in refused.items():

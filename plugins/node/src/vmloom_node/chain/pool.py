@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from vmloom_evm.block import SignedTransaction
 from vmloom_evm.transaction.types import Transaction
 
 from .errors import PoolRefusal, PoolRefused
@@ -34,13 +35,18 @@ class PoolLimits:
 
 
 class Waiting(NamedTuple):
-    """A transaction that waits, as blocks take it: its sender, encoding and hash, and how many came before it."""
+    """A transaction that waits: what a `SignedTransaction` has, and how many came before it."""
 
     tx: Transaction
     sender: bytes
     encoded: bytes
     hash: bytes
     arrival: int
+
+    @property
+    def signed(self) -> SignedTransaction:
+        """As blocks take it."""
+        return SignedTransaction(self.tx, self.sender, self.encoded, self.hash)
 
     def tip(self, base_fee: int) -> int:
         """wei per gas for the fee recipient; below 0 if it does not pay the base fee. EIP-1559"""
@@ -85,12 +91,13 @@ class Pool:
 
     # Coming and going
 
-    def add(self, tx: Transaction, sender: bytes, encoded: bytes, transaction_hash: bytes, nonce: int) -> Waiting:
+    def add(self, signed: SignedTransaction, nonce: int) -> Waiting:
         """Take a transaction of a sender whose next nonce is `nonce`. Raises `PoolRefused`.
 
         One with the nonce of another that waits replaces it if it offers `price_bump` percent more in both fees.
         """
-        self._check(tx, sender, encoded, transaction_hash, nonce)
+        self.check(signed, nonce)
+        tx, sender, encoded, transaction_hash = signed
         self._arrivals += 1
         waiting = Waiting(tx, sender, encoded, transaction_hash, self._arrivals)
         of_sender = self._by_sender.setdefault(sender, {})
@@ -108,7 +115,9 @@ class Pool:
         self.version += 1
         return waiting
 
-    def _check(self, tx: Transaction, sender: bytes, encoded: bytes, transaction_hash: bytes, nonce: int) -> None:
+    def check(self, signed: SignedTransaction, nonce: int) -> None:
+        """Raise `PoolRefused` unless `add` would take the transaction; others may have to go to make room for it."""
+        tx, sender, encoded, transaction_hash = signed
         limits = self.limits
         if transaction_hash in self._by_hash:
             raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} waits already")
@@ -223,7 +232,7 @@ class Pool:
             yield waiting
             offer(waiting.sender, nonce + 1)
 
-    def is_ready(self, waiting: Waiting, nonce: int) -> bool:
+    def is_ready(self, waiting: SignedTransaction, nonce: int) -> bool:
         """Whether nothing is missing before a transaction that waits, of a sender whose next nonce is `nonce`."""
         return self.next_nonce(waiting.sender, nonce) > waiting.tx.nonce
 

@@ -54,22 +54,20 @@ class ReadableChain(MiningChain):
 
     def _pend(self, made: Draft) -> StoredBlock:
         with self._readers.lend(self.store.version, NO_HASHES) as state:
-            candidates, result = self._run_pending(made, state, self._select(made))
-            return self._sealed_block(made, state, candidates, result, is_pending=True)
+            result = self._run_pending(made, state, self._select(made))
+            return self._sealed_block(made, state, result, is_pending=True)
 
-    def _run_pending(
-        self, made: Draft, state: StateAccess, candidates: list[SignedTransaction]
-    ) -> tuple[list[SignedTransaction], BlockResult]:
-        """Run what waits, less what this node cannot run, on a state that is lent; returns what has been tried."""
+    def _run_pending(self, made: Draft, state: StateAccess, candidates: list[SignedTransaction]) -> BlockResult:
+        """Run what waits, less what this node cannot run, on a state that is lent."""
         try:
-            return candidates, self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
+            return self.run_block(made, state, candidates, root_of=lambda _: bytes(32))
         except PluginError:
             with self._lock:
-                dropped = self._drop_unrunnable()
+                dropped = self._drop_unrunnable(made, candidates)
             if not dropped:
                 raise
             left = [one for one in candidates if one.hash not in dropped]
-            return left, self.run_block(made, state, left, root_of=lambda _: bytes(32))
+            return self.run_block(made, state, left, root_of=lambda _: bytes(32))
 
     def transaction(self, transaction_hash: bytes) -> TransactionEntry:
         """The transaction with this hash, in a block or in the mempool. Raises `UnknownTransaction`."""

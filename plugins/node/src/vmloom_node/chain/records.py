@@ -6,8 +6,7 @@ Keys begin with `CHAIN`; numbers in keys have 8 bytes, big-endian, so that block
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from vmloom.errors import StateError
 from vmloom.hashing import create_address
@@ -21,7 +20,7 @@ from vmloom_evm.transaction.codec import decode_transaction
 from vmloom_evm.transaction.types import TransactionType
 
 from .block import Block, Log, TransactionReceipt, decode_withdrawal
-from .header import decode_header
+from .header import EMPTY_BLOOM, decode_header
 
 HEAD: Final = CHAIN + b"head"
 """Number of the last block."""
@@ -42,8 +41,7 @@ VERSION: Final = CHAIN + b"v"
 FORMAT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
+class StoredBlock(NamedTuple):
     """A block and its receipts, on the way to the store or from it.
 
     `encoded` are its transactions, `receipts` as the receipts root is taken over them, `vms` who ran each, `raw` is the
@@ -65,24 +63,26 @@ def key(kind: bytes, number: int) -> bytes:
 def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None]:
     """What the store gets for a block that becomes the last; `version` is that of its state."""
     block, number = stored.block, stored.block.number
-    beside: list[RlpItem] = [
-        stored.raw,
-        list(block.senders),
-        list(block.hashes),
-        rlp.integer(block.total_difficulty),
-        [vm.encode() for vm in stored.vms],
-    ]
+    digits, place = number.to_bytes(8, "big"), rlp.integer(number)
+    beside = rlp.list_of(
+        (
+            rlp.encode(stored.raw),
+            rlp.list_of([b"\x94" + sender for sender in block.senders]),
+            rlp.list_of([b"\xa0" + transaction_hash for transaction_hash in block.hashes]),
+            rlp.number(block.total_difficulty),
+            rlp.list_of([rlp.encode(vm.encode()) for vm in stored.vms]),
+        )
+    )
     records: dict[bytes, bytes | None] = {
-        HEAD: rlp.integer(number),
-        key(BLOCK, number): rlp.encode(beside),
-        key(VERSION, number): rlp.integer(version),
-        NUMBER + block.hash: rlp.integer(number),
+        HEAD: place,
+        BLOCK + digits: beside,
+        VERSION + digits: rlp.integer(version),
+        NUMBER + block.hash: place,
     }
     if stored.receipts:
-        records[key(RECEIPTS, number)] = rlp.encode(list(stored.receipts))
-    if any(block.header.logs_bloom):
-        records[key(BLOOM, number)] = block.header.logs_bloom
-    place = rlp.integer(number)
+        records[RECEIPTS + digits] = rlp.list_of([rlp.encode(one) for one in stored.receipts])
+    if block.header.logs_bloom != EMPTY_BLOOM:
+        records[BLOOM + digits] = block.header.logs_bloom
     for index, transaction_hash in enumerate(block.hashes):
         records[PLACE + transaction_hash] = index.to_bytes(4, "big") + place
     return records

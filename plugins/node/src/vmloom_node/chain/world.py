@@ -15,7 +15,7 @@ from typing import Final
 from vmloom import StateAccess
 from vmloom.errors import StateError, VmloomError
 from vmloom.state import StateDiff
-from vmloom.store import Changes, Store, StoredState, StoreView
+from vmloom.store import Changes, StateSource, Store, StoredState, StoreView
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.trie import StateTrie
 from vmloom_evm.trie.native import NativeTries
@@ -36,10 +36,11 @@ class World:
 
     def __init__(self, store: Store, block_hash: BlockHash, *, is_native: bool) -> None:
         self.store = store
-        self.stored = StoredState(store, block_hash=block_hash)
+        self.stored = (StateSource if is_native else StoredState)(store, block_hash=block_hash)
         self._native = NativeState(source=self.stored) if is_native else None
         self._tries: StateTrie | NativeTries = NativeTries(store) if is_native else StateTrie(store)
-        self._pending: tuple[StateDiff, bytes, Changes] | None = None
+        self._pending: tuple[StateDiff | None, Changes] | None = None
+        """What is to be committed: with a diff nodes alone, without one accounts and words, too."""
 
     @property
     def state(self) -> StateAccess:
@@ -48,9 +49,15 @@ class World:
 
     def root(self, _: object = None) -> bytes:
         """The state root as things stand, 32 bytes."""
+        if self._native is not None and isinstance(self._tries, NativeTries):
+            found = self._tries.update_from(self._native)
+            if found is not None:
+                root, changes = found
+                self._pending = None, changes
+                return root
         diff = self.state.diff()
         root, nodes = self._tries.update(diff)
-        self._pending = diff, root, nodes
+        self._pending = diff, nodes
         return root
 
     def commit(self, records: Changes) -> int:
@@ -60,12 +67,13 @@ class World:
         """
         if self._pending is None:
             raise StateError("a commit without the root of what is committed")
-        diff, _, nodes = self._pending
+        diff, changes = self._pending
         self._pending = None
+        written = {**changes, **records}
         if self._native is None:
-            version = self.stored.commit_with({**nodes, **records})
+            version = self.stored.commit_with(written)
         else:
-            version = self.stored.commit_with({**nodes, **records}, diff=diff)
+            version = self.store.commit(written) if diff is None else self.stored.commit_with(written, diff=diff)
             self._native.settle()
         self._tries.settle()
         self._trim()

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
@@ -23,7 +23,6 @@ from .desk import Desk
 from .dispatcher import Dispatcher
 from .http import Guard, HttpEndpoint
 from .metrics import CONTENT_TYPE
-from .shortcut import ShortcutProtocol
 from .websocket import SocketEndpoint
 
 _KEEP_ALIVE: Final = 65
@@ -112,13 +111,22 @@ class _Server(uvicorn.Server):
         self._on_start()
 
 
+def http_protocol() -> Any:
+    """What speaks HTTP: the protocol with the short way, or uvicorn's own where it has become another."""
+    try:
+        from .shortcut import ShortcutProtocol
+    except ImportError:
+        return "auto"
+    return ShortcutProtocol if ShortcutProtocol.fits() else "auto"
+
+
 def _server(app: ASGIApp, config: RpcConfig, on_start: Callable[[], None]) -> _Server:
     settings = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="on",
-        http=ShortcutProtocol,
+        http=http_protocol(),
         ws="websockets-sansio",
         ws_max_size=config.max_body_bytes,
         ws_per_message_deflate=False,  # a small message could stand for a huge one

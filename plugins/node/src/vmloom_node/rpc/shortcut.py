@@ -1,7 +1,7 @@
 """uvicorn's HTTP with a short way for short calls: they are answered where their last byte arrives.
 
 A task, its event and the messages of ASGI cost more than such a call. What is not a short call, or comes with anything
-out of the ordinary, goes the way of ASGI; so does all where uvicorn has become another.
+out of the ordinary, goes the way of ASGI; so does all where uvicorn has become another (`server.http_protocol`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ _PATIENCE: Final = 0.05
 """Seconds that the body of a short request may take after its head: many clients send them in two pieces."""
 
 
+NEEDED: Final = ("data_received", "on_message_complete", "on_response_complete", "connection_lost", "_start_asgi_task")
+"""What of uvicorn's protocol is built upon here; the last is none of its public names."""
+
+
 class ShortcutProtocol(HttpToolsProtocol):
     """A connection. Of what arrives at a time one call is answered at once: others have their turn, too."""
+
+    @staticmethod
+    def fits() -> bool:
+        """Whether this uvicorn's protocol has all that is built upon."""
+        return all(callable(getattr(HttpToolsProtocol, name, None)) for name in NEEDED)
 
     _held: tuple[RequestResponseCycle, Any] | None = None
     """A request that is still to come in full or to be looked at, and the application for it."""

@@ -128,11 +128,24 @@ class Hub:
         self._lock = Lock()
         self._polls: dict[str, _Poll] = {}
         self._subscribers: dict[int, Subscriber] = {}
-        self._unsubscribe = chain.subscribe(self._told)
+        self._chain = chain
+        self._beginning = Lock()
+        self._unsubscribe: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Listen no more."""
-        self._unsubscribe()
+        with self._beginning:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+
+    def _listen(self) -> None:
+        """Hear of what happens from now on: a chain that nobody listens to need not tell anything.
+
+        Not with the lock that is taken while the chain tells: its own may be held by who waits for that one.
+        """
+        with self._beginning:
+            if self._unsubscribe is None:
+                self._unsubscribe = self._chain.subscribe(self._told)
 
     @property
     def subscriptions(self) -> int:
@@ -144,6 +157,7 @@ class Hub:
 
     def add_filter(self, interest: Interest) -> str:
         """A new filter's id. Raises `RpcError` if there are too many."""
+        self._listen()
         with self._lock:
             self._drop_expired()
             if len(self._polls) >= MAX_FILTERS:
@@ -194,6 +208,7 @@ class Hub:
 
     def subscribe(self, subscriber: Subscriber, interest: Interest) -> str:
         """A new subscription's id. Raises `RpcError` if the subscriber has too many."""
+        self._listen()
         with self._lock:
             if len(subscriber.subscriptions) >= MAX_SUBSCRIPTIONS:
                 raise RpcError(Code.LIMIT_EXCEEDED, f"too many subscriptions, the limit is {MAX_SUBSCRIPTIONS}")

@@ -1,0 +1,77 @@
+"""Transactions as they travel, each read with one call of native code."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from struct import Struct
+from typing import Any, Final, cast
+
+from vmloom.hashing import keccak256
+from vmloom.kernel.memory import size_of
+from vmloom.object_keys import source_digest
+from vmloom_native.build import compiled
+
+from ..rlp import RlpError, RlpItem, decode
+from ..rules import Rules
+from ..transaction.codec import decode_items, decode_transaction
+from ..transaction.types import Transaction
+from . import envelope
+from .bodies import SOURCES as COMMITMENTS
+from .memory import address_of_bytes
+
+_ENVELOPE: Final = Struct("@3Q2Q16Q16Q32s32s")
+_GIVEN: Final = Struct("@3Q")
+assert _ENVELOPE.size == size_of(envelope.Envelope)
+_MOST: Final = envelope.MOST_FIELDS
+
+
+def read_transaction(data: bytes, rules: Rules | None = None) -> tuple[Transaction, bytes, bytes | None]:
+    """As `codec.decode_transaction`; the transaction's hash, and the hash that was signed, if it is typed."""
+    if type(data) is not bytes:  # whose address would not be where its bytes are
+        data = bytes(data)
+    apart = _taken_apart(data)
+    if apart is None:
+        return decode_transaction(data, rules), keccak256(data), None
+    items, digest, signed = apart
+    return decode_items(data, items, rules), digest, signed
+
+
+def _taken_apart(data: bytes) -> tuple[list[RlpItem], bytes, bytes | None] | None:
+    """Items and hashes; None for what only `codec` can read, or refuse."""
+    scratch, found = bytearray(len(data) + 16), bytearray(_ENVELOPE.size)
+    _GIVEN.pack_into(found, 0, address_of_bytes(data), len(data), ctypes.addressof(_CHAR.from_buffer(scratch)))
+    if _take_apart()(ctypes.addressof(_CHAR.from_buffer(found))) != envelope.TAKEN:
+        return None
+    _, _, _, count, lists, *places, digest, signed = _ENVELOPE.unpack(found)
+    begins, ends = places[:count], places[_MOST : _MOST + count]
+    items: list[RlpItem] = [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
+    for number in range(lists.bit_length()):
+        if lists >> number & 1:
+            try:
+                items[number] = decode(data[begins[number] : ends[number]])
+            except RlpError:
+                return None
+    return items, digest, signed if data[0] <= envelope.LAST_TYPE else None
+
+
+@cache
+def _take_apart() -> Callable[[int], int]:
+    """`envelope.take_apart` as native code, which takes the address of an `Envelope`."""
+
+    def make() -> str:
+        from vmloom_native.program import Program
+
+        program = Program()
+        program.export(envelope.take_apart.__name__, envelope.take_apart)
+        return program.ir()
+
+    library = compiled((source_digest(*_SOURCES), "take_apart"), make, subject="transactions as they travel")
+    function: Any = library.function(envelope.take_apart.__name__, ctypes.c_uint64, ctypes.c_void_p)
+    function.library = library  # the code lives as long as what calls it
+    return cast("Callable[[int], int]", function)
+
+
+_SOURCES: Final = ("vmloom_evm.native.envelope", *COMMITMENTS)
+_CHAR: Final = ctypes.c_char
