@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from vmloom import MemoryState
 from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.native.engine import NativeEngine
 from vmloom_evm.reference.engine import REFERENCE
@@ -84,6 +85,20 @@ def test_case_is_the_same_each_time(differential: ModuleType) -> None:
     assert author(7, 3).case != author(8, 3).case
 
 
+@pytest.mark.parametrize(("number", "kind"), [(971, "transact_all"), (981, "transact"), (1510, "transact")])
+def test_programs_with_vast_gas_end_soon(differential: ModuleType, number: int, kind: str) -> None:
+    """In blocks with room for all gas there is, a call in a batch, a creation, and a call: all else may loop."""
+    cases = differential.cases
+    author = cases.Author(4242, number)
+    state = differential.compare.filled(MemoryState(), author.case)
+    steps = [author.step(state) for _ in range(cases.STEPS)]
+    vast = [(step, tx) for step in steps for tx in step.transactions if tx.gas_limit >= cases.VAST]
+    assert [step.kind for step, _ in vast] == [kind]
+    for step, tx in vast:
+        assert tx.to in (None, step.target)
+        assert (tx.data if tx.to is None else step.code) in cases.LITTLE
+
+
 class Off(NativeEngine):
     """A native engine that takes a gas too much."""
 
@@ -114,6 +129,12 @@ def test_command_prints_its_seed_and_what_it_has_run() -> None:
     assert (report["seed"], report["differences"], report["found"]) == (5, 0, [])
     assert report["programs"] >= 50
     assert done.stderr.count("seed 5") == 2
+
+
+def test_command_gives_up_on_a_case_that_does_not_end() -> None:
+    done = command("--seed", "5", "--longest", "0", "--patience", "0")
+    assert done.returncode == 1
+    assert "case 5:0 did not end within 0 s" in done.stdout
 
 
 @pytest.mark.parametrize(
