@@ -30,6 +30,7 @@ SOURCES: Final = (
     "vmloom_evm.jit.blocks",
     "vmloom_evm.jit.compile",
     "vmloom_evm.jit.divisors",
+    "vmloom_evm.jit.dominators",
     "vmloom_evm.jit.emit",
     "vmloom_evm.jit.facts",
     "vmloom_evm.jit.narrow",
