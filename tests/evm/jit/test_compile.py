@@ -36,9 +36,21 @@ class Clock:
         return next(self.times)
 
 
+def test_blocks_that_take_too_long_to_find_are_left_before_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every way is looked at once at least."""
+    clock = Clock(*[1.0] * 1_000)
+    monkeypatch.setattr(compiler, "time", clock)
+    monkeypatch.setattr(compiler, "Emitter", None)
+    with pytest.raises(compiler.Uncompilable, match="longer than it may") as caught:
+        compiler.ir(SPECIFICATION, ways(100), deadline=200.0)
+    assert (caught.value.reason, clock.looks) == ("time", 201)
+
+
 def test_text_that_takes_too_long_is_left_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(*[1.0] * 1_000)
     monkeypatch.setattr(compiler, "time", clock)
+    find = compiler.blocks_of
+    monkeypatch.setattr(compiler, "blocks_of", lambda *arguments: find(*arguments[:4]))
     with pytest.raises(compiler.Uncompilable, match="longer than it may") as caught:
         compiler.ir(SPECIFICATION, ways(100), deadline=20.0)
     assert (caught.value.reason, clock.looks) == ("time", 21)

@@ -5,7 +5,7 @@ Time and memory are linear in the size of the code: blocks are cut where they gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,8 +89,17 @@ class Blocks:
     """The block through which all control comes to another one, from within compiled code; none for some."""
 
 
-def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], depth_limit: int) -> Blocks:
-    """The blocks of `code` by the instructions in `rows`, at the static prices `gas`."""
+def blocks_of(
+    code: bytes,
+    rows: Mapping[int, OpRow],
+    gas: Mapping[str, int],
+    depth_limit: int,
+    check: Callable[[], None] = lambda: None,
+) -> Blocks:
+    """The blocks of `code` by the instructions in `rows`, at the static prices `gas`.
+
+    Now and then `check` is called, which may raise.
+    """
     listing = Listing(code, rows)
     groups: list[list[Item]] = []
     for block in listing.blocks:
@@ -104,7 +113,7 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
             groups.append(group)
     found = Blocks(code, [_measured(number, group, gas) for number, group in enumerate(groups)], {})
     found.at = {block.offset: block.number for block in found.blocks}
-    facts = find(listing, found.at)
+    facts = find(listing, found.at, check)
     for one in found.blocks:
         one.known = facts.at(one.offset)
         if facts.is_complete:

@@ -76,8 +76,8 @@ class CompiledCode:
 def emit(specification: Specification, code: bytes, *, deadline: float = math.inf, level: int = FULL) -> bytes:
     """Object code for `code` by `specification`. Raises `Uncompilable`, also if it is not done by `deadline`.
 
-    That is a time of `time.monotonic`, and looked at as text is written, and before LLVM begins with what would take
-    longer: then machine code is made quickly if there is time for that, or not at all.
+    That is a time of `time.monotonic`, and looked at as blocks are found and text is written, and before LLVM begins
+    with what would take longer: then machine code is made quickly if there is time for that, or not at all.
     """
     return emit_object(ir(specification, code, deadline), deadline, level)
 
@@ -99,7 +99,7 @@ def ir(specification: Specification, code: bytes, deadline: float = math.inf) ->
         raise Uncompilable("size", f"{len(code)} bytes of code, at most {CODE_LIMIT} are compiled")
     rows = active_rows(specification)
     gas = specification.fork.gas
-    blocks = blocks_of(code, rows, gas, specification.rules.stack_limit)
+    blocks = blocks_of(code, rows, gas, specification.rules.stack_limit, lambda: _check_time(deadline))
     if not blocks.reached:
         raise Uncompilable("empty", "there is no code")
     emitter = Emitter(_program(specification), rows, blocks, specification.rules.stack_limit, gas)
