@@ -1,7 +1,7 @@
 """All public state tests with compiled contracts, fork by fork, the newest first.
 
     uv run python benchmarks/state_tests.py FOLDER [--mode forced|tiered|eager] [--fork NAME ...] [--workers W]
-                                                   [--only TEXT] [--log FILE] [--json]
+                                                   [--only TEXT] [--every N] [--log FILE] [--json]
 
 `forced` compiles every contract in full before it first runs. `tiered` is what users get: contracts are interpreted
 until it pays to compile them, which few tests live to see. `eager` is `tiered` without its patience: contracts are
@@ -138,12 +138,12 @@ def statistics_of(vm: Evm) -> dict[str, Any]:
 # The process that shows what they do
 
 
-def units_of(folder: Path, forks: Sequence[str], only: str) -> Iterator[tuple[Unit, int]]:
-    """Every unit below `folder` with the number of its cases, of the newest fork first."""
+def units_of(folder: Path, forks: Sequence[str], only: str, every: int) -> Iterator[tuple[Unit, int]]:
+    """The units of one of `every` files below `folder` with the number of their cases, of the newest fork first."""
     found: Counter[Unit] = Counter()
-    for path in sorted(folder.rglob("*.json")):
-        if only in str(path):
-            found.update(Unit(fork_of(case), str(path)) for case in read_cases(path))
+    paths = [path for path in sorted(folder.rglob("*.json")) if only in str(path)]
+    for path in paths[::every]:
+        found.update(Unit(fork_of(case), str(path)) for case in read_cases(path))
     order = {fork: number for number, fork in enumerate(reversed(FORKS))}
     for unit in sorted(found, key=lambda one: (order[one.fork], one.path)):
         if not forks or unit.fork in forks:
@@ -245,6 +245,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--fork", action="append", choices=list(FORKS), default=[], help="only this one; may be given more than once"
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only files whose path contains this")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one of so many files (default 1: all)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--log", type=Path, help="note here what is done, and leave out what is noted")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, all else to stderr")
@@ -258,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     log = Log(options.log, options.mode)
     before, units, total = log.read(), [], 0
     by_fork: dict[str, Done] = {}
-    for unit, cases in units_of(options.folder, options.fork, options.only):
+    for unit, cases in units_of(options.folder, options.fork, options.only, options.every):
         total += cases
         by_fork.setdefault(unit.fork, Done())
         if unit in before:

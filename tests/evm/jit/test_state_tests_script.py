@@ -44,3 +44,13 @@ def test_case_that_fails_is_named(fixtures_folder: Path, tmp_path: Path) -> None
     (failure,) = found["failures"]
     assert "wrong.json" in failure
     assert "post state root mismatch" in failure
+
+
+def test_sample_has_one_of_so_many_files(fixtures_folder: Path, tmp_path: Path) -> None:
+    content = (fixtures_folder / "state_tests" / FILE).read_text("utf-8")
+    for number in range(5):
+        (tmp_path / f"{number}.json").write_text(content, "utf-8")
+    code, found = ran(str(tmp_path), "--mode", "tiered", "--every", "2", "--log", str(tmp_path / "log"))
+    noted = [Path(json.loads(line)["file"]).name for line in (tmp_path / "log").read_text("utf-8").splitlines()]
+    assert (code, noted) == (0, ["0.json", "2.json", "4.json"])
+    assert found["cases"] == found["of"]
