@@ -34,6 +34,7 @@ SOURCES: Final = (
     "vmloom_evm.jit.emit",
     "vmloom_evm.jit.facts",
     "vmloom_evm.jit.narrow",
+    "vmloom_evm.jit.products",
     "vmloom_evm.jit.specialise",
     "vmloom_evm.jit.support",
     "vmloom_evm.jit.values",
@@ -79,7 +80,7 @@ def emit(specification: Specification, code: bytes, *, deadline: float = math.in
     That is a time of `time.monotonic`, and looked at as blocks are found and text is written, and before LLVM begins
     with what would take longer: then machine code is made quickly if there is time for that, or not at all.
     """
-    return emit_object(ir(specification, code, deadline), deadline, level)
+    return emit_object(ir(specification, code, deadline, level), deadline, level)
 
 
 def best_level(text: str) -> int:
@@ -91,8 +92,11 @@ def _is_long(text: str) -> bool:
     return weight(text.splitlines()) > MOST_LINES
 
 
-def ir(specification: Specification, code: bytes, deadline: float = math.inf) -> str:
-    """LLVM's text for `code`. Raises `Uncompilable`, also if it is not written by `deadline`."""
+def ir(specification: Specification, code: bytes, deadline: float = math.inf, level: int = FULL) -> str:
+    """LLVM's text for `code`. Raises `Uncompilable`, also if it is not written by `deadline`.
+
+    For machine code that is to be made quickly, it leaves more to LLVM.
+    """
     from vmloom_native.codegen import host_header
 
     if len(code) > CODE_LIMIT:
@@ -103,6 +107,8 @@ def ir(specification: Specification, code: bytes, deadline: float = math.inf) ->
     if not blocks.reached:
         raise Uncompilable("empty", "there is no code")
     emitter = Emitter(_program(specification), rows, blocks, specification.rules.stack_limit, gas)
+    if level == QUICK:
+        emitter.writer.products = 0
     return f"{host_header()}\n{emitter.text(lambda: _check_time(deadline))}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vmloom.kernel import U64_MAX, U256_MAX
+from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX
 from vmloom_native.kinds import Integer
 from vmloom_native.wide.divide import remainder_below_power
 from vmloom_native.wide.words import rest_of_large_words
@@ -106,10 +106,28 @@ def _quotient(by: Specialiser, x: Value, divisor: int) -> Value:
 
 def _remainder(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x % divisor`: what is left has no more bits than the divisor, so no more are looked at."""
+    if x.high > U128_MAX:
+        folded = _folded(by, x, divisor)
+        if folded is not None:
+            return _remainder(by, folded, divisor)
     if _is_short(x, divisor):
         return _rest_or_less(by, x, divisor, _estimate(by, x, divisor))[0]
     rest = _rest(by, x, divisor, _quotient(by, x, divisor), max(narrowest(divisor - 1), 64))
     return replace(rest, high=divisor - 1)
+
+
+def _folded(by: Specialiser, x: Value, divisor: int) -> Value | None:
+    """A number of at most 128 bits that leaves the same rest: each word times what its place leaves."""
+    places = range(0, x.high.bit_length(), 64)
+    if sum(min(x.high >> place, U64_MAX) * ((1 << place) % divisor) for place in places) > U128_MAX:
+        return None
+    pair = Integer(128)
+    total = number(0)
+    for place in places:
+        moved = by.operation(">>", Integer(x.width), x, number(place))
+        word = _as(by, moved, 64, min(moved.high, U64_MAX))
+        total = by.operation("+", pair, total, by.operation("*", pair, word, number((1 << place) % divisor)))
+    return total
 
 
 def _rest(by: Specialiser, x: Value, divisor: int, quotient: Value, width: int) -> Value:
@@ -131,13 +149,17 @@ def _is_short(x: Value, divisor: int) -> bool:
 def _estimate(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x // divisor`, or less by one.
 
-    Of the bits behind the leading ones comes an error of up to 1/2, as they are less than half of the divisor; as much
-    at most comes of the reciprocal, and less than 1 of what is cut off: the sum is less than 2.
+    The quotient is that of the leading bits and of those behind them. Of what is behind comes less than
+    `2**behind / divisor`, of the reciprocal no more than `leading / 2**bits`: where both are 1 together, what is cut
+    off is another 1 at most, and the sum is less than 2.
     """
     behind = divisor.bit_length() - 2
     width = max(narrowest(x.high), 64)
     leading = by.operation(">>", Integer(width), x, number(behind))
     bits = leading.high.bit_length() + 1
+    whole = bits - bits % 64  # whole words need no shift
+    if leading.high * divisor <= (divisor - (1 << behind)) << whole:
+        bits = whole
     factor = (1 << behind + bits) // divisor
     wide = 2 * max(narrowest(leading.high), 64)
     product = by.operation("*", Integer(wide), leading, number(factor))

@@ -343,7 +343,7 @@ class Tier:
             if self._is_prepared:
                 begun = time.thread_time()
             deadline = time.monotonic() + self.config.time_limit
-            text = ir(self.interpreter.specification, code, deadline)
+            text = ir(self.interpreter.specification, code, deadline, level)
             best = best_level(text)
             made = emit_object(text, deadline, level)
             compiled = link(self.interpreter, made)
