@@ -5,8 +5,9 @@
 
 `forced` compiles every contract in full before it first runs. `tiered` is what users get: contracts are interpreted
 until it pays to compile them, which few tests live to see. `eager` is `tiered` without its patience: contracts are
-compiled in the background once they have run a few times, first quickly and then in full, and machine code takes over
-in the midst of runs. What is compiled for one test serves the others of its fork.
+compiled when they run again or have jumped a few times, first quickly and then in full, and machine code takes over in
+the midst of runs. Nothing is done in the background then, where it would come too late for tests, which are short. What
+is compiled for one test serves the others of its fork.
 
 State root, logs and receipt of each case must be what the test says. A process that dies counts as a failure of the
 case it was at, and another one goes on behind it. With `--log`, each file that is done is noted in that file, and what
@@ -21,12 +22,12 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -36,10 +37,15 @@ from vmloom_evm.statetest.fixture import Case, read_cases
 from vmloom_evm.statetest.run import run_case
 from vmloom_evm.vm import Evm
 
+if TYPE_CHECKING:
+    from vmloom_evm.native.memory import NativeMemory
+
 MODES: Final = ("forced", "tiered", "eager")
 EAGER_RUNS: Final = 2
 """Runs of a code until Python is asked about it, in the mode `eager`."""
 EAGER_PATIENCE: Final = 1e-9
+EAGER_JUMPS: Final = 5
+"""Jumps from one pause to the next, at which machine code takes over."""
 ROOM: Final = 2 << 30
 """Bytes of machine code: enough for all contracts of a fork, so that none is compiled twice."""
 
@@ -77,11 +83,31 @@ def make_vm(mode: str) -> Evm:
     elif mode == "tiered":
         bounds = EvmJitConfig(disk_cache=False, cache_size=ROOM)
     else:
-        from vmloom_evm.jit import tiers
-
-        tiers.PATIENCE = EAGER_RUNS  # type: ignore[misc]
+        be_eager()
         bounds = EvmJitConfig(disk_cache=False, cache_size=ROOM, patience=EAGER_PATIENCE)
     return Evm(EvmConfig(engine="jit", jit=bounds))
+
+
+def be_eager() -> None:
+    """Have this process compile soon, and at once."""
+    from vmloom_evm.jit import tiers
+
+    class Eager(tiers.Installation):
+        def __init__(self, memory: NativeMemory, tier: tiers.Tier) -> None:
+            super().__init__(memory, tier)
+            memory.set("countdown", EAGER_JUMPS)
+
+        def paused(self) -> None:
+            super().paused()
+            self._memory.set("countdown", EAGER_JUMPS)
+
+    def at_once(job: Callable[[], None]) -> bool:
+        job()
+        return True
+
+    tiers.PATIENCE = EAGER_RUNS  # type: ignore[misc]
+    tiers.Installation = Eager  # type: ignore[misc]
+    tiers.WORKER.submit = at_once  # type: ignore[method-assign]
 
 
 def cases_of(unit: Unit) -> list[Case]:

@@ -12,6 +12,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "state_tests.py"
 FILE = Path("execution_specs") / "Osaka" / "shanghai" / "eip3855_push0" / "push0" / "push0_contracts.json"
+LOOPS = Path("execution_specs") / "Osaka" / "ported_static" / "vmIOandFlowOperations" / "loops_conditionals"
 
 
 def ran(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -32,6 +33,13 @@ def test_cases_run_compiled_and_are_noted(fixtures_folder: Path, tmp_path: Path,
     assert (found["compiler"]["compiles"] > 0) == (mode == "forced"), "nothing runs often enough in the others"
     code, again = ran(*options)
     assert (code, again["cases"], again["compiler"]) == (0, found["cases"], {}), "nothing is left to do"
+
+
+def test_machine_code_takes_over_in_the_midst_of_loops(fixtures_folder: Path) -> None:
+    code, found = ran(str(fixtures_folder / "state_tests" / LOOPS), "--mode", "eager")
+    assert (code, found["failures"], found["cases"]) == (0, [], found["of"])
+    assert found["compiler"]["promotions"] > 0
+    assert found["compiler"]["improvements"] > 0
 
 
 def test_case_that_fails_is_named(fixtures_folder: Path, tmp_path: Path) -> None:
