@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from vmloom_evm.assembly import Bytecode, add, calldataload, jumpi, label, push, ret_top
+from vmloom_evm.assembly import Bytecode, add, calldataload, jumpi, label, push, raw, ret_top
 from vmloom_evm.forks import LATEST
 from vmloom_evm.jit import compile as compiler
 from vmloom_evm.specification import specify
@@ -88,3 +88,14 @@ def test_machine_code_is_not_made_if_there_is_no_time_even_for_that(monkeypatch:
     with pytest.raises(compiler.Uncompilable) as caught:
         compiler.emit_object(text, deadline=3.5)
     assert caught.value.reason == "time"
+
+
+def test_products_of_words_take_longer_to_make_than_their_lines_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = bytes(calldataload(0) + raw("8002" * 20) + ret_top())
+    text = compiler.ir(SPECIFICATION, code, level=compiler.QUICK)
+    monkeypatch.setattr(compiler, "time", Clock(0.0, 0.0, 1.0))
+    with pytest.raises(compiler.Uncompilable) as caught:
+        compiler.emit_object(text, deadline=4.5, level=compiler.QUICK)
+    assert caught.value.reason == "time"
+    monkeypatch.setattr(compiler, "time", Clock(0.0, 0.0, 1.0))
+    assert compiler.emit_object(text, deadline=60.0, level=compiler.QUICK)

@@ -49,7 +49,7 @@ MOST_LINES: Final = 20_000
 FULL_OVER_PASSES: Final = 10
 """LLVM makes machine code in full for so many times as long as its passes over the text took, at most."""
 QUICK_OVER_PASSES: Final = 3
-"""The same of machine code that is made quickly."""
+"""The same of machine code that is made quickly, and that many times more where lines count for several."""
 QUICK: Final = 0
 """The level of machine code that takes little to make: half the time of the other, for three quarters of what it
 gains."""
@@ -92,6 +92,12 @@ def _is_long(text: str) -> bool:
     return weight(text.splitlines()) > MOST_LINES
 
 
+def _density(text: str) -> float:
+    """Lines that one of the text counts as."""
+    lines = text.splitlines()
+    return weight(lines) / max(len(lines), 1)
+
+
 def ir(specification: Specification, code: bytes, deadline: float = math.inf, level: int = FULL) -> str:
     """LLVM's text for `code`. Raises `Uncompilable`, also if it is not written by `deadline`.
 
@@ -122,7 +128,7 @@ def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> byt
     begun = time.monotonic()
     module = optimised(text, machine, is_long=is_long)
     took = time.monotonic() - begun
-    _check_time(deadline, QUICK_OVER_PASSES * took)
+    _check_time(deadline, QUICK_OVER_PASSES * took * _density(text))
     if begun + (1 + FULL_OVER_PASSES) * took > deadline:
         machine = target_machine(QUICK)
     return bytes(machine.emit_object(module))
