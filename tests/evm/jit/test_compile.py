@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ class Clock:
         self.times = itertools.chain(itertools.accumulate(steps), itertools.repeat(sum(steps)))
         self.looks = 0
 
-    def monotonic(self) -> float:
+    def thread_time(self) -> float:
         self.looks += 1
         return next(self.times)
 
@@ -54,6 +55,19 @@ def test_text_that_takes_too_long_is_left_before_it_is_done(monkeypatch: pytest.
     with pytest.raises(compiler.Uncompilable, match="longer than it may") as caught:
         compiler.ir(SPECIFICATION, ways(100), deadline=20.0)
     assert (caught.value.reason, clock.looks) == ("time", 21)
+
+
+def test_time_of_others_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy computer a contract would not be compiled, or not as well."""
+    compiler.ir(SPECIFICATION, ways(3))  # makes ready what all share
+    find = compiler.blocks_of
+
+    def wait(*arguments: Any) -> Any:
+        time.sleep(0.6)
+        return find(*arguments)
+
+    monkeypatch.setattr(compiler, "blocks_of", wait)
+    assert compiler.ir(SPECIFICATION, ways(3), deadline=time.thread_time() + 0.5)
 
 
 @pytest.mark.parametrize(

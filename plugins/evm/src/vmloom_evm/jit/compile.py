@@ -77,7 +77,7 @@ class CompiledCode:
 def emit(specification: Specification, code: bytes, *, deadline: float = math.inf, level: int = FULL) -> bytes:
     """Object code for `code` by `specification`. Raises `Uncompilable`, also if it is not done by `deadline`.
 
-    That is a time of `time.monotonic`, and looked at as blocks are found and text is written, and before LLVM begins
+    That is a time of `time.thread_time`, and looked at as blocks are found and text is written, and before LLVM begins
     with what would take longer: then machine code is made quickly if there is time for that, or not at all.
     """
     return emit_object(ir(specification, code, deadline, level), deadline, level)
@@ -125,9 +125,9 @@ def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> byt
     _check_time(deadline)
     is_long = _is_long(text)
     machine = target_machine(QUICK if is_long else level)
-    begun = time.monotonic()
+    begun = time.thread_time()
     module = optimised(text, machine, is_long=is_long)
-    took = time.monotonic() - begun
+    took = time.thread_time() - begun
     _check_time(deadline, QUICK_OVER_PASSES * took * _density(text))
     if begun + (1 + FULL_OVER_PASSES) * took > deadline:
         machine = target_machine(QUICK)
@@ -136,7 +136,7 @@ def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> byt
 
 def _check_time(deadline: float, wanted: float = 0.0) -> None:
     """Raises `Uncompilable` if what takes so many seconds would not be done by `deadline`."""
-    if time.monotonic() + wanted > deadline:
+    if time.thread_time() + wanted > deadline:
         raise Uncompilable("time", "compiling takes longer than it may")
 
 

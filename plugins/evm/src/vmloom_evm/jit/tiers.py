@@ -342,7 +342,7 @@ class Tier:
             self._check(len(code), level)
             if self._is_prepared:
                 begun = time.thread_time()
-            deadline = time.monotonic() + self.config.time_limit
+            deadline = time.thread_time() + self.config.time_limit
             text = ir(self.interpreter.specification, code, deadline, level)
             best = best_level(text)
             made = emit_object(text, deadline, level)
