@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from vmloom_evm.forks import LATEST
 from vmloom_evm.jit import compile as compiler
-from vmloom_evm.jit.products import product
+from vmloom_evm.jit.products import most_left_out, product
 from vmloom_evm.jit.values import MOST_PRODUCTS, Value, Writer, narrowest, number
 from vmloom_evm.vm import Evm
 from vmloom_native.codegen import emit_object, host_header
@@ -20,11 +20,11 @@ EDGES = (0, 1, 2**64 - 1, 2**64, 2**64 + 1, 2**128 - 1, 2**128, 2**128 + 1, 2**1
 CONSTANTS = (3, 2**64 - 1, 2**64, 2**128 + 5, 2**192, 2**255 - 19, 2**256 - 2**64, 2**256 - 1)
 
 
-def compiled(left: int, right: Value, width: int = 512) -> Callable[[int, int], int]:
-    """The product of an integer of `left` bits and another one, or a constant, modulo 2**`width`."""
+def compiled(left: int, right: Value, width: int = 512, least: int = 0) -> Callable[[int, int], int]:
+    """The product of an integer of `left` bits and another one, or a constant, less what stands below word `least`."""
     writer = Writer()
     first = Value("%x", narrowest((1 << left) - 1), 0, (1 << left) - 1)
-    result = product(writer, first, right, width)
+    result = product(writer, first, right, width, least=least)
     lines = "\n".join(writer.lines)
     names = (("x", first), *((("y", right),) if right.constant is None else ()))
     loads = "\n".join(f"  %{name} = load i{it.width}, ptr %at_{name}, align 8" for name, it in names)
@@ -64,6 +64,15 @@ def test_products_with_what_stands_in_the_code_are_exact(constant: int) -> None:
         multiply = compiled(bits, number(constant))
         for x in factors(bits, chance):
             assert multiply(x, 0) == x * constant, hex(x)
+
+
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_what_is_left_out_of_a_product_is_no_more_than_is_told(least: int) -> None:
+    chance = random.Random(least)
+    multiply = compiled(256, Value("%y", 256, 0, 2**256 - 1), least=least)
+    errors = [x * y - multiply(x, y) for x in factors(256, chance) for y in factors(256, chance)]
+    assert min(errors) == 0
+    assert max(errors) == (2**256 - 1) ** 2 - multiply(2**256 - 1, 2**256 - 1) == most_left_out(least)
 
 
 def test_words_that_are_0_are_not_multiplied() -> None:

@@ -15,12 +15,15 @@ from vmloom_native.kinds import Integer
 from vmloom_native.wide.divide import remainder_below_power
 from vmloom_native.wide.words import rest_of_large_words
 
+from .products import most_left_out, product
 from .values import Returned, Value, narrowest, number
 
 if TYPE_CHECKING:
     from .specialise import Specialiser
 
 WORD: Final = 256
+LEFT_OUT: Final = 2
+"""Words of a product of words that are hardly ever of weight in an estimate."""
 
 
 class Reciprocal(NamedTuple):
@@ -150,20 +153,30 @@ def _estimate(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x // divisor`, or less by one.
 
     The quotient is that of the leading bits and of those behind them. Of what is behind comes less than
-    `2**behind / divisor`, of the reciprocal no more than `leading / 2**bits`: where both are 1 together, what is cut
-    off is another 1 at most, and the sum is less than 2.
+    `2**behind / divisor`, of the reciprocal and of what is left out of its product no more than
+    `(leading + left out) / 2**bits`: where both are 1 together, what is cut off is another 1 at most, and the sum is
+    less than 2.
     """
     behind = divisor.bit_length() - 2
     width = max(narrowest(x.high), 64)
     leading = by.operation(">>", Integer(width), x, number(behind))
+    wide = 2 * max(narrowest(leading.high), 64)
+    least = LEFT_OUT if wide > WORD and by.writer.products else 0
+
+    def is_exact(bits: int, least: int) -> bool:
+        return (leading.high + most_left_out(least)) * divisor <= (divisor - (1 << behind)) << bits
+
     bits = leading.high.bit_length() + 1
     whole = bits - bits % 64  # whole words need no shift
-    if leading.high * divisor <= (divisor - (1 << behind)) << whole:
-        bits = whole
-    factor = (1 << behind + bits) // divisor
-    wide = 2 * max(narrowest(leading.high), 64)
-    product = by.operation("*", Integer(wide), leading, number(factor))
-    return by.operation(">>", Integer(wide), product, number(bits))
+    ways = [(whole, least), (bits, least), (whole, 0), (bits, 0)]
+    bits, least = next(way for way in ways if way == (bits, 0) or is_exact(*way))
+    factor = number((1 << behind + bits) // divisor)
+    if least:
+        by.writer.products -= 1
+        multiple = Value(product(by.writer, leading, factor, wide, least=least), wide, 0, leading.high * factor.low)
+    else:
+        multiple = by.operation("*", Integer(wide), leading, factor)
+    return by.operation(">>", Integer(wide), multiple, number(bits))
 
 
 def _rest_or_less(by: Specialiser, x: Value, divisor: int, estimate: Value) -> tuple[Value, Value]:

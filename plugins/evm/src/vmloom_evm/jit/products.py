@@ -15,8 +15,11 @@ BITS: Final = 64
 """Of a machine word."""
 
 
-def product(writer: Writer, left: Value, right: Value, width: int) -> str:
-    """The product of two integers that are at least 0, in `width` bits, which hold it."""
+def product(writer: Writer, left: Value, right: Value, width: int, *, least: int = 0) -> str:
+    """The product of two integers that are at least 0, in `width` bits, which hold it.
+
+    Products of words that stand below word `least` are left out: what comes of it is less by up to `most_left_out`.
+    """
     rows, columns = _words(writer, left), _words(writer, right)
     if len(rows) > len(columns):
         rows, columns = columns, rows
@@ -24,8 +27,9 @@ def product(writer: Writer, left: Value, right: Value, width: int) -> str:
     kind = f"i{size}"
     done: list[str] = []
     above = ""
-    for factor in rows:
-        halves = [_halves(writer, factor, word) for word in columns]
+    for place, factor in enumerate(rows):
+        skipped = max(0, least - place)
+        halves = [("0", "0")] * skipped + [_halves(writer, factor, word) for word in columns[skipped:]]
         low = _together(writer, [low for low, _ in halves], kind)
         high = _together(writer, ["0", *(high for _, high in halves)], kind)
         row = writer.emit(f"add nuw {kind} {low}, {high}")
@@ -35,6 +39,11 @@ def product(writer: Writer, left: Value, right: Value, width: int) -> str:
         above = writer.emit(f"lshr {kind} {row}, {BITS}")
     rest = [_word(writer, above, size, index) for index in range(len(columns))]
     return _together(writer, [*done, *rest][: width // BITS], f"i{width}")
+
+
+def most_left_out(least: int) -> int:
+    """What the products of words come to that stand below word `least`, at most."""
+    return sum((place + 1) * ((1 << BITS) - 1) ** 2 << BITS * place for place in range(least))
 
 
 def _words(writer: Writer, value: Value) -> list[str]:
