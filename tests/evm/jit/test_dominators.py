@@ -61,7 +61,7 @@ def test_dominators_are_what_the_definition_says(ways: int) -> None:
         expected = by_definition(graph, roots)
         assert found(graph, tree) == expected, f"seed {seed}, roots {roots}: {graph}"
         some += len(expected)
-    assert some > 100
+    assert some > 30
 
 
 def test_search_finishes_what_is_found_from_a_node_before_it() -> None:
