@@ -38,6 +38,8 @@ EVERY = 0.5
 """s between the reports of a worker."""
 MOST = 10
 """Differences after which it is enough."""
+LONGEST = 600.0
+"""s that a case may take; all take less than one, or a few where all is compiled anew."""
 
 
 @dataclass
@@ -68,20 +70,32 @@ def work(options: argparse.Namespace, seed: int, at: Any, until: float, pipe: Co
 
 
 def fuzz(options: argparse.Namespace, seed: int, tally: Tally, show: Callable[[str], None]) -> Iterator[None]:
-    """Run all workers to the end, showing differences; yields when the tally has grown."""
+    """Run all workers to the end, showing differences; yields now and then.
+
+    A worker that tells nothing for too long is ended: there is no code that runs forever, but engines might.
+    """
     context = multiprocessing.get_context("spawn")
     until = time.time() + options.seconds if options.seconds else float("inf")
     workers: dict[Any, Any] = {}
+    heard: dict[Any, float] = {}
+    longest = options.longest + options.patience
     for first in range(options.workers):
         ours, theirs = context.Pipe(duplex=False)
         at = context.Value("Q", first, lock=False)
         process = context.Process(target=work, args=(options, seed, at, until, theirs), daemon=True)
-        workers[ours] = process, at
+        workers[ours], heard[ours] = (process, at), time.monotonic()
         process.start()
         theirs.close()
     try:
         while workers and tally.differences < MOST and (options.seconds or tally.programs < options.programs):
-            for pipe in wait(list(workers)):
+            for pipe in [pipe for pipe in workers if time.monotonic() - heard[pipe] > longest]:
+                process, at = workers.pop(pipe)
+                process.terminate()
+                process.join()
+                tally.differences += 1
+                show(f"case {seed}:{at.value} did not end within {options.longest:g} s")
+            for pipe in wait(list(workers), timeout=EVERY):
+                heard[pipe] = time.monotonic()
                 try:
                     programs, cases, found = pipe.recv()  # type: ignore[union-attr]
                 except EOFError:
@@ -96,7 +110,7 @@ def fuzz(options: argparse.Namespace, seed: int, tally: Tally, show: Callable[[s
                 if found:
                     tally.differences += 1
                     show(found)
-                yield
+            yield
     finally:
         for process, _ in workers.values():
             process.terminate()
@@ -141,6 +155,9 @@ def main() -> int:
     parser.add_argument("--fork", choices=list(FORKS), help="only this one; otherwise all in turn")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for making a difference smaller")
+    parser.add_argument(
+        "--longest", type=float, default=LONGEST, help="seconds after which a case counts as one that never ends"
+    )
     parser.add_argument("--only", metavar="SEED:NUMBER", help="run this case only, which a difference has named")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, all else to stderr")
     options = parser.parse_args()

@@ -33,6 +33,7 @@ from vmloom_evm.ops.arithmetic import addmod, div, mod, mulmod, sdiv, signextend
 from vmloom_evm.ops.bitwise import byte, sar, sgt, shr, slt
 from vmloom_native.codegen import emit_object
 from vmloom_native.library import Library
+from vmloom_native.llvm import present_features
 from vmloom_native.program import Program
 
 ROUNDS: Final = 9
@@ -113,7 +114,7 @@ BARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 def bare_library() -> Library:
     """All of them, compiled: `void NAME(ptr value, i64 turns)` leaves the result in the place of the first value."""
-    program = Program()
+    program = Program(cpu_features=present_features())
     for kernel in BARE.values():
         ref = program.function(kernel)
         program.define(

@@ -60,12 +60,55 @@ def maze(size: int) -> bytes:
     return 2 * UNKNOWN + b"".join(b"\x5b\x80\x01\x80\x61" + way + b"\x57\x90" for way in ways)
 
 
+def one_failure(size: int) -> bytes:
+    """CALLDATASIZE DUP2 JUMPI: tests one after the other, all of which lead to the same place."""
+    start = b"\x61" + (size - 1).to_bytes(2, "big")
+    return (start + b"\x36\x81\x57" * ((size - 4) // 3)).ljust(size - 1, b"\x5b") + b"\x5b"
+
+
+def backwards(size: int) -> bytes:
+    """Blocks from the last to the first: each goes on with the one before it, or with the one after it."""
+    start, count = 6, (size - 6) // 6
+    ways = [start + 6 * max(0, number - 1) for number in range(count)]
+    first = UNKNOWN + b"\x61" + (start + 6 * (count - 1)).to_bytes(2, "big") + b"\x56"
+    return first + b"".join(b"\x5b\x80\x61" + way.to_bytes(2, "big") + b"\x57" for way in ways)
+
+
+def returns_anywhere(size: int) -> bytes:
+    """Functions that call others, or go back to where one before them has pushed."""
+    count, chance = (size - 4) // 12, random.Random(5)
+
+    def way() -> bytes:
+        return b"\x61" + (4 + 12 * chance.randrange(count)).to_bytes(2, "big")
+
+    return 2 * UNKNOWN + b"".join(b"\x5b" + way() + UNKNOWN + way() + b"\x57\x56\x5b" for _ in range(count))
+
+
+def counters(size: int) -> bytes:
+    """Loops through each other, in which many items of the stack are counted up and change places."""
+    start, chance = b"\x60\x01" * 46 + UNKNOWN, random.Random(6)
+    count = (size - len(start)) // 12
+    blocks = []
+    for _ in range(count):
+        swaps = [bytes([0x90 + chance.randrange(16)]) for _ in range(2)]
+        way = (len(start) + 12 * chance.randrange(count)).to_bytes(2, "big")
+        blocks.append(b"\x5b" + swaps[0] + b"\x60\x01\x01" + swaps[1] + UNKNOWN + b"\x61" + way + b"\x57")
+    return start + b"".join(blocks)
+
+
 DEEP: Final = UNKNOWN * 17
+CONSTANTS: Final = b"".join(b"\x61" + (0x1000 + number).to_bytes(2, "big") for number in range(60))
+WORD: Final = "7f" + bytes(range(0x80, 0xA0)).hex()
 PROGRAMS: Final[dict[str, Callable[[int], bytes]]] = {
     "JUMPDESTs": of("5b"),
     "constant jumps": constant_jumps,
     "conditional jumps": conditional_jumps,
     "maze": maze,
+    "one failure": one_failure,
+    "backwards": backwards,
+    "returns anywhere": returns_anywhere,
+    "counters": counters,
+    "constants and CREATE": of("5f5f5ff050", CONSTANTS),
     "jumps to anywhere": of("5b5f3556"),
     "JUMPDEST JUMP": of("5b56"),
     "return addresses": of("5b6000565b9056"),
@@ -80,8 +123,13 @@ PROGRAMS: Final[dict[str, Callable[[int], bytes]]] = {
     "SDIV": of("8005", UNKNOWN),
     "ADDMOD": of("808008", UNKNOWN),
     "EXP of constants": of("61ffff61fffe0a50"),
+    "EXP of words": of("80800a50", bytes.fromhex(WORD)),
+    "EXP of what EXP gives": of("800a", bytes.fromhex(WORD)),
+    "PUSH32": of(WORD),
     "constants that grow": of("8002", b"\x60\x02"),
     "SHL SAR": of("801b801d", UNKNOWN),
+    "MULMOD by words": of(WORD + "908009", UNKNOWN),
+    "DIV by bytes": of("600790041960059004", UNKNOWN),
     "SIGNEXTEND BYTE": of("800b801a", UNKNOWN),
     "MLOAD MSTORE anywhere": of("5f35515f3552"),
     "MSTORE": of("6001602052"),

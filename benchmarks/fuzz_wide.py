@@ -3,8 +3,8 @@
     uv run python benchmarks/fuzz_wide.py [--cases N] [--seed S] [--only NAME ...]
 
 `--cases` counts comparisons, all functions together. These are the EVM's arithmetic and bit operations, compiled from
-their op bodies, and the kernels of `vmloom_native.wide` that divisions become. A difference is printed with its
-operands, and the exit code is 1.
+their op bodies, and the kernels of `vmloom_native.wide` that divisions become; both as the kernel language has them
+and with this processor's own instructions. A difference is printed with its operands, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from vmloom_evm.ops import arithmetic, bitwise
 from vmloom_native.codegen import emit_object
 from vmloom_native.library import Library
+from vmloom_native.llvm import present_features
 from vmloom_native.program import Program
 from vmloom_native.wide import divide, power
 
@@ -158,9 +159,9 @@ class Batch:
         raise AssertionError("bytes differ and integers do not")
 
 
-def compiled_batches(models: dict[Callable[..., Any], Callable[..., int]]) -> list[Batch]:
-    """All functions, compiled together."""
-    program = Program()
+def compiled_batches(models: dict[Callable[..., Any], Callable[..., int]], cpu_features: frozenset[str]) -> list[Batch]:
+    """All functions, compiled together, with the instructions that a processor of these features has for them."""
+    program = Program(cpu_features=cpu_features)
     refs: dict[Any, Any] = {}
     for number, function in enumerate(models):
         refs[function] = ref = program.function(function)
@@ -207,7 +208,9 @@ def fuzz(cases: int, seed: int, only: list[str] | None = None) -> list[str]:
     chosen = {function: model for function, model in MODELS.items() if not only or function.__name__ in only}
     if not chosen:
         raise SystemExit(f"no function is called {' or '.join(only or [])}")
-    batches, operands = compiled_batches(chosen), Operands(seed)
+    ways = dict.fromkeys((frozenset[str](), present_features()))
+    batches = [batch for features in ways for batch in compiled_batches(chosen, features)]
+    operands = Operands(seed)
     differences: dict[str, str] = {}
     done = 0
     while done < cases:

@@ -206,7 +206,7 @@ MUTANTS: Final = (
         "if key in self.constant_fields",
         "if True",
     ),
-    Mutant("dominator of one way only", "blocks", "_dominate", "for way in ways[1:]:", "for way in ():"),
+    Mutant("dominator of one way only", "dominators", "dominators", "for way in ways)", "for way in ways[:1])"),
 )
 
 

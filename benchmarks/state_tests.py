@@ -1,12 +1,13 @@
 """All public state tests with compiled contracts, fork by fork, the newest first.
 
     uv run python benchmarks/state_tests.py FOLDER [--mode forced|tiered|eager] [--fork NAME ...] [--workers W]
-                                                   [--only TEXT] [--log FILE] [--json]
+                                                   [--only TEXT] [--every N] [--log FILE] [--json]
 
 `forced` compiles every contract in full before it first runs. `tiered` is what users get: contracts are interpreted
 until it pays to compile them, which few tests live to see. `eager` is `tiered` without its patience: contracts are
-compiled in the background once they have run a few times, first quickly and then in full, and machine code takes over
-in the midst of runs. What is compiled for one test serves the others of its fork.
+compiled when they run again or have jumped a few times, first quickly and then in full, and machine code takes over in
+the midst of runs. Nothing is done in the background then, where it would come too late for tests, which are short. What
+is compiled for one test serves the others of its fork.
 
 State root, logs and receipt of each case must be what the test says. A process that dies counts as a failure of the
 case it was at, and another one goes on behind it. With `--log`, each file that is done is noted in that file, and what
@@ -21,12 +22,12 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -36,10 +37,15 @@ from vmloom_evm.statetest.fixture import Case, read_cases
 from vmloom_evm.statetest.run import run_case
 from vmloom_evm.vm import Evm
 
+if TYPE_CHECKING:
+    from vmloom_evm.native.memory import NativeMemory
+
 MODES: Final = ("forced", "tiered", "eager")
 EAGER_RUNS: Final = 2
 """Runs of a code until Python is asked about it, in the mode `eager`."""
 EAGER_PATIENCE: Final = 1e-9
+EAGER_JUMPS: Final = 5
+"""Jumps from one pause to the next, at which machine code takes over."""
 ROOM: Final = 2 << 30
 """Bytes of machine code: enough for all contracts of a fork, so that none is compiled twice."""
 
@@ -77,11 +83,31 @@ def make_vm(mode: str) -> Evm:
     elif mode == "tiered":
         bounds = EvmJitConfig(disk_cache=False, cache_size=ROOM)
     else:
-        from vmloom_evm.jit import tiers
-
-        tiers.PATIENCE = EAGER_RUNS  # type: ignore[misc]
+        be_eager()
         bounds = EvmJitConfig(disk_cache=False, cache_size=ROOM, patience=EAGER_PATIENCE)
     return Evm(EvmConfig(engine="jit", jit=bounds))
+
+
+def be_eager() -> None:
+    """Have this process compile soon, and at once."""
+    from vmloom_evm.jit import tiers
+
+    class Eager(tiers.Installation):
+        def __init__(self, memory: NativeMemory, tier: tiers.Tier) -> None:
+            super().__init__(memory, tier)
+            memory.set("countdown", EAGER_JUMPS)
+
+        def paused(self) -> None:
+            super().paused()
+            self._memory.set("countdown", EAGER_JUMPS)
+
+    def at_once(job: Callable[[], None]) -> bool:
+        job()
+        return True
+
+    tiers.PATIENCE = EAGER_RUNS  # type: ignore[misc]
+    tiers.Installation = Eager  # type: ignore[misc]
+    tiers.WORKER.submit = at_once  # type: ignore[method-assign]
 
 
 def cases_of(unit: Unit) -> list[Case]:
@@ -138,12 +164,12 @@ def statistics_of(vm: Evm) -> dict[str, Any]:
 # The process that shows what they do
 
 
-def units_of(folder: Path, forks: Sequence[str], only: str) -> Iterator[tuple[Unit, int]]:
-    """Every unit below `folder` with the number of its cases, of the newest fork first."""
+def units_of(folder: Path, forks: Sequence[str], only: str, every: int) -> Iterator[tuple[Unit, int]]:
+    """The units of one of `every` files below `folder` with the number of their cases, of the newest fork first."""
     found: Counter[Unit] = Counter()
-    for path in sorted(folder.rglob("*.json")):
-        if only in str(path):
-            found.update(Unit(fork_of(case), str(path)) for case in read_cases(path))
+    paths = [path for path in sorted(folder.rglob("*.json")) if only in str(path)]
+    for path in paths[::every]:
+        found.update(Unit(fork_of(case), str(path)) for case in read_cases(path))
     order = {fork: number for number, fork in enumerate(reversed(FORKS))}
     for unit in sorted(found, key=lambda one: (order[one.fork], one.path)):
         if not forks or unit.fork in forks:
@@ -245,6 +271,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--fork", action="append", choices=list(FORKS), default=[], help="only this one; may be given more than once"
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only files whose path contains this")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one of so many files (default 1: all)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--log", type=Path, help="note here what is done, and leave out what is noted")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, all else to stderr")
@@ -258,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
     log = Log(options.log, options.mode)
     before, units, total = log.read(), [], 0
     by_fork: dict[str, Done] = {}
-    for unit, cases in units_of(options.folder, options.fork, options.only):
+    for unit, cases in units_of(options.folder, options.fork, options.only, options.every):
         total += cases
         by_fork.setdefault(unit.fork, Done())
         if unit in before:

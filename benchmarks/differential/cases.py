@@ -46,6 +46,10 @@ FEW_MAZES: Final = 0.02
 """They run long."""
 BRIEF: Final = 20_000
 """Gas of a traced program."""
+VAST: Final = 1 << 32
+"""Gas of which a loop would take hours to use it up. A block with room for it has such runs do little."""
+LITTLE: Final = (b"\x5a\x60\x00\x55", b"\x5a\x60\x00\x52\x60\x20\x60\x00\xf3")
+"""Programs that tell how much gas there is, mostly the first one: by a slot, or by what they return."""
 VERSIONED: Final = b"\x01" + bytes(31)
 
 
@@ -211,7 +215,7 @@ class Author:
         if tracer:
             step = _briefer(step)
         return replace(
-            step,
+            _ending(step),
             tracer=tracer,
             after=rng.choice(("keep", "keep", "revert", "revert", "revert", "commit")),
             thorough=rng.random() < 0.2,
@@ -250,8 +254,8 @@ class Author:
             blob_hashes=(VERSIONED,) * rng.choice((0, 0, 1, 6)),
             block=self.case.block,
         )
-        if context.gas_limit >> 62:  # nothing that would take it all
-            code = b"\x5a\x60\x00\x55" if chance < 0.998 else b"\x5a\x60\x00\x52\x60\x20\x60\x00\xf3"
+        if context.gas_limit >= VAST:
+            code = LITTLE[chance >= 0.998]
         # Mostly the account has the code, as it would in a call.
         return Step("execute", code=code, target=target if rng.random() < 0.8 else None, context=context)
 
@@ -390,11 +394,26 @@ class Author:
         return Step(kind, code=code, target=target, transactions=(tx,), senders=(sender,))
 
 
+def _ending(step: Step) -> Step:
+    """The same, but transactions with vast gas run what ends soon: the program of the step, and it does little."""
+    if all(tx.gas_limit < VAST for tx in step.transactions):
+        return step
+    transactions = [
+        tx
+        if tx.gas_limit < VAST
+        else replace(tx, data=LITTLE[len(tx.data) & 1])
+        if tx.to is None
+        else replace(tx, to=step.target)
+        for tx in step.transactions
+    ]
+    return replace(step, code=LITTLE[0] if step.target is not None else b"", transactions=tuple(transactions))
+
+
 def _briefer(step: Step) -> Step:
     """The same with little gas, since traces of loops are long."""
     if step.context is not None:
         return replace(step, context=step.context.with_gas_limit(min(step.context.gas_limit, BRIEF)))
     tx = step.transactions[0]
-    if tx.gas_limit >> 62:
+    if tx.gas_limit >= VAST:
         return step
     return replace(step, transactions=(replace(tx, gas_limit=min(tx.gas_limit, BRIEF + 40_000)),))

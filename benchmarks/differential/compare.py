@@ -16,7 +16,7 @@ from vmloom import Account, MemoryState, StateAccess
 from vmloom_evm.config import EvmConfig, EvmJitConfig
 from vmloom_evm.engine import Engine
 from vmloom_evm.forks import FORKS
-from vmloom_evm.jit import tiers
+from vmloom_evm.jit import leaving, tiers
 from vmloom_evm.native import memory as native_memory
 from vmloom_evm.native.engine import NativeEngine
 from vmloom_evm.native.state import NativeState
@@ -36,7 +36,9 @@ TIERED: Final = EvmConfig(engine="jit", jit=EvmJitConfig(patience=1e-9, disk_cac
 TIERED_RUNS: Final = 3
 """Runs of a code until Python is asked about it."""
 JUMPS: Final = 61
-"""In a tiered run, the first pause comes after so many jumps or less."""
+"""In a tiered run, the first pause comes after so many jumps or less, and others after so many."""
+RESTED: Final = 3
+"""Pauses in a tiered run for which a program that has left its machine code is interpreted."""
 USUAL: Final = ("reference", "native")
 SWEPT: Final = 10
 """More runs with less gas of each program that is compiled: compiling takes longer than all of them."""
@@ -59,18 +61,32 @@ def specification_of(fork: str) -> Specification:
     return Evm(EvmConfig(revision=fork)).specification(FORKS[fork])
 
 
+class Restless(tiers.Installation):
+    """In tiered runs, pauses after a few jumps, again and again."""
+
+    def paused(self) -> None:
+        """See there; what `FORCED` does is left as it is."""
+        super().paused()
+        if self.tier.config is TIERED.jit:
+            self._memory.set("countdown", JUMPS)
+
+
 class TieredEngine(NativeEngine):
     """Goes from tier to tier as users' engines do, but soon, at once and the same way each time.
 
-    A program is interpreted until it has jumped a few times, and goes on in quick machine code. A later run in which
-    it jumps so often, or the third one, has it compiled in full. Nothing is done in the background, so that a case
-    runs the same way again.
+    A program is interpreted until it has jumped a few times, and goes on in quick machine code. Where it goes on to
+    jump, or runs for the third time, it is compiled in full. As pauses are ways out of machine code, that is put aside
+    after some of them, and comes back after some more. Nothing is done in the background, and the time that something
+    takes is not looked at, so that a case runs the same way again.
     """
 
     def __init__(self) -> None:
         super().__init__(TIERED)
         tiers.PATIENCE = TIERED_RUNS  # type: ignore[misc]
         tiers.WORKER.submit = self._at_once  # type: ignore[method-assign]
+        tiers.Installation = Restless  # type: ignore[misc]
+        leaving.OFTEN, leaving.RESTED = 1, RESTED  # type: ignore[misc]
+        leaving.Sample.speed_to = lambda *_: None  # type: ignore[method-assign]
 
     @staticmethod
     def _at_once(job: Callable[[], None]) -> bool:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from vmloom import MemoryState
 from vmloom_evm.forks import FORKS, LATEST
 from vmloom_evm.native.engine import NativeEngine
 from vmloom_evm.reference.engine import REFERENCE
@@ -65,23 +66,40 @@ def test_programs_that_go_from_tier_to_tier_agree_with_interpreted_ones(
     differential: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Quick machine code takes over in the midst of a run, and full machine code after that, without a background."""
-    from vmloom_evm.jit import tiers
+    from vmloom_evm.jit import leaving, tiers
 
-    monkeypatch.setattr(tiers, "PATIENCE", tiers.PATIENCE)  # which the engine changes
-    monkeypatch.setattr(tiers.WORKER, "submit", tiers.WORKER.submit)
-    seed = random.SystemRandom().getrandbits(32)
-    assert compared(differential, seed, COMPILED_CASES, LATEST.name, ("native", "tiered")) > 20
-    engine = differential.compare.engine_named("tiered")
-    statistics = engine.tiers.statistics()  # of the last case
-    assert statistics.compiles > statistics.improvements > 0
-    assert statistics.promotions > 0
-    assert not statistics.failures
+    changed = [(tiers, "PATIENCE"), (tiers.WORKER, "submit"), (tiers, "Installation")]  # by the engine
+    for owner, name in [*changed, (leaving, "OFTEN"), (leaving, "RESTED"), (leaving.Sample, "speed_to")]:
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    seed, rests = random.SystemRandom().getrandbits(32), 0
+    for number in range(COMPILED_CASES):
+        assert compared(differential, seed + number, 1, LATEST.name, ("native", "tiered")) > 5
+        statistics = differential.compare.engine_named("tiered").tiers.statistics()  # of this case
+        assert statistics.compiles > statistics.improvements > 0
+        assert statistics.promotions > 0
+        assert not statistics.failures
+        rests += statistics.rests
+    assert rests > 0
 
 
 def test_case_is_the_same_each_time(differential: ModuleType) -> None:
     author = differential.cases.Author
     assert author(7, 3).case == author(7, 3).case
     assert author(7, 3).case != author(8, 3).case
+
+
+@pytest.mark.parametrize(("number", "kind"), [(971, "transact_all"), (981, "transact"), (1510, "transact")])
+def test_programs_with_vast_gas_end_soon(differential: ModuleType, number: int, kind: str) -> None:
+    """In blocks with room for all gas there is, a call in a batch, a creation, and a call: all else may loop."""
+    cases = differential.cases
+    author = cases.Author(4242, number)
+    state = differential.compare.filled(MemoryState(), author.case)
+    steps = [author.step(state) for _ in range(cases.STEPS)]
+    vast = [(step, tx) for step in steps for tx in step.transactions if tx.gas_limit >= cases.VAST]
+    assert [step.kind for step, _ in vast] == [kind]
+    for step, tx in vast:
+        assert tx.to in (None, step.target)
+        assert (tx.data if tx.to is None else step.code) in cases.LITTLE
 
 
 class Off(NativeEngine):
@@ -114,6 +132,12 @@ def test_command_prints_its_seed_and_what_it_has_run() -> None:
     assert (report["seed"], report["differences"], report["found"]) == (5, 0, [])
     assert report["programs"] >= 50
     assert done.stderr.count("seed 5") == 2
+
+
+def test_command_gives_up_on_a_case_that_does_not_end() -> None:
+    done = command("--seed", "5", "--longest", "0", "--patience", "0")
+    assert done.returncode == 1
+    assert "case 5:0 did not end within 0 s" in done.stdout
 
 
 @pytest.mark.parametrize(

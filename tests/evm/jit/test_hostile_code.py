@@ -22,6 +22,9 @@ TEXT_BY_BYTE, MACHINE_CODE_BY_BYTE = 2_000, 1_000
 PROGRAMS = [
     "JUMPDESTs",
     "maze",
+    "one failure",
+    "returns anywhere",
+    "constants and CREATE",
     "jumps to anywhere",
     "DUP16 SWAP16",
     "MUL",
@@ -50,7 +53,16 @@ def test_a_byte_costs_no_more_in_large_code_than_in_small(compile_one: Callable[
 
 
 @pytest.mark.parametrize(
-    "name", ["JUMPDESTs", "maze", "jumps to anywhere", "DUP1 until the stack is full", "random bytes"]
+    "name",
+    [
+        "JUMPDESTs",
+        "maze",
+        "backwards",
+        "returns anywhere",
+        "jumps to anywhere",
+        "DUP1 until the stack is full",
+        "PUSH32",
+    ],
 )
 def test_hostile_code_runs_compiled_as_it_does_interpreted(compile_one: Callable[[str, int], Any], name: str) -> None:
     assert compile_one  # its module can be imported now

@@ -12,6 +12,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "state_tests.py"
 FILE = Path("execution_specs") / "Osaka" / "shanghai" / "eip3855_push0" / "push0" / "push0_contracts.json"
+LOOPS = Path("execution_specs") / "Osaka" / "ported_static" / "vmIOandFlowOperations" / "loops_conditionals"
 
 
 def ran(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -34,6 +35,13 @@ def test_cases_run_compiled_and_are_noted(fixtures_folder: Path, tmp_path: Path,
     assert (code, again["cases"], again["compiler"]) == (0, found["cases"], {}), "nothing is left to do"
 
 
+def test_machine_code_takes_over_in_the_midst_of_loops(fixtures_folder: Path) -> None:
+    code, found = ran(str(fixtures_folder / "state_tests" / LOOPS), "--mode", "eager")
+    assert (code, found["failures"], found["cases"]) == (0, [], found["of"])
+    assert found["compiler"]["promotions"] > 0
+    assert found["compiler"]["improvements"] > 0
+
+
 def test_case_that_fails_is_named(fixtures_folder: Path, tmp_path: Path) -> None:
     tests = json.loads((fixtures_folder / "state_tests" / FILE).read_text("utf-8"))
     name, test = next(iter(tests.items()))
@@ -44,3 +52,13 @@ def test_case_that_fails_is_named(fixtures_folder: Path, tmp_path: Path) -> None
     (failure,) = found["failures"]
     assert "wrong.json" in failure
     assert "post state root mismatch" in failure
+
+
+def test_sample_has_one_of_so_many_files(fixtures_folder: Path, tmp_path: Path) -> None:
+    content = (fixtures_folder / "state_tests" / FILE).read_text("utf-8")
+    for number in range(5):
+        (tmp_path / f"{number}.json").write_text(content, "utf-8")
+    code, found = ran(str(tmp_path), "--mode", "tiered", "--every", "2", "--log", str(tmp_path / "log"))
+    noted = [Path(json.loads(line)["file"]).name for line in (tmp_path / "log").read_text("utf-8").splitlines()]
+    assert (code, noted) == (0, ["0.json", "2.json", "4.json"])
+    assert found["cases"] == found["of"]

@@ -56,7 +56,7 @@ class EvmJitConfig(BaseModel):
     code_size_limit: Annotated[int, Field(gt=0, le=1 << 20)] = 24_576
     """Bytes of the largest contract that is compiled; larger ones stay interpreted."""
     time_limit: Annotated[float, Field(gt=0)] = 10.0
-    """Seconds that compiling one contract may take; one that takes longer stays interpreted."""
+    """Seconds of the processor that compiling one contract may take; one that takes longer stays interpreted."""
     cache_size: Annotated[int, Field(ge=1 << 16)] = 64 << 20
     """Bytes of machine code in memory, of all EVMs of the process that have the same limit together."""
     disk_cache: bool = True

@@ -131,11 +131,12 @@ class _Lowering:
         self.count += 1
         return [f"{name}.{self.count}" for name in names]
 
-    def intrinsic(self, result: str, name: str, arguments: str) -> str:
+    def intrinsic(self, result: str, name: str, *arguments: str) -> str:
         """A call of one of LLVM's intrinsics, whose declaration follows from its arguments."""
-        types = ", ".join(it.strip().rsplit(" ", 1)[0] for it in arguments.split(","))
+        given = ", ".join(arguments)
+        types = ", ".join(it.strip().rsplit(" ", 1)[0] for it in given.split(","))
         self.program.declare(f"declare {result} @{name}({types})")
-        call = f"call {result} @{name}({arguments})"
+        call = f"call {result} @{name}({given})"
         if result != "void":
             return self.emit(call)
         self.lines.append(f"  {call}")

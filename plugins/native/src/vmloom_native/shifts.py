@@ -17,8 +17,8 @@ class Writer(Protocol):
     def emit(self, text: str) -> str:
         """Write an instruction; its result."""
 
-    def intrinsic(self, result: str, name: str, arguments: str) -> str:
-        """Write a call of one of LLVM's intrinsics; its result."""
+    def intrinsic(self, result: str, name: str, *arguments: str) -> str:
+        """Write a call of one of LLVM's intrinsics, whose arguments are `type value`; its result."""
 
 
 def shifted(writer: Writer, value: str, bits: int, count: str, most: int, *, left: bool) -> str:
@@ -36,10 +36,8 @@ def shifted(writer: Writer, value: str, bits: int, count: str, most: int, *, lef
     if most >= WORD:
         order = _by_words(writer, order, low_count)
     below = ("0", *order[:-1])
-    if left:
-        made = [_funnel(writer, "fshl", word, other, low_count) for word, other in zip(order, below, strict=True)]
-    else:
-        made = [_funnel(writer, "fshr", other, word, low_count) for word, other in zip(order, below, strict=True)]
+    bits_count = writer.emit(f"and i64 {low_count}, {WORD - 1}")
+    made = [_funnel(writer, word, other, bits_count, left) for word, other in zip(order, below, strict=True)]
     result = _together(writer, wide, made if left else made[::-1])
     return result if wide == kind else writer.emit(f"trunc {wide} {result} to {kind}")
 
@@ -64,9 +62,12 @@ def _by_words(writer: Writer, words: list[str], count: str) -> list[str]:
     return words
 
 
-def _funnel(writer: Writer, name: str, high: str, low: str, count: str) -> str:
-    """A word of two words that are shifted together, by the count modulo 64."""
-    return writer.intrinsic("i64", f"llvm.{name}.i64", f"i64 {high}, i64 {low}, i64 {count}")
+def _funnel(writer: Writer, word: str, other: str, count: str, left: bool) -> str:
+    """A word that is shifted by a count below 64, with bits of the other one coming in."""
+    if other == "0":
+        return writer.emit(f"{'shl' if left else 'lshr'} i64 {word}, {count}")
+    high, low, name = (word, other, "fshl") if left else (other, word, "fshr")
+    return writer.intrinsic("i64", f"llvm.{name}.i64", f"i64 {high}", f"i64 {low}", f"i64 {count}")
 
 
 def _together(writer: Writer, wide: str, words: list[str]) -> str:

@@ -5,12 +5,13 @@ Time and memory are linear in the size of the code: blocks are cut where they gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..analysis.instructions import ENDING, JUMP, JUMPDEST, JUMPI, Item, Listing
 from ..table import OpKind, OpRow
+from .dominators import dominators, search
 from .facts import Facts, Guard, Stack, find
 
 LONGEST: Final = 160
@@ -88,8 +89,17 @@ class Blocks:
     """The block through which all control comes to another one, from within compiled code; none for some."""
 
 
-def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], depth_limit: int) -> Blocks:
-    """The blocks of `code` by the instructions in `rows`, at the static prices `gas`."""
+def blocks_of(
+    code: bytes,
+    rows: Mapping[int, OpRow],
+    gas: Mapping[str, int],
+    depth_limit: int,
+    check: Callable[[], None] = lambda: None,
+) -> Blocks:
+    """The blocks of `code` by the instructions in `rows`, at the static prices `gas`.
+
+    Now and then `check` is called, which may raise.
+    """
     listing = Listing(code, rows)
     groups: list[list[Item]] = []
     for block in listing.blocks:
@@ -103,7 +113,7 @@ def blocks_of(code: bytes, rows: Mapping[int, OpRow], gas: Mapping[str, int], de
             groups.append(group)
     found = Blocks(code, [_measured(number, group, gas) for number, group in enumerate(groups)], {})
     found.at = {block.offset: block.number for block in found.blocks}
-    facts = find(listing, found.at)
+    facts = find(listing, found.at, check)
     for one in found.blocks:
         one.known = facts.at(one.offset)
         if facts.is_complete:
@@ -195,61 +205,16 @@ def _ways(blocks: Blocks, number: int) -> list[int]:
 
 
 def _dominate(blocks: Blocks, reached: set[int]) -> None:
-    """Put `reached` in order, and find the dominators (Cooper, Harvey and Kennedy)."""
+    """Put `reached` in order, and find the dominators. What only circles of blocks lead to comes last."""
+    ways = {number: [way for way in _ways(blocks, number) if way in reached] for number in reached}
     before: dict[int, list[int]] = {number: [] for number in reached}
-    for number in reached:
-        for way in _ways(blocks, number):
-            if way in before:
-                before[way].append(number)
+    for number, leads in ways.items():
+        for way in leads:
+            before[way].append(number)
     roots = [number for number in sorted(reached) if number == 0 or not before[number]]
-    order = _ordered(blocks, roots, reached)
-    blocks.reached = order
-    place = {number: index for index, number in enumerate(order)}
-    outside = -1
-    place[outside] = -1
-    found: dict[int, int] = dict.fromkeys(roots, outside)
-    changed = True
-    while changed:
-        changed = False
-        for number in order:
-            if number in roots:
-                continue
-            ways = [way for way in before[number] if way in found]
-            new = ways[0] if ways else outside
-            for way in ways[1:]:
-                while new != way:
-                    if place[new] > place[way]:
-                        new = found[new]
-                    else:
-                        way = found[way]
-            if found.get(number) != new:
-                found[number] = new
-                changed = True
-    blocks.dominators = {number: by for number, by in found.items() if by != outside}
-
-
-def _ordered(blocks: Blocks, roots: list[int], reached: set[int]) -> list[int]:
-    """Blocks in reverse postorder; those that only circles of others lead to come last."""
-    seen: set[int] = set()
-    finished: list[int] = []
-    for root in [*roots, *sorted(reached)]:
-        if root in seen:
-            continue
-        if root not in roots:
-            roots.append(root)
-        seen.add(root)
-        open_ = [(root, iter(_ways(blocks, root)))]
-        while open_:
-            number, ways = open_[-1]
-            for way in ways:
-                if way in reached and way not in seen:
-                    seen.add(way)
-                    open_.append((way, iter(_ways(blocks, way))))
-                    break
-            else:
-                finished.append(number)
-                open_.pop()
-    return finished[::-1]
+    tree = search([*roots, *sorted(reached)], ways.__getitem__)
+    blocks.reached = tree.finished[::-1]
+    blocks.dominators = dominators(tree, before)
 
 
 def _fathom(blocks: Blocks, limit: int) -> None:

@@ -33,9 +33,11 @@ SOURCES: Final = (
     "vmloom_evm.jit.blocks",
     "vmloom_evm.jit.compile",
     "vmloom_evm.jit.divisors",
+    "vmloom_evm.jit.dominators",
     "vmloom_evm.jit.emit",
     "vmloom_evm.jit.facts",
     "vmloom_evm.jit.narrow",
+    "vmloom_evm.jit.products",
     "vmloom_evm.jit.specialise",
     "vmloom_evm.jit.support",
     "vmloom_evm.jit.values",
@@ -50,7 +52,7 @@ MOST_LINES: Final = 20_000
 FULL_OVER_PASSES: Final = 10
 """LLVM makes machine code in full for so many times as long as its passes over the text took, at most."""
 QUICK_OVER_PASSES: Final = 3
-"""The same of machine code that is made quickly."""
+"""The same of machine code that is made quickly, and that many times more where lines count for several."""
 QUICK: Final = 0
 """The level of machine code that takes little to make: half the time of the other, for three quarters of what it
 gains."""
@@ -84,10 +86,10 @@ def sources() -> bytes:
 def emit(specification: Specification, code: bytes, *, deadline: float = math.inf, level: int = FULL) -> bytes:
     """Object code for `code` by `specification`. Raises `Uncompilable`, also if it is not done by `deadline`.
 
-    That is a time of `time.monotonic`, and looked at as text is written, and before LLVM begins with what would take
-    longer: then machine code is made quickly if there is time for that, or not at all.
+    That is a time of `time.thread_time`, and looked at as blocks are found and text is written, and before LLVM begins
+    with what would take longer: then machine code is made quickly if there is time for that, or not at all.
     """
-    return emit_object(ir(specification, code, deadline), deadline, level)
+    return emit_object(ir(specification, code, deadline, level), deadline, level)
 
 
 def best_level(text: str) -> int:
@@ -99,18 +101,29 @@ def _is_long(text: str) -> bool:
     return weight(text.splitlines()) > MOST_LINES
 
 
-def ir(specification: Specification, code: bytes, deadline: float = math.inf) -> str:
-    """LLVM's text for `code`. Raises `Uncompilable`, also if it is not written by `deadline`."""
+def _density(text: str) -> float:
+    """Lines that one of the text counts as."""
+    lines = text.splitlines()
+    return weight(lines) / max(len(lines), 1)
+
+
+def ir(specification: Specification, code: bytes, deadline: float = math.inf, level: int = FULL) -> str:
+    """LLVM's text for `code`. Raises `Uncompilable`, also if it is not written by `deadline`.
+
+    For machine code that is to be made quickly, it leaves more to LLVM.
+    """
     from vmloom_native.codegen import host_header
 
     if len(code) > CODE_LIMIT:
         raise Uncompilable("size", f"{len(code)} bytes of code, at most {CODE_LIMIT} are compiled")
     rows = active_rows(specification)
     gas = specification.fork.gas
-    blocks = blocks_of(code, rows, gas, specification.rules.stack_limit)
+    blocks = blocks_of(code, rows, gas, specification.rules.stack_limit, lambda: _check_time(deadline))
     if not blocks.reached:
         raise Uncompilable("empty", "there is no code")
     emitter = Emitter(_program(specification), rows, blocks, specification.rules.stack_limit, gas)
+    if level == QUICK:
+        emitter.writer.products = 0
     return f"{host_header()}\n{emitter.text(lambda: _check_time(deadline))}"
 
 
@@ -121,10 +134,10 @@ def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> byt
     _check_time(deadline)
     is_long = _is_long(text)
     machine = target_machine(QUICK if is_long else level)
-    begun = time.monotonic()
+    begun = time.thread_time()
     module = optimised(text, machine, is_long=is_long)
-    took = time.monotonic() - begun
-    _check_time(deadline, QUICK_OVER_PASSES * took)
+    took = time.thread_time() - begun
+    _check_time(deadline, QUICK_OVER_PASSES * took * _density(text))
     if begun + (1 + FULL_OVER_PASSES) * took > deadline:
         machine = target_machine(QUICK)
     return bytes(machine.emit_object(module))
@@ -132,7 +145,7 @@ def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> byt
 
 def _check_time(deadline: float, wanted: float = 0.0) -> None:
     """Raises `Uncompilable` if what takes so many seconds would not be done by `deadline`."""
-    if time.monotonic() + wanted > deadline:
+    if time.thread_time() + wanted > deadline:
         raise Uncompilable("time", "compiling takes longer than it may")
 
 

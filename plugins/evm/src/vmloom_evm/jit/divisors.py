@@ -10,17 +10,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vmloom.kernel import U64_MAX, U256_MAX
+from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX
 from vmloom_native.kinds import Integer
 from vmloom_native.wide.divide import remainder_below_power
 from vmloom_native.wide.words import rest_of_large_words
 
+from .products import most_left_out, product
 from .values import Returned, Value, narrowest, number
 
 if TYPE_CHECKING:
     from .specialise import Specialiser
 
 WORD: Final = 256
+LEFT_OUT: Final = 2
+"""Words of a product of words that are hardly ever of weight in an estimate."""
 
 
 class Reciprocal(NamedTuple):
@@ -106,10 +109,28 @@ def _quotient(by: Specialiser, x: Value, divisor: int) -> Value:
 
 def _remainder(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x % divisor`: what is left has no more bits than the divisor, so no more are looked at."""
+    if x.high > U128_MAX:
+        folded = _folded(by, x, divisor)
+        if folded is not None:
+            return _remainder(by, folded, divisor)
     if _is_short(x, divisor):
         return _rest_or_less(by, x, divisor, _estimate(by, x, divisor))[0]
     rest = _rest(by, x, divisor, _quotient(by, x, divisor), max(narrowest(divisor - 1), 64))
     return replace(rest, high=divisor - 1)
+
+
+def _folded(by: Specialiser, x: Value, divisor: int) -> Value | None:
+    """A number of at most 128 bits that leaves the same rest: each word times what its place leaves."""
+    places = range(0, x.high.bit_length(), 64)
+    if sum(min(x.high >> place, U64_MAX) * ((1 << place) % divisor) for place in places) > U128_MAX:
+        return None
+    pair = Integer(128)
+    total = number(0)
+    for place in places:
+        moved = by.operation(">>", Integer(x.width), x, number(place))
+        word = _as(by, moved, 64, min(moved.high, U64_MAX))
+        total = by.operation("+", pair, total, by.operation("*", pair, word, number((1 << place) % divisor)))
+    return total
 
 
 def _rest(by: Specialiser, x: Value, divisor: int, quotient: Value, width: int) -> Value:
@@ -131,17 +152,31 @@ def _is_short(x: Value, divisor: int) -> bool:
 def _estimate(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x // divisor`, or less by one.
 
-    Of the bits behind the leading ones comes an error of up to 1/2, as they are less than half of the divisor; as much
-    at most comes of the reciprocal, and less than 1 of what is cut off: the sum is less than 2.
+    The quotient is that of the leading bits and of those behind them. Of what is behind comes less than
+    `2**behind / divisor`, of the reciprocal and of what is left out of its product no more than
+    `(leading + left out) / 2**bits`: where both are 1 together, what is cut off is another 1 at most, and the sum is
+    less than 2.
     """
     behind = divisor.bit_length() - 2
     width = max(narrowest(x.high), 64)
     leading = by.operation(">>", Integer(width), x, number(behind))
-    bits = leading.high.bit_length() + 1
-    factor = (1 << behind + bits) // divisor
     wide = 2 * max(narrowest(leading.high), 64)
-    product = by.operation("*", Integer(wide), leading, number(factor))
-    return by.operation(">>", Integer(wide), product, number(bits))
+    least = LEFT_OUT if wide > WORD and by.writer.products else 0
+
+    def is_exact(bits: int, least: int) -> bool:
+        return (leading.high + most_left_out(least)) * divisor <= (divisor - (1 << behind)) << bits
+
+    bits = leading.high.bit_length() + 1
+    whole = bits - bits % 64  # whole words need no shift
+    ways = [(whole, least), (bits, least), (whole, 0), (bits, 0)]
+    bits, least = next(way for way in ways if way == (bits, 0) or is_exact(*way))
+    factor = number((1 << behind + bits) // divisor)
+    if least:
+        by.writer.products -= 1
+        multiple = Value(product(by.writer, leading, factor, wide, least=least), wide, 0, leading.high * factor.low)
+    else:
+        multiple = by.operation("*", Integer(wide), leading, factor)
+    return by.operation(">>", Integer(wide), multiple, number(bits))
 
 
 def _rest_or_less(by: Specialiser, x: Value, divisor: int, estimate: Value) -> tuple[Value, Value]:

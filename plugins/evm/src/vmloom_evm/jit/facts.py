@@ -13,7 +13,7 @@ it, since nothing runs for 2**56 additions. Where compiled code is entered, it h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
@@ -96,14 +96,15 @@ class Facts:
         return self.entries.get(offset, ())
 
 
-def find(listing: Listing, cuts: Collection[int] = ()) -> Facts:
+def find(listing: Listing, cuts: Collection[int] = (), check: Callable[[], None] = lambda: None) -> Facts:
     """What is known of the stack wherever a block of `listing` begins, and at the instructions with offsets `cuts`.
 
-    After an instruction that may open a frame a block begins, too. The time is bounded by the length of the code.
+    After an instruction that may open a frame a block begins, too. The time is bounded by the length of the code;
+    before each block `check` is called, which may raise.
     """
     blocks = list(_cut(listing, frozenset(cuts)))
     for contexts in (_CONTEXTS, 1):
-        found = _Run(listing, blocks, contexts).run()
+        found = _Run(listing, blocks, contexts).run(check)
         if found.is_complete:
             return found
     return Facts(is_complete=False)
@@ -204,10 +205,11 @@ class _Run:
         # Where no constant leads, something else does, if anything: those are looked at first.
         self.roots = deque(sorted(self.destinations, key=lambda it: (it in pushed, it)))
 
-    def run(self) -> Facts:
+    def run(self, check: Callable[[], None]) -> Facts:
         if self.blocks:
             self.reach(0, ())
         while self.pending or self.next_root():
+            check()
             number, context = self.pending.popleft()
             arrival = self.arrivals[number][context]
             arrival.is_pending = False

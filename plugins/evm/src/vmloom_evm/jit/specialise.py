@@ -16,6 +16,7 @@ from vmloom_native.kinds import Integer, Kind, Pointer, Reference, View, alignme
 from vmloom_native.lower import PREDICATES
 from vmloom_native.operators import FOLDS
 from vmloom_native.ranges import RANGES
+from vmloom_native.shifts import shifted
 from vmloom_native.tree import (
     Assign,
     Builtin,
@@ -40,6 +41,7 @@ from vmloom_native.tree import (
 )
 
 from . import divisors
+from .products import product
 from .values import WIDTHS, Given, Returned, Value, Writer, narrowest, number
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ DIVISIONS: Final = {
     f"{verb}_u{bits}": operator for bits in (128, 256, 512) for verb, operator in (("divide", "//"), ("remainder", "%"))
 }
 """Kernels that stand for operators whose operands are wide; narrow ones need no kernel."""
+LONGEST_SHIFT: Final = 128
+"""Bits of the longest integers whose shifts by what is not known are left to LLVM."""
 MOST_INLINED: Final = 400
 """Nodes of trees that one instruction may come to."""
 COLD: Final = '!prof !{!"branch_weights", i32 4000, i32 1}'
@@ -316,6 +320,9 @@ class Specialiser:
             width = 1
         else:
             width = max(width, *(self.needed(value) for value in (left, right) if fits), 64)
+        if name == "*" and fits and width > WORD and min(left.low, right.low) >= 0 and self.writer.products:
+            self.writer.products -= 1
+            return self.writer.fitted(Value(product(self.writer, left, right, width), width, low, high))
         flags = " nuw" if fits and name in ("+", "-", "*") else ""
         texts = self.writer.cast(left, width), self.writer.cast(right, width)
         result = Value(self.writer.emit(f"{OPCODES[name]}{flags} i{width} {texts[0]}, {texts[1]}"), width, low, high)
@@ -348,7 +355,10 @@ class Specialiser:
         text = self.writer.cast(left, width)
         # Amounts beyond the width are looked at before their high bits are lost.
         amount = self.writer.cast(right, width)
-        result = self.writer.emit(f"{OPCODES[name]} i{width} {text}, {amount}")
+        if width > LONGEST_SHIFT and right.constant is None:
+            result = shifted(self.writer, text, width, amount, right.high, left=name == "<<")
+        else:
+            result = self.writer.emit(f"{OPCODES[name]} i{width} {text}, {amount}")
         if right.high >= width:
             by = max(right.width, 64)
             inside = self.writer.emit(f"icmp ult i{by} {self.writer.cast(right, by)}, {width}")

@@ -28,6 +28,7 @@ class JitStatistics:
         promotions: Contracts that went from the interpreter to machine code, by the state they run in.
         improvements: Contracts whose machine code was made again, better, since they ran on.
         deoptimisations: How often machine code has gone back to the interpreter for what it leaves to it.
+        rests: How often machine code was put aside for a while, since the contract ran no faster in it.
         evictions: Contracts whose machine code left the memory to make room.
         pending: Contracts that wait for the compiler now.
         entries: Contracts whose machine code is in memory now.
@@ -44,6 +45,7 @@ class JitStatistics:
     promotions: int = 0
     improvements: int = 0
     deoptimisations: int = 0
+    rests: int = 0
     evictions: int = 0
     pending: int = 0
     entries: int = 0

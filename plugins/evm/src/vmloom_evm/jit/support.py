@@ -30,9 +30,11 @@ OWN_SOURCES: Final = (*SOURCES, "vmloom_evm.jit.support")
 
 def make_program(specification: Specification) -> Program:
     """The kernel functions of a specification, for an untraced build."""
+    from vmloom_native.llvm import present_features
     from vmloom_native.program import Program
 
-    return Program(bindings=BINDINGS, constants={"rules": specification.rules, "build": Build(traced=False)})
+    constants = {"rules": specification.rules, "build": Build(traced=False)}
+    return Program(bindings=BINDINGS, constants=constants, cpu_features=present_features())
 
 
 def active_rows(specification: Specification) -> dict[int, OpRow]:

@@ -31,6 +31,7 @@ from vmloom_native.build import host
 from ..config import EvmJitConfig
 from ..native import layout
 from .cache import Entry, shared_cache
+from .leaving import Leaving
 from .statistics import Counts, JitStatistics
 from .worker import FORKED, WORKER
 
@@ -341,8 +342,8 @@ class Tier:
             self._check(len(code), level)
             if self._is_prepared:
                 begun = time.thread_time()
-            deadline = time.monotonic() + self.config.time_limit
-            text = ir(self.interpreter.specification, code, deadline)
+            deadline = time.thread_time() + self.config.time_limit
+            text = ir(self.interpreter.specification, code, deadline, level)
             best = best_level(text)
             made = emit_object(text, deadline, level)
             compiled = link(self.interpreter, made)
@@ -421,6 +422,7 @@ class Installation:
         self._last_pause = time.thread_time()
         self._gone = tier.cache.evictions + tier.cache.drops
         self._deoptimised = memory.get("deoptimised")
+        self._leaving = Leaving(memory)
         memory.set("patience", tier.first_patience)
         for row in range(1, memory.get("code_count")):
             self._set(row, 0, tier.first_patience)
@@ -439,6 +441,7 @@ class Installation:
         self._entries.clear()
         self._rows.clear()
         self._known = 1
+        self._leaving.forget()
 
     def count_deoptimisations(self) -> None:
         """Count those since the last time."""
@@ -489,6 +492,12 @@ class Installation:
             digest, size = self._described(row)
             contract = self.tier.contract(digest, size)
             compiled = _word(frame, _FRAME["compiled"].offset)
+            rested = self._leaving.rests(row)
+            if self._leaving.paused(row, now, is_compiled=bool(compiled)):
+                if not rested:
+                    self.tier.counts.add("rests")
+                    self._run_compiled(row, 0, NEVER)
+                return
             if compiled and contract.status is Status.READY and self._is_installed(row, compiled):
                 return
             contract.heat += min(max(now - before, SHORTEST_PAUSE), LONGEST_PAUSE)
@@ -515,14 +524,18 @@ class Installation:
 
     def _install(self, row: int, contract: Contract) -> bool:
         """Let the code in `row` run compiled from now on, in frames that are open, too. False if it cannot."""
-        entry = self.tier.entry(contract)
+        entry = self.tier.entry(contract) if not self._leaving.rests(row) else None
         if entry is None:
             return False
         if row not in self._entries:
             self.tier.counts.add("promotions")
         self._entries[row] = entry
-        address = entry.compiled.address
-        self._set(row, address, NEVER if contract.status is Status.READY else PATIENCE)
+        self._run_compiled(row, entry.compiled.address, NEVER if contract.status is Status.READY else PATIENCE)
+        return True
+
+    def _run_compiled(self, row: int, address: int, patience: int) -> None:
+        """Let the code in `row` run in machine code, or interpreted if `address` is 0, in frames that are open, too."""
+        self._set(row, address, patience)
         code = _word(self._place(row), _CODE["data"].offset)
         memory, size = self._memory, size_of(layout.Frame)
         frame = memory.get("frames")
@@ -530,7 +543,6 @@ class Installation:
             if _word(frame, _FRAME["code"].offset) == code:
                 _set_word(frame, _FRAME["compiled"].offset, address)
             frame += size
-        return True
 
     def _is_installed(self, row: int, address: int) -> bool:
         entry = self._entries.get(row)

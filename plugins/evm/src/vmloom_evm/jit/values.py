@@ -43,10 +43,18 @@ def narrowest(high: int) -> int:
     return next(width for width in WIDTHS if high >> width == 0)
 
 
-class Writer:
-    """LLVM's text of a function, as it is written: `label` is the block in which control is."""
+MOST_PRODUCTS: Final = 64
+"""Products of words that are written out row by row in one contract: each takes LLVM about 2 ms."""
 
-    def __init__(self) -> None:
+
+class Writer:
+    """LLVM's text of a function, as it is written: `label` is the block in which control is.
+
+    `products` more products of words may be written out; the others are LLVM's, which take less time to compile.
+    """
+
+    def __init__(self, products: int = MOST_PRODUCTS) -> None:
+        self.products = products
         self.lines: list[str] = []
         self.count = 0
         self.label = ""

@@ -105,11 +105,12 @@ def _key(specification: Specification, rows: list[OpRow], traced: bool) -> tuple
 
 def interpreter_ir(specification: Specification, *, traced: bool) -> str:
     """LLVM IR of the interpreter of `specification`."""
+    from vmloom_native.llvm import present_features
     from vmloom_native.program import Program
 
     build = Build(traced=traced)
     constants: dict[str, Any] = {"rules": specification.rules, "build": build}
-    program = Program(bindings=BINDINGS, constants=constants)
+    program = Program(bindings=BINDINGS, constants=constants, cpu_features=present_features())
     rows = [row for row in specification.rows.values() if row.code not in specification.disabled_opcodes]
     Threaded(program, rows, specification.fork.gas, build, specification.rules.stack_limit).write()
     for function in (perform_call, perform_all, finish_guest):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import U256_MAX, u64, u256, u512, wrapping_pow
+from vmloom.kernel import U256_MAX, inline, u64, u256, u512, wrapping_pow
 
 from ..gas import use_gas
 from ..machine import Machine
@@ -19,6 +19,17 @@ def negate(x: u256) -> u256:
 def magnitude(x: u256) -> u256:
     """The absolute value of the signed word `x`; that of -2**255 is 2**255."""
     return negate(x) if x & SIGN_BIT else x
+
+
+@inline
+def word_with_bit(x: u256, bit: u64) -> u64:
+    """The 64 bits of `x` among which bit `bit`, which is at most 255, stands at `bit` modulo 64.
+
+    One of two words is chosen by a mask: of two choices in a row, LLVM makes a shift of all of `x`, through memory.
+    """
+    low = u64(x >> 64) if bit & 64 else u64(x)
+    high = u64(x >> 192) if bit & 64 else u64(x >> 128)
+    return low ^ (low ^ high) & u64(0 - (bit >> 7))
 
 
 @op(0x01, "ADD")
@@ -92,8 +103,9 @@ def exp(m: Machine, base: u256, exponent: u256) -> u256:
 @op(0x0B, "SIGNEXTEND")
 def signextend(width: u256, value: u256) -> u256:
     """Extend the sign of the (`width` + 1)-byte integer in `value` to 256 bits; `width` >= 31 leaves it alone."""
-    if width >= 31:
+    if width > 31:
         return value
-    sign = (u256(1) << (u64(width) * 8 + 7)) & U256_MAX
-    kept = value & (sign + sign - 1)
-    return ((kept ^ sign) - sign) & U256_MAX  # a sign bit that is set borrows from all above
+    below = u64(width) * 8 + 7
+    signs = (U256_MAX << below) & U256_MAX
+    sign = word_with_bit(value, below) >> (below & 63) & 1
+    return value | signs if sign else value & (signs ^ U256_MAX)

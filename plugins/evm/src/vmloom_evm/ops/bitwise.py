@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmloom.kernel import U256_MAX, u64, u256
 
 from ..table import op
-from .arithmetic import SIGN_BIT
+from .arithmetic import SIGN_BIT, word_with_bit
 
 
 @op(0x10, "LT")
@@ -71,7 +71,10 @@ def not_(x: u256) -> u256:
 @op(0x1A, "BYTE")
 def byte(index: u256, word: u256) -> u256:
     """Byte `index` of `word`, counted from the most significant; 0 from 32 on."""
-    return (word >> (248 - u64(index) * 8)) & 0xFF if index < 32 else 0
+    if index >= 32:
+        return 0
+    below = 248 - u64(index) * 8
+    return word_with_bit(word, below) >> (below & 63) & 0xFF
 
 
 @op(0x1B, "SHL")

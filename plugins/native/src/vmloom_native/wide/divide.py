@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, U512_MAX, inline, outline, u64, u128, u256, u512
+from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, U512_MAX, inline, intrinsic, outline, u64, u128, u256, u512
 
+from . import instructions
 from .words import (
     digit_1,
     digit_2,
     digit_4,
+    digit_alone,
     pair,
     reciprocal,
     reciprocal_of_two,
@@ -128,6 +130,7 @@ def remainder_u256_wide(x: u256, y: u256) -> u256:
 
 
 @inline
+@intrinsic(instructions.FEATURES, instructions.QUOTIENT_BY_WORD)
 def quotient_by_word(above: u64, x: u256, y: u64) -> u256:
     """`(above * 2**256 + x) // y` modulo 2**256, where `above` < `y`."""
     power = y.bit_length() - 1
@@ -150,6 +153,7 @@ def quotient_by_word(above: u64, x: u256, y: u64) -> u256:
 
 
 @inline
+@intrinsic(instructions.FEATURES, instructions.REMAINDER_BY_WORD)
 def remainder_by_word(above: u64, x: u256, y: u64) -> u64:
     """`(above * 2**256 + x) % y`, or 0, where `above` < `y`."""
     if y & u64(y - 1) == 0:
@@ -198,11 +202,11 @@ def divided_by_many(x: u256, y: u256) -> u512:
         x = x << 64 & U256_MAX
     shift = 64 - u64(y >> 192).bit_length()
     divisor = shifted_256(y, 0, shift)
-    inverse = reciprocal_of_two(u128(divisor >> 128))
-    digit = digit_4(shifted_256(x >> 64, u64(x), shift), u64(u64(x) << shift), divisor, inverse)
+    inverse = reciprocal(u64(divisor >> 192))
+    digit = digit_alone(shifted_256(x >> 64, u64(x), shift), u64(u64(x) << shift), divisor, inverse)
     quotient = u128(digit >> 256)
     if twice:
-        digit = digit_4(u256(digit), 0, divisor, inverse)
+        digit = digit_alone(u256(digit), 0, divisor, inverse)
         quotient = pair(u64(quotient), u64(digit >> 256))
     rest = unshifted_256(u256(digit), shift)
     return u512(quotient) << 256 | (rest >> 64 if three else rest)

@@ -13,7 +13,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX, U512_MAX, inline, table, u16, u64, u128, u256, u512, unlikely
+from vmloom.kernel import (
+    U64_MAX,
+    U128_MAX,
+    U256_MAX,
+    U512_MAX,
+    inline,
+    intrinsic,
+    table,
+    u16,
+    u64,
+    u128,
+    u256,
+    u512,
+    unlikely,
+)
+
+from . import instructions
 
 SEEDS: Final = table(u16, (0x7FD00 // (256 + i) for i in range(256)))
 """The first 11 bits of a word's reciprocal, by the 8 bits of the word that follow its highest."""
@@ -66,6 +82,7 @@ def unshifted_256(x: u256, shift: u64) -> u256:
 
 
 @inline
+@intrinsic(instructions.FEATURES, instructions.RECIPROCAL)
 def reciprocal(divisor: u64) -> u64:
     """`(2**128 - 1) // divisor - 2**64` of a normalised word. Algorithm 2: each step doubles the right bits."""
     seed = u64(SEEDS[divisor >> 55 & 255])
@@ -91,19 +108,15 @@ def reciprocal_of_two(divisor: u128) -> u64:
     low = u64(divisor)
     inverse = reciprocal(high)
     product = u64(high * inverse + low)
-    if product < low:
-        inverse = u64(inverse - 1)
-        if product >= high:
-            inverse = u64(inverse - 1)
-            product = product - high
-        product = u64(product - high)
+    less = u64(product < low)  # a branch would go either way as often
+    twice = less & u64(product >= high)
+    inverse = u64(inverse - less - twice)
+    product = u64(product - (high & u64(0 - less)) - (high & u64(0 - twice)))
     tail = u128(inverse) * low
     product = u64(product + u64(tail >> 64))
-    if product < u64(tail >> 64):
-        inverse = u64(inverse - 1)
-        if product > high or (product == high and u64(tail) >= low):
-            inverse = u64(inverse - 1)
-    return inverse
+    less = u64(product < u64(tail >> 64))
+    twice = less & u64(pair(product, u64(tail)) >= divisor)
+    return u64(inverse - less - twice)
 
 
 # Digits
@@ -122,6 +135,13 @@ def digit_1(rest: u64, word: u64, divisor: u64, inverse: u64) -> u128:
         digit = u64(digit + 1)
         left = left - divisor
     return pair(digit, left)
+
+
+@inline
+@intrinsic(instructions.FEATURES, instructions.QUOTIENT_1)
+def quotient_1(rest: u64, word: u64, divisor: u64, inverse: u64) -> u64:
+    """The digit alone, for a divisor of one word. Algorithm 4."""
+    return u64(digit_1(rest, word, divisor, inverse) >> 64)
 
 
 @inline
@@ -155,6 +175,26 @@ def digit_4(rest: u256, word: u64, divisor: u256, inverse: u64) -> u512:
     if unlikely(left < product):  # the digit is too large by one
         return u512(digit - 1) << 256 | (left - product + divisor) & U256_MAX
     return u512(digit) << 256 | (left - product) & U256_MAX
+
+
+@inline
+def digit_alone(rest: u256, word: u64, divisor: u256, inverse: u64) -> u512:
+    """The same by the leading word alone, of which `inverse` is: where one digit is wanted, that is the shorter way.
+
+    The quotient of the leading words is too large by two at most (Knuth, theorem B).
+    """
+    top = u64(divisor >> 192)
+    digit = U64_MAX
+    if u64(rest >> 192) != top:
+        digit = quotient_1(u64(rest >> 192), u64(rest >> 128), top, inverse)
+    left = (u512(rest) << 64 | word) - u512(divisor) * digit & U512_MAX
+    excess = u64(left >> 256) >> 63
+    digit = u64(digit - excess)
+    left = left + (divisor if excess else 0) & U512_MAX
+    if unlikely(u64(left >> 256) != 0):
+        digit = u64(digit - 1)
+        left = left + divisor & U512_MAX
+    return u512(digit) << 256 | u256(left)
 
 
 @inline

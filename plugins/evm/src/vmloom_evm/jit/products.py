@@ -1,0 +1,87 @@
+"""Products of words that are wider than a word, row by row of the schoolbook's method.
+
+LLVM multiplies halves of halves, and adds carries where they meet again. A row for each word of one factor is two
+chains of additions instead, one to put the row together and one to add it to those before it, and a product is there a
+sixth sooner.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .values import Value, Writer
+
+BITS: Final = 64
+"""Of a machine word."""
+
+
+def product(writer: Writer, left: Value, right: Value, width: int, *, least: int = 0) -> str:
+    """The product of two integers that are at least 0, in `width` bits, which hold it.
+
+    Products of words that stand below word `least` are left out: what comes of it is less by up to `most_left_out`.
+    """
+    rows, columns = _words(writer, left), _words(writer, right)
+    if len(rows) > len(columns):
+        rows, columns = columns, rows
+    size = (len(columns) + 1) * BITS
+    kind = f"i{size}"
+    done: list[str] = []
+    above = ""
+    for place, factor in enumerate(rows):
+        skipped = max(0, least - place)
+        halves = [("0", "0")] * skipped + [_halves(writer, factor, word) for word in columns[skipped:]]
+        low = _together(writer, [low for low, _ in halves], kind)
+        high = _together(writer, ["0", *(high for _, high in halves)], kind)
+        row = writer.emit(f"add nuw {kind} {low}, {high}")
+        if above:
+            row = writer.emit(f"add nuw {kind} {row}, {above}")
+        done.append(writer.emit(f"trunc {kind} {row} to i{BITS}"))
+        above = writer.emit(f"lshr {kind} {row}, {BITS}")
+    rest = [_word(writer, above, size, index) for index in range(len(columns))]
+    return _together(writer, [*done, *rest][: width // BITS], f"i{width}")
+
+
+def most_left_out(least: int) -> int:
+    """What the products of words come to that stand below word `least`, at most."""
+    return sum((place + 1) * ((1 << BITS) - 1) ** 2 << BITS * place for place in range(least))
+
+
+def _words(writer: Writer, value: Value) -> list[str]:
+    """The words of an integer, as many as it can have, the lowest first."""
+    count = max(1, -(-value.high.bit_length() // BITS))
+    if value.constant is not None:
+        return [str(value.low >> BITS * index & (1 << BITS) - 1) for index in range(count)]
+    width = max(value.width, BITS)
+    text = writer.cast(value, width)
+    return [_word(writer, text, width, index) for index in range(count)]
+
+
+def _word(writer: Writer, text: str, width: int, index: int) -> str:
+    if width == BITS:
+        return text
+    moved = writer.emit(f"lshr i{width} {text}, {BITS * index}") if index else text
+    return writer.emit(f"trunc i{width} {moved} to i{BITS}")
+
+
+def _halves(writer: Writer, one: str, other: str) -> tuple[str, str]:
+    """The two words of the product of two words."""
+    if "0" in (one, other):
+        return "0", "0"
+    double = f"i{2 * BITS}"
+    factors = [writer.emit(f"zext i{BITS} {it} to {double}") if it[0] == "%" else it for it in (one, other)]
+    both = writer.emit(f"mul nuw {double} {factors[0]}, {factors[1]}")
+    low = writer.emit(f"trunc {double} {both} to i{BITS}")
+    return low, writer.emit(f"trunc {double} {writer.emit(f'lshr {double} {both}, {BITS}')} to i{BITS}")
+
+
+def _together(writer: Writer, words: list[str], kind: str) -> str:
+    """One integer of words, the lowest first."""
+    result = ""
+    for index, word in enumerate(words):
+        if word == "0":
+            continue
+        part = writer.emit(f"zext i{BITS} {word} to {kind}")
+        if index:
+            part = writer.emit(f"shl nuw {kind} {part}, {BITS * index}")
+        result = writer.emit(f"or disjoint {kind} {result}, {part}") if result else part
+    return result or "0"
