@@ -68,6 +68,7 @@ class Comparison:
         self.sizes = sizes
         self.tally = Tally()
         self.batches: dict[Fork, EvmBatch] = {}
+        self._states = NativeState(), NativeState()
 
     def batch(self, fork: Fork) -> EvmBatch:
         """The lanes for a fork."""
@@ -87,7 +88,7 @@ class Comparison:
         block, batch = block_of(case, fork), self.batch(fork)
         before = batch.statistics.escapes.total()
         known = Counter(batch.statistics.escapes)
-        (found,) = batch.transact(native_state(case), block, [tx], [sender])
+        (found,) = batch.transact(refilled(self._states[0], case), block, [tx], [sender])
         self.tally.cases += 1
         if batch.statistics.escapes.total() > before:
             self.tally.escapes += batch.statistics.escapes - known
@@ -103,14 +104,15 @@ class Comparison:
     ) -> TransactionResult | TransactionRefused:
         specification = self.evm.specification(fork_named(case.fork))
         try:
-            return self.evm.executor.transact(specification, native_state(case), block, tx, sender)
+            return self.evm.executor.transact(specification, refilled(self._states[1], case), block, tx, sender)
         except TransactionRefused as refusal:
             return refusal
 
 
-def native_state(case: Case) -> NativeState:
-    """The state before the transaction, all of it in native memory."""
-    source, state = pre_state(case), NativeState()
+def refilled(state: NativeState, case: Case) -> NativeState:
+    """`state`, which is the one before the transaction from now on: making another one takes longer than the case."""
+    source = pre_state(case)
+    state.clear()
     for text in case.pre:
         address = bytes.fromhex(text.removeprefix("0x"))
         account = source.get_account(address)
