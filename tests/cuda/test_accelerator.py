@@ -263,9 +263,9 @@ def test_what_is_no_failure_of_a_device_is_raised(monkeypatch: pytest.MonkeyPatc
 
 
 def test_columns_go_to_no_device_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmloom_cuda import status
+    from vmloom_cuda import presence
 
-    monkeypatch.setattr(status, "driver_version", lambda: 0)
+    monkeypatch.setattr(presence, "driver_version", lambda: 0)
     accelerator = CudaAccelerator()
     with pytest.raises(DeviceError, match="there is no device: no NVIDIA driver"):
         accelerator.to_device(rows(1))

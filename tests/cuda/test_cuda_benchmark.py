@@ -61,9 +61,9 @@ def test_chained_operations_and_the_evm_in_the_emulator(benchmark: Any, capsys: 
 
 
 def test_without_a_gpu_it_says_why(benchmark: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from vmloom_cuda import status
+    from vmloom_cuda import presence
 
-    monkeypatch.setattr(status, "driver_version", lambda: 0)
+    monkeypatch.setattr(presence, "driver_version", lambda: 0)
     assert benchmark.main([]) == 2
     assert "there is no GPU: no NVIDIA driver is installed" in capsys.readouterr().err
 
