@@ -220,6 +220,9 @@ def all_modules() -> dict[str, PtxModule]:
     kernel = installed_kernels().get("ECRECOVER")
     if kernel is not None:
         found["ecrecover"] = modules.recoveries(kernel.run)
+        passes = modules.recoveries_in_passes(kernel.run)
+        if passes is not None:
+            found["ecrecover in passes"] = passes
     return found
 
 

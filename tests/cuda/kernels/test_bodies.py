@@ -89,6 +89,20 @@ def test_recovery_as_cpython_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # What a thread needs
 
+
+def recovery_in_passes() -> PtxModule:
+    kernels = installed_kernels()
+    made = modules.recoveries_in_passes(kernels["ECRECOVER"].run) if "ECRECOVER" in kernels else None
+    return made or pytest.skip("no installed precompile has passes for ECRECOVER")
+
+
+def test_passes_are_for_the_kernel_that_they_are_of() -> None:
+    def another(data: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
+        return u64(0)
+
+    assert modules.recoveries_in_passes(another) is None
+
+
 MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
     # registers at most, and bytes of stack
     "words": (modules.words, 72, 0),
@@ -96,7 +110,12 @@ MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
     "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 128, 256),
     "sha256 of words": (functools.partial(modules.digests_of_words, "sha256"), 64, 512),
     "blake2b_256 of words": (functools.partial(modules.digests_of_words, "blake2b_256"), 128, 256),
+    "ecrecover in passes": (recovery_in_passes, 168, 1280),  # of 65536 registers, 3 blocks of 128 threads have 168 each
 }
+
+
+SPILLS = {"ecrecover in passes": 32}
+"""Bytes, where there may be some."""
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -111,4 +130,4 @@ def test_kernels_fit_into_registers(name: str, architecture: str) -> None:
     for kernel, needed in found.items():
         assert needed.registers <= registers, kernel
         assert needed.stack <= stack, kernel
-        assert needed.spill_stores == needed.spill_loads == 0, kernel
+        assert needed.spill_stores + needed.spill_loads <= SPILLS.get(name, 0), kernel

@@ -33,7 +33,7 @@ def plugins(app: App, as_json: bool, show_all: bool) -> int:
 
 
 def _reasons(app: App) -> dict[str, str]:
-    """Why accelerators cannot be used, by name, as far as that is told at once. Devices are asked by `vmloom doctor`."""
+    """Why accelerators cannot be used, by name, as far as can be told at once: `vmloom doctor` asks devices."""
     registry = app.plugins
     return {
         offer.spec.name: registry.absence(offer, app.settings.raw("accelerator", offer.spec.name))

@@ -82,6 +82,19 @@ def recoveries(kernel: Kernel) -> PtxModule:
     return module(bodies, replacements={batches.precompile: kernel, **_in_step()})
 
 
+@functools.cache
+def recoveries_in_passes(kernel: Kernel) -> PtxModule | None:
+    """`invert_r`, `find_key` and `write_signers` for the kernel of a precompile, where such passes are known for it."""
+    try:
+        from vmloom_precompiles_classic.kernels import recover, recover_in_passes
+    except ImportError:
+        return None
+    if kernel is not recover.run:
+        return None
+    bodies = (recover_in_passes.invert_r, recover_in_passes.find_key, recover_in_passes.write_signers)
+    return module({one.__name__: one for one in bodies}, replacements=_in_step(), inlined=frozenset({keccak.permute}))
+
+
 def _in_step() -> Mapping[Kernel, Kernel]:
     """What the installed precompiles have for threads that run in step, by what it stands for."""
     try:
