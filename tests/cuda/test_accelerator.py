@@ -350,9 +350,11 @@ def test_it_tells_where_the_time_went() -> None:
 
 def test_escapes_are_counted() -> None:
     accelerator = CudaAccelerator(devices=[EmulatedDevice()])
-    accelerator.metrics.add_escapes("evm", 3)
-    accelerator.metrics.add_escapes("evm", 4)
-    assert accelerator.performance()["escapes"] == 7
+    accelerator.metrics.add_escapes("evm", {"memory": 3})
+    accelerator.metrics.add_escapes("evm", {"memory": 1, "stack": 3})
+    told = accelerator.performance()
+    assert told["escapes"] == 7
+    assert told["operations"][0]["escape_causes"] == {"memory": 4, "stack": 3}
 
 
 # Configuration

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from vmloom import BlockContext, ExecutionResult
-from vmloom.engine.columns import CallColumns
-from vmloom.errors import StateError
+from vmloom.engine.columns import CallColumns, FilledColumns, ResultColumns
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.config import EvmConfig
@@ -26,17 +25,16 @@ from vmloom_evm.native.lane_build import LaneSizes, Slab, lane_program, slab_of
 from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, PackedCalls, pack_transaction
 from vmloom_evm.native.reading import TransactionReading
 from vmloom_evm.native.session import refusal_of
-from vmloom_evm.native.state import IN_USE
 from vmloom_evm.results import LateTransactionResult, late
 from vmloom_evm.transaction.checks import ACCEPTED
 from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
 from vmloom_evm.transaction.types import TransactionRefused
 
-from ..device.interface import DeviceError, OutOfDeviceMemory
+from ..device.interface import DeviceError, Occupancy, OutOfDeviceMemory
 from ..device.on_host import loaded
 from ..ptx import BLOCK, module
 from .image import StateImage, Surroundings
-from .outcomes import BatchOutcomes, adopt_codes
+from .outcomes import OutcomeCodes, adopt_codes, outcomes_of
 from .placing import Placed, calls_to_place, transactions_to_place
 
 if TYPE_CHECKING:
@@ -108,6 +106,34 @@ class EvmBatchStatistics:
     """What the device or its driver said when it last failed; all executions of that batch escaped."""
 
 
+class Held:
+    """A state that nobody changes, as lanes see it, until it is closed: used by `with`, or closed by hand.
+
+    Others may read it meanwhile, as readers of a native state do. Raises `StateError` while something runs on it.
+    """
+
+    def __init__(self, state: NativeState) -> None:
+        state.hold_still()
+        self.state = state
+        self.codes = OutcomeCodes(state)
+
+    @cached_property
+    def image(self) -> StateImage:
+        """The image of the state, made once."""
+        return StateImage(self.state)
+
+    def close(self) -> None:
+        """The state may be changed again. Results that are read later do not mind."""
+        self.codes.source = None
+        self.state.let_go()
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 @dataclass(slots=True)
 class _Base:
     """A state on the device."""
@@ -120,7 +146,8 @@ class EvmBatch:
     """Runs batches of one specification on one device, for one thread at a time.
 
     `device` is a `vmloom_cuda.device` or a `HostDevice`; `lanes` executions run at a time, fewer where its memory does
-    not suffice. `engine` runs what escapes, by default the native engine; where the device fails, that is all.
+    not suffice, each for up to `patience` jumps, calls and creations. `engine` runs what escapes, by default the native
+    engine; where the device fails, that is all.
     """
 
     def __init__(
@@ -130,6 +157,7 @@ class EvmBatch:
         *,
         sizes: LaneSizes | None = None,
         lanes: int = LANES,
+        patience: int = NEVER,
         engine: Engine | None = None,
     ) -> None:
         if lanes < 1:
@@ -138,8 +166,11 @@ class EvmBatch:
         self.device = device
         self.sizes = sizes or LaneSizes()
         self.lanes = lanes
+        self.patience = patience
         self.engine: Engine = engine or native_engine(EvmConfig(engine="native"))
         self.statistics = EvmBatchStatistics()
+        self.failure: DeviceError | None = None
+        """Of the last batch."""
         self._slab = slab_of(self.sizes)
         self._stream: Stream = device.stream()
         self._base: _Base | None = None
@@ -155,6 +186,11 @@ class EvmBatch:
     def _module(self) -> Module:
         return loaded(self.device, self.kernels)
 
+    @property
+    def occupancy(self) -> Occupancy:
+        """Of the kernel that runs executions."""
+        return self._module.function("run_lane").occupancy(BLOCK)
+
     # What runs
 
     def call(self, state: NativeState, calls: CallColumns) -> Sequence[ExecutionResult]:
@@ -165,12 +201,19 @@ class EvmBatch:
             packed = PackedCalls(calls, state.code_row)
         except DoesNotFit:
             return self._calls_again(state, calls, range(len(calls)))
-        results, blob = self._run(state, calls.block, calls_to_place(packed))
-        again = self._count(results)
-        outcomes = BatchOutcomes(blob, packed, results, state)
-        for place, result in zip(again, self._calls_again(state, calls, again), strict=True):
-            outcomes.replace(place, result)
-        return outcomes
+        with Held(state) as held:
+            outcomes, escaped = self.run(held, packed)
+        return FilledColumns(outcomes, dict(zip(escaped, self._calls_again(state, calls, escaped), strict=True)))
+
+    def run(self, held: Held, packed: PackedCalls) -> tuple[ResultColumns, list[int]]:
+        """What came of calls on a state that is held, and the places of those that escaped, whose results are none."""
+        results, blob = self._run(held, packed.calls.block, calls_to_place(packed))
+        outcomes, escaped = outcomes_of(blob, packed, results, held.codes), self._count(results)
+        if held.codes.source is not None:  # whose words may be asked for, which are others later
+            gone = set(escaped)
+            for place, result in enumerate(outcomes):
+                assert place in gone or result.state_changes is not None
+        return outcomes, escaped
 
     def transact(
         self,
@@ -198,13 +241,14 @@ class EvmBatch:
             except DoesNotFit:
                 continue
         placed = transactions_to_place(batch, len(fit), block.gas_limit)
-        results, blob = self._run(state, block, placed)
+        with Held(state) as held:
+            results, blob = self._run(held, block, placed)
         del kept
         escaped = set(self._count(results))
         found: dict[int, TransactionResult | TransactionRefused] = {}
         for place, number in enumerate(fit):
             if place not in escaped:
-                given = blob, int(results[place, RESULT["place"]]), state, transactions[number]
+                given = blob, int(results[place, RESULT["place"]]), held.codes.as_state(), transactions[number]
                 found[number] = self._read(given, block, senders[number])
         for number in range(count):
             if number not in found:
@@ -218,7 +262,9 @@ class EvmBatch:
         reading = TransactionReading(*given)
         if reading.header.refusal != ACCEPTED:
             return refusal_of(self.specification, reading, block, sender)
-        return late(LateTransactionResult, TransactionReading, *given)
+        result = late(LateTransactionResult, TransactionReading, *given)
+        assert given[2].source is None or result.state_changes is not None  # read while the source has the same words
+        return result
 
     # What escapes
 
@@ -264,28 +310,24 @@ class EvmBatch:
 
     # What the device does
 
-    def _run(self, state: NativeState, block: BlockContext, placed: Placed) -> tuple[Words, bytes]:
+    def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Words, bytes]:
         """Run packed transactions. Returns their results, in the order given, and their outcomes."""
         if not len(placed.rows):
             return np.zeros((0, RESULT_WORDS), np.uint64), b""
-        if not state.in_use.acquire(False):
-            raise StateError(IN_USE)
+        surroundings = Surroundings(self.specification, held.state, block)
+        self.failure = None
         try:
-            image = StateImage(state)
-            surroundings = Surroundings(self.specification, state, block)
-        finally:
-            state.in_use.release()
-        try:
-            base = self._uploaded(image)
+            base = self._uploaded(held.image)
             began = time.perf_counter()
             results, blob = self._launches(base, surroundings, placed)
             self.statistics.launch_seconds += time.perf_counter() - began
         except DeviceError as error:
+            self.failure = error
             self.statistics.failure = str(error)
             self._base = self._room = None
             results, blob = np.zeros((len(placed.rows), RESULT_WORDS), np.uint64), bytearray()
             results[:, RESULT["stopped"]] = layout.ABORTED
-        adopt_codes(blob, results, state)
+        adopt_codes(blob, results, held.codes)
         back = np.empty_like(results)
         back[placed.order] = results
         return back, bytes(blob)
@@ -333,7 +375,8 @@ class _Room:
         self.results = device.allocate(8 * RESULT_WORDS * lanes)
         self.outcomes = device.allocate(self.outcome * lanes)
         self.packed = device.allocate(self.outcome * lanes)
-        self.slabs = device.allocate(slab.size * lanes + sizes.spacing)
+        self.slabs = device.allocate(slab.size * lanes)
+        self.stacks = device.allocate(sizes.stacks_size(lanes) + sizes.build.stack_size)
         self.surroundings = device.allocate(SURROUNDINGS)
 
 
@@ -351,7 +394,8 @@ class _Launches:
 
     def _launch(self, base: int) -> Words:
         """`lanes.Launch`."""
-        slab, spacing = self.batch._slab, self.batch.sizes.spacing
+        slab, sizes = self.batch._slab, self.batch.sizes
+        stack_size = sizes.build.stack_size
         words = np.zeros(LAUNCH_WORDS, np.uint64)
         values = {
             "base": base,
@@ -359,10 +403,12 @@ class _Launches:
             "results": self.room.results.address,
             "outcomes": self.room.outcomes.address,
             "outcome_room": self.room.outcome,
-            "slabs": -(-self.room.slabs.address // spacing) * spacing,
+            "slabs": self.room.slabs.address,
             "slab_size": slab.size,
-            "spacing": spacing,
-            "countdown": NEVER,
+            "stacks": -(-self.room.stacks.address // stack_size) * stack_size,
+            "stack_size": stack_size,
+            "interleave": sizes.interleave,
+            "countdown": self.batch.patience,
         }
         for name, value in values.items():
             words[fields_of(lanes.Launch)[name].offset // 8] = value

@@ -77,7 +77,7 @@ class StateImage:
 
     def is_that_of(self, other: StateImage | None) -> bool:
         """Whether there is no difference."""
-        return (
+        return self is other or (
             other is not None
             and self.fields == other.fields
             and all(np.array_equal(part, other.parts[name]) for name, part in self.parts.items())

@@ -65,6 +65,11 @@ def token() -> Bytecode:
 
 def transfers(device: Device, executions: int, rounds: int) -> list[dict[str, Any]]:
     """ERC-20 transfers, each from a holder of its own to somebody who has none yet. See `measured`."""
+    return [measured("ERC-20 transfers", device, *transfer_calls(executions), rounds)]
+
+
+def transfer_calls(executions: int) -> tuple[NativeState, CallColumns]:
+    """So many of them, and the state that they are to run on."""
     code = bytes(token())
     state = NativeState({TOKEN: Account(1, 0, code)})
     senders = [(1 << 150 | number).to_bytes(20, "big") for number in range(executions)]
@@ -77,7 +82,7 @@ def transfers(device: Device, executions: int, rounds: int) -> list[dict[str, An
         for number in range(executions)
     ]
     many = [TOKEN] * executions, [code] * executions, senders, inputs, [GAS] * executions
-    return [measured("ERC-20 transfers", device, state, CallColumns(*many, gas_price=0, block=BLOCK), rounds)]
+    return state, CallColumns(*many, gas_price=0, block=BLOCK)
 
 
 def measured(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
-from vmloom import ExecutionResult
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.native import lanes, layout
+from vmloom_evm.native.changes import Names
 from vmloom_evm.native.packing import OUTCOME, set_column
 from vmloom_evm.native.reading import CHANGE_SIZE, CallOutcomes, Header
 
@@ -27,42 +29,56 @@ END: Final = fields_of(layout.Outcome)["end"].offset // 8
 FORMER: Final = fields_of(layout.Change)["former"].offset
 
 
-class BatchOutcomes(CallOutcomes):
-    """Results of calls. Those that escaped are put in their places by `replace`."""
+class OutcomeCodes:
+    """What readers of outcomes ask a state for: codes by their rows, names of VMs, and what is in its source.
 
-    __slots__ = ("_replaced",)
+    Codes of results are kept here and not in the state, of which each new one would make another image.
+    """
 
-    def __init__(self, blob: bytes, packed: PackedCalls, results: Words, state: NativeState) -> None:
-        for name, source in (("status", "status"), ("gas_left", "gas_left"), ("outcome_offset", "place")):
-            set_column(packed.batch, name, [array("Q", results[:, RESULT[source]].tolist())])
-        super().__init__(blob, packed.batch, state, packed.calls.gas_limits)
-        self._replaced: dict[int, ExecutionResult] = {}
+    def __init__(self, state: NativeState) -> None:
+        self.names = Names(state.names.vms)
+        self.source = state.source
+        self._rows: dict[bytes, int] = {b"": 0}
+        self._lock = Lock()
 
-    def replace(self, place: int, result: ExecutionResult) -> None:
-        """Put a result in its place, before anybody has looked."""
-        self.states[place] = result.state  # type: ignore[index]
-        self.gas_used[place] = result.gas_used  # type: ignore[index]
-        self._replaced[place] = result
+    def code_row(self, code: bytes) -> int:
+        """A row for `code`. Devices may ask at the same time."""
+        with self._lock:
+            row = self._rows.setdefault(code, len(self._rows))
+            self.names.codes[row] = code
+            return row
 
-    def make(self) -> list[ExecutionResult]:
-        """See `ResultColumns.make`."""
-        results = super().make()
-        for place, result in self._replaced.items():
-            results[place] = result
-        return results
+    def code_of_row(self, row: int) -> bytes:
+        """The code in `row`."""
+        return self.names.codes[row]
+
+    def load_slots(self, address: bytes) -> Iterable[int]:
+        """Of the source."""
+        return () if self.source is None else self.source.get_slots(address)
+
+    def as_state(self) -> NativeState:
+        """This, for readers, which ask no more of a state than it has."""
+        return cast("NativeState", self)
 
 
-def adopt_codes(blob: bytearray, results: Words, state: NativeState) -> None:
-    """Let changes of code name rows of `state`: the lane's are gone, but its codes stand behind the outcome."""
+def outcomes_of(blob: bytes, packed: PackedCalls, results: Words, codes: OutcomeCodes) -> CallOutcomes:
+    """Results of calls. Those in the places of executions that escaped are not to be looked at."""
+    for name, source in (("status", "status"), ("gas_left", "gas_left"), ("outcome_offset", "place")):
+        set_column(packed.batch, name, [array("Q", results[:, RESULT[source]].tolist())])
+    return CallOutcomes(blob, packed.batch, codes.as_state(), packed.calls.gas_limits)
+
+
+def adopt_codes(blob: bytearray, results: Words, codes: OutcomeCodes) -> None:
+    """Let changes of code name rows of `codes`: the lane's are gone, but its codes stand behind the outcome."""
     ran = results[results[:, RESULT["stopped"]] == 0]
     places = ran[:, RESULT["place"]]
     ends = places + ran[:, RESULT["outcome_end"]] - ran[:, RESULT["outcome_offset"]]
     words = np.frombuffer(bytes(blob), np.uint64)
     for place in places[words[places // np.uint64(8) + np.uint64(END)] != ends]:
-        _adopt(blob, Header._make(OUTCOME.unpack_from(blob, int(place))), state)
+        _adopt(blob, Header._make(OUTCOME.unpack_from(blob, int(place))), codes)
 
 
-def _adopt(blob: bytearray, header: Header, state: NativeState) -> None:
+def _adopt(blob: bytearray, header: Header, codes: OutcomeCodes) -> None:
     """`adopt_codes` for one outcome."""
     at = header.end
     for change in range(header.end - CHANGE_SIZE * header.change_count, header.end, CHANGE_SIZE):
@@ -72,5 +88,5 @@ def _adopt(blob: bytearray, header: Header, state: NativeState) -> None:
                 (size,) = WORD.unpack_from(blob, at)
                 code = bytes(blob[at + 8 : at + 8 + size])
                 at += 8 + (size + 7 & ~7)
-                rows.append(state.code_row(code).to_bytes(32, "little"))
+                rows.append(codes.code_row(code).to_bytes(32, "little"))
             CODE_ROWS.pack_into(blob, change + FORMER, *rows)
