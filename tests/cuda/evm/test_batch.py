@@ -211,6 +211,8 @@ def test_transactions_each_find_the_state_as_it_is(state: NativeState, lanes: Ev
         ({"stack_items": 100}, "stack_items: 100"),
         ({"stack_items": 16}, "stack_items: 16"),
         ({"journal": 0}, "journal: 0"),
+        ({"interleave": 3}, "interleave: 3"),
+        ({"interleave": 1 << 17}, "interleave: 131072"),
     ],
 )
 def test_sizes_that_no_lane_can_have_are_refused(sizes: dict[str, int], said: str) -> None:

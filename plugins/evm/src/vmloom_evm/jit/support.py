@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..specification import Specification
 
+UNTRACED: Final = Build(traced=False)
 OWN_SOURCES: Final = (*SOURCES, "vmloom_evm.jit.support")
 
 
@@ -31,7 +32,7 @@ def make_program(specification: Specification) -> Program:
     """The kernel functions of a specification, for an untraced build."""
     from vmloom_native.program import Program
 
-    return Program(bindings=BINDINGS, constants={"rules": specification.rules, "build": Build(traced=False)})
+    return Program(bindings=BINDINGS, constants={"rules": specification.rules, "build": UNTRACED})
 
 
 def active_rows(specification: Specification) -> dict[int, OpRow]:
@@ -64,7 +65,7 @@ def support_library(specification: Specification) -> Library:
             assert row.function is not None
             body = program.function(row.function)
             begun = row.takes_machine and program.reaches(row.function, NEEDING)
-            program.define(text_of_step(symbol(row), row, body, begin if begun else None))
+            program.define(text_of_step(UNTRACED, symbol(row), row, body, begin if begun else None))
         return program.ir()
 
     return compiled(parts, make, subject=f"the EVM of {specification.fork.name} for compiled contracts")

@@ -48,6 +48,7 @@ from .layout import (
     Slot,
     Transaction,
 )
+from .machine import ITEM
 from .outcome import CHANGE_SIZE, put, reserve_outcome, start_change
 from .run import perform
 from .table import clear_account, fill_slot, locate_account
@@ -69,9 +70,8 @@ SELECTED = 9
 RETURN_DATA = 10
 MEMORY = 11
 FRAMES = 12
-STACKS = 13
-RUN = 14
-REGION_COUNT = 15
+RUN = 13
+REGION_COUNT = 14
 
 
 @struct
@@ -112,9 +112,12 @@ class Launch:
     """Bytes for the outcome of each, a multiple of 8."""
     slabs: Ptr[u8]
     slab_size: u64
-    """A multiple of the bytes from one stack to the next, as the address of the first slab is."""
-    spacing: u64
-    """Bytes from one stack to the next."""
+    stacks: Ptr[u8]
+    """The stacks of all lanes, from a multiple of `stack_size`."""
+    stack_size: u64
+    """Bytes from the stacks of one depth of calls to those of the next."""
+    interleave: u64
+    """Lanes whose stacks are interleaved."""
     countdown: u64
     """Jumps, calls and creations after which an execution has taken too long."""
     regions: Ptr[Region] = embedded(REGION_COUNT)
@@ -125,7 +128,7 @@ def run_lane(row: u64, _count: u64, launch: Launch) -> None:
     slab = address_of(launch.slabs) + row * launch.slab_size
     run = pointer(Run, slab + launch.regions[RUN].offset)[0]
     place_tables(run, launch, slab)
-    place_frames(run, launch, slab)
+    place_frames(run, launch, slab, place_stacks(launch, row))
     run.transaction = launch.transactions[row]
     run.outcome = launch.outcomes
     run.outcome_size = row * launch.outcome_room
@@ -217,18 +220,24 @@ def place_codes(run: Run, launch: Launch, slab: u64) -> None:
     code.patience = 0
 
 
-def place_frames(run: Run, launch: Launch, slab: u64) -> None:
-    """Lay the frames and their memory out in the slab."""
+def place_stacks(launch: Launch, row: u64) -> u64:
+    """Where the first stack of a lane begins."""
+    frames = launch.regions[FRAMES].room
+    group = address_of(launch.stacks) + row // launch.interleave * frames * launch.stack_size
+    return group + row % launch.interleave * ITEM
+
+
+def place_frames(run: Run, launch: Launch, slab: u64, stack: u64) -> None:
+    """Lay the frames and their memory out in the slab; their stacks begin at `stack`, one behind the other."""
     run.memory = pointer(u8, slab + launch.regions[MEMORY].offset)
     run.memory_end = run.memory + launch.regions[MEMORY].room
     frames = pointer(Frame, slab + launch.regions[FRAMES].offset)
     run.frames = frames
-    stack = slab + launch.regions[STACKS].offset
     fill(pointer(u8, address_of(frames)), 0, FRAME_SIZE)
     for number in range(launch.regions[FRAMES].room):
         frame = frames[number]
         frame.run = run
-        frame.bottom = pointer(u256, stack + number * launch.spacing)
+        frame.bottom = pointer(u256, stack + number * launch.stack_size)
         frame.child = frames[number + 1]  # that of the last one is none, which `reserve_child` knows
         if number != 0:
             frame.parent = frames[number - 1]
