@@ -44,7 +44,7 @@ from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom_cuda.accelerator import CudaAccelerator
 from vmloom_cuda.config import CudaConfig
-from vmloom_cuda.kernels import modules
+from vmloom_cuda.kernels import digests, modules
 from vmloom_cuda.ptx import AssemblerError, PtxModule
 from vmloom_native.cpu import CpuAccelerator, installed_kernels
 from vmloom_native.operations import SIGNATURE
@@ -217,6 +217,8 @@ def all_modules() -> dict[str, PtxModule]:
     for name in modules.HASHES:
         found[f"{name} of bytes"] = modules.digests_of_bytes(name)
         found[f"{name} of words"] = modules.digests_of_words(name)
+        for size in digests.KNOWN_SIZES:
+            found[f"{name} of {size} bytes"] = modules.digests_of_known_size(name, size)
     kernel = installed_kernels().get("ECRECOVER")
     if kernel is not None:
         found["ecrecover"] = modules.recoveries(kernel.run)

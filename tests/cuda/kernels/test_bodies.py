@@ -11,7 +11,7 @@ import pytest
 from vmloom.engine.operations import MerkleRoot, byte_columns
 from vmloom.hashing import keccak256
 from vmloom.kernel import Ptr, keccak, pointer, u8, u64, u256
-from vmloom_cuda.kernels import arithmetic, digests, merkle, modules, recovery
+from vmloom_cuda.kernels import arithmetic, digests, in_registers, merkle, modules, recovery
 from vmloom_cuda.operations.trees import begins_of
 from vmloom_cuda.ptx import PtxModule, assembler
 from vmloom_native.batches import precompile
@@ -87,6 +87,24 @@ def test_recovery_as_cpython_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.tolist(), addresses[1].any()) == ([1, 0], False)
 
 
+@pytest.mark.parametrize("size", digests.KNOWN_SIZES)
+def test_known_sizes_are_what_they_are_called(size: int) -> None:
+    assert digests.KNOWN_SIZES[size](u64(0)) == size
+    assert digests.known_size(u64(size)) == size
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 64, 127, 128, 135])
+def test_states_in_registers_absorb_what_others_do(size: int) -> None:
+    data = np.frombuffer(bytes(range(1, size + 1)).ljust(136), np.uint8).copy()
+    states = np.arange(50, dtype=np.uint64).reshape(2, 25)
+    states[1] = states[0]
+    for state, add_words in zip(states, (keccak.add_words, in_registers.add_words), strict=True):
+        last = keccak.last_word(at(u8, data), u64(size))
+        add_words(at(u64, state), u64(1), at(u8, data), u64(size >> 3), last)
+    assert (states[0] == states[1]).all()
+    assert (states[0] != np.arange(25, dtype=np.uint64)).any()
+
+
 # What a thread needs
 
 
@@ -106,15 +124,18 @@ def test_passes_are_for_the_kernel_that_they_are_of() -> None:
 MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
     # registers at most, and bytes of stack
     "words": (modules.words, 72, 0),
-    "keccak256 of words": (functools.partial(modules.digests_of_words, "keccak256"), 128, 256),
-    "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 128, 256),
+    "keccak256 of words": (functools.partial(modules.digests_of_words, "keccak256"), 96, 0),
+    "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 96, 8),
+    "keccak256 of 64 bytes": (functools.partial(modules.digests_of_known_size, "keccak256", 64), 80, 0),
+    "keccak256 of 32 bytes": (functools.partial(modules.digests_of_known_size, "keccak256", 32), 80, 0),
     "sha256 of words": (functools.partial(modules.digests_of_words, "sha256"), 64, 512),
+    "sha256 of 64 bytes": (functools.partial(modules.digests_of_known_size, "sha256", 64), 64, 512),
     "blake2b_256 of words": (functools.partial(modules.digests_of_words, "blake2b_256"), 128, 256),
     "ecrecover in passes": (recovery_in_passes, 168, 1280),  # of 65536 registers, 3 blocks of 128 threads have 168 each
 }
 
 
-SPILLS = {"ecrecover in passes": 32}
+SPILLS = {"ecrecover in passes": 32, "keccak256 of bytes": 8}
 """Bytes, where there may be some."""
 
 

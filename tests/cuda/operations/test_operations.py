@@ -59,7 +59,7 @@ def test_digests_of_sizes_around_the_ends_of_blocks(accelerator: CudaAccelerator
 
 
 @pytest.mark.parametrize("name", names_of(Digest))
-@pytest.mark.parametrize("size", [0, 5, 8, 64, 136, 137])
+@pytest.mark.parametrize("size", [0, 5, 8, 32, 64, 136, 137])
 @pytest.mark.parametrize("count", [0, 1, 130])
 def test_digests_of_rows_of_one_size(accelerator: CudaAccelerator, name: str, size: int, count: int) -> None:
     column = np.frombuffer(Random(size).randbytes(size * count), np.uint8).reshape(count, size)

@@ -19,7 +19,7 @@ from ..kernels.digests import DIGEST
 from ..kernels.recovery import ADDRESS, INPUT
 from . import checking
 from .batch import Batch, Output
-from .rows import RowsOfAnySize, RowsOfOneSize, is_words
+from .rows import RowsOfAnySize, RowsOfOneSize
 from .signatures import Signatures, as_signatures
 from .trees import Trees
 
@@ -58,8 +58,8 @@ class Digests(Operation):
             data, offsets = checking.byte_rows(columns)
             return RowsOfAnySize(modules.digests_of_bytes(self.name), "digest", data, offsets, DIGESTS)
         rows = checking.rows_of_one_size(columns[0])
-        make = modules.digests_of_words if is_words(rows) else modules.digests_of_bytes
-        return RowsOfOneSize(make(self.name), "digest_of_size", [rows], DIGESTS, [rows.shape[1]])
+        size = rows.shape[1]
+        return RowsOfOneSize(modules.digests_of_rows(self.name, size), "digest_of_size", [rows], DIGESTS, [size])
 
 
 class MerkleRoots(Operation):
