@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..accelerator import Accelerator, Executed, Executions
+from ..accelerator import Accelerator, Capability, Executed, Executions
 from ..vm import VmHost, VmType
 from .columns import CallColumns
 from .overlay import OverlayState
@@ -24,11 +24,12 @@ _FORGETTING: Final = 0.9
 
 
 class Choice(NamedTuple):
-    """An accelerator for calls, and the seconds that so many should take there."""
+    """An accelerator for calls, what usual ones cost there, and the seconds that so many of these should take."""
 
     accelerator: Accelerator
     executions: Executions
-    contract: bytes
+    cost: Capability
+    code: bytes
     seconds: float
 
 
@@ -73,22 +74,17 @@ class Opened:
         """Where `count` calls such as these should take least time; None if no accelerator runs them."""
         if vm not in self._found:
             self._found[vm] = self._open(vm)
-        best = None
+        best, code = None, calls.codes[0]
         for accelerator, executions in tuple(self._found[vm]):
-            code = calls.codes[0]
             try:
-                seconds = self._told(executions, calls, count) * self._offload.slowness(accelerator.name, vm, code)
+                cost = executions.capability(calls)
             except Exception as error:  # a driver may raise anything
                 self._give_up(vm, accelerator, executions, error)
                 continue
+            seconds = _seconds(cost, count) * self._offload.slowness(accelerator.name, vm, code)
             if best is None or seconds < best.seconds:
-                best = Choice(accelerator, executions, code, seconds)
+                best = Choice(accelerator, executions, cost, code, seconds)
         return best
-
-    @staticmethod
-    def _told(executions: Executions, calls: CallColumns, count: int) -> float:
-        cost = executions.capability(calls)
-        return cost.fixed + count * cost.per_item
 
     def _open(self, vm: VmType) -> list[tuple[Accelerator, Executions]]:
         found = []
@@ -125,7 +121,12 @@ class Opened:
 
     def learn(self, choice: Choice, vm: VmType, calls: CallColumns, seconds: float) -> None:
         """All that had to be done for `calls` took so long. One who tells that it costs nothing is believed."""
-        told = self._told(choice.executions, calls, len(calls))
+        told = _seconds(choice.cost, len(calls))
         if told:
-            self._offload.learn(choice.accelerator.name, vm, choice.contract, seconds / told)
+            self._offload.learn(choice.accelerator.name, vm, choice.code, seconds / told)
         self._router.count(choice.executions.operation, choice.accelerator, len(calls), seconds)
+
+
+def _seconds(cost: Capability, count: int) -> float:
+    """What `count` usual calls should take."""
+    return cost.fixed + count * cost.per_item

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .operations.catalogue import Operation
 
 NAME: Final = "cuda"
+LEFT_TO_HOST: Final = "the processor runs what a GPU was asked for"
 T = TypeVar("T")
 
 
@@ -126,7 +127,7 @@ class CudaAccelerator(Accelerator):
                 reason = str(error)
         else:
             self.metrics.add_fallback(operation, reason)
-        _tell("the processor runs what a GPU was asked for", operation=operation, reason=reason)
+        _tell(LEFT_TO_HOST, operation=operation, reason=reason)
         return self._host.run(operation, [_fetched(column) for column in columns])
 
     def run_batch(self, operation: str, batch: Batch) -> Sequence[Any]:
@@ -178,7 +179,9 @@ class CudaAccelerator(Accelerator):
         """
         if device is not None:
             error.device = device  # type: ignore[attr-defined]  # a `DeviceError`
-        self.metrics.add_fallback(operation, self._after(error, operation) or str(error))
+        reason = self._after(error, operation) or str(error)
+        self.metrics.add_fallback(operation, reason)
+        _tell(LEFT_TO_HOST, operation=operation, reason=reason)
 
     def is_refused(self, operation: str) -> bool:
         """Whether the kernels of an operation cannot be made."""
