@@ -1,9 +1,7 @@
-"""Row bodies as CPython runs them, and what the kernels that they become need of a GPU."""
+"""Row bodies as CPython runs them."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ from vmloom.hashing import keccak256
 from vmloom.kernel import Ptr, keccak, pointer, u8, u64, u256
 from vmloom_cuda.kernels import arithmetic, digests, in_registers, merkle, modules, recovery
 from vmloom_cuda.operations.trees import begins_of
-from vmloom_cuda.ptx import PtxModule, assembler
 from vmloom_native.batches import precompile
 from vmloom_native.cpu import installed_kernels
 from vmloom_native.operations import SIGNATURE
@@ -105,51 +102,8 @@ def test_states_in_registers_absorb_what_others_do(size: int) -> None:
     assert (states[0] != np.arange(25, dtype=np.uint64)).any()
 
 
-# What a thread needs
-
-
-def recovery_in_passes() -> PtxModule:
-    kernels = installed_kernels()
-    made = modules.recoveries_in_passes(kernels["ECRECOVER"].run) if "ECRECOVER" in kernels else None
-    return made or pytest.skip("no installed precompile has passes for ECRECOVER")
-
-
 def test_passes_are_for_the_kernel_that_they_are_of() -> None:
     def another(data: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
         return u64(0)
 
     assert modules.recoveries_in_passes(another) is None
-
-
-MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
-    # registers at most, and bytes of stack
-    "words": (modules.words, 72, 0),
-    "keccak256 of words": (functools.partial(modules.digests_of_words, "keccak256"), 96, 0),
-    "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 96, 8),
-    "keccak256 of 64 bytes": (functools.partial(modules.digests_of_known_size, "keccak256", 64), 80, 0),
-    "keccak256 of 32 bytes": (functools.partial(modules.digests_of_known_size, "keccak256", 32), 80, 0),
-    "sha256 of words": (functools.partial(modules.digests_of_words, "sha256"), 64, 512),
-    "sha256 of 64 bytes": (functools.partial(modules.digests_of_known_size, "sha256", 64), 64, 512),
-    "blake2b_256 of words": (functools.partial(modules.digests_of_words, "blake2b_256"), 128, 256),
-    "ecrecover in passes": (recovery_in_passes, 168, 1280),  # of 65536 registers, 3 blocks of 128 threads have 168 each
-}
-
-
-SPILLS = {"ecrecover in passes": 32, "keccak256 of bytes": 8}
-"""Bytes, where there may be some."""
-ARCHITECTURES = {"ecrecover in passes": ["sm_90"]}  # it takes ptxas seconds
-ASSEMBLED = [(name, one) for name in MODULES for one in ARCHITECTURES.get(name, ["sm_75", "sm_90"])]
-
-
-@pytest.mark.parametrize(("name", "architecture"), ASSEMBLED)
-def test_kernels_fit_into_registers(name: str, architecture: str) -> None:
-    if assembler.find() is None:
-        pytest.skip(f"there is no ptxas: install the wheel {assembler.WHEEL}, or set ${assembler.VARIABLE}")
-    make, registers, stack = MODULES[name]
-    module = make()
-    found = module.resources(architecture)
-    assert set(found) == set(module.kernels)
-    for kernel, needed in found.items():
-        assert needed.registers <= registers, kernel
-        assert needed.stack <= stack, kernel
-        assert needed.spill_stores + needed.spill_loads <= SPILLS.get(name, 0), kernel

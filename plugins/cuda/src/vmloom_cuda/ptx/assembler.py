@@ -46,7 +46,7 @@ class Resources:
 
 
 def find() -> Path | None:
-    """The program: `$PTXAS`, else on the search path, else in the wheel `nvidia-cuda-nvcc-cu12`, or that for CUDA 13. None if there is none."""
+    """The program: `$PTXAS`, else on the search path, else in a wheel `nvidia-cuda-nvcc`. None if there is none."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named) if os.access(named, os.X_OK) else None
