@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from vmloom.kernel.structs import fields_of
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.engines import native_engine
 from vmloom_evm.native import lanes, layout
-from vmloom_evm.native.lane_build import LaneSizes, Slab, lane_program, slab_of
+from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes, Slab, slab_of
 from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, PackedCalls, pack_transaction
 from vmloom_evm.native.reading import TransactionReading
 from vmloom_evm.native.session import refusal_of
@@ -31,9 +31,9 @@ from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
 from vmloom_evm.transaction.types import TransactionRefused
 
 from ..device.interface import DeviceError, Occupancy, OutOfDeviceMemory
-from ..device.on_host import loaded
-from ..ptx import BLOCK, module
+from ..ptx import BLOCK
 from .image import StateImage, Surroundings
+from .lane_kernels import HOT, LaneKernels
 from .outcomes import OutcomeCodes, adopt_codes, outcomes_of
 from .placing import Placed, calls_to_place, transactions_to_place
 
@@ -140,6 +140,8 @@ class _Base:
 
     image: StateImage
     memory: Allocation
+    compiled: Mapping[bytes, int]
+    """Numbers of compiled contracts that its codes have."""
 
 
 class EvmBatch:
@@ -147,7 +149,8 @@ class EvmBatch:
 
     `device` is a `vmloom_cuda.device` or a `HostDevice`; `lanes` executions run at a time, fewer where its memory does
     not suffice, each for up to `patience` jumps, calls and creations. `engine` runs what escapes, by default the native
-    engine; where the device fails, that is all.
+    engine; where the device fails, that is all. Code that is among `contracts`, or has been called `hot` times, runs
+    compiled; see `LaneKernels`. `precompiles` are those that lanes run, by name; calls of others escape.
     """
 
     def __init__(
@@ -159,6 +162,9 @@ class EvmBatch:
         lanes: int = LANES,
         patience: int = NEVER,
         engine: Engine | None = None,
+        contracts: Sequence[bytes] = (),
+        hot: int | None = HOT,
+        precompiles: Set[str] = PRECOMPILES,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes: {lanes}; at least one execution runs at a time")
@@ -167,24 +173,27 @@ class EvmBatch:
         self.sizes = sizes or LaneSizes()
         self.lanes = lanes
         self.patience = patience
+        self.precompiles = precompiles
         self.engine: Engine = engine or native_engine(EvmConfig(engine="native"))
         self.statistics = EvmBatchStatistics()
         self.failure: DeviceError | None = None
         """Of the last batch."""
+        self.lane_kernels = LaneKernels(
+            specification, self.sizes, device, contracts=contracts, hot=hot, precompiles=precompiles
+        )
         self._slab = slab_of(self.sizes)
         self._stream: Stream = device.stream()
         self._base: _Base | None = None
         self._room: _Room | None = None
 
-    @cached_property
+    @property
     def kernels(self) -> PtxModule:
         """The kernels `run_lane`, `analyse_code` and `pack_outcome`."""
-        bodies = {one.__name__: one for one in (lanes.run_lane, lanes.analyse_code, lanes.pack_outcome)}
-        return module(bodies, program=lane_program(self.specification, self.sizes))
+        return self.lane_kernels.kernels
 
-    @cached_property
+    @property
     def _module(self) -> Module:
-        return loaded(self.device, self.kernels)
+        return self.lane_kernels.module
 
     @property
     def occupancy(self) -> Occupancy:
@@ -314,9 +323,10 @@ class EvmBatch:
         """Run packed transactions. Returns their results, in the order given, and their outcomes."""
         if not len(placed.rows):
             return np.zeros((0, RESULT_WORDS), np.uint64), b""
-        surroundings = Surroundings(self.specification, held.state, block)
+        surroundings = Surroundings(self.specification, held.state, block, self.precompiles)
         self.failure = None
         try:
+            self.lane_kernels.note(held.image, placed)
             base = self._uploaded(held.image)
             began = time.perf_counter()
             results, blob = self._launches(base, surroundings, placed)
@@ -334,14 +344,14 @@ class EvmBatch:
 
     def _uploaded(self, image: StateImage) -> _Base:
         """The image on the device."""
-        base = self._base
-        if base is None or not image.is_that_of(base.image):
+        base, compiled = self._base, self.lane_kernels.numbers
+        if base is None or base.compiled != compiled or not image.is_that_of(base.image):
             self._base = None  # which gives its memory back
             memory = self.device.allocate(image.size)
-            self._copy_in(memory.address, image.bytes_at(memory.address))
+            self._copy_in(memory.address, image.bytes_at(memory.address, compiled))
             codes = memory.address + image.offsets["codes"]
             self._stream.launch(self._module.function("analyse_code"), image.code_count, [codes], BLOCK)
-            base = self._base = _Base(image, memory)
+            base = self._base = _Base(image, memory, compiled)
             self.statistics.uploads += 1
         return base
 
