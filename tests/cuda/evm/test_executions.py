@@ -112,22 +112,23 @@ def plain(name: str, number: int, gas: int = 200_000) -> tuple[bytes, dict[str, 
 
 def random_batch(seed: int, count: int) -> Batch:
     """Neighbours that are alike, between them some that are none: unknown contracts, values, wrong items."""
-    random, contracts, data = Random(seed), [], []
+    random = Random(seed)
+    contracts: list[Any] = []
+    data: list[Any] = []
+    odds: list[tuple[Any, dict[str, Any]]] = [
+        (b"\x77" * 20, {"caller": SENDER}),
+        (ADDRESSES["storage"], {"caller": SENDER, "value": 5}),
+        (ADDRESSES["creations"], {"caller": SENDER, "gas_limit": -1}),
+        (ADDRESSES["destructions"], {"caller": "0x" + SENDER.hex()}),
+        (None, {}),
+    ]
     while len(contracts) < count:
         for _ in range(random.choice([1, 20, 60])):
             name = random.choice(list(CODES))
             contract, given = plain(name, random.randrange(256), random.choice([200_000, 60_000, 500]))
             contracts.append(contract)
             data.append(given)
-        odd: tuple[Any, dict[str, Any]] = random.choice(
-            [
-                (b"\x77" * 20, {"caller": SENDER}),
-                (ADDRESSES["storage"], {"caller": SENDER, "value": 5}),
-                (ADDRESSES["creations"], {"caller": SENDER, "gas_limit": -1}),
-                (ADDRESSES["destructions"], {"caller": "0x" + SENDER.hex()}),
-                (None, {}),
-            ]
-        )
+        odd = random.choice(odds)
         contracts.append(odd[0])
         data.append(odd[1])
     return contracts, data
