@@ -4,7 +4,8 @@
     python benchmarks/state_tests_on_lanes.py FIXTURES/state_tests --forks Prague Osaka --every 50 --device emulated
 
 What escapes is counted by cause, and not compared: the native engine itself runs it. `--large` gives lanes all the
-room that the rules allow, so that only what lanes do not do at all escapes. No figure here says anything of a GPU.
+room that the rules allow, and every precompile that is a kernel, so that only what lanes do not do at all escapes.
+No figure here says anything of a GPU.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from vmloom_cuda.device.emulated import EmulatedDevice
 from vmloom_cuda.evm import EvmBatch, HostDevice
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.forks import Fork, fork_named
-from vmloom_evm.native.lane_build import LaneSizes
+from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.statetest.fixture import Case, block_of, pre_state, read_cases, transaction_of
 from vmloom_evm.transaction.outcome import TransactionResult
@@ -75,7 +76,9 @@ class Comparison:
         if fork not in self.batches:
             device = HostDevice() if self.device == "host" else EmulatedDevice()
             specification = self.evm.specification(fork)
-            self.batches[fork] = EvmBatch(specification, device, sizes=self.sizes, lanes=1)
+            names = frozenset(one.name for one in specification.precompiles.values() if one.kernel is not None)
+            precompiles = PRECOMPILES if self.sizes is None else names
+            self.batches[fork] = EvmBatch(specification, device, sizes=self.sizes, lanes=1, precompiles=precompiles)
         return self.batches[fork]
 
     def compare(self, case: Case) -> None:
@@ -159,7 +162,7 @@ def main() -> int:
     parser.add_argument("--forks", nargs="*", default=(), help="as the files name them; default all")
     parser.add_argument("--every", type=int, default=1, help="each so-manieth case")
     parser.add_argument("--device", choices=("host", "emulated"), default="host")
-    parser.add_argument("--large", action="store_true", help="all the room that the rules allow")
+    parser.add_argument("--large", action="store_true", help="all the room that the rules allow, and all precompiles")
     given = parser.parse_args()
     comparison = Comparison(given.device, LARGE if given.large else None)
     began = time.thread_time()
