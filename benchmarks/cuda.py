@@ -479,7 +479,10 @@ def evm(run: Run) -> list[dict[str, Any]]:
     except ImportError as error:
         return [{"ran": False, "reason": str(error)}]
     rows: list[dict[str, Any]] = measuring.transfers(
-        run.accelerator._found.devices[0], run.rows(1 << 18, 32), run.options.rounds
+        run.accelerator._found.devices[0],
+        run.rows(1 << 18, 32),
+        run.options.rounds,
+        all_builds=run.report.path == "gpu",  # each takes minutes to compile, and says nothing elsewhere
     )
     for row in rows:
         if row["wrong"]:

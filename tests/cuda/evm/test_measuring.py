@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from vmloom_cuda.evm import EvmBatch, HostDevice, measuring
+from vmloom_evm.native.lane_build import LaneSizes
 
 
 def test_transfers_are_measured_and_compared() -> None:
@@ -24,3 +27,22 @@ def test_a_wrong_result_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EvmBatch, "call", call)
     (row,) = measuring.transfers(HostDevice(), 40, 1)
     assert row["wrong"] == 1
+
+
+def test_all_builds_are_measured_where_that_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with the contract compiled or not, and with stacks that lie each by itself or side by side."""
+    made: dict[str, tuple[bool, int]] = {}
+
+    def measured(case: str, *_: object, contracts: Sequence[bytes] = (), sizes: LaneSizes | None = None) -> str:
+        made[case] = list(contracts) == [bytes(measuring.token())], (sizes or LaneSizes()).interleave
+        return case
+
+    monkeypatch.setattr(measuring, "measured", measured)
+    assert measuring.transfers(HostDevice(), 2, 1) == ["ERC-20 transfers"]
+    assert measuring.transfers(HostDevice(), 2, 1, all_builds=True) == list(made)
+    assert made == {
+        "ERC-20 transfers": (False, 1),
+        "ERC-20 transfers, compiled": (True, 1),
+        "ERC-20 transfers, stacks side by side": (False, 32),
+        "ERC-20 transfers, compiled, stacks side by side": (True, 32),
+    }

@@ -11,6 +11,7 @@ from vmloom.engine.columns import CallColumns
 from vmloom.hashing import keccak256
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.assembly import Bytecode, jumpi, label, log3, mstore, op, push, ret_top, revert, sload
+from vmloom_evm.native.lane_build import LaneSizes
 from vmloom_evm.native.state import NativeState
 
 from .batch import LANES, EvmBatch
@@ -27,6 +28,9 @@ TRANSFERRED: Final = int.from_bytes(keccak256(b"Transfer(address,address,uint256
 BLOCK: Final = BlockContext(number=1, timestamp=1, gas_limit=1 << 60)
 OWNED: Final = 10**18
 GAS: Final = 100_000
+WARP: Final = 32
+"""Threads that run in step."""
+TRANSFERS: Final = "ERC-20 transfers"
 COMPARED: Final = 1 << 13
 """Executions of a batch that are compared in all fields, at most; of all of them, gas and how they ended are."""
 
@@ -63,9 +67,26 @@ def token() -> Bytecode:
     )
 
 
-def transfers(device: Device, executions: int, rounds: int) -> list[dict[str, Any]]:
+def builds_of(code: bytes) -> dict[str, dict[str, Any]]:
+    """Ways to build the kernels that run `code`, as options of `EvmBatch`: only a device can tell which is best."""
+    together = LaneSizes(interleave=WARP)
+    return {
+        "": {},
+        "compiled": {"contracts": [code]},
+        "stacks side by side": {"sizes": together},
+        "compiled, stacks side by side": {"contracts": [code], "sizes": together},
+    }
+
+
+def transfers(device: Device, executions: int, rounds: int, *, all_builds: bool = False) -> list[dict[str, Any]]:
     """ERC-20 transfers, each from a holder of its own to somebody who has none yet. See `measured`."""
-    return [measured("ERC-20 transfers", device, *transfer_calls(executions), rounds)]
+    state, calls = transfer_calls(executions)
+    builds = builds_of(calls.codes[0])
+    chosen = builds if all_builds else [""]
+    return [
+        measured(", ".join(filter(None, (TRANSFERS, name))), device, state, calls, rounds, **builds[name])
+        for name in chosen
+    ]
 
 
 def transfer_calls(executions: int) -> tuple[NativeState, CallColumns]:
@@ -86,9 +107,18 @@ def transfer_calls(executions: int) -> tuple[NativeState, CallColumns]:
 
 
 def measured(
-    case: str, device: Device, state: NativeState, calls: CallColumns, rounds: int, *, revision: str = "osaka"
+    case: str,
+    device: Device,
+    state: NativeState,
+    calls: CallColumns,
+    rounds: int,
+    *,
+    revision: str = "osaka",
+    **options: Any,
 ) -> dict[str, Any]:
     """Executions a second, the best of `rounds`; the first run, which compiles, does not count.
+
+    `options` are those of `EvmBatch`, which compiles no contract that they do not name.
 
     `kernel` is by the device's clock, `with_copies` with all copies but the upload of the state, `with_packing` from
     columns of Python's objects to results, `native` the native engine's on one thread. `wrong` counts executions that
@@ -96,7 +126,7 @@ def measured(
     """
     vm = Evm(EvmConfig(revision=revision, engine="native"))
     specification, count = vm.specification(vm.fork_at(calls.block)), len(calls)
-    batch = EvmBatch(specification, device, lanes=min(count, 4 * LANES))
+    batch = EvmBatch(specification, device, lanes=min(count, 4 * LANES), hot=None, **options)
     found: Sequence[ExecutionResult] = batch.call(state, calls)
     wanted = vm.executor.execute_each(specification, state, calls)
     assert wanted is not None, "the native engine takes these calls one by one"
