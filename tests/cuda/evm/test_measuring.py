@@ -33,13 +33,15 @@ def test_all_builds_are_measured_where_that_says_something(monkeypatch: pytest.M
     """Each with the contract compiled or not, and with stacks that lie each by itself or side by side."""
     made: dict[str, tuple[bool, int]] = {}
 
-    def measured(case: str, *_: object, contracts: Sequence[bytes] = (), sizes: LaneSizes | None = None) -> str:
+    def measured(
+        case: str, *_: object, contracts: Sequence[bytes] = (), sizes: LaneSizes | None = None
+    ) -> dict[str, str]:
         made[case] = list(contracts) == [bytes(measuring.token())], (sizes or LaneSizes()).interleave
-        return case
+        return {"case": case}
 
     monkeypatch.setattr(measuring, "measured", measured)
-    assert measuring.transfers(HostDevice(), 2, 1) == ["ERC-20 transfers"]
-    assert measuring.transfers(HostDevice(), 2, 1, all_builds=True) == list(made)
+    assert measuring.transfers(HostDevice(), 2, 1) == [{"case": "ERC-20 transfers"}]
+    assert [row["case"] for row in measuring.transfers(HostDevice(), 2, 1, all_builds=True)] == list(made)
     assert made == {
         "ERC-20 transfers": (False, 1),
         "ERC-20 transfers, compiled": (True, 1),
