@@ -34,8 +34,8 @@ from ..device.interface import DeviceError, Occupancy, OutOfDeviceMemory
 from ..ptx import BLOCK
 from .image import StateImage, Surroundings
 from .lane_kernels import HOT, LaneKernels
-from .outcomes import OutcomeCodes, adopt_codes, outcomes_of
-from .placing import Placed, calls_to_place, transactions_to_place
+from .outcomes import Executions, OutcomeCodes, adopt_codes, outcomes_of
+from .placing import WORDS, Placed, calls_to_place, transactions_to_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ..device.interface import Allocation, Device, Module, Stream
     from ..ptx import PtxModule
 
+    Bytes = NDArray[np.uint8]
     Words = NDArray[np.uint64]
 
 LANES: Final = 1 << 14
@@ -55,11 +56,10 @@ LANES: Final = 1 << 14
 FEWEST_LANES: Final = 32
 SURROUNDINGS: Final = 1 << 16
 """Bytes for what lanes read besides the state, which is some kilobytes."""
-RESULT_WORDS: Final = size_of(lanes.LaneResult) // 8
+RESULT_SIZE: Final = size_of(lanes.LaneResult)
 LAUNCH_WORDS: Final = size_of(lanes.Launch) // 8
 NEVER: Final = (1 << 62) - 1
 """A countdown that does not end while gas lasts."""
-RESULT: Final = {name: one.offset // 8 for name, one in fields_of(lanes.LaneResult).items()}
 CAUSES: Final = {
     layout.NEED_ACCOUNT: "an account is not loaded",
     layout.NEED_SLOT: "a slot is not loaded",
@@ -188,7 +188,7 @@ class EvmBatch:
 
     @property
     def kernels(self) -> PtxModule:
-        """The kernels `run_lane`, `analyse_code` and `pack_outcome`."""
+        """The kernels, by the names of `lane_kernels.BODIES`."""
         return self.lane_kernels.kernels
 
     @property
@@ -216,8 +216,8 @@ class EvmBatch:
 
     def run(self, held: Held, packed: PackedCalls) -> tuple[ResultColumns, list[int]]:
         """What came of calls on a state that is held, and the places of those that escaped, whose results are none."""
-        results, blob = self._run(held, packed.calls.block, calls_to_place(packed))
-        outcomes, escaped = outcomes_of(blob, packed, results, held.codes), self._count(results)
+        ran, blob = self._run(held, packed.calls.block, calls_to_place(packed))
+        outcomes, escaped = outcomes_of(blob, packed, ran, held.codes), self._count(ran)
         if held.codes.source is not None:  # whose words may be asked for, which are others later
             gone = set(escaped)
             for place, result in enumerate(outcomes):
@@ -251,13 +251,13 @@ class EvmBatch:
                 continue
         placed = transactions_to_place(batch, len(fit), block.gas_limit)
         with Held(state) as held:
-            results, blob = self._run(held, block, placed)
+            ran, blob = self._run(held, block, placed)
         del kept
-        escaped = set(self._count(results))
+        escaped = set(self._count(ran))
         found: dict[int, TransactionResult | TransactionRefused] = {}
         for place, number in enumerate(fit):
             if place not in escaped:
-                given = blob, int(results[place, RESULT["place"]]), held.codes.as_state(), transactions[number]
+                given = blob, int(ran.places[place]), held.codes.as_state(), transactions[number]
                 found[number] = self._read(given, block, senders[number])
         for number in range(count):
             if number not in found:
@@ -277,11 +277,11 @@ class EvmBatch:
 
     # What escapes
 
-    def _count(self, results: Words) -> list[int]:
+    def _count(self, ran: Executions) -> list[int]:
         """Count the executions of a batch, and the causes of those that escaped. Returns their places."""
-        stopped = results[:, RESULT["stopped"]]
+        stopped = ran.stopped
         again = np.flatnonzero(stopped)
-        self.statistics.executions += len(results)
+        self.statistics.executions += len(ran)
         for need, times in zip(*np.unique(stopped[again], return_counts=True), strict=True):
             self.statistics.escapes[CAUSES.get(int(need), f"need {int(need):#x}")] += int(times)
         return [int(place) for place in again]
@@ -319,28 +319,25 @@ class EvmBatch:
 
     # What the device does
 
-    def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Words, bytes]:
-        """Run packed transactions. Returns their results, in the order given, and their outcomes."""
+    def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Executions, bytes]:
+        """Run packed transactions. Returns what became of them, in the order given, and their outcomes."""
         if not len(placed.rows):
-            return np.zeros((0, RESULT_WORDS), np.uint64), b""
+            return Executions.all_stopped(0, 0), b""
         surroundings = Surroundings(self.specification, held.state, block, self.precompiles)
         self.failure = None
         try:
             self.lane_kernels.note(held.image, placed)
             base = self._uploaded(held.image)
             began = time.perf_counter()
-            results, blob = self._launches(base, surroundings, placed)
+            ran, blob = self._launches(base, surroundings, placed)
             self.statistics.launch_seconds += time.perf_counter() - began
         except DeviceError as error:
             self.failure = error
             self.statistics.failure = str(error)
             self._base = self._room = None
-            results, blob = np.zeros((len(placed.rows), RESULT_WORDS), np.uint64), bytearray()
-            results[:, RESULT["stopped"]] = layout.ABORTED
-        adopt_codes(blob, results, held.codes)
-        back = np.empty_like(results)
-        back[placed.order] = results
-        return back, bytes(blob)
+            ran, blob = Executions.all_stopped(len(placed.rows), layout.ABORTED), np.zeros(0, np.uint8)
+        adopt_codes(blob, ran, held.codes)
+        return ran.put_back(placed.order), blob.tobytes()
 
     def _uploaded(self, image: StateImage) -> _Base:
         """The image on the device."""
@@ -355,7 +352,7 @@ class EvmBatch:
             self.statistics.uploads += 1
         return base
 
-    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Words, bytearray]:
+    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Executions, Bytes]:
         """Run all, as many at a time as there is room for."""
         while True:
             at_once = min(self.lanes, len(placed.rows))
@@ -382,7 +379,11 @@ class _Room:
         self.lanes = lanes
         self.outcome = -(-sizes.outcome // 8) * 8
         self.transactions = device.allocate(TRANSACTION_SIZE * lanes)
-        self.results = device.allocate(8 * RESULT_WORDS * lanes)
+        self.template = device.allocate(TRANSACTION_SIZE + 16 * WORDS)
+        self.columns = device.allocate(TRANSACTION_SIZE * lanes)
+        self.results = device.allocate(RESULT_SIZE * lanes)
+        self.summaries = device.allocate(8 * lanes)
+        self.places = device.allocate(4 * lanes)
         self.outcomes = device.allocate(self.outcome * lanes)
         self.packed = device.allocate(self.outcome * lanes)
         self.slabs = device.allocate(slab.size * lanes)
@@ -401,6 +402,8 @@ class _Launches:
         launch = self._launch(address)
         batch._copy_in(room.surroundings.address, np.concatenate([launch.view(np.uint8), around]))
         batch._copy_in(self.arena.address, placed.arena_at(self.arena.address))
+        self.columns = placed.columns().at(self.arena.address)
+        batch._copy_in(room.template.address, np.concatenate([self.columns.template, self.columns.places]))
 
     def _launch(self, base: int) -> Words:
         """`lanes.Launch`."""
@@ -426,38 +429,54 @@ class _Launches:
         words[first : first + 4 * lanes.REGION_COUNT] = np.array(slab.regions, np.uint64).reshape(-1)
         return words
 
-    def run(self) -> tuple[Words, bytearray]:
-        """All launches. Returns results and outcomes in the order of the rows."""
-        rows = self.placed.rows_at(self.arena.address)
-        blob = bytearray()
-        parts = [self._one(rows[at : at + self.room.lanes], blob) for at in range(0, len(rows), self.room.lanes)]
-        return np.concatenate(parts), blob
+    def run(self) -> tuple[Executions, Bytes]:
+        """All launches. Returns what became of the executions, in the order of their columns, and their outcomes."""
+        count, lanes = len(self.placed.rows), self.room.lanes
+        ran: list[Executions] = []
+        blobs: list[Bytes] = []
+        before = 0
+        for first in range(0, count, lanes):
+            executions, blob = self._one(first, min(count, first + lanes), before)
+            before += len(blob)
+            ran.append(executions)
+            blobs.append(blob)
+        return Executions.concatenated(ran), blobs[0] if len(blobs) == 1 else np.concatenate(blobs)
 
-    def _one(self, rows: Words, blob: bytearray) -> Words:
-        """One launch, whose outcomes are appended to `blob`."""
-        batch, count = self.batch, len(rows)
-        stream, statistics = batch._stream, batch.statistics
-        batch._copy_in(self.room.transactions.address, np.ascontiguousarray(rows))
+    def _one(self, first: int, end: int, before: int) -> tuple[Executions, Bytes]:
+        """One launch, of executions `first` to `end`, whose outcomes come behind `before` bytes of others."""
+        batch, room, count = self.batch, self.room, end - first
+        stream, statistics, results = batch._stream, batch.statistics, room.results.address
+        self._spread(first, end)
         begun = stream.record()
-        stream.launch(batch._module.function("run_lane"), count, [self.room.surroundings.address], BLOCK)
+        self._start("run_lane", count, room.surroundings.address)
         ended = stream.record()
-        results = np.zeros((count, RESULT_WORDS), np.uint64)
-        stream.copy_out(results, self.room.results.address)
+        self._start("summarise", count, results, room.summaries.address)
+        summaries = np.empty(count, np.uint64)
+        stream.copy_out(summaries, room.summaries.address)
         stream.synchronize()
-        sizes = results[:, RESULT["outcome_end"]] - results[:, RESULT["outcome_offset"]]
-        sizes[results[:, RESULT["stopped"]] != 0] = 0
-        ends = np.cumsum(sizes, dtype=np.uint64)
-        results[:, RESULT["first_place"]] = len(blob)
-        results[:, RESULT["place"]] = ends - sizes + np.uint64(len(blob))
-        batch._copy_in(self.room.results.address, results)
-        places = [self.room.results.address, self.room.outcomes.address, self.room.packed.address]
-        stream.launch(batch._module.function("pack_outcome"), count, places, BLOCK)
-        outcomes = np.zeros(int(ends[-1]), np.uint8)
-        if len(outcomes):
-            stream.copy_out(outcomes, self.room.packed.address)
+        ran = Executions.summarised(summaries, before)
+        blob = np.empty(int(ran.sizes.sum()), np.uint8)
+        if len(blob):
+            places = ((ran.places - np.uint64(before)) // np.uint64(8)).astype(np.uint32)
+            batch._copy_in(room.places.address, places)
+            addresses = room.outcomes.address, room.places.address, before, room.packed.address
+            self._start("pack_outcome", count, results, *addresses)
+            stream.copy_out(blob, room.packed.address)
         stream.synchronize()
-        blob += outcomes.data
         statistics.launches += 1
-        statistics.bytes_out += results.nbytes + outcomes.nbytes
+        statistics.bytes_out += summaries.nbytes + blob.nbytes
         statistics.kernel_seconds += ended.seconds_since(begun)
-        return results
+        return ran, blob
+
+    def _spread(self, first: int, end: int) -> None:
+        """Make the transactions `first` to `end` on the device."""
+        room, columns = self.room, self.columns
+        own = np.ascontiguousarray(columns.columns[:, first:end])
+        if own.size:
+            self.batch._copy_in(room.columns.address, own)
+        places = room.template.address + columns.template.nbytes
+        addresses = room.transactions.address, room.template.address, places, len(columns.places) // 2
+        self._start("spread_transaction", end - first, *addresses, room.columns.address)
+
+    def _start(self, kernel: str, count: int, *arguments: int) -> None:
+        self.batch._stream.launch(self.batch._module.function(kernel), count, arguments, BLOCK)

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 
 HOT: Final = 1 << 16
 """Executions after which a contract is compiled, by default."""
+BODIES: Final = (
+    lanes.run_lane,
+    lanes.analyse_code,
+    lanes.spread_transaction,
+    lanes.summarise,
+    lanes.pack_outcome,
+)
 MOST_CONTRACTS: Final = 8
 LONGEST: Final = 16 << 10
 """Bytes of code. LLVM takes more than linear time for what is long."""
@@ -46,7 +53,7 @@ ACCOUNT_CODE: Final = fields_of(layout.Account)["code"].offset // 8
 
 
 class LaneKernels:
-    """The kernels `run_lane`, `analyse_code` and `pack_outcome` on a device.
+    """The kernels of `BODIES` on a device.
 
     `contracts` are compiled at once, others once they have been called `hot` times, or none if that is None; calls from
     other contracts do not count. Raises `vmloom_evm.jit.compile.Uncompilable` for one of `contracts` that cannot be.
@@ -105,7 +112,7 @@ class LaneKernels:
         self._module = None
 
     def _with(self, contracts: Sequence[bytes]) -> PtxModule:
-        bodies = {one.__name__: one for one in (lanes.run_lane, lanes.analyse_code, lanes.pack_outcome)}
+        bodies = {one.__name__: one for one in BODIES}
         program = lane_program(self._specification, self._sizes, contracts, self._precompiles)
         return module(bodies, program=program)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from vmloom.kernel import Ptr, blake2b, keccak, sha256, u8, u64
@@ -30,7 +31,7 @@ class HashFunction:
     read: Mapping[Kernel, Kernel]
     written: Mapping[Kernel, Kernel]
     inlined: frozenset[Kernel] = frozenset()
-    in_registers: Mapping[Kernel, Kernel] = field(default_factory=dict)
+    in_registers: Mapping[Kernel, Kernel] = MappingProxyType({})
 
 
 HASHES: Final[Mapping[str, HashFunction]] = {
@@ -80,7 +81,7 @@ def digests_of_words(name: str) -> PtxModule:
 def digests_of_known_size(name: str, size: int) -> PtxModule:
     """`digest_of_size` of rows of one of `digests.KNOWN_SIZES`: what follows from their size is not computed."""
     found = HASHES[name]
-    replacements = {
+    replacements: dict[Kernel, Kernel] = {
         digests.hash_bytes: found.function,
         digests.known_size: digests.KNOWN_SIZES[size],
         **found.read,

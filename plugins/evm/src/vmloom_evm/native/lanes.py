@@ -54,6 +54,7 @@ from .run import perform
 from .table import clear_account, fill_slot, locate_account
 
 RUN_SIZE = size_of(Run)
+TRANSACTION_WORDS = size_of(Transaction) // 8
 FRAME_SIZE = size_of(Frame)
 
 # Regions of a slab. The first ones have an index.
@@ -95,9 +96,6 @@ class LaneResult:
     outcome_offset: u64
     outcome_end: u64
     """Behind the outcome, and the codes that its changes name; see `put_codes`."""
-    place: u64
-    """Where the outcome is to be among those of all launches, and where the first one of this launch is."""
-    first_place: u64
 
 
 @struct
@@ -345,15 +343,49 @@ def analyse_code(row: u64, _count: u64, codes: Ptr[Code]) -> None:
     mark_jump_destinations(code.data, code.size, code.jump_destinations)
 
 
-def pack_outcome(row: u64, _count: u64, results: Ptr[LaneResult], outcomes: Ptr[u8], packed: Ptr[u8]) -> None:
-    """Move the outcome of an execution from its place in `outcomes` to the one that `LaneResult.place` says."""
+# What goes to a device and comes from it: no more than has to
+
+
+def spread_transaction(
+    row: u64, count: u64, transactions: Ptr[u64], template: Ptr[u64], places: Ptr[u64], varying: u64, columns: Ptr[u64]
+) -> None:
+    """Make transaction `row`: the words of `template`, and its own in `varying` of them.
+
+    Of these `places` has the word of a transaction, and the number of the column of `count` words to take it from.
+    """
+    words = transactions + row * TRANSACTION_WORDS
+    for word in range(TRANSACTION_WORDS):
+        words[word] = template[word]
+    for number in range(varying):
+        words[places[2 * number]] = columns[places[2 * number + 1] * count + row]
+
+
+def summarise(row: u64, _count: u64, results: Ptr[LaneResult], summaries: Ptr[u64]) -> None:
+    """Write how many words the outcome of an execution has; of one that escapes none, and the need, from bit 32 on."""
+    result = results[row]
+    size = (result.outcome_end - result.outcome_offset) >> 3
+    summaries[row] = size if result.stopped == 0 else result.stopped << 32
+
+
+def pack_outcome(
+    row: u64,
+    _count: u64,
+    results: Ptr[LaneResult],
+    outcomes: Ptr[u8],
+    places: Ptr[u32],
+    before: u64,
+    packed: Ptr[u8],
+) -> None:
+    """Move the outcome of an execution from its place in `outcomes` to word `places[row]` of `packed`.
+
+    There are `before` bytes of outcomes of other launches before those of this one.
+    """
     result = results[row]
     if result.stopped == 0:
-        size = result.outcome_end - result.outcome_offset
-        target = packed + (result.place - result.first_place)
-        copy(target, outcomes + result.outcome_offset, size)
-        header = pointer(Outcome, address_of(target))[0]
-        header.end = result.place + (header.end - result.outcome_offset)
+        place = u64(places[row]) * 8
+        copy(packed + place, outcomes + result.outcome_offset, result.outcome_end - result.outcome_offset)
+        header = pointer(Outcome, address_of(packed) + place)[0]
+        header.end = before + place + (header.end - result.outcome_offset)
 
 
 def hash_memory_afresh(_run: Run, data: Ptr[u8], size: u64) -> u256:
