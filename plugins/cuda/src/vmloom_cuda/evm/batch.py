@@ -250,15 +250,15 @@ class EvmBatch:
             except DoesNotFit:
                 continue
         placed = transactions_to_place(batch, len(fit), block.gas_limit)
+        found: dict[int, TransactionResult | TransactionRefused] = {}
         with Held(state) as held:
             ran, blob = self._run(held, block, placed)
+            escaped = set(self._count(ran))
+            for place, number in enumerate(fit):
+                if place not in escaped:
+                    given = blob, int(ran.places[place]), held.codes.as_state(), transactions[number]
+                    found[number] = self._read(given, block, senders[number])
         del kept
-        escaped = set(self._count(ran))
-        found: dict[int, TransactionResult | TransactionRefused] = {}
-        for place, number in enumerate(fit):
-            if place not in escaped:
-                given = blob, int(ran.places[place]), held.codes.as_state(), transactions[number]
-                found[number] = self._read(given, block, senders[number])
         for number in range(count):
             if number not in found:
                 found[number] = self._transact_again(state, block, transactions[number], senders[number], checks)
