@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from vmloom.kernel import Ptr, blake2b, keccak, sha256, u8, u64
@@ -31,7 +30,7 @@ class HashFunction:
     read: Mapping[Kernel, Kernel]
     written: Mapping[Kernel, Kernel]
     inlined: frozenset[Kernel] = frozenset()
-    in_registers: Mapping[Kernel, Kernel] = MappingProxyType({})
+    in_registers: Mapping[Kernel, Kernel] = field(default_factory=dict)
 
 
 HASHES: Final[Mapping[str, HashFunction]] = {
