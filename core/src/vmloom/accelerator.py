@@ -95,7 +95,10 @@ class Accelerator(ABC):
         """
 
     def executions(self, vm: VirtualMachine, state: StateAccess) -> Executions | None:
-        """What runs plain calls of `vm` on `state`, to be closed; None for what it does not run, as by default."""
+        """What runs plain calls of `vm` on `state`, to be closed; None for what it does not run.
+
+        An accelerator that runs no calls at all does not override this, and is not asked.
+        """
         return None
 
     def performance(self) -> Mapping[str, Any]:

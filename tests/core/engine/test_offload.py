@@ -186,6 +186,16 @@ def test_they_run_here_otherwise(accelerator: Fake, options: dict[str, Any]) -> 
     assert "on_accelerators" not in engine.get_performance_metrics()["independent"]
 
 
+def test_accelerators_that_run_no_calls_are_not_asked() -> None:
+    class Hashing(Fake):
+        executions = Accelerator.executions
+
+    fake = Fake()
+    assert Offload(Router([Hashing(), fake], None)).accelerators == [fake]
+    engine = engine_on(Hashing())
+    assert engine.execute_contracts_batch(*items()) == expected(items())
+
+
 def test_items_of_iterators_run_here() -> None:
     fake = Fake()
     contracts, data = items()

@@ -267,9 +267,9 @@ def _run_offloaded(
 ) -> Generator[list[Part], None, None]:
     """Give accelerators calls as long as one should take less time for those that are left than this processor."""
     begun, size = 0, _OFFLOADED[0]
-    while len(chunk := source.take(size)) and not cancellation.is_cancelled:
-        worker.intake.meet(chunk)
-        alike = worker.intake.columns(chunk)
+    is_wanted = _is_wanted(source, worker, offloading.opened)  # asked before time is spent on many
+    while is_wanted and not cancellation.is_cancelled and len(chunk := source.take(size)):
+        alike = worker.intake.met(chunk)
         if alike is None and len(chunk) > _UNLIKE:
             source.put_back(chunk)
             size = len(chunk) // 2
@@ -277,27 +277,34 @@ def _run_offloaded(
         size = min(4 * size, _OFFLOADED[1])
         if alike is None:
             counts.alone += len(chunk)
-            yield worker.run(begun, chunk, cancellation)
-            begun += len(chunk)
-            continue
-        count = min(len(chunk) + source.left, _OFFLOADED[1])
-        choice = offloading.opened.best(*alike, count)
-        if choice is not None and choice.seconds and worker.pace.each is None:
-            source.put_back(chunk)
-            most = max(1, min(CHUNK, schedule.queue // schedule.threads))
-            begun += yield from _begin_here(source, worker, most, counts, cancellation, begun)
-            continue
-        parts = None
-        if choice is not None and choice.seconds <= count * (worker.pace.each or 0.0) / schedule.threads:
-            parts = worker.offload(offloading.opened, choice, *alike, begun, counts, cancellation)
-        if parts is None:
-            source.put_back(chunk)
-            break
+            parts = worker.run(begun, chunk, cancellation)
+        else:
+            count = min(len(chunk) + source.left, _OFFLOADED[1])
+            choice = offloading.opened.best(*alike, count)
+            each = worker.pace.each
+            if choice is not None and choice.seconds and each is None:
+                source.put_back(chunk)
+                most = min(CHUNK, schedule.queue)
+                begun += yield from _begin_here(source, worker, most, counts, cancellation, begun)
+                continue
+            found = None
+            if choice is not None and choice.seconds <= count * (each or 0.0) / schedule.threads:
+                found = worker.offload(offloading.opened, choice, *alike, begun, counts, cancellation)
+            if found is None:
+                source.put_back(chunk)
+                break
+            parts = found
         yield parts
         begun += len(chunk)
-    else:
-        source.put_back(chunk)
     yield from offloading.rest(source, worker, schedule, counts, cancellation, begun)
+
+
+def _is_wanted(source: GivenSource, worker: _Worker, opened: Opened) -> bool:
+    """Whether an accelerator runs calls such as the first one, as far as it can be told."""
+    first = source.take(1)
+    alike = worker.intake.met(first)
+    source.put_back(first)
+    return alike is None or opened.best(*alike, 1) is not None
 
 
 def _run_here(

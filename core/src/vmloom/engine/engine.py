@@ -248,7 +248,7 @@ class ExecutionEngine:
         """Whether accelerators may have calls of a batch. They do not count instructions."""
         config = self.config
         is_long = source.left is not None and source.left >= config.accelerate_from
-        return is_long and config.accelerators != () and not config.opcode_metrics and bool(self._router.accelerators)
+        return is_long and config.accelerators != () and not config.opcode_metrics and bool(self._offload.accelerators)
 
     def optimization_reports(
         self,

@@ -37,6 +37,10 @@ class Offload:
     """The accelerators of an engine, and how they did. Safe to share by threads."""
 
     def __init__(self, router: Router) -> None:
+        self.accelerators: Final = [
+            one for one in router.accelerators if type(one).executions is not Accelerator.executions
+        ]
+        """Those that run calls at all."""
         self._router = router
         self._slowness: dict[tuple[str, VmType, bytes], float] = {}
         self._lock = threading.Lock()
@@ -88,7 +92,7 @@ class Opened:
 
     def _open(self, vm: VmType) -> list[tuple[Accelerator, Executions]]:
         found = []
-        for accelerator in self._router.accelerators:
+        for accelerator in self._offload.accelerators:
             try:
                 with self._overlay.source_alone() as source:
                     executions = None if source is None else accelerator.executions(self._host.get_vm(vm), source)
