@@ -10,6 +10,7 @@ from vmloom.kernel.memory import size_of
 from vmloom.kernel.room import usual_room
 
 from . import lanes, layout
+from .arena import clear_memory
 from .driver import at
 from .hashing import hash_memory
 from .layout import Frame
@@ -29,6 +30,11 @@ ALIGNMENT: Final = 64
 WORD: Final = 8
 PRECOMPILES: Final = frozenset({"ECRECOVER", "SHA256", "RIPEMD160", "IDENTITY"})
 """Those that lanes run themselves: calls of others escape, for they are rare, and take long or much code."""
+REPLACEMENTS: Final[Mapping[Any, Any]] = {
+    hash_memory: lanes.hash_memory_afresh,
+    clear_memory: lanes.clear_memory_by_words,
+}
+"""What lanes do otherwise than runs of the host."""
 LEAST_FRAMES: Final = 2
 LEAST_STACK: Final = 32
 GREATEST_STACK: Final = 2048
@@ -161,7 +167,7 @@ def lane_program(
 
     build = sizes.build
     constants: dict[str, Any] = {"rules": specification.rules, "build": build}
-    program = Program(bindings=BINDINGS, constants=constants, replacements={hash_memory: lanes.hash_memory_afresh})
+    program = Program(bindings=BINDINGS, constants=constants, replacements=REPLACEMENTS)
     program.intrinsic(interpret, "  %stopped = call i64 @interpret(ptr %frame)\n  ret i64 %stopped")
     kernels = lane_precompiles(specification, precompiles)
     _choose(program, price_precompile, {number: kernel.gas for number, kernel in kernels.items()})
