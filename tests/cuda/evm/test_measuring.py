@@ -10,9 +10,13 @@ from vmloom_evm.native.lane_build import LaneSizes
 
 
 def test_transfers_are_measured_and_compared() -> None:
-    (row,) = measuring.transfers(HostDevice(), 40, 1)
+    row = measuring.transfers(HostDevice(), 40, 1)
     assert (row["path"], row["executions"], row["wrong"], row["escapes"]) == ("host", 40, 0, 0)
     assert all(row[name] > 0 for name in ("kernel", "with_copies", "with_packing", "native"))
+    assert 68 < row["bytes_in"] < 2000, "most of it is the same for any number of them"
+    assert 0 < row["bytes_out"] < 750
+    assert row["block"] == 128
+    assert {"registers", "local", "blocks"} <= set(row)
 
 
 def test_a_wrong_result_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +29,7 @@ def test_a_wrong_result_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         return results
 
     monkeypatch.setattr(EvmBatch, "call", call)
-    (row,) = measuring.transfers(HostDevice(), 40, 1)
+    row = measuring.transfers(HostDevice(), 40, 1)
     assert row["wrong"] == 1
 
 
@@ -40,8 +44,9 @@ def test_all_builds_are_measured_where_that_says_something(monkeypatch: pytest.M
         return {"case": case}
 
     monkeypatch.setattr(measuring, "measured", measured)
-    assert measuring.transfers(HostDevice(), 2, 1) == [{"case": "ERC-20 transfers"}]
-    assert [row["case"] for row in measuring.transfers(HostDevice(), 2, 1, all_builds=True)] == list(made)
+    assert measuring.transfers(HostDevice(), 2, 1) == {"case": "ERC-20 transfers"}
+    for build in measuring.builds_of(b""):
+        assert measuring.transfers(HostDevice(), 2, 1, build=build) == {"case": measuring.case_of(build)}
     assert made == {
         "ERC-20 transfers": (False, 1),
         "ERC-20 transfers, compiled": (True, 1),

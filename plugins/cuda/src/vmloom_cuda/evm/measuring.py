@@ -14,6 +14,7 @@ from vmloom_evm.assembly import Bytecode, jumpi, label, log3, mstore, op, push, 
 from vmloom_evm.native.lane_build import LaneSizes
 from vmloom_evm.native.state import NativeState
 
+from ..ptx import BLOCK as BLOCK_SIZE
 from .batch import LANES, EvmBatch
 
 if TYPE_CHECKING:
@@ -78,15 +79,18 @@ def builds_of(code: bytes) -> dict[str, dict[str, Any]]:
     }
 
 
-def transfers(device: Device, executions: int, rounds: int, *, all_builds: bool = False) -> list[dict[str, Any]]:
-    """ERC-20 transfers, each from a holder of its own to somebody who has none yet. See `measured`."""
+def transfers(device: Device, executions: int, rounds: int, *, build: str = "") -> dict[str, Any]:
+    """ERC-20 transfers, each from a holder of its own to somebody who has none yet, by one of `builds_of`.
+
+    See `measured`.
+    """
     state, calls = transfer_calls(executions)
-    builds = builds_of(calls.codes[0])
-    chosen = builds if all_builds else [""]
-    return [
-        measured(", ".join(filter(None, (TRANSFERS, name))), device, state, calls, rounds, **builds[name])
-        for name in chosen
-    ]
+    return measured(case_of(build), device, state, calls, rounds, **builds_of(calls.codes[0])[build])
+
+
+def case_of(build: str) -> str:
+    """What transfers by a build are called."""
+    return ", ".join(filter(None, (TRANSFERS, build)))
 
 
 def transfer_calls(executions: int) -> tuple[NativeState, CallColumns]:
@@ -122,7 +126,8 @@ def measured(
 
     `kernel` is by the device's clock, `with_copies` with all copies but the upload of the state, `with_packing` from
     columns of Python's objects to results, `native` the native engine's on one thread. `wrong` counts executions that
-    did not come to what they come to there, and `escapes` those that it had to run again.
+    did not come to what they come to there, and `escapes` those that it had to run again. `bytes_in` and `bytes_out`
+    are of an execution, `registers` and `local` bytes of a thread; `blocks` of `block` threads fit a multiprocessor.
     """
     vm = Evm(EvmConfig(revision=revision, engine="native"))
     specification, count = vm.specification(vm.fork_at(calls.block)), len(calls)
@@ -131,9 +136,10 @@ def measured(
     wanted = vm.executor.execute_each(specification, state, calls)
     assert wanted is not None, "the native engine takes these calls one by one"
     best = {"kernel": float("inf"), "with_copies": float("inf"), "with_packing": float("inf"), "native": float("inf")}
-    escaped = batch.statistics.escapes.total()
+    escaped, traffic = batch.statistics.escapes.total(), (0, 0)
     for _ in range(rounds):
         kernel, launches = batch.statistics.kernel_seconds, batch.statistics.launch_seconds
+        before = batch.statistics.bytes_in, batch.statistics.bytes_out
         began = time.perf_counter()
         batch.call(state, calls)
         ended = time.perf_counter()
@@ -145,14 +151,24 @@ def measured(
             "native": time.perf_counter() - ended,
         }
         best = {name: min(value, seconds[name]) for name, value in best.items()}
+        traffic = batch.statistics.bytes_in - before[0], batch.statistics.bytes_out - before[1]
     return {
         "case": case,
         "path": device.path,
         "executions": count,
         "wrong": _wrong(found, wanted),
         "escapes": escaped,
+        "bytes_in": round(traffic[0] / count),
+        "bytes_out": round(traffic[1] / count),
+        **_occupancy(batch),
         **{name: count / value for name, value in best.items()},
     }
+
+
+def _occupancy(batch: EvmBatch) -> dict[str, int]:
+    """What the device says that a thread of the kernel needs, which runs executions."""
+    found = batch.occupancy
+    return {"registers": found.registers, "local": found.local_bytes, "block": BLOCK_SIZE, "blocks": found.blocks}
 
 
 def _wrong(found: Sequence[ExecutionResult], wanted: Sequence[ExecutionResult]) -> int:
