@@ -244,7 +244,7 @@ def test_kernels_that_cannot_be_made_are_tried_once(monkeypatch: pytest.MonkeyPa
             raise ptx.EmissionError("PTX of digest: LLVM cannot select")
 
     module = Module()
-    monkeypatch.setattr(catalogue.modules, "digests_of_words", lambda _: module)
+    monkeypatch.setattr(catalogue.modules, "digests_of_rows", lambda _name, _size: module)
     accelerator = CudaAccelerator(devices=[EmulatedDevice()])
     assert sha256(accelerator, rows(3)) == digests(rows(3))
     assert sha256(accelerator, rows(3)) == digests(rows(3))
