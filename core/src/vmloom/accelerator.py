@@ -55,9 +55,10 @@ class Executions(ABC):
 
     @abstractmethod
     def capability(self, calls: CallColumns) -> Capability:
-        """What usual calls in the block of `calls` cost, which may be measured now; `operation` is that of the calls.
+        """What usual calls in the block of `calls` cost; `operation` is that of the calls.
 
-        Raises `VmloomError` where the hardware is of no use any more.
+        It may be measured now; where that takes long, it is infinite until it is known. Raises `VmloomError` where the
+        hardware is of no use any more.
         """
 
     @abstractmethod

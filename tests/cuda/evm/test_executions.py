@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 from vmloom import Account, MemoryState, VirtualMachine
-from vmloom.accelerator import Accelerator
+from vmloom.accelerator import Accelerator, Capability
 from vmloom.engine import ExecutionEngine
 from vmloom.engine import batch as batch_module
 from vmloom.engine.config import EngineConfig
@@ -21,11 +21,12 @@ from vmloom_cuda.device.interface import DeviceError, Function, OutOfDeviceMemor
 from vmloom_cuda.device.on_host import HostAllocation, HostStream
 from vmloom_cuda.evm import EvmBatch, HostDevice
 from vmloom_cuda.evm.batch import Held
-from vmloom_cuda.evm.executions import CALLS
+from vmloom_cuda.evm.executions import CALLS, NOT_YET, CallBatches
 from vmloom_cuda.evm.measuring import transfer_calls
 from vmloom_cuda.ptx import EmissionError
 from vmloom_evm.assembly import op, pop, raw, ret_top, sload, sstore
 from vmloom_evm.native.state import NativeState
+from vmloom_evm.specification import Specification
 from vmloom_evm.testing import CONTRACT, FUNDS, SENDER
 
 from .conftest import BLOCK, OSAKA, PROGRAMS, VM, batch_on, columns, comparable, natively, world
@@ -335,21 +336,54 @@ def test_a_call_that_takes_too_long_is_left_to_the_processor(state: NativeState)
     assert dict(lanes.statistics.escapes) == {"took too long": 1}
 
 
-def test_a_cost_is_measured_once_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On what says that it is one: by transfers, which all run there."""
+def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> tuple[CudaAccelerator, Flaky]:
+    """What says that it is one, and an accelerator that measures by two batches."""
     monkeypatch.setattr("vmloom_native.costs.MEASURED", 0.0)
+    monkeypatch.setattr(CallBatches, "_new", new_on_shared_kernels)
     device = Flaky()
     device.path = "gpu"
-    accelerator = accelerated(device)
+    return CudaAccelerator(devices=[device]), device
+
+
+def new_on_shared_kernels(batches: CallBatches, device: HostDevice, specification: Specification) -> EvmBatch:
+    made = EvmBatch(specification, device, lanes=8)
+    made.lane_kernels = batch_on("host").lane_kernels
+    return made
+
+
+def test_nobody_waits_until_costs_are_measured_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches run here until then, and from then on where the cost says."""
+    accelerator, _ = as_a_gpu(monkeypatch)
+    there = engine(accelerator, everything())
+    contract, given = plain("storage", 1)
     with accelerator.alone():
-        found = accelerator.calls.cost(device, OSAKA)
-        assert found.fixed >= 0 < found.per_item
-        assert accelerator.calls.cost(device, OSAKA) is found
-    accelerator.reset()
-    share_kernels(accelerator, [device])
+        assert accelerator.calls.cost(accelerator._left()[0], OSAKA) is NOT_YET
+        assert accelerator.calls.cost(accelerator._left()[0], OSAKA) is NOT_YET
+    accelerator.calls.wait()
+    with accelerator.alone():
+        found = accelerator.calls.cost(accelerator._left()[0], OSAKA)
+    assert found.fixed >= 0 < found.per_item < 1
+    accelerator.calls._cost = NOT_YET
+    assert there.execute_contracts_batch([contract] * 20, [given] * 20)[3].success
+    assert "on_accelerators" not in there.get_performance_metrics()["independent"]
+    accelerator.calls._cost = Capability(CALLS, 0.0, 1e-12)
+    monkeypatch.setattr(batch_module, "_WORTH_THREADS", 0.0)
+    assert there.execute_contracts_batch([contract] * 20, [given] * 20)[3].success
+    assert there.get_performance_metrics()["independent"]["on_accelerators"] > 5
+    assert there.get_performance_metrics()["accelerator_failures"] == []
+
+
+def test_a_gpu_that_fails_when_it_is_measured_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator, device = as_a_gpu(monkeypatch)
     device.failing = DeviceError("Xid 13")
-    with accelerator.alone(), pytest.raises(DeviceError, match="Xid 13"):
-        accelerator.calls.cost(device, OSAKA)
+    there = engine(accelerator, everything())
+    contract, given = plain("storage", 1)
+    for _ in range(3):
+        assert there.execute_contracts_batch([contract] * 20, [given] * 20)[3].success
+        accelerator.calls.wait()
+    told = there.get_cuda_performance_metrics()
+    assert (told["available"], told["reason"], told["last_fallback"]) == (False, "Xid 13", "Xid 13")
+    assert there.get_performance_metrics()["accelerator_failures"][0]["count"] == 1
 
 
 def test_emulated_lanes_take_calls_of_an_engine(emulated: CudaAccelerator) -> None:

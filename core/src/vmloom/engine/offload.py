@@ -6,6 +6,7 @@ run again, corrects that for this contract, and is forgotten by and by, so that 
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -75,7 +76,7 @@ class Opened:
         self._found: dict[VmType, list[tuple[Accelerator, Executions]]] = {}
 
     def best(self, vm: VmType, calls: CallColumns, count: int) -> Choice | None:
-        """Where `count` calls such as these should take least time; None if no accelerator runs them."""
+        """Where `count` calls such as these should take least time; None if no accelerator runs them in finite time."""
         if vm not in self._found:
             self._found[vm] = self._open(vm)
         best, code = None, calls.codes[0]
@@ -86,7 +87,7 @@ class Opened:
                 self._give_up(vm, accelerator, executions, error)
                 continue
             seconds = _seconds(cost, count) * self._offload.slowness(accelerator.name, vm, code)
-            if best is None or seconds < best.seconds:
+            if seconds < (math.inf if best is None else best.seconds):
                 best = Choice(accelerator, executions, cost, code, seconds)
         return best
 

@@ -163,7 +163,7 @@ class CudaAccelerator(Accelerator):
         """What runs calls; used within `alone`."""
         from .evm.executions import CallBatches
 
-        return CallBatches(self.config.lanes)
+        return CallBatches(self)
 
     @contextmanager
     def alone(self) -> Iterator[list[Device]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from itertools import accumulate
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from vmloom.accelerator import Capability, Executed, Executions
@@ -19,7 +21,7 @@ from vmloom_evm.native.packing import DoesNotFit, PackedCalls
 from vmloom_evm.native.state import NativeState
 from vmloom_native.costs import fitted
 
-from ..device.interface import GPU
+from ..device.interface import GPU, DeviceError
 from ..operations.batch import Counts
 from ..ptx import EmissionError
 from .batch import EvmBatch, EvmBatchStatistics, Held
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 CALLS: Final = "evm_calls"
 """As what they are counted."""
+NOT_YET: Final = Capability(CALLS, math.inf, 0.0)
+"""The cost that is told while nobody knows it: so calls run elsewhere."""
 PATIENCE: Final = 1 << 20
 """Jumps, calls and creations after which a lane leaves a call to the processor, where it can be interrupted."""
 
@@ -43,46 +47,74 @@ PATIENCE: Final = 1 << 20
 class CallBatches:
     """The lanes of an accelerator's devices, and what calls cost there. Used under the accelerator's lock."""
 
-    def __init__(self, lanes: int) -> None:
-        self._lanes = lanes
+    def __init__(self, accelerator: CudaAccelerator) -> None:
+        self._accelerator = accelerator
         self._batches: dict[int, EvmBatch] = {}
-        self._cost: Capability | None = None
+        self._cost = NOT_YET
+        self._measuring: Thread | None = None
+        self._failure: Exception | None = None
 
     def on(self, device: Device, specification: Specification) -> EvmBatch:
         """The lanes of a device for `specification`; memory that it had for another one is free then."""
         found = self._batches.get(device.index)
         if found is None or found.specification is not specification:
             self._batches.pop(device.index, None)
-            found = EvmBatch(specification, device, lanes=self._lanes, patience=PATIENCE)
-            self._batches[device.index] = found
+            found = self._batches[device.index] = self._new(device, specification)
         return found
+
+    def _new(self, device: Device, specification: Specification) -> EvmBatch:
+        return EvmBatch(specification, device, lanes=self._accelerator.config.lanes, patience=PATIENCE)
 
     def drop(self, device: Device) -> None:
         """Forget the lanes of a device that has failed."""
         self._batches.pop(device.index, None)
 
     def cost(self, device: Device, specification: Specification) -> Capability:
-        """What an ERC-20 transfer costs on a GPU, measured once; nothing, by what is told, on what only stands for one.
+        """What an ERC-20 transfer costs on a GPU; nothing, by what is told, on what only stands for one.
 
-        Raises `DeviceError`.
+        On a GPU it is measured once, by a thread, since the driver may take a minute to compile the kernels. Until then
+        it is `NOT_YET`. Raises what the thread has raised: `DeviceError`, `EmissionError` or `KernelError`.
         """
         if device.path != GPU:
             return Capability(CALLS, 0.0, 0.0)
-        if self._cost is None:
-            batch = self.on(device, specification)
-
-            def prepare(rows: int) -> Callable[[], object]:
-                state, calls = transfer_calls(rows)
-
-                def run() -> None:
-                    batch.call(state, calls)
-                    if batch.failure is not None:
-                        raise batch.failure
-
-                return run
-
-            self._cost = fitted(CALLS, prepare, 0)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._measuring = None
+            raise failure
+        if self._measuring is None:
+            arguments = device, specification
+            self._measuring = Thread(target=self._measure, args=arguments, name="vmloom-cuda-costs", daemon=True)
+            self._measuring.start()
         return self._cost
+
+    def wait(self) -> None:
+        """Until costs are known that are being measured. Not to be called under the accelerator's lock."""
+        if self._measuring is not None:
+            self._measuring.join()
+
+    def _measure(self, device: Device, specification: Specification) -> None:
+        try:
+            batch = self._new(device, specification)
+            _ = batch.lane_kernels.module  # which others need not wait for
+            with self._accelerator.alone():
+                self._cost = fitted(CALLS, lambda rows: _transfers_on(batch, rows), 0)
+                self._batches[device.index] = batch
+        except (DeviceError, EmissionError, KernelError) as error:
+            if isinstance(error, DeviceError):
+                error.device = device
+            self._failure = error
+
+
+def _transfers_on(batch: EvmBatch, rows: int) -> Callable[[], None]:
+    """What runs so many transfers. Raises `DeviceError`."""
+    state, calls = transfer_calls(rows)
+
+    def run() -> None:
+        batch.call(state, calls)
+        if batch.failure is not None:
+            raise batch.failure
+
+    return run
 
 
 class EvmExecutions(Executions):
@@ -95,7 +127,7 @@ class EvmExecutions(Executions):
         self._held = Held(state)
 
     def capability(self, calls: CallColumns) -> Capability:
-        """See `Executions.capability`. Measuring has the driver compile the kernels, which takes long the first time.
+        """See `Executions.capability`: `NOT_YET` while nobody knows.
 
         Raises `DeviceError`, `EmissionError` and `KernelError`.
         """
@@ -142,6 +174,9 @@ class EvmExecutions(Executions):
                 yield devices
             except (EmissionError, KernelError) as error:
                 self._accelerator.give_up(CALLS, error)
+                raise
+            except DeviceError as error:
+                self._accelerator.give_up(CALLS, error, error.device)
                 raise
 
     def _on_all(self, batches: list[EvmBatch], packed: list[PackedCalls]) -> list[tuple[ResultColumns, list[int]]]:
