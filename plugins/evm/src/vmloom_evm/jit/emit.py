@@ -231,6 +231,7 @@ class Emitter:
         for name in ("code", "memory", "run"):
             lines.append(f"  %at_{name} = getelementptr i8, ptr %frame, i64 {_at(Frame, name)}")
             lines.append(f"  %{name} = load ptr, ptr %at_{name}, align 8")
+        lines.append(self.linkage.granted())
         lines.append(f"  %countdown = getelementptr i8, ptr %run, i64 {_at(Run, 'countdown')}")
         lines.append("  %code_from = ptrtoint ptr %code to i64")
         lines.append("  %code_to = ptrtoint ptr %pc to i64")

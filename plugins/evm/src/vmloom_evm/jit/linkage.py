@@ -9,7 +9,7 @@ from typing import Final
 from vmloom.kernel.structs import fields_of
 
 from ..native.layout import Run
-from ..native.machine import Build
+from ..native.machine import ITEM, Build
 from ..native.switch import GO_ON, HALTED, LEFT_WITH
 from .values import Writer
 
@@ -39,6 +39,10 @@ class Linkage(ABC):
     @abstractmethod
     def declarations(self) -> Sequence[str]:
         """What the function refers to elsewhere, besides bodies of instructions."""
+
+    def granted(self) -> str:
+        """What LLVM may take for granted where the function begins, once `%memory` is at hand."""
+        return ""
 
     @abstractmethod
     def end(self, writer: Writer, kind: str, pc: str, sp: str, gas: str) -> None:
@@ -84,13 +88,17 @@ class InLoop(Linkage):
         super().__init__(build)
         self.symbol = f"compiled_{number}"
 
+    def granted(self) -> str:
+        """Memory of a frame begins at a multiple of a word: GPUs read byte by byte what is not known to be aligned."""
+        return f'  call void @llvm.assume(i1 true) ["align"(ptr %memory, i64 {ITEM})]'
+
     def head(self) -> str:
         """See `Linkage.head`."""
         return f"define internal {LEFT_WITH} @{self.symbol}({PARAMETERS}) noinline nounwind {{"
 
     def declarations(self) -> Sequence[str]:
         """See `Linkage.declarations`."""
-        return ()
+        return ("declare void @llvm.assume(i1)",)
 
     def end(self, writer: Writer, kind: str, pc: str, sp: str, gas: str) -> None:
         """See `Linkage.end`."""
