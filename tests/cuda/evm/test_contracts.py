@@ -21,7 +21,7 @@ from vmloom_cuda.evm.batch import Held
 from vmloom_cuda.evm.lane_kernels import LaneKernels
 from vmloom_cuda.evm.measuring import TOKEN, TRANSFER, token
 from vmloom_cuda.evm.placing import calls_to_place, transactions_to_place
-from vmloom_cuda.ptx import EmissionError, PtxModule
+from vmloom_cuda.ptx import EmissionError, PtxModule, assembler
 from vmloom_evm.analysis.instructions import Listing
 from vmloom_evm.assembly import call, op, pop, ret_top, sstore
 from vmloom_evm.demo.abi import Artifact
@@ -263,23 +263,38 @@ def test_contracts_that_are_asked_for_must_be_compilable() -> None:
 
 # As PTX
 
+SMALL_TOKEN: Final = bytes(token())
+CALLING: Final = bytes(pop(call(STORE, input=(0, 32), output=(64, 32))) + sstore(2, 3) + ret_top(call(STORE, gas=9)))
 
-def test_compiled_contracts_come_to_the_same_emulated(state: NativeState) -> None:
-    """Transfers of a token and calls, on stacks that lie side by side; with few instructions, to be quick."""
-    calling = pop(call(STORE, input=(0, 32), output=(64, 32))) + sstore(2, 3) + ret_top(call(STORE, gas=9))
-    small = bytes(token())
-    codes = [small, bytes(calling), bytes(CONTRACTS[STORE])]
+
+@pytest.fixture(scope="module")
+def emulated() -> EvmBatch:
+    """Lanes on stacks that lie side by side, with few instructions, to be quick."""
+    codes = [SMALL_TOKEN, CALLING, bytes(CONTRACTS[STORE])]
     used = {it.code for code in codes for it in Listing(code, OSAKA.rows).items}
     few = replace(OSAKA, disabled_opcodes=frozenset(OSAKA.rows) - used, precompiles={})
-    lanes = EvmBatch(few, EmulatedDevice(), lanes=8, contracts=codes, hot=None, sizes=LaneSizes(interleave=4))
+    return EvmBatch(few, EmulatedDevice(), lanes=8, contracts=codes, hot=None, sizes=LaneSizes(interleave=4))
+
+
+def test_compiled_contracts_come_to_the_same_emulated(state: NativeState, emulated: EvmBatch) -> None:
+    """Transfers of a token, and calls."""
     state.set_storage(CONTRACT, int.from_bytes(keccak256(SENDER.rjust(32, b"\0") + bytes(32)), "big"), 100)
     state.commit()
     state.begin_transaction()
     receiver = (1 << 150).to_bytes(32, "big")
     inputs = [TRANSFER + receiver + number.to_bytes(32, "big") for number in (1, 100, 101)] + [b""] * 5
-    chosen = [small] * 4 + [codes[1]] * 3 + [codes[2]]
+    chosen = [SMALL_TOKEN] * 4 + [CALLING] * 3 + [bytes(CONTRACTS[STORE])]
     gas = [100_000, 100_000, 100_000, 100_000, 100_000, 30_000, 4_000, 90_000]
     many = [CONTRACT] * 8, chosen, [SENDER] * 8, inputs, gas
-    assert compared(lanes, state, CallColumns(*many, gas_price=0, block=BLOCK)) == 4
-    assert not lanes.statistics.escapes
-    assert lanes.device.path == "emulated"
+    assert compared(emulated, state, CallColumns(*many, gas_price=0, block=BLOCK)) == 4
+    assert not emulated.statistics.escapes
+    assert emulated.device.path == "emulated"
+
+
+@pytest.mark.skipif(assembler.find() is None, reason=f"needs ptxas: in CUDA, or in the wheel {assembler.WHEEL}")
+def test_lanes_with_compiled_contracts_stay_within_bounds(emulated: EvmBatch) -> None:
+    """With 168 registers 3 blocks of 128 threads run at once."""
+    needs = emulated.kernels.resources("sm_90")["run_lane"]
+    assert needs.registers <= 168, needs
+    assert needs.stack <= 1024, needs
+    assert needs.spill_stores + needs.spill_loads <= 1024, needs
