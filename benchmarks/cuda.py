@@ -1,6 +1,7 @@
 """The complete run on a GPU: are results right, does the sanitizer agree, and how fast is it.
 
-    uv run python benchmarks/cuda.py [--emulated] [--out FOLDER] [--scale S] [--rounds N] [--part NAME ...] [--json]
+    uv run python benchmarks/cuda.py [--emulated] [--out FOLDER] [--scale S] [--rounds N] [--part NAME ...]
+                                     [--seconds N] [--commit TEXT] [--json]
 
 Parts, in this order:
 
@@ -12,15 +13,18 @@ Parts, in this order:
 * chained: hashes, and a Merkle tree over them, that stay on the device in between.
 * evm: batches of ERC-20 transfers, with exact gas, against the native engine.
 
-A result file, named after the day, the device and the commit, goes to FOLDER. `--emulated` runs all of it, in small,
-in the emulator: to try the script out. Its figures say nothing about a GPU, and say so: each has its path. The exit
-code is 1 if anything is not right, and 2 if there is no GPU.
+A result file, named after the day, the device and the commit, goes to FOLDER; a later run of other parts on that day
+adds them to it. It is written after each part, and what fails is told in it, while the others go on: so nothing is lost
+where a command may only run for so long. `--seconds` begins nothing new after so many of them. `--emulated` runs all
+of it, in small, in the emulator: to try the script out. Its figures say nothing about a GPU, and say so: each has its
+path. The exit code is 1 if anything is not right or was left out, and 2 if there is no GPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import functools
 import json
 import os
 import platform
@@ -29,6 +33,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -44,7 +49,7 @@ from vmloom.factory import VmFactory
 from vmloom.settings import Settings
 from vmloom_cuda.accelerator import CudaAccelerator
 from vmloom_cuda.config import CudaConfig
-from vmloom_cuda.kernels import modules
+from vmloom_cuda.kernels import digests, modules
 from vmloom_cuda.ptx import AssemblerError, PtxModule
 from vmloom_native.cpu import CpuAccelerator, installed_kernels
 from vmloom_native.operations import SIGNATURE
@@ -83,10 +88,13 @@ class Report:
     environment: dict[str, Any]
     parts: dict[str, Any] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """For lack of time."""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
-        return {"path": self.path, **self.environment, "parts": self.parts, "wrong": self.wrong}
+        told = {"parts": self.parts, "wrong": self.wrong, "left_out": self.left_out}
+        return {"path": self.path, **self.environment, **told}
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,8 @@ class Run:
     cpu: CpuAccelerator
     options: argparse.Namespace
     report: Report
+    ends: float | None = None
+    """By the monotonic clock; nothing is begun after it."""
 
     def rows(self, gpu: int, emulated: int) -> int:
         """How many, of those on a GPU at scale 1 and of those in the emulator."""
@@ -107,6 +117,19 @@ class Run:
         self.report.wrong.append(what)
         print(f"WRONG: {what}", file=sys.stderr)
 
+    def tried(self, part: str, what: str, work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The rows of a piece of a part: one that says why, if it fails or there is no time left to begin it."""
+        if self.ends is not None and time.monotonic() > self.ends:
+            self.report.left_out.append(f"{part}: {what}")
+            print(f"LEFT OUT, for lack of time: {part}: {what}", file=sys.stderr)
+            return [{"case": what, "failed": "left out for lack of time"}]
+        try:
+            return work()
+        except Exception as error:
+            traceback.print_exc()
+            self.wrong(f"{part}: {what}: {type(error).__name__}: {error}")
+            return [{"case": what, "failed": f"{type(error).__name__}: {error}"}]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts that are asked for."""
@@ -116,22 +139,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not status.available:
         print(f"there is no GPU: {status.reason}. To try the script out: --emulated", file=sys.stderr)
         return 2
-    report = Report(status.path, environment(accelerator))
-    run = Run(accelerator, CpuAccelerator(), options, report)
+    ends = None if options.seconds is None else time.monotonic() + options.seconds
+    report = Report(status.path, environment(accelerator, options.commit))
+    run = Run(accelerator, CpuAccelerator(), options, report, ends)
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else WIDTH)
     console.print(f"{status.device}, path {status.path}, commit {report.environment['commit']}")
     for name in PARTS:
         if name in options.part:
-            report.parts[name] = found = WORK[name](run)
+            began = time.perf_counter()
+            report.parts[name] = found = run.tried(name, "all of it", functools.partial(WORK[name], run))
             show(console, name, report.path, found)
+            print(f"{name}: {time.perf_counter() - began:.1f} s", file=sys.stderr)
         told = accelerator.performance()
         if told["fallbacks"]:
             run.wrong(f"{name}: the processor did what the device was asked for: {told['last_fallback']}")
+        if options.out:
+            file = written(report, options.out)
     if options.out:
-        print(f"written to {written(report, options.out)}", file=sys.stderr)
+        print(f"written to {file}", file=sys.stderr)
     if options.json:
         print(json.dumps(report.to_dict(), indent=2))
-    return 1 if report.wrong else 0
+    return 1 if report.wrong or report.left_out else 0
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -142,6 +170,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="times as many rows (a GPU with little memory: 0.1)")
     parser.add_argument("--rounds", type=int, default=0, help="runs of which the best counts (5; emulated: 1)")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be repeated")
+    parser.add_argument("--seconds", type=float, help="begin nothing new after so many")
+    parser.add_argument("--commit", default="", help="what is measured, where no Git can tell")
     parser.add_argument("--json", action="store_true", help="print the result file")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.emulated else 5)
@@ -149,10 +179,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def environment(accelerator: CudaAccelerator) -> dict[str, Any]:
-    """When, where and what."""
+def environment(accelerator: CudaAccelerator, commit: str) -> dict[str, Any]:
+    """When, where and what. `commit` is what Git would say, where there is no Git or the folder is not its own."""
 
     def git(*arguments: str) -> str:
+        if shutil.which("git") is None:
+            return ""
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -164,7 +196,7 @@ def environment(accelerator: CudaAccelerator) -> dict[str, Any]:
             continue
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "--short=12", "HEAD") or "unknown",
+        "commit": commit or git("rev-parse", "--short=12", "HEAD") or "unknown",
         "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
         "devices": accelerator.performance()["devices"],
         "host": {"system": platform.platform(), "cpu": CpuAccelerator().status().device, "cores": os.cpu_count()},
@@ -182,32 +214,39 @@ def kernels(run: Run) -> list[dict[str, Any]]:
     `blocks` of `block` threads are on a multiprocessor at once; LLVM has `emitted` for so many seconds, and the driver
     has `loaded`.
     """
-    device, block = run.accelerator._found.devices[0], run.accelerator.config.block
     found = []
     for name, module in all_modules().items():
-        began = time.perf_counter()
-        ptx = module.ptx
-        emitted = time.perf_counter()
-        loaded = device.load(ptx)
-        seconds = time.perf_counter() - emitted
-        assembled = resources(module)
-        for kernel in module.kernels:
-            one = loaded.function(kernel).occupancy(block)
-            found.append(
-                {
-                    "module": name,
-                    "kernel": kernel,
-                    "registers": one.registers,
-                    "local": one.local_bytes,
-                    "block": block,
-                    "blocks": one.blocks,
-                    **assembled.get(kernel, {}),
-                    "ptx": len(ptx),
-                    "emitted": emitted - began,
-                    "loaded": seconds,
-                    "digest": module.digest[:12],
-                }
-            )
+        found += run.tried("kernels", name, functools.partial(kernels_of, run, name, module))
+    return found
+
+
+def kernels_of(run: Run, name: str, module: PtxModule) -> list[dict[str, Any]]:
+    """`kernels` of a module."""
+    device, block = run.accelerator._found.devices[0], run.accelerator.config.block
+    began = time.perf_counter()
+    ptx = module.ptx
+    emitted = time.perf_counter()
+    loaded = device.load(ptx)
+    seconds = time.perf_counter() - emitted
+    assembled = resources(module)
+    found = []
+    for kernel in module.kernels:
+        one = loaded.function(kernel).occupancy(block)
+        found.append(
+            {
+                "module": name,
+                "kernel": kernel,
+                "registers": one.registers,
+                "local": one.local_bytes,
+                "block": block,
+                "blocks": one.blocks,
+                **assembled.get(kernel, {}),
+                "ptx": len(ptx),
+                "emitted": emitted - began,
+                "loaded": seconds,
+                "digest": module.digest[:12],
+            }
+        )
     return found
 
 
@@ -217,9 +256,14 @@ def all_modules() -> dict[str, PtxModule]:
     for name in modules.HASHES:
         found[f"{name} of bytes"] = modules.digests_of_bytes(name)
         found[f"{name} of words"] = modules.digests_of_words(name)
+        for size in digests.KNOWN_SIZES:
+            found[f"{name} of {size} bytes"] = modules.digests_of_known_size(name, size)
     kernel = installed_kernels().get("ECRECOVER")
     if kernel is not None:
         found["ecrecover"] = modules.recoveries(kernel.run)
+        passes = modules.recoveries_in_passes(kernel.run)
+        if passes is not None:
+            found["ecrecover in passes"] = passes
     return found
 
 
@@ -238,21 +282,25 @@ def resources(module: PtxModule) -> dict[str, dict[str, int]]:
 def correctness(run: Run) -> list[dict[str, Any]]:
     """Every operation on rows of one size, of any size, on edges, and on many rows, as the processor has them."""
     found = []
-    random = np.random.default_rng(2026)
-    for name, operation in sorted(run.accelerator._operations.items()):
-        many = run.rows(*CHECKED.get(name, CHECKED[""]))
-        batches = [operation.on_host.sample(count) for count in (0, 1, many)]
-        batches += [columns for kind, make in CASES.items() if name.startswith(kind) for columns in make(random, name)]
-        rows = wrong = 0
-        for columns in batches:
-            results = run.accelerator.run(name, columns)
-            expected = run.cpu.run(name, columns)
-            rows += len(expected[0])
-            wrong += differing(results, expected)
-        if wrong:
-            run.wrong(f"{name}: {wrong} of {rows} rows are not those of the processor")
-        found.append({"operation": name, "batches": len(batches), "rows": rows, "wrong": wrong})
+    for name in sorted(run.accelerator._operations):
+        found += run.tried("correctness", name, functools.partial(correctness_of, run, name))
     return found
+
+
+def correctness_of(run: Run, name: str) -> list[dict[str, Any]]:
+    """`correctness` of an operation."""
+    random, sample = np.random.default_rng(2026), run.accelerator._operations[name].on_host.sample
+    batches = [sample(count) for count in (0, 1, run.rows(*CHECKED.get(name, CHECKED[""])))]
+    batches += [columns for kind, make in CASES.items() if name.startswith(kind) for columns in make(random, name)]
+    rows = wrong = 0
+    for columns in batches:
+        results = run.accelerator.run(name, columns)
+        expected = run.cpu.run(name, columns)
+        rows += len(expected[0])
+        wrong += differing(results, expected)
+    if wrong:
+        run.wrong(f"{name}: {wrong} of {rows} rows are not those of the processor")
+    return [{"operation": name, "batches": len(batches), "rows": rows, "wrong": wrong}]
 
 
 CHECKED = {
@@ -338,48 +386,71 @@ def sanitizer(run: Run) -> list[dict[str, Any]]:
         return [{"tool": "compute-sanitizer", "ran": False, "reason": why}]
     found = []
     for tool in ("memcheck", "racecheck"):
-        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, str(Path(__file__).resolve())]
-        done = subprocess.run(
-            [*command, "--part", "correctness", "--scale", "0.001"], capture_output=True, text=True, check=False
-        )
-        said = re.findall(r"(ERROR SUMMARY: .*|RACECHECK SUMMARY: .*)", done.stdout + done.stderr)
-        found.append({"tool": tool, "ran": True, "exit_code": done.returncode, "summary": said[-1:] or ["none"]})
-        if done.returncode != 0:
-            run.wrong(f"{tool}: exit code {done.returncode}: {(done.stdout + done.stderr)[-500:]}")
+        found += run.tried("sanitizer", tool, functools.partial(sanitized, run, program, tool))
     return found
+
+
+SANITIZER_SECONDS = 300
+"""That a tool may take."""
+REFUSALS = ("Device not supported", "Insufficient privileges")
+"""What `compute-sanitizer` says where it cannot look at the device, whatever it runs."""
+
+
+def sanitized(run: Run, program: str, tool: str) -> list[dict[str, Any]]:
+    """What a tool of `compute-sanitizer` says."""
+    script = [sys.executable, str(Path(__file__).resolve()), "--part", "correctness", "--scale", "0.001"]
+    done = subprocess.run(
+        [program, "--tool", tool, "--error-exitcode", "9", *script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SANITIZER_SECONDS,
+    )
+    said = done.stdout + done.stderr
+    refused = next((one for one in REFUSALS if one in said), None)
+    if refused is not None:
+        return [{"tool": tool, "ran": False, "reason": refused}]
+    summary = re.findall(r"(ERROR SUMMARY: .*|RACECHECK SUMMARY: .*)", said)[-1:] or ["none"]
+    if done.returncode != 0:
+        run.wrong(f"{tool}: exit code {done.returncode}, {summary[0]}: {said[-2000:]}")
+    return [{"tool": tool, "ran": True, "exit_code": done.returncode, "summary": summary[0]}]
 
 
 def rates(run: Run) -> list[dict[str, Any]]:
     """Rows in a second, by operation; see the top."""
     found = []
     pinning = CudaAccelerator(CudaConfig(emulated=run.options.emulated, pinned_results=True))
-    for name, sizes in OPERATIONS.items():
-        if name not in run.accelerator._operations:
-            continue
-        count = run.rows(*sizes)
-        columns = run.accelerator._operations[name].on_host.sample(count)
-        pinned = [in_pinned(pinning, column) for column in columns]
-        kernel, plain = best(run.accelerator, name, columns, run.options.rounds)
-        _, fast = best(pinning, name, pinned, run.options.rounds)
-        host = seconds_of(lambda columns=columns, name=name: run.cpu.run(name, columns), run.options.rounds)
-        target = (None, None) if run.options.emulated else TARGETS.get(name, (None, None))
-        found.append(
-            {
-                "operation": name,
-                "path": run.report.path,
-                "rows": count,
-                "row_bytes": sum(column.nbytes for column in columns) // count,
-                "kernel": count / kernel,
-                "with_copies": count / plain,
-                "with_copies_pinned": count / fast,
-                "cpu": count / host,
-                "over_cpu": host / plain,
-                "from_python": from_python(run, name),
-                "target_kernel": target[0],
-                "target_with_copies": target[1],
-            }
-        )
+    for name in OPERATIONS:
+        if name in run.accelerator._operations:
+            found += run.tried("rates", name, functools.partial(rates_of, run, pinning, name))
     return found
+
+
+def rates_of(run: Run, pinning: CudaAccelerator, name: str) -> list[dict[str, Any]]:
+    """`rates` of an operation. `pinning` leaves results in pinned memory."""
+    count = run.rows(*OPERATIONS[name])
+    columns = run.accelerator._operations[name].on_host.sample(count)
+    pinned = [in_pinned(pinning, column) for column in columns]
+    kernel, plain = best(run.accelerator, name, columns, run.options.rounds)
+    _, fast = best(pinning, name, pinned, run.options.rounds)
+    host = seconds_of(lambda: run.cpu.run(name, columns), run.options.rounds)
+    target = (None, None) if run.options.emulated else TARGETS.get(name, (None, None))
+    return [
+        {
+            "operation": name,
+            "path": run.report.path,
+            "rows": count,
+            "row_bytes": sum(column.nbytes for column in columns) // count,
+            "kernel": count / kernel,
+            "with_copies": count / plain,
+            "with_copies_pinned": count / fast,
+            "cpu": count / host,
+            "over_cpu": host / plain,
+            "from_python": from_python(run, name),
+            "target_kernel": target[0],
+            "target_with_copies": target[1],
+        }
+    ]
 
 
 def seconds_of(work: Callable[[], object], rounds: int) -> float:
@@ -473,13 +544,17 @@ def evm(run: Run) -> list[dict[str, Any]]:
         from vmloom_cuda.evm import measuring
     except ImportError as error:
         return [{"ran": False, "reason": str(error)}]
-    rows: list[dict[str, Any]] = measuring.transfers(
-        run.accelerator._found.devices[0], run.rows(1 << 18, 32), run.options.rounds
-    )
-    for row in rows:
-        if row["wrong"]:
-            run.wrong(f"EVM: {row['wrong']} of {row['executions']} executions are not those of the native engine")
-    return rows
+    builds = list(measuring.builds_of(b"")) if run.report.path == "gpu" else [""]  # each is compiled for minutes there
+    device, count = run.accelerator._found.devices[0], run.rows(1 << 18, 32)
+    target = (None, None) if run.options.emulated else TARGETS["evm"]
+    found = []
+    for build in builds:
+        work = functools.partial(measuring.transfers, device, count, run.options.rounds, build=build)
+        for row in run.tried("evm", measuring.case_of(build), lambda work=work: [work()]):
+            if row.get("wrong"):
+                run.wrong(f"EVM: {row['wrong']} of {row['executions']} executions are not those of the native engine")
+            found.append({**row, "target_kernel": target[0], "target_with_copies": target[1]})
+    return found
 
 
 WORK: dict[str, Callable[[Run], list[dict[str, Any]]]] = {
@@ -523,7 +598,13 @@ def written(report: Report, folder: Path) -> Path:
     device = re.sub(r"[^A-Za-z0-9]+", "-", names).strip("-").lower()
     day = report.environment["date"][:10]
     path = folder / f"cuda-{day}-{report.path}-{device}-{report.environment['commit']}.json"
-    path.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    told = report.to_dict()
+    if path.exists():  # of other parts, or of what was not right before
+        found = json.loads(path.read_text())
+        told["parts"] = {**found["parts"], **told["parts"]}
+        for name in ("wrong", "left_out"):
+            told[name] = list(dict.fromkeys([*found[name], *told[name]]))
+    path.write_text(json.dumps(told, indent=2) + "\n")
     return path
 
 

@@ -12,7 +12,7 @@ from vmloom.object_cache import ObjectCache
 ACCELERATOR = """
 @hookimpl
 def vmloom_accelerators():
-    return [AcceleratorSpec("{name}", "{name}_classes:{name}")]
+    return [AcceleratorSpec("{name}", "{name}_classes:{name}", absence="{absence}")]
 """
 CLASS = """
 from vmloom.accelerator import Accelerator, AcceleratorStatus
@@ -36,11 +36,14 @@ def cache(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return tmp_path / "objects"
 
 
-def add(environment: Any, name: str, answer: str, made: str = "pass") -> None:
-    classes = CLASS.format(name=name, answer=answer, made=made)
-    environment.add(
-        name, f"{name} = {name}_plugin", **{f"{name}_plugin": ACCELERATOR.format(name=name), f"{name}_classes": classes}
-    )
+def add(environment: Any, name: str, answer: str, made: str = "pass", absence: str = "") -> None:
+    """An accelerator; `absence` is what the function says that `vmloom plugins` asks, if it has one."""
+    sources = {
+        f"{name}_plugin": ACCELERATOR.format(name=name, absence=f"{name}_presence:told" if absence else ""),
+        f"{name}_classes": CLASS.format(name=name, answer=answer, made=made),
+        f"{name}_presence": f"def told(section):\n    {absence}\n",
+    }
+    environment.add(name, f"{name} = {name}_plugin", **sources)
 
 
 def findings(vmloom: Any) -> dict[tuple[str, str], dict[str, str]]:
@@ -74,15 +77,24 @@ def test_accelerators_say_what_they_run_on_or_why_not(vmloom: Any, environment: 
 
 
 def test_plugins_say_why_an_accelerator_is_not_used(vmloom: Any, environment: Any) -> None:
-    add(environment, "absent", "return AcceleratorStatus(False, 'no driver is installed')")
-    add(environment, "fast", "return AcceleratorStatus(True)")
+    never = "raise AssertionError('devices are not asked by who lists plugins')"
+    add(environment, "absent", never, made=never, absence="return 'no driver is installed'")
+    add(environment, "fast", never, made=never, absence="return ''")
+    add(environment, "silent", never, made=never)
+    add(environment, "hasty", never, made=never, absence="raise ValueError('too soon')")
     result = vmloom("plugins")
     assert result.exit_code == 0
     assert "no driver is installed" in next(line for line in result.stdout.splitlines() if "absent" in line)
     assert "no driver is installed" in vmloom("plugins", "--all").stdout
     offers = {one["name"]: one["offers"][0] for one in json.loads(vmloom("plugins", "--json").stdout)}
     assert offers["absent"]["reason"] == "no driver is installed"
-    assert offers["fast"]["reason"] == ""
+    assert offers["fast"]["reason"] == offers["silent"]["reason"] == ""
+    assert offers["hasty"]["reason"] == "ValueError: too soon"
+
+
+def test_what_is_configured_may_make_a_difference(vmloom: Any, environment: Any) -> None:
+    add(environment, "absent", "return None", absence="return 'no driver' + str(section)")
+    assert "no driver{'emulated': 'true'}" in vmloom("--set", "accelerator.absent.emulated=true", "plugins").stdout
 
 
 def test_a_plugin_that_is_broken_is_told_with_the_way_out(vmloom: Any, environment: Any) -> None:

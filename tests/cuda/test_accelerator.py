@@ -244,7 +244,7 @@ def test_kernels_that_cannot_be_made_are_tried_once(monkeypatch: pytest.MonkeyPa
             raise ptx.EmissionError("PTX of digest: LLVM cannot select")
 
     module = Module()
-    monkeypatch.setattr(catalogue.modules, "digests_of_words", lambda _: module)
+    monkeypatch.setattr(catalogue.modules, "digests_of_rows", lambda _name, _size: module)
     accelerator = CudaAccelerator(devices=[EmulatedDevice()])
     assert sha256(accelerator, rows(3)) == digests(rows(3))
     assert sha256(accelerator, rows(3)) == digests(rows(3))
@@ -263,9 +263,9 @@ def test_what_is_no_failure_of_a_device_is_raised(monkeypatch: pytest.MonkeyPatc
 
 
 def test_columns_go_to_no_device_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmloom_cuda import status
+    from vmloom_cuda import presence
 
-    monkeypatch.setattr(status, "driver_version", lambda: 0)
+    monkeypatch.setattr(presence, "driver_version", lambda: 0)
     accelerator = CudaAccelerator()
     with pytest.raises(DeviceError, match="there is no device: no NVIDIA driver"):
         accelerator.to_device(rows(1))
@@ -350,9 +350,11 @@ def test_it_tells_where_the_time_went() -> None:
 
 def test_escapes_are_counted() -> None:
     accelerator = CudaAccelerator(devices=[EmulatedDevice()])
-    accelerator.metrics.add_escapes("evm", 3)
-    accelerator.metrics.add_escapes("evm", 4)
-    assert accelerator.performance()["escapes"] == 7
+    accelerator.metrics.add_escapes("evm", {"memory": 3})
+    accelerator.metrics.add_escapes("evm", {"memory": 1, "stack": 3})
+    told = accelerator.performance()
+    assert told["escapes"] == 7
+    assert told["operations"][0]["escape_causes"] == {"memory": 4, "stack": 3}
 
 
 # Configuration

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from vmloom.factory import VmFactory
 from vmloom.settings import Settings
-from vmloom_cuda import status
+from vmloom_cuda import presence, status
 from vmloom_cuda.accelerator import CudaAccelerator
 from vmloom_cuda.config import CudaConfig
 
@@ -24,11 +24,12 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, driver: int, cupy: Any) -> None:
-    monkeypatch.setattr(status, "driver_version", lambda: driver)
+    for module in (status, presence):
+        monkeypatch.setattr(module, "driver_version", lambda: driver)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    found = status.importlib.util.find_spec
+    found = presence.importlib.util.find_spec
     monkeypatch.setattr(
-        status.importlib.util, "find_spec", lambda name: (cupy and object()) if name == "cupy" else found(name)
+        presence.importlib.util, "find_spec", lambda name: (cupy and object()) if name == "cupy" else found(name)
     )
 
 
@@ -40,8 +41,10 @@ def reason(config: CudaConfig | None = None) -> str:
 
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # which is not imported where there is none
-    monkeypatch.setattr(status.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
-    assert reason() == "no NVIDIA driver is installed"
+    monkeypatch.setattr(presence.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
+    assert (
+        reason() == "no NVIDIA driver is installed; into a container it is handed with the GPU (docker run --gpus all)"
+    )
     assert CudaAccelerator().capabilities() == {}
 
 
@@ -49,8 +52,8 @@ def test_a_driver_that_cannot_be_asked_is_none(monkeypatch: pytest.MonkeyPatch) 
     class Library:
         """Without the function."""
 
-    monkeypatch.setattr(status.ctypes, "CDLL", lambda _: Library())
-    assert status.driver_version() == 0
+    monkeypatch.setattr(presence.ctypes, "CDLL", lambda _: Library())
+    assert presence.driver_version() == 0
 
 
 def test_a_driver_tells_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,17 +63,17 @@ def test_a_driver_tells_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
             version._obj.value = 12040
             return 0
 
-    monkeypatch.setattr(status.ctypes, "CDLL", lambda _: Library())
-    assert status.driver_version() == 12040
+    monkeypatch.setattr(presence.ctypes, "CDLL", lambda _: Library())
+    assert presence.driver_version() == 12040
 
 
 @pytest.mark.parametrize(
     ("driver", "expected"),
     [
-        (11080, "the NVIDIA driver is for CUDA 11: update it to one for CUDA 12 or later"),
-        (12040, 'CuPy is not installed: pip install "vmloom-cuda[cuda12]"'),
-        (13000, 'CuPy is not installed: pip install "vmloom-cuda[cuda13]"'),
-        (14010, 'CuPy is not installed: pip install "vmloom-cuda[cuda13]"'),
+        (11080, "the NVIDIA driver is for CUDA 11.8, and CUDA 12 is the least: update it to 525 or later"),
+        (12040, 'CuPy is not installed; the NVIDIA driver is for CUDA 12.4: pip install "vmloom-cuda[cuda12]"'),
+        (13000, 'CuPy is not installed; the NVIDIA driver is for CUDA 13.0: pip install "vmloom-cuda[cuda13]"'),
+        (14010, 'CuPy is not installed; the NVIDIA driver is for CUDA 14.1: pip install "vmloom-cuda[cuda13]"'),
     ],
 )
 def test_no_wheel_for_the_driver(monkeypatch: pytest.MonkeyPatch, driver: int, expected: str) -> None:
@@ -90,23 +93,52 @@ def test_a_wheel_for_another_driver(cupy: FakeCupy, monkeypatch: pytest.MonkeyPa
         raise CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
 
     cupy.cuda.runtime.getDeviceCount = fail
-    monkeypatch.setattr(status, "driver_version", lambda: 12040)
+    for module in (status, presence):
+        monkeypatch.setattr(module, "driver_version", lambda: 12040)
     assert "cudaErrorInsufficientDriver" in reason()
-    assert 'the driver is for CUDA 12: pip install "vmloom-cuda[cuda12]"' in reason()
+    assert 'the NVIDIA driver is for CUDA 12.4: pip install "vmloom-cuda[cuda12]"' in reason()
 
 
-def test_no_card(cupy: FakeCupy) -> None:
+def test_no_card(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
     cupy.memories.clear()
-    assert reason() == "the NVIDIA driver finds no GPU"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert reason() == "the NVIDIA driver finds no GPU: see what nvidia-smi says"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert reason() == "the NVIDIA driver shows no GPU, as CUDA_VISIBLE_DEVICES is '': unset it, or let it name one"
+
+    def fail() -> int:
+        raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+    cupy.cuda.runtime.getDeviceCount = fail
+    assert reason().startswith("the NVIDIA driver shows no GPU")
+
+
+def test_a_wheel_for_a_later_cuda_is_named(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "is_installed", lambda name: name == "cupy-cuda13x")
+    assert CudaAccelerator().status().available
+    monkeypatch.setattr(presence, "driver_version", lambda: 12080)
+    assert reason() == (
+        "cupy-cuda13x is installed, and the NVIDIA driver is for CUDA 12.8: pip uninstall cupy-cuda13x && "
+        'pip install "vmloom-cuda[cuda12]", or update the driver'
+    )
+
+
+def test_what_is_told_at_once_is_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "driver_version", lambda: 0)
+    assert presence.absence({}) == reason()
+    assert presence.absence({"emulated": True}) == presence.absence({"emulated": "true"}) == ""
+    assert not presence.is_installed("no-such-package-anywhere")
 
 
 def test_cards_that_are_too_old(cupy: FakeCupy) -> None:
     cupy.capability = (7, 0)
     assert reason() == (
-        "GPU 0 (Fake 0) has compute capability 7.0, and 7.5 is the least; "
-        "GPU 1 (Fake 1) has compute capability 7.0, and 7.5 is the least"
+        "GPU 0 (Fake 0) has compute capability 7.0, and 7.5 (Turing) is the least; "
+        "GPU 1 (Fake 1) has compute capability 7.0, and 7.5 (Turing) is the least"
     )
-    assert reason(CudaConfig(devices=(1,))) == "GPU 1 (Fake 1) has compute capability 7.0, and 7.5 is the least"
+    assert (
+        reason(CudaConfig(devices=(1,))) == "GPU 1 (Fake 1) has compute capability 7.0, and 7.5 (Turing) is the least"
+    )
 
 
 def test_a_number_that_no_card_has(cupy: FakeCupy) -> None:
@@ -122,7 +154,7 @@ def test_a_driver_that_fails_in_a_way_of_its_own(cupy: FakeCupy) -> None:
 
 
 def test_no_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(presence.importlib.util, "find_spec", lambda _: None)
     assert reason() == "NumPy is not installed: pip install numpy"
 
 
@@ -134,7 +166,7 @@ def test_all_cards_are_used_unless_some_are_chosen(cupy: FakeCupy) -> None:
 
 
 def test_the_emulator_needs_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "driver_version", lambda: 0)
+    monkeypatch.setattr(presence, "driver_version", lambda: 0)
     settings = Settings({"accelerator": {"cuda": {"emulated": True, "devices": [0, 1]}}})
     told = VmFactory(settings).accelerator("cuda").status()
     assert (told.available, told.path) == (True, "emulated")

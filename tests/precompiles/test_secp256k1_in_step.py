@@ -6,45 +6,40 @@ from random import Random
 
 import pytest
 from coincurve import PublicKey
-from vmloom.kernel import local, u16
+from vmloom.kernel import local
 from vmloom_precompiles_classic.kernels.field256 import NEGATIVE
 from vmloom_precompiles_classic.kernels.secp256k1 import Point
 from vmloom_precompiles_classic.kernels.secp256k1_in_step import (
-    BASE_DIGITS,
     BASE_STEP,
+    LAST_BASE_PLACE,
     PLACES,
-    POINT_DIGITS,
     POINT_STEP,
     combine_in_step,
-    odd_digits,
+    odd_digit,
 )
 from vmloom_precompiles_classic.kernels.secp256k1_table import GX, GY, N, P
 
 EDGES = [0, 1, 2, 3, 15, 16, 17, 31, 32, 511, 512, 1 << 127, (1 << 128) - 2, (1 << 128) - 1]
-SHAPES = [(POINT_STEP, POINT_DIGITS), (BASE_STEP, BASE_DIGITS)]
 
 
-@pytest.mark.parametrize(("step", "count"), SHAPES)
-@pytest.mark.parametrize("negative", [False, True])
-def test_digits_are_odd_and_add_up(step: int, count: int, negative: bool) -> None:
+@pytest.mark.parametrize(("step", "last"), [(POINT_STEP, PLACES), (BASE_STEP, LAST_BASE_PLACE)])
+def test_digits_are_odd_and_add_up(step: int, last: int) -> None:
+    assert last % step == 0
+    assert last + step > 128, "no bits are beyond the last digit"
     random = Random(step)
     for scalar in [*EDGES, *(random.getrandbits(128) for _ in range(200))]:
-        digits = local(u16, count)
-        odd_digits(digits, scalar, step, count, negative)
-        values = []
-        for at in range(count):
-            magnitude = digits[at] & (NEGATIVE - 1)
+        total = 0
+        for place in range(0, last + 1, step):
+            digit = odd_digit(scalar, place, step, place == last)
+            magnitude = digit & (NEGATIVE - 1)
             assert magnitude & 1
             assert magnitude < 1 << step, "the tables have no more"
-            values.append(-magnitude if digits[at] & NEGATIVE else magnitude)
-        total = sum(value << step * at for at, value in enumerate(values))
-        assert total == -(scalar | 1) if negative else total == scalar | 1
+            total += (-magnitude if digit & NEGATIVE else magnitude) << place
+        assert total == scalar | 1
 
 
-@pytest.mark.parametrize(("step", "count"), SHAPES)
-def test_the_loop_reaches_all_places(step: int, count: int) -> None:
-    assert step * (count - 1) < PLACES
-    assert step * count > 128
+def test_the_last_digit_of_the_point_is_one() -> None:
+    assert {odd_digit(scalar, PLACES, POINT_STEP, True) for scalar in EDGES} == {1}
 
 
 def multiple(scalar: int, x: int, y: int) -> PublicKey | None:

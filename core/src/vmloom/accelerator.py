@@ -5,7 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .engine.columns import CallColumns, ResultColumns
+    from .state import StateAccess
+    from .vm import VirtualMachine
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,42 @@ class Capability:
     item_size: int = 0
 
 
+class Executed(NamedTuple):
+    """What came of calls: `results`, of which those in the places `escaped`, rising, are none yet."""
+
+    results: ResultColumns
+    escaped: Sequence[int]
+
+
+class Executions(ABC):
+    """Runs calls of one VM, all on one state, which nobody changes until `close`; by one thread at a time.
+
+    Results are those of the VM to the last field. A call that the hardware cannot finish *escapes*: it is run again by
+    the VM, from its beginning.
+    """
+
+    operation: str
+    """As what calls are counted, such as `evm_calls`."""
+
+    @abstractmethod
+    def capability(self, calls: CallColumns) -> Capability:
+        """What usual calls in the block of `calls` cost; `operation` is that of the calls.
+
+        It may be measured now; where that takes long, it is infinite until it is known. Raises `VmloomError` where the
+        hardware is of no use any more.
+        """
+
+    @abstractmethod
+    def run(self, calls: CallColumns) -> Executed | None:
+        """What came of `calls`, of one at least; None for such as are the VM's to run.
+
+        Raises `VmloomError` where the hardware is of no use any more.
+        """
+
+    def close(self) -> None:  # noqa: B027 - nothing to do
+        """The state may be changed again."""
+
+
 class Accelerator(ABC):
     """Runs batches. It must answer `status` without raising, device or no device."""
 
@@ -53,6 +94,13 @@ class Accelerator(ABC):
 
         Raises `KeyError` for an operation that is not among `capabilities`.
         """
+
+    def executions(self, vm: VirtualMachine, state: StateAccess) -> Executions | None:
+        """What runs plain calls of `vm` on `state`, to be closed; None for what it does not run.
+
+        An accelerator that runs no calls at all does not override this, and is not asked.
+        """
+        return None
 
     def performance(self) -> Mapping[str, Any]:
         """What it did so far, in its own words, for people and reports. Empty for one that does not count.

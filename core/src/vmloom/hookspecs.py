@@ -60,6 +60,11 @@ class PrecompileSpec(Spec):
 class AcceleratorSpec(Spec):
     """An `Accelerator` class, called with `config=` if it has a model."""
 
+    absence: str = ""
+    """The import path of a function that says why the accelerator cannot be used here, as far as that can be told at
+    once; empty if nothing is known against it. It is called with the section as it was read, for `vmloom plugins`;
+    whether a device can indeed be used is what `Accelerator.status` finds out, which may take its time."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateSpec(Spec):

@@ -188,6 +188,20 @@ class PluginRegistry:
         """Import the pydantic model of the offer's section; None if it has none. Raises `PluginError`."""
         return self._import(offer, offer.spec.config) if offer.spec.config else None
 
+    def absence(self, offer: Offer, section: Mapping[str, Any]) -> str:
+        """Why an accelerator cannot be used, as far as can be told at once; empty otherwise. See `AcceleratorSpec`.
+
+        Never raises: what goes wrong is the reason.
+        """
+        if not isinstance(offer.spec, AcceleratorSpec) or not offer.spec.absence:
+            return ""
+        try:
+            return str(self._import(offer, offer.spec.absence)(section))
+        except PluginError as cause:
+            return str(cause)
+        except Exception as cause:
+            return one_line(cause)
+
     def load_demo(self, offer: Offer) -> Any:
         """Import what a VM's offer shows in `vmloom demo`; None if that is nothing. Raises `PluginError`."""
         path = getattr(offer.spec, "demo", "")
@@ -349,6 +363,6 @@ def _check_spec(hook: str, spec: object, expected: type[Spec]) -> None:
         raise _Incompatible(f"was built for plugin API {spec.api} ('{spec.name}'), but this core has {API_VERSION}")
     if not _NAME.fullmatch(spec.name):
         raise PluginError(f"{hook}: {spec.name!r} is no name; use lower-case letters and digits joined by hyphens")
-    for path in filter(None, (spec.target, spec.config, getattr(spec, "demo", ""))):
+    for path in filter(None, (spec.target, spec.config, getattr(spec, "demo", ""), getattr(spec, "absence", ""))):
         if not _TARGET.fullmatch(path):
             raise PluginError(f"{hook}: {path!r} is no import path of the form package.module:Name")

@@ -20,10 +20,12 @@ from vmloom_evm.assembly import (
     push,
     raw,
     ret_top,
+    selfdestruct,
     sload,
     sstore,
     tstore,
 )
+from vmloom_evm.forks import fork_named
 from vmloom_evm.native.lane_build import LaneSizes
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.testing import CONTRACT, SENDER
@@ -211,6 +213,8 @@ def test_transactions_each_find_the_state_as_it_is(state: NativeState, lanes: Ev
         ({"stack_items": 100}, "stack_items: 100"),
         ({"stack_items": 16}, "stack_items: 16"),
         ({"journal": 0}, "journal: 0"),
+        ({"interleave": 3}, "interleave: 3"),
+        ({"interleave": 1 << 17}, "interleave: 131072"),
     ],
 )
 def test_sizes_that_no_lane_can_have_are_refused(sizes: dict[str, int], said: str) -> None:
@@ -221,3 +225,23 @@ def test_sizes_that_no_lane_can_have_are_refused(sizes: dict[str, int], said: st
 def test_no_lanes_are_refused() -> None:
     with pytest.raises(ValueError, match="lanes: 0"):
         EvmBatch(OSAKA, HostDevice(), lanes=0)
+
+
+def test_words_that_go_unseen_are_told_of_transactions_whenever_they_are_read() -> None:
+    """They are in the source, which may be changed after the batch."""
+    fork = VM.specification(fork_named("shanghai"))  # where contracts that destroy themselves are gone
+    older = EvmBatch(fork, HostDevice(), lanes=8)
+    source = MemoryState({SENDER: Account(balance=10**20), CONTRACT: Account(1, 5, bytes(selfdestruct(SENDER)))})
+    source.set_storage(CONTRACT, 1, 44)
+    state = NativeState(source=source)
+    tx = Transaction(max_fee_per_gas=10**9, max_priority_fee_per_gas=10**9, gas_limit=100_000, to=CONTRACT)
+    for address in (SENDER, CONTRACT, BLOCK.coinbase):
+        state.get_account(address)
+    (found,) = older.transact(state, BLOCK, [tx], [SENDER])
+    begun = state.snapshot()
+    wanted = comparable(VM.executor.transact(fork, state, BLOCK, tx, SENDER))
+    state.revert(begun)
+    source.set_storage(CONTRACT, 1, 55)
+    assert not older.statistics.escapes
+    assert comparable(found) == wanted
+    assert "44" in repr(wanted)

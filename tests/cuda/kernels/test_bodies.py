@@ -1,9 +1,7 @@
-"""Row bodies as CPython runs them, and what the kernels that they become need of a GPU."""
+"""Row bodies as CPython runs them."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +9,8 @@ import pytest
 from vmloom.engine.operations import MerkleRoot, byte_columns
 from vmloom.hashing import keccak256
 from vmloom.kernel import Ptr, keccak, pointer, u8, u64, u256
-from vmloom_cuda.kernels import arithmetic, digests, merkle, modules, recovery
+from vmloom_cuda.kernels import arithmetic, digests, in_registers, merkle, modules, recovery
 from vmloom_cuda.operations.trees import begins_of
-from vmloom_cuda.ptx import PtxModule, assembler
 from vmloom_native.batches import precompile
 from vmloom_native.cpu import installed_kernels
 from vmloom_native.operations import SIGNATURE
@@ -87,28 +84,26 @@ def test_recovery_as_cpython_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.tolist(), addresses[1].any()) == ([1, 0], False)
 
 
-# What a thread needs
-
-MODULES: dict[str, tuple[Callable[[], PtxModule], int, int]] = {
-    # registers at most, and bytes of stack
-    "words": (modules.words, 72, 0),
-    "keccak256 of words": (functools.partial(modules.digests_of_words, "keccak256"), 128, 256),
-    "keccak256 of bytes": (functools.partial(modules.digests_of_bytes, "keccak256"), 128, 256),
-    "sha256 of words": (functools.partial(modules.digests_of_words, "sha256"), 64, 512),
-    "blake2b_256 of words": (functools.partial(modules.digests_of_words, "blake2b_256"), 128, 256),
-}
+@pytest.mark.parametrize("size", digests.KNOWN_SIZES)
+def test_known_sizes_are_what_they_are_called(size: int) -> None:
+    assert digests.KNOWN_SIZES[size](u64(0)) == size
+    assert digests.known_size(u64(size)) == size
 
 
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
-def test_kernels_fit_into_registers(name: str, architecture: str) -> None:
-    if assembler.find() is None:
-        pytest.skip(f"there is no ptxas: install the wheel {assembler.WHEEL}, or set ${assembler.VARIABLE}")
-    make, registers, stack = MODULES[name]
-    module = make()
-    found = module.resources(architecture)
-    assert set(found) == set(module.kernels)
-    for kernel, needed in found.items():
-        assert needed.registers <= registers, kernel
-        assert needed.stack <= stack, kernel
-        assert needed.spill_stores == needed.spill_loads == 0, kernel
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 64, 127, 128, 135])
+def test_states_in_registers_absorb_what_others_do(size: int) -> None:
+    data = np.frombuffer(bytes(range(1, size + 1)).ljust(136), np.uint8).copy()
+    states = np.arange(50, dtype=np.uint64).reshape(2, 25)
+    states[1] = states[0]
+    for state, add_words in zip(states, (keccak.add_words, in_registers.add_words), strict=True):
+        last = keccak.last_word(at(u8, data), u64(size))
+        add_words(at(u64, state), u64(1), at(u8, data), u64(size >> 3), last)
+    assert (states[0] == states[1]).all()
+    assert (states[0] != np.arange(25, dtype=np.uint64)).any()
+
+
+def test_passes_are_for_the_kernel_that_they_are_of() -> None:
+    def another(data: Ptr[u8], size: u64, output: Ptr[u8]) -> u64:
+        return u64(0)
+
+    assert modules.recoveries_in_passes(another) is None

@@ -16,6 +16,7 @@ from vmloom.factory import VmFactory
 from vmloom_cuda.accelerator import CudaAccelerator
 from vmloom_cuda.device.column import DeviceColumn
 from vmloom_cuda.device.emulated import EmulatedDevice
+from vmloom_cuda.operations import signatures
 from vmloom_native.cpu import CpuAccelerator
 
 EDGES = [0, 1, 2, (1 << 64) - 1, 1 << 64, (1 << 128) - 1, 1 << 255, (1 << 256) - 1]
@@ -58,7 +59,7 @@ def test_digests_of_sizes_around_the_ends_of_blocks(accelerator: CudaAccelerator
 
 
 @pytest.mark.parametrize("name", names_of(Digest))
-@pytest.mark.parametrize("size", [0, 5, 8, 64, 136, 137])
+@pytest.mark.parametrize("size", [0, 5, 8, 32, 64, 136, 137])
 @pytest.mark.parametrize("count", [0, 1, 130])
 def test_digests_of_rows_of_one_size(accelerator: CudaAccelerator, name: str, size: int, count: int) -> None:
     column = np.frombuffer(Random(size).randbytes(size * count), np.uint8).reshape(count, size)
@@ -134,6 +135,32 @@ def test_who_signed(accelerator: CudaAccelerator) -> None:
     found = agrees(accelerator, "ecrecover", [*good, *map(bytes, turned), *words])
     assert None in found
     assert len(set(found)) > 6
+
+
+def test_signers_of_rows_that_share_inverses(accelerator: CudaAccelerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signatures, "THREADS", 2)
+    monkeypatch.setattr(signatures, "MOST_ROWS", 4)
+    rows = [signature(number) for number in range(7)]
+    rows[2] = rows[2][:64] + bytes(32) + rows[2][96:]
+    rows[6] = rows[6][:96] + ORDER.to_bytes(32, "big")
+    column = np.frombuffer(b"".join(rows), np.uint8).reshape(7, 128)
+    addresses, found = accelerator.run("ecrecover", [column])
+    assert found.tolist() == [True, True, False, True, True, True, False]
+    expected = [known()["ecrecover"].compute(row) or bytes(20) for row in rows]
+    assert [one.tobytes() for one in addresses] == expected
+    (kept,) = accelerator.to_device(column)
+    again, there = accelerator.run("ecrecover", [kept])
+    assert again.to_host().tobytes() == addresses.tobytes()
+    assert there.to_host().tolist() == found.tolist()
+    none = accelerator.run("ecrecover", [column[:0]])
+    assert [one.shape for one in none] == [(0, 20), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "threads"), [(1, 1), (100, 100), (1 << 15, 1 << 15), (1 << 20, 1 << 15), (1 << 22, 1 << 17)]
+)
+def test_as_many_threads_invert_as_keep_a_device_busy(rows: int, threads: int) -> None:
+    assert signatures.inverting_threads(rows) == threads
 
 
 def test_rows_that_are_no_signature_have_no_signer(accelerator: CudaAccelerator) -> None:

@@ -14,7 +14,7 @@ from vmloom_cuda.ptx import AssemblerError, PtxModule, Resources, assembler, mod
 from vmloom_native.cpu import installed_kernels
 
 NEEDS_PTXAS = pytest.mark.skipif(
-    assembler.find() is None, reason="needs ptxas: of CUDA, of the wheel nvidia-cuda-nvcc, or where $PTXAS says"
+    assembler.find() is None, reason="needs ptxas: of CUDA, of the wheel nvidia-cuda-nvcc-cu12, or where $PTXAS says"
 )
 ARCHITECTURES = ("sm_75", "sm_90")
 SAID = """\
@@ -55,14 +55,18 @@ WIDE = {it.__name__: it for it in (shifts, narrow_shifts, wide_shifts, rotations
 """What LLVM would do with integers on the stack, or bit by bit."""
 
 
-def recoveries() -> PtxModule:
-    return modules.recoveries(installed_kernels()["ECRECOVER"].run)
+def recoveries_in_passes() -> PtxModule:
+    found = modules.recoveries_in_passes(installed_kernels()["ECRECOVER"].run)
+    assert found is not None
+    return found
 
 
 # Registers are those of 32 bits: 128 threads of a block have 65,536 of them, or 512 each if nobody else runs.
 GATES: list[tuple[str, Callable[[], PtxModule], int, int]] = [
-    ("keccak256 of bytes", lambda: modules.digests_of_bytes("keccak256"), 96, 208),
-    ("keccak256 of words", lambda: modules.digests_of_words("keccak256"), 96, 208),
+    ("keccak256 of bytes", lambda: modules.digests_of_bytes("keccak256"), 96, 8),
+    ("keccak256 of words", lambda: modules.digests_of_words("keccak256"), 96, 0),
+    ("keccak256 of 32 bytes", lambda: modules.digests_of_known_size("keccak256", 32), 80, 0),
+    ("keccak256 of 64 bytes", lambda: modules.digests_of_known_size("keccak256", 64), 80, 0),
     ("sha256 of bytes", lambda: modules.digests_of_bytes("sha256"), 64, 384),
     ("sha256 of words", lambda: modules.digests_of_words("sha256"), 64, 384),
     ("blake2b_256 of bytes", lambda: modules.digests_of_bytes("blake2b_256"), 96, 128),
@@ -71,30 +75,32 @@ GATES: list[tuple[str, Callable[[], PtxModule], int, int]] = [
     ("wide integers", lambda: module(WIDE), 72, 0),
 ]
 """What is measured, the most registers of a thread, and the most bytes of its stack."""
+SPILLS = {"keccak256 of bytes": 8}
+"""Bytes that are stored and loaded in place of registers, where there may be some."""
 
 
 @NEEDS_PTXAS
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("made", "registers", "stack"), [gate[1:] for gate in GATES], ids=[gate[0] for gate in GATES])
+@pytest.mark.parametrize(("name", "made", "registers", "stack"), GATES, ids=[gate[0] for gate in GATES])
 def test_kernels_stay_within_bounds(
-    made: Callable[[], PtxModule], registers: int, stack: int, architecture: str
+    name: str, made: Callable[[], PtxModule], registers: int, stack: int, architecture: str
 ) -> None:
     kernels = made()
     needed = kernels.resources(architecture)
     assert sorted(needed) == sorted(kernels.kernels)
     for kernel, needs in needed.items():
-        assert needs.spill_stores == needs.spill_loads == 0, (kernel, needs)
+        assert needs.spill_stores + needs.spill_loads <= SPILLS.get(name, 0), (kernel, needs)
         assert needs.registers <= registers, (kernel, needs)
         assert needs.stack <= stack, (kernel, needs)
 
 
 @NEEDS_PTXAS
 def test_recovery_stays_within_bounds() -> None:
-    """On one architecture: it takes the assembler twenty seconds."""
-    for kernel, needs in recoveries().resources("sm_90").items():
-        assert needs.spill_stores == needs.spill_loads == 0, (kernel, needs)
-        assert needs.registers <= 255, (kernel, needs)
-        assert needs.stack <= 2048, (kernel, needs)
+    """On one architecture: it takes the assembler seconds. With 168 registers 3 blocks of 128 threads run at once."""
+    for kernel, needs in recoveries_in_passes().resources("sm_90").items():
+        assert needs.spill_stores + needs.spill_loads <= 32, (kernel, needs)
+        assert needs.registers <= 168, (kernel, needs)
+        assert needs.stack <= 1152, (kernel, needs)
 
 
 @NEEDS_PTXAS

@@ -60,7 +60,7 @@ def test_word_that_comes_from_elsewhere_is_not_taken_for_another(
     statistics = evm.vm.jit_statistics()
     assert statistics is not None
     assert statistics.compiles > 0
-    monkeypatch.setattr(emit, "guard_rows", lambda _guards: [])
+    monkeypatch.setattr(emit, "guard_rows", lambda *_guards: [])
     unguarded = code + raw(b"\xfe") + pop  # other code, so that it is compiled again
     assert EvmUnderTest("jit", jit=FIRST).run(unguarded, input=data).output_int != expected, "nothing has to be guarded"
 

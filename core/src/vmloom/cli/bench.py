@@ -11,20 +11,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
 from ..alloc import load_alloc
-from ..engine import ExecutionEngine, SmartContract
-from ..engine.operations import U256_MAX, WORD, Operation, known_operations
-from ..engine.router import PYTHON
 from ..factory import VmFactory
 from ..state import MemoryState
 from .app import EXIT_FAILED, EXIT_OK, App, pass_app
 from .execution import CALLER, GAS_LIMIT, json_option, vm_for, vm_option
 from .parameters import GAS, HEX, NUMBER, read_code
 from .rendering import table_of
+
+if TYPE_CHECKING:  # engines take as long to import as all commands together
+    from ..engine import ExecutionEngine, SmartContract
+    from ..engine.operations import Operation
 
 BATCH: Final = 1000
 _FIRST_ADDRESS: Final = 0xC0DE
@@ -92,6 +93,8 @@ def bench(
     Without CODE: the operations of batches (hashes, arithmetic, signatures, Merkle roots), in Python and on each
     accelerator. Times are those of this computer now. Exits with 1 if something could not be measured.
     """
+    from ..engine import ExecutionEngine
+
     draw = None
     if plot_file is not None:
         from . import plotting
@@ -130,6 +133,8 @@ def _state(state_file: str | None, value: int) -> MemoryState:
 
 def _contract(app: App, state: MemoryState, index: int, text: str, vm_name: str | None) -> SmartContract:
     """The contract, with its code in the state, where it may look at itself."""
+    from ..engine import SmartContract
+
     code = read_code(text)
     vm = vm_for(app, vm_name, code)
     address = (_FIRST_ADDRESS + index).to_bytes(20, "big")
@@ -196,6 +201,9 @@ def _measure_call(
 
 def _operation_paths(factory: VmFactory) -> Iterator[tuple[Operation, str, Work]]:
     """Each operation on each path that has it: in Python, and on the accelerators that are available."""
+    from ..engine.operations import known_operations
+    from ..engine.router import PYTHON
+
     accelerators = [one for one in factory.accelerators() if one.status().available]
     for operation in known_operations(factory.precompile_sets(factory.default_vm)).values():
         yield operation, PYTHON, functools.partial(_compute, operation)
@@ -244,6 +252,8 @@ def _measure_operation(
 
 def _operands(operation: Operation, samples: random.Random) -> Row:
     """One item with random operands of usual size. Any hash and this signature have a signer."""
+    from ..engine.operations import U256_MAX, WORD
+
     values: dict[str, Callable[[], Any]] = {
         "data": lambda: samples.randbytes(_BYTES),
         "leaves": lambda: [samples.randbytes(WORD) for _ in range(_LEAVES)],
@@ -290,6 +300,8 @@ def _call_cells(row: Row) -> list[str]:
 
 
 def _operation_cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    from ..engine.router import PYTHON
+
     if row["error"]:
         return [row["operation"], row["path"], "", "", "", "", row["error"]]
     python = next(one for one in rows if one["operation"] == row["operation"] and one["path"] == PYTHON)

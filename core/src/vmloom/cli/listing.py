@@ -10,7 +10,6 @@ import click
 
 from ..plugins import Offer, PluginRecord, PluginRegistry, Status
 from .app import EXIT_FAILED, EXIT_OK, App, pass_app
-from .health import accelerator_status
 
 _COLOURS = {Status.LOADED: "green", Status.DISABLED: "dim"}
 
@@ -34,9 +33,12 @@ def plugins(app: App, as_json: bool, show_all: bool) -> int:
 
 
 def _reasons(app: App) -> dict[str, str]:
-    """Why accelerators cannot be used, by name, of those that cannot."""
-    found = {name: accelerator_status(app.factory, name) for name in app.plugins.names("accelerator")}
-    return {name: status.reason for name, status in found.items() if not status.available}
+    """Why accelerators cannot be used, by name, as far as can be told at once: `vmloom doctor` asks devices."""
+    registry = app.plugins
+    return {
+        offer.spec.name: registry.absence(offer, app.settings.raw("accelerator", offer.spec.name))
+        for offer in registry.offers("accelerator")
+    }
 
 
 def _record(registry: PluginRegistry, record: PluginRecord, reasons: Mapping[str, str]) -> dict[str, Any]:

@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..result import ExecutionResult, ExecutionState
 from ..state import StateAccess
 from ..vm import VmHost, VmType
-from .columns import CallColumns, ResultColumns
+from .columns import CallColumns, FilledColumns, ResultColumns
 from .intake import Given, Givens, Intake
+from .offload import Choice, Offload, Opened
 from .overlay import OverlayState
 from .requests import Call
 from .running import Item, cancelled, checked, refused, run_item
@@ -51,6 +52,10 @@ _BUSY: Final = 4
 """How many times as long as it works a thread waits for others, at most: beyond that it waits for something else."""
 _AT_ONCE_SECONDS: Final = 0.2
 """What a thread may take until it looks again whether the batch was cancelled, where single calls are shorter."""
+_OFFLOADED: Final = (1 << 14, 1 << 16)
+"""Items that are offered to accelerators at once: at first, and at most."""
+_UNLIKE: Final = 64
+"""Neighbours that are not all plain calls and alike run here if there are no more; of more, half may be."""
 
 
 class Part(NamedTuple):
@@ -93,6 +98,14 @@ class ThreadCounts:
     """items that ran on the calling thread: too short, or too few, to be worth others"""
     on_threads: int = 0
     """items that ran on threads of the batch"""
+    on_accelerators: int = 0
+    """calls that accelerators ran"""
+    escaped: int = 0
+    """calls that accelerators could not finish, which ran again on the calling thread"""
+
+    def to_dict(self) -> dict[str, int]:
+        """All by name, without those of accelerators where none has run any."""
+        return {name: count for name, count in asdict(self).items() if count or name in ("alone", "on_threads")}
 
 
 class Cancellation:
@@ -162,7 +175,7 @@ class GivenSource:
         self._left = min(len(contracts), len(data))
         self._contracts, self._data = iter(contracts), iter(data)
 
-    def take(self, count: int) -> Chunk:
+    def take(self, count: int) -> Givens:
         """See `Source.take`."""
         taken = Givens(list(itertools.islice(self._contracts, count)), list(itertools.islice(self._data, count)))
         self._left -= len(taken)
@@ -171,6 +184,12 @@ class GivenSource:
     def has(self, count: int) -> bool:
         """See `Source.has`."""
         return self._left >= count
+
+    def put_back(self, taken: Givens) -> None:
+        """Let these be the next ones to be taken."""
+        self._contracts = itertools.chain(taken.contracts, self._contracts)
+        self._data = itertools.chain(taken.data, self._data)
+        self._left += len(taken)
 
     @property
     def left(self) -> int:
@@ -187,6 +206,7 @@ def run_independent(
     intake: Intake,
     lock: threading.Lock,
     counts: ThreadCounts,
+    offload: Offload | None = None,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
 ) -> Generator[Part, None, None]:
@@ -194,13 +214,18 @@ def run_independent(
 
     What an item changes is in its result; `state` stays as it is, nothing else may change it meanwhile, and whoever
     reads it, such as what makes the items, holds `lock`. `intake` makes items of what is given, in the threads that run
-    them. What `source` raises when items are taken ends the batch. `counts` tells where they ran.
+    them. What `source` raises when items are taken ends the batch. `counts` tells where they ran. `offload` are the
+    accelerators that may run calls, of a `GivenSource`.
     """
     cancellation = cancellation or Cancellation()
     worker = _Worker(_Overlays(state, lock), host, intake, _Pace())
     least = schedule.serial_below
     run = _run_in_threads if schedule.threads > 1 and schedule.queue >= least and source.has(least) else _run_here
-    parts = run(source, worker, schedule, counts, cancellation)
+    if offload is not None and isinstance(source, GivenSource):
+        opened = offload.open(host, worker.own)
+        parts = _run_offloaded(source, worker, schedule, counts, cancellation, _Offloading(opened, run))
+    else:
+        parts = run(source, worker, schedule, counts, cancellation)
     count = 0
     with closing(worker.overlays), closing(parts):
         for part in itertools.chain.from_iterable(parts):
@@ -211,22 +236,102 @@ def run_independent(
             count += len(part.results)
 
 
-def _run_here(
-    source: Source, worker: _Worker, schedule: Schedule, counts: ThreadCounts, cancellation: Cancellation
+class _Run(Protocol):
+    """Runs what is left of a source, of which so many items are `begun`."""
+
+    def __call__(
+        self,
+        source: Source,
+        worker: _Worker,
+        schedule: Schedule,
+        counts: ThreadCounts,
+        cancellation: Cancellation,
+        begun: int = 0,
+    ) -> Generator[list[Part], None, None]: ...
+
+
+class _Offloading(NamedTuple):
+    """Accelerators, and what runs the items that they do not."""
+
+    opened: Opened
+    rest: _Run
+
+
+def _run_offloaded(
+    source: GivenSource,
+    worker: _Worker,
+    schedule: Schedule,
+    counts: ThreadCounts,
+    cancellation: Cancellation,
+    offloading: _Offloading,
 ) -> Generator[list[Part], None, None]:
-    for first, chunk in _chunks(source, min(CHUNK, schedule.queue), worker.pace, 1):
+    """Give accelerators calls as long as one should take less time for those that are left than this processor."""
+    begun, size = 0, _OFFLOADED[0]
+    is_wanted = _is_wanted(source, worker, offloading.opened)  # asked before time is spent on many
+    while is_wanted and not cancellation.is_cancelled and len(chunk := source.take(size)):
+        alike = worker.intake.met(chunk)
+        if alike is None and len(chunk) > _UNLIKE:
+            source.put_back(chunk)
+            size = len(chunk) // 2
+            continue
+        size = min(4 * size, _OFFLOADED[1])
+        if alike is None:
+            counts.alone += len(chunk)
+            parts = worker.run(begun, chunk, cancellation)
+        else:
+            count = min(len(chunk) + source.left, _OFFLOADED[1])
+            choice = offloading.opened.best(*alike, count)
+            each = worker.pace.each
+            if choice is not None and choice.seconds and each is None:
+                source.put_back(chunk)
+                most = min(CHUNK, schedule.queue)
+                begun += yield from _begin_here(source, worker, most, counts, cancellation, begun)
+                continue
+            found = None
+            if choice is not None and choice.seconds <= count * (each or 0.0) / schedule.threads:
+                found = worker.offload(offloading.opened, choice, *alike, begun, counts, cancellation)
+            if found is None:
+                source.put_back(chunk)
+                break
+            parts = found
+        yield parts
+        begun += len(chunk)
+    yield from offloading.rest(source, worker, schedule, counts, cancellation, begun)
+
+
+def _is_wanted(source: GivenSource, worker: _Worker, opened: Opened) -> bool:
+    """Whether an accelerator runs calls such as the first one, as far as it can be told."""
+    first = source.take(1)
+    alike = worker.intake.met(first)
+    source.put_back(first)
+    return alike is None or opened.best(*alike, 1) is not None
+
+
+def _run_here(
+    source: Source,
+    worker: _Worker,
+    schedule: Schedule,
+    counts: ThreadCounts,
+    cancellation: Cancellation,
+    begun: int = 0,
+) -> Generator[list[Part], None, None]:
+    for first, chunk in _chunks(source, min(CHUNK, schedule.queue), worker.pace, 1, begun):
         counts.alone += len(chunk)
         yield worker.run(first, chunk, cancellation)
 
 
 def _run_in_threads(
-    source: Source, worker: _Worker, schedule: Schedule, counts: ThreadCounts, cancellation: Cancellation
+    source: Source,
+    worker: _Worker,
+    schedule: Schedule,
+    counts: ThreadCounts,
+    cancellation: Cancellation,
+    begun: int = 0,
 ) -> Generator[list[Part], None, None]:
     """Begins on the calling thread, unless there are so few items that a long one would keep the threads waiting."""
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
-    begun = 0
     if source.left is None or source.left >= sum(_BEGINNING) * schedule.threads:
-        begun = yield from _begin_here(source, worker, size, counts, cancellation)
+        begun += yield from _begin_here(source, worker, size, counts, cancellation, begun)
     chunks = _chunks(source, size, worker.pace, schedule.threads, begun)
     found = next(chunks, None)
     if found is None:
@@ -261,15 +366,18 @@ def _run_in_threads(
 
 
 def _begin_here(
-    source: Source, worker: _Worker, most: int, counts: ThreadCounts, cancellation: Cancellation
+    source: Source, worker: _Worker, most: int, counts: ThreadCounts, cancellation: Cancellation, first: int
 ) -> Generator[list[Part], None, int]:
-    """Run items on the calling thread as long as the others are worth no threads. Returns how many it has run."""
+    """Run items, from number `first` on, on the calling thread as long as the others are worth no threads.
+
+    Returns how many it has run.
+    """
     count, total, size = 0, 0.0, 1
     for step in itertools.count():
         chunk = source.take(min(size, most))
         if not chunk:
             break
-        parts = worker.run(count, chunk, cancellation)
+        parts = worker.run(first + count, chunk, cancellation)
         each = worker.pace.each or 0.0
         count, total = count + len(chunk), total + each * len(chunk)
         counts.alone += len(chunk)
@@ -351,6 +459,48 @@ class _Worker(threading.local):
             first += len(items)
         return parts
 
+    def offload(
+        self,
+        opened: Opened,
+        choice: Choice,
+        vm: VmType,
+        calls: CallColumns,
+        first: int,
+        counts: ThreadCounts,
+        cancellation: Cancellation,
+    ) -> list[Part] | None:
+        """Run calls on an accelerator, and what escapes here. None if it failed, and nothing has run."""
+        begun = time.perf_counter()
+        executed = opened.run(choice, vm, calls)
+        if executed is None:
+            return None
+        filled, end = self._again(vm, calls, executed.escaped, first, cancellation)
+        seconds = time.perf_counter() - begun
+        opened.learn(choice, vm, calls, seconds)
+        counts.escaped += len(filled)
+        counts.on_accelerators += end - len(filled)
+        results: Sequence[ExecutionResult] = executed.results
+        if executed.escaped:
+            results = FilledColumns(executed.results, filled)
+        if end == len(calls):
+            return [Part(vm, calls, results, seconds / end)]
+        none = [cancelled(first + place) for place in range(end, len(calls))]
+        ran = [Part(vm, calls[:end], results[:end], seconds / end)] if end else []
+        return [*ran, Part(None, calls[end:], none, 0.0)]
+
+    def _again(
+        self, vm: VmType, calls: CallColumns, places: Sequence[int], first: int, cancellation: Cancellation
+    ) -> tuple[dict[int, ExecutionResult], int]:
+        """Run calls in `places` here. Returns their results, and before which place it was cancelled, or how many."""
+        filled: dict[int, ExecutionResult] = {}
+        for begin, end in _neighbours(places):
+            for part in self._run_neighbours(vm, calls[begin:end], first + begin, cancellation):
+                if part.vm is None:
+                    return filled, begin
+                filled.update(enumerate(part.results, begin))
+                begin += len(part.results)
+        return filled, len(calls)
+
     def _run_neighbours(
         self, vm: VmType | None, items: Sequence[Item] | CallColumns, first: int, cancellation: Cancellation
     ) -> list[Part]:
@@ -390,6 +540,13 @@ class _Worker(threading.local):
             self.at_once = min(fitting, _FASTER * self.at_once)
         elif 4 * fitting < self.at_once:
             self.at_once = max(1, self.at_once // 2)
+
+
+def _neighbours(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """From where to where there is no gap in `places`, which rise."""
+    for _, group in itertools.groupby(enumerate(places), lambda one: one[1] - one[0]):
+        found = [place for _, place in group]
+        yield found[0], found[-1] + 1
 
 
 def _vm_of(item: Item) -> VmType | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Any, Final, overload
@@ -110,6 +110,41 @@ class ResultColumns(Sequence[ExecutionResult], ABC):
 
     def __iter__(self) -> Iterator[ExecutionResult]:
         return iter(self._results())
+
+
+class FilledColumns(ResultColumns):
+    """`columns` with other results in some places."""
+
+    __slots__ = ("_columns", "_filled")
+
+    def __init__(self, columns: ResultColumns, filled: Mapping[int, ExecutionResult]) -> None:
+        states, gas_used = list(columns.states), list(columns.gas_used)
+        for place, result in filled.items():
+            states[place], gas_used[place] = result.state, result.gas_used
+        super().__init__(states, gas_used)
+        self._columns, self._filled = columns, filled
+
+    def make(self) -> list[ExecutionResult]:
+        """See `ResultColumns.make`."""
+        results = self._columns.make()
+        for place, result in self._filled.items():
+            results[place] = result
+        return results
+
+
+class JoinedColumns(ResultColumns):
+    """`parts`, one behind the other."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[ResultColumns]) -> None:
+        states = [state for part in parts for state in part.states]
+        super().__init__(states, [gas for part in parts for gas in part.gas_used])
+        self._parts = parts
+
+    def make(self) -> list[ExecutionResult]:
+        """See `ResultColumns.make`."""
+        return [result for part in self._parts for result in part.make()]
 
 
 class BatchResults(Sequence[ExecutionResult]):

@@ -27,7 +27,7 @@ class EngineConfig(BaseModel):
     threads: NonNegativeInt = 0
     """Threads that run items of a batch; 0 means one for each processor that the process may use."""
     queue: PositiveInt = 4096
-    """Items of a batch that are taken from its source ahead of those that have ended."""
+    """Items of a batch that are taken from its source ahead of those that have ended, but for an accelerator."""
     serial_below: NonNegativeInt = 16
     """Batches of fewer items run on the calling thread."""
     ahead_from: NonNegativeFloat = 0.0005
@@ -39,3 +39,8 @@ class EngineConfig(BaseModel):
     """Share of a block's calls ahead of their turn executed again, from which on the rest runs one after the other."""
     accelerators: tuple[str, ...] | None = None
     """Accelerators to use, by name; None for every one that is installed."""
+    accelerate_from: PositiveInt = 8192
+    """Independent calls that a batch, handed in as sequences, has at least for accelerators to be asked for them.
+
+    They get them where they should take less time than threads, by what was measured.
+    """

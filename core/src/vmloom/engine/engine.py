@@ -42,6 +42,7 @@ from .intake import Given, Intake
 from .logs import count_states, listener, log_batch, log_executions
 from .measuring import measure
 from .metrics import Metrics, with_packing
+from .offload import Offload
 from .operations import Operation, known_operations
 from .optimising import optimise
 from .optimistic import BlockCounts, run_block
@@ -239,6 +240,16 @@ class ExecutionEngine:
         found = self.factory.accelerators() if names is None else [self.factory.accelerator(name) for name in names]
         return Router(found, self._metrics if self.config.metrics else None)
 
+    @functools.cached_property
+    def _offload(self) -> Offload:
+        return Offload(self._router)
+
+    def _is_worth_asking(self, source: Source) -> bool:
+        """Whether accelerators may have calls of a batch. They do not count instructions."""
+        config = self.config
+        is_long = source.left is not None and source.left >= config.accelerate_from
+        return is_long and config.accelerators != () and not config.opcode_metrics and bool(self._offload.accelerators)
+
     def optimization_reports(
         self,
         bytecode_list: Iterable[bytes],
@@ -304,6 +315,7 @@ class ExecutionEngine:
             intake=self._intake(),
             lock=self._reading,
             counts=counts,
+            offload=self._offload if self._is_worth_asking(source) else None,
             progress=progress,
             cancellation=cancellation,
         )
@@ -312,7 +324,7 @@ class ExecutionEngine:
                 yield from parts
         finally:
             if self.config.metrics:
-                self._metrics.add_independent(**asdict(counts))
+                self._metrics.add_independent(**counts.to_dict())
 
     def _run_block(
         self, items: Sequence[Item], schedule: Schedule, progress: Progress | None, cancellation: Cancellation | None

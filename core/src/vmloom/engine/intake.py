@@ -65,6 +65,13 @@ class Intake:
         except Exception as error:  # a mapping of the application's own may raise anything
             return error
 
+    def met(self, given: Givens) -> tuple[VmType, CallColumns] | None:
+        """`columns`, after having looked up contracts that are not known yet."""
+        for contract, data in zip(given.contracts, given.data, strict=False):
+            if type(contract) is bytes and contract not in self._known and len(self._known) < _MOST_CONTRACTS:
+                self.item(Given(contract, data))
+        return self.columns(given)
+
     def columns(self, given: Givens) -> tuple[VmType, CallColumns] | None:
         """The calls and their VM if all are plain and alike, and what is known of their contracts; else None.
 

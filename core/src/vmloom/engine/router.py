@@ -54,7 +54,7 @@ class Router:
         self._lock = threading.Lock()
         self.failures: dict[str, str] = {}
         """Accelerators that failed, by name, with the last reason."""
-        self._accelerators = [one for one in accelerators if self._is_available(one)]
+        self.accelerators: Final = [one for one in accelerators if self._is_available(one)]
 
     def run(self, operation: Operation, rows: Sequence[Any]) -> Routed:
         """The results of `rows`, in their order. Raises what computing a row in Python raises."""
@@ -63,10 +63,13 @@ class Router:
         results = None if path is None else self._accelerate(path, operation, rows)
         if results is None:
             path, results = None, [operation.compute(row) for row in rows]
-        name = PYTHON if path is None else path.name
+        self.count(operation.name, path, len(rows), time.perf_counter() - begun)
+        return Routed(results, PYTHON if path is None else path.name)
+
+    def count(self, operation: str, path: Accelerator | None, rows: int, seconds: float) -> None:
+        """Count a batch by the path that ran it: an accelerator, or Python."""
         if self._metrics is not None:
-            self._metrics.add_operation(operation.name, name, len(rows), time.perf_counter() - begun)
-        return Routed(results, name)
+            self._metrics.add_operation(operation, PYTHON if path is None else path.name, rows, seconds)
 
     def costs(self) -> list[dict[str, Any]]:
         """What is known: `operation`, `path`, `fixed` seconds for a batch and `per_row` for each of its rows.
@@ -87,12 +90,12 @@ class Router:
 
     def _choose(self, operation: Operation, rows: Sequence[Any]) -> Accelerator | None:
         """The cheapest accelerator, None if Python is cheaper than any."""
-        if len(rows) < _SAMPLE or not self._accelerators:
+        if len(rows) < _SAMPLE or not self.accelerators:
             return None
         sample = rows[:: len(rows) // _SAMPLE][:_SAMPLE]
         size = sum(map(operation.size, sample)) // _SAMPLE
         best, least = None, self._python_cost(operation, sample, size).of(len(rows))
-        for accelerator in self._accelerators:
+        for accelerator in self.accelerators:
             cost = self._accelerator_cost(accelerator, operation, rows, size)
             if cost is not None and cost.of(len(rows)) < least:
                 best, least = accelerator, cost.of(len(rows))
@@ -127,7 +130,7 @@ class Router:
                 times = max(1.0, size / capability.item_size) if capability.item_size else 1.0
                 cost = _Cost(capability.fixed + packing.fixed, capability.per_item * times + packing.per_row)
         except Exception as error:  # a driver may raise anything; it is asked again, since a device may come back
-            self._fail(accelerator, operation.name, error)
+            self.fail(accelerator, operation.name, error)
             return None
         self._keep(key, cost)
         return cost
@@ -143,7 +146,7 @@ class Router:
             if len(results) != len(rows):
                 raise ValueError(f"{len(results)} results for {len(rows)} rows")
         except Exception as error:  # a driver may raise anything, and Python can do it as well
-            self._fail(accelerator, operation.name, error)
+            self.fail(accelerator, operation.name, error)
             return None
         return results
 
@@ -151,10 +154,11 @@ class Router:
         try:
             return accelerator.status().available
         except Exception as error:  # it promised not to
-            self._fail(accelerator, "status", error)
+            self.fail(accelerator, "status", error)
             return False
 
-    def _fail(self, accelerator: Accelerator, what: str, error: Exception) -> None:
+    def fail(self, accelerator: Accelerator, what: str, error: Exception) -> None:
+        """Count a failure of an accelerator at `what`; the last reason is kept."""
         with self._lock:
             self.failures[accelerator.name] = f"{what}: {type(error).__name__}: {error}"
         if self._metrics is not None:

@@ -78,16 +78,28 @@ def absorb(state: Ptr[u64], stride: u64, data: Ptr[u8], size: u64) -> None:
     if size >= RATE:
         for i in range(RATE_WORDS):
             state[i * stride] ^= word_at(data, i)
-        return
-    words = size >> 3
+    else:
+        add_words(state, stride, data, size >> 3, last_word(data, size))
+        state[(RATE_WORDS - 1) * stride] ^= LAST_BIT
+
+
+@inline
+def add_words(state: Ptr[u64], stride: u64, data: Ptr[u8], words: u64, last: u64) -> None:
+    """Add so many words of `data`, fewer than a block has, and `last` behind them."""
     for i in range(words):
         state[i * stride] ^= word_at(data, i)
-    last = u64(1)  # the beginning of the padding, which follows the bytes that are left
+    state[words * stride] ^= last
+
+
+@inline
+def last_word(data: Ptr[u8], size: u64) -> u64:
+    """The bytes behind the last whole word, and the beginning of the padding, which follows them."""
+    last = u64(1)
+    words = size >> 3
     while size > 8 * words:
         size -= 1
         last = last << 8 | data[size]
-    state[words * stride] ^= last
-    state[(RATE_WORDS - 1) * stride] ^= LAST_BIT
+    return last
 
 
 @outline

@@ -11,9 +11,10 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from vmloom.accelerator import Accelerator, AcceleratorStatus, Capability
 from vmloom_native.costs import Measured, fitted
@@ -24,12 +25,19 @@ from .metrics import CudaMetrics
 from .status import Found, find
 
 if TYPE_CHECKING:
+    from vmloom.accelerator import Executions
+    from vmloom.state import StateAccess
+    from vmloom.vm import VirtualMachine
+    from vmloom_evm import Evm
+
     from .device.column import DeviceColumn
     from .device.interface import Array, Device
+    from .evm.executions import CallBatches
     from .operations.batch import Batch, Counts, Loaded
     from .operations.catalogue import Operation
 
 NAME: Final = "cuda"
+LEFT_TO_HOST: Final = "the processor runs what a GPU was asked for"
 T = TypeVar("T")
 
 
@@ -119,7 +127,7 @@ class CudaAccelerator(Accelerator):
                 reason = str(error)
         else:
             self.metrics.add_fallback(operation, reason)
-        _tell("the processor runs what a GPU was asked for", operation=operation, reason=reason)
+        _tell(LEFT_TO_HOST, operation=operation, reason=reason)
         return self._host.run(operation, [_fetched(column) for column in columns])
 
     def run_batch(self, operation: str, batch: Batch) -> Sequence[Any]:
@@ -140,6 +148,44 @@ class CudaAccelerator(Accelerator):
                     failure = self._after(error, operation) or self.status().reason
         self.metrics.add_fallback(operation, failure)
         raise DeviceError(failure)
+
+    def executions(self, vm: VirtualMachine, state: StateAccess) -> Executions | None:
+        """See `Accelerator.executions`: calls of the EVM, by its native engine, on a state in native memory."""
+        evm = sys.modules.get("vmloom_evm.vm")  # which is there if `vm` is one
+        if not self.config.executions or evm is None or type(vm) is not evm.Evm or not self.status().available:
+            return None
+        from .evm.executions import executions_of
+
+        return executions_of(self, cast("Evm", vm), state)
+
+    @functools.cached_property
+    def calls(self) -> CallBatches:
+        """What runs calls; used within `alone`."""
+        from .evm.executions import CallBatches
+
+        return CallBatches(self)
+
+    @contextmanager
+    def alone(self) -> Iterator[list[Device]]:
+        """All devices that are left, for nobody else meanwhile. Raises `DeviceError` if there is none."""
+        with self._lock:
+            self._first()
+            yield self._left()
+
+    def give_up(self, operation: str, error: Exception, device: Device | None = None) -> None:
+        """Count what the host has to do since `device`, or what makes kernels, failed.
+
+        Neither is asked for that again until `reset`, but for a device that was only short of memory.
+        """
+        if device is not None:
+            error.device = device  # type: ignore[attr-defined]  # a `DeviceError`
+        reason = self._after(error, operation) or str(error)
+        self.metrics.add_fallback(operation, reason)
+        _tell(LEFT_TO_HOST, operation=operation, reason=reason)
+
+    def is_refused(self, operation: str) -> bool:
+        """Whether the kernels of an operation cannot be made."""
+        return operation in self._refused
 
     def to_device(self, *columns: Any) -> list[DeviceColumn]:
         """Copies of arrays on one device, the first that is left. Raises `DeviceError`."""
@@ -265,6 +311,7 @@ class CudaAccelerator(Accelerator):
             self._failed.clear()
             self._refused.clear()
             self._all_loaded.clear()
+            self.__dict__.pop("calls", None)
             if not self._found.devices:
                 del self._found
         self.metrics.clear()

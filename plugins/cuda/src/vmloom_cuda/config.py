@@ -27,6 +27,10 @@ class CudaConfig(BaseModel):
     """Threads of a block."""
     pinned_results: bool = False
     """Return results in pinned memory, which a GPU writes to without a detour; there should be enough of it."""
+    executions: bool = True
+    """Run independent calls of EVM contracts, where that should take less time than the processor does."""
+    lanes: PositiveInt = 1 << 14
+    """Calls that run on a GPU at a time; fewer where its memory does not suffice."""
     emulated: bool = False
     """Run kernels in the emulator, to try out everything but speed where there is no GPU. It is thousands of times
     slower, and told to cost nothing: so whoever switches it on sees it used."""

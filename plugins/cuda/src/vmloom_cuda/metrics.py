@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ class _Operation:
     halvings: int = 0
     fallbacks: int = 0
     escapes: int = 0
+    escape_causes: dict[str, int] = field(default_factory=dict)
     path: str = ""
     kernels: set[str] = field(default_factory=set)
 
@@ -71,10 +73,13 @@ class CudaMetrics:
             self._operations.setdefault(operation, _Operation()).fallbacks += 1
             self._last = reason
 
-    def add_escapes(self, operation: str, rows: int) -> None:
-        """Count rows that a device left to the host, since they asked for what it does not do."""
+    def add_escapes(self, operation: str, causes: Mapping[str, int]) -> None:
+        """Count rows that a device left to the host, by what they asked for that it does not do."""
         with self._lock:
-            self._operations.setdefault(operation, _Operation()).escapes += rows
+            found = self._operations.setdefault(operation, _Operation())
+            for cause, rows in causes.items():
+                found.escapes += rows
+                found.escape_causes[cause] = found.escape_causes.get(cause, 0) + rows
 
     def to_dict(self) -> dict[str, Any]:
         """All counts by name, operations in their order."""

@@ -16,5 +16,6 @@ def vmloom_accelerators() -> Iterable[AcceleratorSpec]:
             "vmloom_cuda.accelerator:CudaAccelerator",
             config="vmloom_cuda.config:CudaConfig",
             summary="Batches on NVIDIA GPUs",
+            absence="vmloom_cuda.presence:absence",
         )
     ]

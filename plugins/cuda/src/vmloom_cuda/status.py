@@ -5,14 +5,13 @@ Without a driver nothing is imported, so that listing plugins stays quick.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import importlib.util
-import sys
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .config import CudaConfig
+from .presence import absence, driver_version, named, way_out
 
 if TYPE_CHECKING:
     from .device.by_cupy import CupyDevice
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
 OLDEST: Final = 75
 """Compute capability, times ten, of the oldest GPUs: what PTX is emitted for, see `vmloom_cuda.ptx`."""
-OLDEST_CUDA: Final = 12
-"""Of drivers, the version that knows the PTX."""
-_DRIVERS: Final = {"win32": "nvcuda.dll"}
+_NO_DEVICE: Final = "cudaErrorNoDevice"
+"""What CUDA's runtime says where the driver is new enough, and there is no GPU."""
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +39,16 @@ class Unusable(Exception):
 def find(config: CudaConfig) -> Found:
     """The devices of a configuration. Never raises: drivers may fail in any way."""
     try:
-        if importlib.util.find_spec("numpy") is None:
-            raise Unusable("NumPy is not installed: pip install numpy")
+        reason = absence({"emulated": config.emulated})
+        if reason:
+            raise Unusable(reason)
         if config.emulated:
             return Found(_emulated(config))
         return Found(_usable(_cupy(), config))
-    except Unusable as reason:
-        return Found(reason=str(reason))
+    except Unusable as unusable:
+        return Found(reason=str(unusable))
     except Exception as error:  # of a driver, or of a package that is half installed
         return Found(reason=f"the GPU cannot be asked: {type(error).__name__}: {error}")
-
-
-def driver_version() -> int:
-    """The CUDA version that the installed driver is for, such as 12040 for 12.4; 0 where there is none."""
-    try:
-        driver = ctypes.CDLL(_DRIVERS.get(sys.platform, "libcuda.so.1"))
-        version = ctypes.c_int(0)
-        return version.value if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else 0
-    except (OSError, AttributeError):
-        return 0
 
 
 def _emulated(config: CudaConfig) -> tuple[Device, ...]:
@@ -68,27 +58,29 @@ def _emulated(config: CudaConfig) -> tuple[Device, ...]:
 
 
 def _cupy() -> Any:
-    """The module, where there is a driver for it. Raises `Unusable`."""
-    version = driver_version()
-    if version == 0:
-        raise Unusable("no NVIDIA driver is installed")
-    cuda = version // 1000
-    if cuda < OLDEST_CUDA:
-        raise Unusable(f"the NVIDIA driver is for CUDA {cuda}: update it to one for CUDA {OLDEST_CUDA} or later")
-    extra = "cuda13" if cuda >= 13 else "cuda12"
-    install = f'pip install "vmloom-cuda[{extra}]"'
-    if importlib.util.find_spec("cupy") is None:
-        raise Unusable(f"CuPy is not installed: {install}")
+    """The module, which `absence` has nothing against. Raises `Unusable`."""
+    driver = driver_version()
     try:
         cupy = importlib.import_module("cupy")
         count = cupy.cuda.runtime.getDeviceCount()
     except ImportError as error:
-        raise Unusable(f"CuPy cannot be imported ({error}): {install}") from error
+        raise Unusable(f"CuPy cannot be imported ({error}): {way_out(driver)}") from error
     except RuntimeError as error:
-        raise Unusable(f"CuPy finds no GPU ({error}); the driver is for CUDA {cuda}: {install}") from error
+        if _NO_DEVICE in str(error):
+            raise Unusable(_none()) from error
+        raise Unusable(
+            f"CuPy finds no GPU ({error}); the NVIDIA driver is for CUDA {named(driver)}: {way_out(driver)}"
+        ) from error
     if count == 0:
-        raise Unusable("the NVIDIA driver finds no GPU")
+        raise Unusable(_none())
     return cupy
+
+
+def _none() -> str:
+    hidden = os.environ.get(_VISIBLE)
+    if hidden is not None:
+        return f"the NVIDIA driver shows no GPU, as {_VISIBLE} is {hidden!r}: unset it, or let it name one"
+    return "the NVIDIA driver finds no GPU: see what nvidia-smi says"
 
 
 def _usable(cupy: Any, config: CudaConfig) -> tuple[Device, ...]:
@@ -114,4 +106,4 @@ def _usable(cupy: Any, config: CudaConfig) -> tuple[Device, ...]:
 
 def _too_old(device: CupyDevice) -> str:
     has, needs = (f"{one // 10}.{one % 10}" for one in (device.capability, OLDEST))
-    return f"GPU {device.index} ({device.name}) has compute capability {has}, and {needs} is the least"
+    return f"GPU {device.index} ({device.name}) has compute capability {has}, and {needs} (Turing) is the least"

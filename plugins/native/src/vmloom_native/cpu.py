@@ -18,7 +18,6 @@ it is offered where a package has one.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from vmloom.precompile import PrecompileKernel, Revision
 from .config import CpuConfig
 from .costs import Measured, fitted
 from .llvm import processor
+from .presence import absence
 
 if TYPE_CHECKING:
     from .columns import Column
@@ -51,8 +51,9 @@ class CpuAccelerator(Accelerator):
 
     def status(self) -> AcceleratorStatus:
         """The processor's name as LLVM knows it. It needs NumPy."""
-        if importlib.util.find_spec("numpy") is None:
-            return AcceleratorStatus(False, 'NumPy is not installed: pip install "vmloom-native[accelerator]"')
+        missing = absence({})
+        if missing:
+            return AcceleratorStatus(False, missing)
         return AcceleratorStatus(True, device=f"{processor()}, {self._threads} threads", path="llvmlite")
 
     def capabilities(self) -> Mapping[str, Capability]:

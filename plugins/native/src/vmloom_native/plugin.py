@@ -16,5 +16,6 @@ def vmloom_accelerators() -> Iterable[AcceleratorSpec]:
             "vmloom_native.cpu:CpuAccelerator",
             config="vmloom_native.config:CpuConfig",
             summary="Batches on this computer's processor",
+            absence="vmloom_native.presence:absence",
         )
     ]

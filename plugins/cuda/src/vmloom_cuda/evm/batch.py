@@ -8,36 +8,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from vmloom import BlockContext, ExecutionResult
-from vmloom.engine.columns import CallColumns
-from vmloom.errors import StateError
+from vmloom.engine.columns import CallColumns, FilledColumns, ResultColumns
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.engines import native_engine
 from vmloom_evm.native import lanes, layout
-from vmloom_evm.native.lane_build import LaneSizes, Slab, lane_program, slab_of
+from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes, Slab, slab_of
 from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, PackedCalls, pack_transaction
 from vmloom_evm.native.reading import TransactionReading
 from vmloom_evm.native.session import refusal_of
-from vmloom_evm.native.state import IN_USE
 from vmloom_evm.results import LateTransactionResult, late
 from vmloom_evm.transaction.checks import ACCEPTED
 from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks
 from vmloom_evm.transaction.types import TransactionRefused
 
-from ..device.interface import DeviceError, OutOfDeviceMemory
-from ..device.on_host import loaded
-from ..ptx import BLOCK, module
+from ..device.interface import DeviceError, Occupancy, OutOfDeviceMemory
+from ..ptx import BLOCK
 from .image import StateImage, Surroundings
-from .outcomes import BatchOutcomes, adopt_codes
-from .placing import Placed, calls_to_place, transactions_to_place
+from .lane_kernels import HOT, LaneKernels
+from .outcomes import Executions, OutcomeCodes, adopt_codes, outcomes_of
+from .placing import WORDS, Placed, calls_to_place, transactions_to_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
     from ..device.interface import Allocation, Device, Module, Stream
     from ..ptx import PtxModule
 
+    Bytes = NDArray[np.uint8]
     Words = NDArray[np.uint64]
 
 LANES: Final = 1 << 14
@@ -57,11 +56,10 @@ LANES: Final = 1 << 14
 FEWEST_LANES: Final = 32
 SURROUNDINGS: Final = 1 << 16
 """Bytes for what lanes read besides the state, which is some kilobytes."""
-RESULT_WORDS: Final = size_of(lanes.LaneResult) // 8
+RESULT_SIZE: Final = size_of(lanes.LaneResult)
 LAUNCH_WORDS: Final = size_of(lanes.Launch) // 8
 NEVER: Final = (1 << 62) - 1
 """A countdown that does not end while gas lasts."""
-RESULT: Final = {name: one.offset // 8 for name, one in fields_of(lanes.LaneResult).items()}
 CAUSES: Final = {
     layout.NEED_ACCOUNT: "an account is not loaded",
     layout.NEED_SLOT: "a slot is not loaded",
@@ -108,19 +106,51 @@ class EvmBatchStatistics:
     """What the device or its driver said when it last failed; all executions of that batch escaped."""
 
 
+class Held:
+    """A state that nobody changes, as lanes see it, until it is closed: used by `with`, or closed by hand.
+
+    Others may read it meanwhile, as readers of a native state do. Raises `StateError` while something runs on it.
+    """
+
+    def __init__(self, state: NativeState) -> None:
+        state.hold_still()
+        self.state = state
+        self.codes = OutcomeCodes(state)
+
+    @cached_property
+    def image(self) -> StateImage:
+        """The image of the state, made once."""
+        return StateImage(self.state)
+
+    def close(self) -> None:
+        """The state may be changed again. Results that are read later do not mind."""
+        self.codes.source = None
+        self.state.let_go()
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 @dataclass(slots=True)
 class _Base:
     """A state on the device."""
 
     image: StateImage
     memory: Allocation
+    compiled: Mapping[bytes, int]
+    """Numbers of compiled contracts that its codes have."""
 
 
 class EvmBatch:
     """Runs batches of one specification on one device, for one thread at a time.
 
     `device` is a `vmloom_cuda.device` or a `HostDevice`; `lanes` executions run at a time, fewer where its memory does
-    not suffice. `engine` runs what escapes, by default the native engine; where the device fails, that is all.
+    not suffice, each for up to `patience` jumps, calls and creations. `engine` runs what escapes, by default the native
+    engine; where the device fails, that is all. Code that is among `contracts`, or has been called `hot` times, runs
+    compiled; see `LaneKernels`. `precompiles` are those that lanes run, by name; calls of others escape.
     """
 
     def __init__(
@@ -130,7 +160,11 @@ class EvmBatch:
         *,
         sizes: LaneSizes | None = None,
         lanes: int = LANES,
+        patience: int = NEVER,
         engine: Engine | None = None,
+        contracts: Sequence[bytes] = (),
+        hot: int | None = HOT,
+        precompiles: Set[str] = PRECOMPILES,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes: {lanes}; at least one execution runs at a time")
@@ -138,22 +172,33 @@ class EvmBatch:
         self.device = device
         self.sizes = sizes or LaneSizes()
         self.lanes = lanes
+        self.patience = patience
+        self.precompiles = precompiles
         self.engine: Engine = engine or native_engine(EvmConfig(engine="native"))
         self.statistics = EvmBatchStatistics()
+        self.failure: DeviceError | None = None
+        """Of the last batch."""
+        self.lane_kernels = LaneKernels(
+            specification, self.sizes, device, contracts=contracts, hot=hot, precompiles=precompiles
+        )
         self._slab = slab_of(self.sizes)
         self._stream: Stream = device.stream()
         self._base: _Base | None = None
         self._room: _Room | None = None
 
-    @cached_property
+    @property
     def kernels(self) -> PtxModule:
-        """The kernels `run_lane`, `analyse_code` and `pack_outcome`."""
-        bodies = {one.__name__: one for one in (lanes.run_lane, lanes.analyse_code, lanes.pack_outcome)}
-        return module(bodies, program=lane_program(self.specification, self.sizes))
+        """The kernels, by the names of `lane_kernels.BODIES`."""
+        return self.lane_kernels.kernels
 
-    @cached_property
+    @property
     def _module(self) -> Module:
-        return loaded(self.device, self.kernels)
+        return self.lane_kernels.module
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """Of the kernel that runs executions."""
+        return self._module.function("run_lane").occupancy(BLOCK)
 
     # What runs
 
@@ -165,12 +210,19 @@ class EvmBatch:
             packed = PackedCalls(calls, state.code_row)
         except DoesNotFit:
             return self._calls_again(state, calls, range(len(calls)))
-        results, blob = self._run(state, calls.block, calls_to_place(packed))
-        again = self._count(results)
-        outcomes = BatchOutcomes(blob, packed, results, state)
-        for place, result in zip(again, self._calls_again(state, calls, again), strict=True):
-            outcomes.replace(place, result)
-        return outcomes
+        with Held(state) as held:
+            outcomes, escaped = self.run(held, packed)
+        return FilledColumns(outcomes, dict(zip(escaped, self._calls_again(state, calls, escaped), strict=True)))
+
+    def run(self, held: Held, packed: PackedCalls) -> tuple[ResultColumns, list[int]]:
+        """What came of calls on a state that is held, and the places of those that escaped, whose results are none."""
+        ran, blob = self._run(held, packed.calls.block, calls_to_place(packed))
+        outcomes, escaped = outcomes_of(blob, packed, ran, held.codes), self._count(ran)
+        if held.codes.source is not None:  # whose words may be asked for, which are others later
+            gone = set(escaped)
+            for place, result in enumerate(outcomes):
+                assert place in gone or result.state_changes is not None
+        return outcomes, escaped
 
     def transact(
         self,
@@ -198,14 +250,15 @@ class EvmBatch:
             except DoesNotFit:
                 continue
         placed = transactions_to_place(batch, len(fit), block.gas_limit)
-        results, blob = self._run(state, block, placed)
-        del kept
-        escaped = set(self._count(results))
         found: dict[int, TransactionResult | TransactionRefused] = {}
-        for place, number in enumerate(fit):
-            if place not in escaped:
-                given = blob, int(results[place, RESULT["place"]]), state, transactions[number]
-                found[number] = self._read(given, block, senders[number])
+        with Held(state) as held:
+            ran, blob = self._run(held, block, placed)
+            escaped = set(self._count(ran))
+            for place, number in enumerate(fit):
+                if place not in escaped:
+                    given = blob, int(ran.places[place]), held.codes.as_state(), transactions[number]
+                    found[number] = self._read(given, block, senders[number])
+        del kept
         for number in range(count):
             if number not in found:
                 found[number] = self._transact_again(state, block, transactions[number], senders[number], checks)
@@ -218,15 +271,17 @@ class EvmBatch:
         reading = TransactionReading(*given)
         if reading.header.refusal != ACCEPTED:
             return refusal_of(self.specification, reading, block, sender)
-        return late(LateTransactionResult, TransactionReading, *given)
+        result = late(LateTransactionResult, TransactionReading, *given)
+        assert given[2].source is None or result.state_changes is not None  # read while the source has the same words
+        return result
 
     # What escapes
 
-    def _count(self, results: Words) -> list[int]:
+    def _count(self, ran: Executions) -> list[int]:
         """Count the executions of a batch, and the causes of those that escaped. Returns their places."""
-        stopped = results[:, RESULT["stopped"]]
+        stopped = ran.stopped
         again = np.flatnonzero(stopped)
-        self.statistics.executions += len(results)
+        self.statistics.executions += len(ran)
         for need, times in zip(*np.unique(stopped[again], return_counts=True), strict=True):
             self.statistics.escapes[CAUSES.get(int(need), f"need {int(need):#x}")] += int(times)
         return [int(place) for place in again]
@@ -264,46 +319,40 @@ class EvmBatch:
 
     # What the device does
 
-    def _run(self, state: NativeState, block: BlockContext, placed: Placed) -> tuple[Words, bytes]:
-        """Run packed transactions. Returns their results, in the order given, and their outcomes."""
+    def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Executions, bytes]:
+        """Run packed transactions. Returns what became of them, in the order given, and their outcomes."""
         if not len(placed.rows):
-            return np.zeros((0, RESULT_WORDS), np.uint64), b""
-        if not state.in_use.acquire(False):
-            raise StateError(IN_USE)
+            return Executions.all_stopped(0, 0), b""
+        surroundings = Surroundings(self.specification, held.state, block, self.precompiles)
+        self.failure = None
         try:
-            image = StateImage(state)
-            surroundings = Surroundings(self.specification, state, block)
-        finally:
-            state.in_use.release()
-        try:
-            base = self._uploaded(image)
+            self.lane_kernels.note(held.image, placed)
+            base = self._uploaded(held.image)
             began = time.perf_counter()
-            results, blob = self._launches(base, surroundings, placed)
+            ran, blob = self._launches(base, surroundings, placed)
             self.statistics.launch_seconds += time.perf_counter() - began
         except DeviceError as error:
+            self.failure = error
             self.statistics.failure = str(error)
             self._base = self._room = None
-            results, blob = np.zeros((len(placed.rows), RESULT_WORDS), np.uint64), bytearray()
-            results[:, RESULT["stopped"]] = layout.ABORTED
-        adopt_codes(blob, results, state)
-        back = np.empty_like(results)
-        back[placed.order] = results
-        return back, bytes(blob)
+            ran, blob = Executions.all_stopped(len(placed.rows), layout.ABORTED), np.zeros(0, np.uint8)
+        adopt_codes(blob, ran, held.codes)
+        return ran.put_back(placed.order), blob.tobytes()
 
     def _uploaded(self, image: StateImage) -> _Base:
         """The image on the device."""
-        base = self._base
-        if base is None or not image.is_that_of(base.image):
+        base, compiled = self._base, self.lane_kernels.numbers
+        if base is None or base.compiled != compiled or not image.is_that_of(base.image):
             self._base = None  # which gives its memory back
             memory = self.device.allocate(image.size)
-            self._copy_in(memory.address, image.bytes_at(memory.address))
+            self._copy_in(memory.address, image.bytes_at(memory.address, compiled))
             codes = memory.address + image.offsets["codes"]
             self._stream.launch(self._module.function("analyse_code"), image.code_count, [codes], BLOCK)
-            base = self._base = _Base(image, memory)
+            base = self._base = _Base(image, memory, compiled)
             self.statistics.uploads += 1
         return base
 
-    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Words, bytearray]:
+    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Executions, Bytes]:
         """Run all, as many at a time as there is room for."""
         while True:
             at_once = min(self.lanes, len(placed.rows))
@@ -330,10 +379,15 @@ class _Room:
         self.lanes = lanes
         self.outcome = -(-sizes.outcome // 8) * 8
         self.transactions = device.allocate(TRANSACTION_SIZE * lanes)
-        self.results = device.allocate(8 * RESULT_WORDS * lanes)
+        self.template = device.allocate(TRANSACTION_SIZE + 16 * WORDS)
+        self.columns = device.allocate(TRANSACTION_SIZE * lanes)
+        self.results = device.allocate(RESULT_SIZE * lanes)
+        self.summaries = device.allocate(8 * lanes)
+        self.places = device.allocate(4 * lanes)
         self.outcomes = device.allocate(self.outcome * lanes)
         self.packed = device.allocate(self.outcome * lanes)
-        self.slabs = device.allocate(slab.size * lanes + sizes.spacing)
+        self.slabs = device.allocate(slab.size * lanes)
+        self.stacks = device.allocate(sizes.stacks_size(lanes) + sizes.build.stack_size)
         self.surroundings = device.allocate(SURROUNDINGS)
 
 
@@ -348,10 +402,13 @@ class _Launches:
         launch = self._launch(address)
         batch._copy_in(room.surroundings.address, np.concatenate([launch.view(np.uint8), around]))
         batch._copy_in(self.arena.address, placed.arena_at(self.arena.address))
+        self.columns = placed.columns().at(self.arena.address)
+        batch._copy_in(room.template.address, np.concatenate([self.columns.template, self.columns.places]))
 
     def _launch(self, base: int) -> Words:
         """`lanes.Launch`."""
-        slab, spacing = self.batch._slab, self.batch.sizes.spacing
+        slab, sizes = self.batch._slab, self.batch.sizes
+        stack_size = sizes.build.stack_size
         words = np.zeros(LAUNCH_WORDS, np.uint64)
         values = {
             "base": base,
@@ -359,10 +416,12 @@ class _Launches:
             "results": self.room.results.address,
             "outcomes": self.room.outcomes.address,
             "outcome_room": self.room.outcome,
-            "slabs": -(-self.room.slabs.address // spacing) * spacing,
+            "slabs": self.room.slabs.address,
             "slab_size": slab.size,
-            "spacing": spacing,
-            "countdown": NEVER,
+            "stacks": -(-self.room.stacks.address // stack_size) * stack_size,
+            "stack_size": stack_size,
+            "interleave": sizes.interleave,
+            "countdown": self.batch.patience,
         }
         for name, value in values.items():
             words[fields_of(lanes.Launch)[name].offset // 8] = value
@@ -370,38 +429,54 @@ class _Launches:
         words[first : first + 4 * lanes.REGION_COUNT] = np.array(slab.regions, np.uint64).reshape(-1)
         return words
 
-    def run(self) -> tuple[Words, bytearray]:
-        """All launches. Returns results and outcomes in the order of the rows."""
-        rows = self.placed.rows_at(self.arena.address)
-        blob = bytearray()
-        parts = [self._one(rows[at : at + self.room.lanes], blob) for at in range(0, len(rows), self.room.lanes)]
-        return np.concatenate(parts), blob
+    def run(self) -> tuple[Executions, Bytes]:
+        """All launches. Returns what became of the executions, in the order of their columns, and their outcomes."""
+        count, lanes = len(self.placed.rows), self.room.lanes
+        ran: list[Executions] = []
+        blobs: list[Bytes] = []
+        before = 0
+        for first in range(0, count, lanes):
+            executions, blob = self._one(first, min(count, first + lanes), before)
+            before += len(blob)
+            ran.append(executions)
+            blobs.append(blob)
+        return Executions.concatenated(ran), blobs[0] if len(blobs) == 1 else np.concatenate(blobs)
 
-    def _one(self, rows: Words, blob: bytearray) -> Words:
-        """One launch, whose outcomes are appended to `blob`."""
-        batch, count = self.batch, len(rows)
-        stream, statistics = batch._stream, batch.statistics
-        batch._copy_in(self.room.transactions.address, np.ascontiguousarray(rows))
+    def _one(self, first: int, end: int, before: int) -> tuple[Executions, Bytes]:
+        """One launch, of executions `first` to `end`, whose outcomes come behind `before` bytes of others."""
+        batch, room, count = self.batch, self.room, end - first
+        stream, statistics, results = batch._stream, batch.statistics, room.results.address
+        self._spread(first, end)
         begun = stream.record()
-        stream.launch(batch._module.function("run_lane"), count, [self.room.surroundings.address], BLOCK)
+        self._start("run_lane", count, room.surroundings.address)
         ended = stream.record()
-        results = np.zeros((count, RESULT_WORDS), np.uint64)
-        stream.copy_out(results, self.room.results.address)
+        self._start("summarise", count, results, room.summaries.address)
+        summaries = np.empty(count, np.uint64)
+        stream.copy_out(summaries, room.summaries.address)
         stream.synchronize()
-        sizes = results[:, RESULT["outcome_end"]] - results[:, RESULT["outcome_offset"]]
-        sizes[results[:, RESULT["stopped"]] != 0] = 0
-        ends = np.cumsum(sizes, dtype=np.uint64)
-        results[:, RESULT["first_place"]] = len(blob)
-        results[:, RESULT["place"]] = ends - sizes + np.uint64(len(blob))
-        batch._copy_in(self.room.results.address, results)
-        places = [self.room.results.address, self.room.outcomes.address, self.room.packed.address]
-        stream.launch(batch._module.function("pack_outcome"), count, places, BLOCK)
-        outcomes = np.zeros(int(ends[-1]), np.uint8)
-        if len(outcomes):
-            stream.copy_out(outcomes, self.room.packed.address)
+        ran = Executions.summarised(summaries, before)
+        blob = np.empty(int(ran.sizes.sum()), np.uint8)
+        if len(blob):
+            places = ((ran.places - np.uint64(before)) // np.uint64(8)).astype(np.uint32)
+            batch._copy_in(room.places.address, places)
+            addresses = room.outcomes.address, room.places.address, before, room.packed.address
+            self._start("pack_outcome", count, results, *addresses)
+            stream.copy_out(blob, room.packed.address)
         stream.synchronize()
-        blob += outcomes.data
         statistics.launches += 1
-        statistics.bytes_out += results.nbytes + outcomes.nbytes
+        statistics.bytes_out += summaries.nbytes + blob.nbytes
         statistics.kernel_seconds += ended.seconds_since(begun)
-        return results
+        return ran, blob
+
+    def _spread(self, first: int, end: int) -> None:
+        """Make the transactions `first` to `end` on the device."""
+        room, columns = self.room, self.columns
+        own = np.ascontiguousarray(columns.columns[:, first:end])
+        if own.size:
+            self.batch._copy_in(room.columns.address, own)
+        places = room.template.address + columns.template.nbytes
+        addresses = room.transactions.address, room.template.address, places, len(columns.places) // 2
+        self._start("spread_transaction", end - first, *addresses, room.columns.address)
+
+    def _start(self, kernel: str, count: int, *arguments: int) -> None:
+        self.batch._stream.launch(self.batch._module.function(kernel), count, arguments, BLOCK)

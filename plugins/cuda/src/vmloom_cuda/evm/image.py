@@ -7,14 +7,14 @@ who changes a state does not tell us.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.native import layout
-from vmloom_evm.native.lane_build import lane_precompiles
+from vmloom_evm.native.lane_build import PRECOMPILES, lane_precompiles
 from vmloom_evm.native.memory import WORDS
 from vmloom_evm.native.packing import pack_block
 
@@ -37,6 +37,8 @@ NOTED: Final[Mapping[type, tuple[str, ...]]] = {
 CODE_BEGINS: Final = fields_of(layout.Code)["data"].offset // WORD
 CODE_SIZE: Final = fields_of(layout.Code)["size"].offset // WORD
 CODE_DESTINATIONS: Final = fields_of(layout.Code)["jump_destinations"].offset // WORD
+CODE_COMPILED: Final = fields_of(layout.Code)["compiled"].offset // WORD
+CODE_HASH_WORD: Final = fields_of(layout.Code)["hash"].offset // WORD
 KEPT: Final = ("secret", "second_secret", "is_complete", "last_epoch", "account_mask", "slot_mask")
 """Fields of the run that lanes read as they are."""
 RING: Final = 256
@@ -77,15 +79,29 @@ class StateImage:
 
     def is_that_of(self, other: StateImage | None) -> bool:
         """Whether there is no difference."""
-        return (
+        return self is other or (
             other is not None
             and self.fields == other.fields
             and all(np.array_equal(part, other.parts[name]) for name, part in self.parts.items())
         )
 
-    def bytes_at(self, address: int) -> NDArray[np.uint8]:
-        """The bytes of the image, for `address`. Of jump destinations there are no bits yet."""
+    def code_hash(self, row: int) -> bytes:
+        """The hash of a code as its row has it: a number, the least byte first."""
+        return self.codes[row, CODE_HASH_WORD : CODE_HASH_WORD + 4].tobytes()
+
+    def code(self, row: int) -> bytes:
+        """A code."""
+        begin = int(self._begins[row])
+        return self.parts["code_bytes"][begin : begin + int(self.codes[row, CODE_SIZE])].tobytes()
+
+    def bytes_at(self, address: int, compiled: Mapping[bytes, int]) -> NDArray[np.uint8]:
+        """The bytes of the image, for `address`. Of jump destinations there are no bits yet.
+
+        `compiled` are the numbers of contracts that the kernels have compiled, by `code_hash`.
+        """
         codes = self.codes.copy()
+        if compiled:
+            codes[:, CODE_COMPILED] = [compiled.get(self.code_hash(row), 0) for row in range(self.code_count)]
         codes[:, CODE_BEGINS] = self._begins[:-1] + np.uint64(address + self.offsets["code_bytes"])
         codes[:, CODE_DESTINATIONS] = self._destinations[:-1] + np.uint64(address + self.offsets["destinations"])
         image = np.zeros(self.size, np.uint8)
@@ -124,12 +140,17 @@ def _rising(sizes: Words) -> Words:
 
 
 class Surroundings:
-    """What lanes see besides the state: the run that they take for their base, the block, and precompiles."""
+    """What lanes see besides the state: the run that they take for their base, the block, and precompiles.
 
-    def __init__(self, specification: Specification, state: NativeState, block: BlockContext) -> None:
+    `names` are those of precompiles that lanes run themselves.
+    """
+
+    def __init__(
+        self, specification: Specification, state: NativeState, block: BlockContext, names: Set[str] = PRECOMPILES
+    ) -> None:
         self.run = np.zeros(size_of(layout.Run) // WORD, np.uint64)
         hashes, numbers = _block_hashes(state, block.number)
-        precompiles, near, far = _precompiles(specification)
+        precompiles, near, far = _precompiles(specification, names)
         self.parts: dict[str, NDArray[np.uint8]] = {
             "block": np.frombuffer(pack_block(block, specification.rules.proof_of_stake), np.uint8),
             "block_hashes": hashes,
@@ -167,12 +188,12 @@ def _block_hashes(state: NativeState, number: int) -> tuple[NDArray[np.uint8], W
     return hashes.reshape(-1), numbers
 
 
-def _precompiles(specification: Specification) -> tuple[Words, NDArray[np.uint8], int]:
+def _precompiles(specification: Specification, names: Set[str]) -> tuple[Words, NDArray[np.uint8], int]:
     """Rows of precompiles, the numbers of those with near addresses, and how many others there are."""
     words = size_of(layout.Precompile) // WORD
     rows = np.zeros((max(1, len(specification.precompiles)), words), np.uint64)
     near, far = np.zeros(NEAR, np.uint8), 0
-    kernels = lane_precompiles(specification)
+    kernels = lane_precompiles(specification, names)
     place = fields_of(layout.Precompile)["address"].offset // WORD
     for number, address in enumerate(sorted(specification.precompiles)):
         for part in range(3):

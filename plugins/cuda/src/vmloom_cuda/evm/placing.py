@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,23 +31,77 @@ ACCESS_COUNT: Final = fields_of(layout.AccessEntry)["count"].offset // 8
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """`rows` of `layout.Transaction`, as words, in the order `order` of those that were given.
+class Columns:
+    """Transactions as a device makes them: `template` has what they have in common, for an arena at address 0.
 
-    What they point to is at offsets in `arena`; so is what words `inner` of the arena point to.
+    `places` are words that differ, each before the row of `columns` that has it, u64 (columns, n), in the order in
+    which transactions are to run. `pointers` are words of the template, and `pointing` rows of `columns`, that are
+    offsets in the arena.
+    """
+
+    template: Words
+    places: Words
+    columns: Words
+    pointers: tuple[int, ...]
+    pointing: tuple[int, ...]
+
+    def at(self, arena: int) -> Columns:
+        """The same for an arena at this address."""
+        template, columns = self.template.copy(), self.columns.copy() if self.pointing else self.columns
+        template[list(self.pointers)] += np.uint64(arena)
+        columns[list(self.pointing)] += np.uint64(arena)
+        return Columns(template, self.places, columns, (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """`rows` of `layout.Transaction`, as words, as they were given, and the `order` in which they are to run.
+
+    `order` is None for the one given. What they point to is at offsets in `arena`, and so is what words `inner` of the
+    arena point to. `moved` has columns that count in place of those in `rows`.
     """
 
     rows: Words
-    order: NDArray[np.intp]
+    order: NDArray[np.intp] | None
     arena: bytes
     inner: tuple[int, ...] = ()
+    moved: Mapping[int, Words] = field(default_factory=dict)
 
-    def rows_at(self, address: int) -> Words:
-        """The rows, whose arena is at `address`."""
-        rows = self.rows.copy()
-        for name in POINTERS:
-            rows[:, FIELD[name]] += np.uint64(address)
-        return rows
+    def columns(self) -> Columns:
+        """What a device is to be told of the rows: what all have in common once, and of each what is its own."""
+        template = self.rows[0].copy()
+        columns: list[Words] = []
+        places: list[tuple[int, int]] = []
+        for word in self._varying():
+            column = self.moved.get(word, self.rows[:, word])
+            number = next((n for n, other in enumerate(columns) if np.array_equal(other, column)), len(columns))
+            if number == len(columns):
+                columns.append(column)
+            places.append((word, number))
+        for word, column in self.moved.items():
+            template[word] = column[0]
+        found = np.empty((len(columns), len(self.rows)), np.uint64)
+        for number, column in enumerate(columns):
+            found[number] = column if self.order is None else column[self.order]
+        own = dict(places)
+        words = [FIELD[name] for name in POINTERS]
+        return Columns(
+            template,
+            np.array(places, np.uint64).reshape(-1),
+            found,
+            tuple(word for word in words if word not in own),
+            tuple({own[word] for word in words if word in own}),
+        )
+
+    def _varying(self) -> list[int]:
+        """The words in which rows differ."""
+        differ = np.zeros(WORDS, bool)
+        first = self.rows[0]
+        for at in range(0, len(self.rows), CHUNK):
+            differ |= (self.rows[at : at + CHUNK] != first).any(axis=0)
+        for word, column in self.moved.items():
+            differ[word] = bool((column != column[0]).any())
+        return [int(word) for word in np.flatnonzero(differ)]
 
     @property
     def arena_size(self) -> int:
@@ -62,6 +117,8 @@ class Placed:
         return arena
 
 
+CHUNK: Final = 1 << 11
+"""Rows that are looked at at a time: they fit into a processor's cache."""
 POINTERS: Final = ("data", "blob_hashes", "access", "authorizations")
 """Fields that are offsets in the arena until the arena has an address."""
 
@@ -72,10 +129,11 @@ def calls_to_place(packed: PackedCalls) -> Placed:
     inputs = np.frombuffer(packed.inputs, np.uint8)
     begins = rows[:, FIELD["data"]] - np.uint64(address_of_bytes(packed.inputs))
     selectors = _selectors(inputs, begins, rows[:, FIELD["data_size"]])
-    order = np.lexsort((selectors, rows[:, FIELD["code"]]))
-    placed = rows[order]
-    placed[:, FIELD["data"]] = begins[order]
-    return Placed(placed, order, packed.inputs)
+    codes = rows[:, FIELD["code"]]
+    order = None
+    if (selectors != selectors[0]).any() or (codes != codes[0]).any():
+        order = np.lexsort((selectors, codes))
+    return Placed(rows, order, packed.inputs, moved={FIELD["data"]: begins})
 
 
 def _selectors(inputs: NDArray[np.uint8], begins: Words, sizes: Words) -> NDArray[np.uint32]:
@@ -111,7 +169,7 @@ def transactions_to_place(batch: bytearray, count: int, gas_available: int) -> P
         row[FIELD["authorizations"]] = arena.put(_taken(row, "authorizations", size))
     first = FIELD["given_to"]
     order = np.lexsort((selectors, rows[:, first], rows[:, first + 1], rows[:, first + 2]))
-    return Placed(rows[order], order, bytes(arena.data), tuple(arena.inner))
+    return Placed(rows, order, bytes(arena.data), tuple(arena.inner))
 
 
 def _taken(row: Words, name: str, size: int) -> bytes:

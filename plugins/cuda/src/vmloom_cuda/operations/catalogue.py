@@ -16,10 +16,11 @@ from vmloom_native.columns import WORD
 from ..kernels import modules
 from ..kernels.arithmetic import ROWS
 from ..kernels.digests import DIGEST
-from ..kernels.recovery import ADDRESS
+from ..kernels.recovery import ADDRESS, INPUT
 from . import checking
 from .batch import Batch, Output
-from .rows import RowsOfAnySize, RowsOfOneSize, is_words
+from .rows import RowsOfAnySize, RowsOfOneSize
+from .signatures import Signatures, as_signatures
 from .trees import Trees
 
 DIGESTS = (Output("uint8", (DIGEST,)),)
@@ -57,8 +58,8 @@ class Digests(Operation):
             data, offsets = checking.byte_rows(columns)
             return RowsOfAnySize(modules.digests_of_bytes(self.name), "digest", data, offsets, DIGESTS)
         rows = checking.rows_of_one_size(columns[0])
-        make = modules.digests_of_words if is_words(rows) else modules.digests_of_bytes
-        return RowsOfOneSize(make(self.name), "digest_of_size", [rows], DIGESTS, [rows.shape[1]])
+        size = rows.shape[1]
+        return RowsOfOneSize(modules.digests_of_rows(self.name, size), "digest_of_size", [rows], DIGESTS, [size])
 
 
 class MerkleRoots(Operation):
@@ -82,12 +83,17 @@ class Recoveries(Operation):
 
     def batch(self, columns: Sequence[Any]) -> Batch:
         """See `Operation`."""
-        module = modules.recoveries(self._kernel)
+        passes = modules.recoveries_in_passes(self._kernel)
         if len(columns) != 1:
             data, offsets = checking.byte_rows(columns)
-            return RowsOfAnySize(module, "recover", data, offsets, SIGNERS)
-        rows = checking.rows_of_one_size(columns[0])
-        return RowsOfOneSize(module, "recover_of_size", [rows], SIGNERS, [rows.shape[1]])
+            rows = as_signatures(data, offsets)
+            if rows is None or passes is None:
+                return RowsOfAnySize(modules.recoveries(self._kernel), "recover", data, offsets, SIGNERS)
+        else:
+            rows = checking.rows_of_one_size(columns[0])
+        if passes is not None and rows.shape[1] == INPUT:
+            return Signatures(passes, rows, SIGNERS)
+        return RowsOfOneSize(modules.recoveries(self._kernel), "recover_of_size", [rows], SIGNERS, [rows.shape[1]])
 
 
 def operations(kernels: dict[str, PrecompileKernel]) -> Mapping[str, Operation]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..device.interface import Array
-from ..kernels.modules import WORD as ALIGNED
 from ..ptx import PtxModule
 from .batch import Batch, Column, Output, Part
 
@@ -79,8 +78,3 @@ def bytes_of(part: Part, data: Column, offsets: Array) -> tuple[int, Array]:
     if isinstance(data, np.ndarray):
         return part.upload(data[start:end]), offsets - offsets[0]
     return part.rows_of(data, 0, len(data)), offsets
-
-
-def is_words(column: Column) -> bool:
-    """Whether rows of one size all begin at multiples of 8 bytes."""
-    return column.shape[1] % ALIGNED == 0

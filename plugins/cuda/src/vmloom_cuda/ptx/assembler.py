@@ -18,7 +18,8 @@ from typing import Final
 DEFAULT_ARCHITECTURE: Final = "sm_90"
 VARIABLE: Final = "PTXAS"
 """Environment variable with the path of the program, if it is not on the search path."""
-WHEEL: Final = "nvidia-cuda-nvcc"
+WHEEL: Final = "nvidia-cuda-nvcc-cu12"
+"""The one that brings nothing else."""
 DEFAULT_TIMEOUT: Final = 600.0
 
 _KERNEL: Final = re.compile(r"Compiling entry function '([^']+)' for '[^']+'")
@@ -45,7 +46,7 @@ class Resources:
 
 
 def find() -> Path | None:
-    """The program: `$PTXAS`, else on the search path, else in the wheel `nvidia-cuda-nvcc`. None if there is none."""
+    """The program: `$PTXAS`, else on the search path, else in a wheel `nvidia-cuda-nvcc`. None if there is none."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named) if os.access(named, os.X_OK) else None

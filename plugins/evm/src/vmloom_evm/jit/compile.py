@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from vmloom.object_keys import source_digest
 
 from ..native.build import SOURCES as NATIVE_SOURCES
-from .blocks import blocks_of
+from .blocks import Blocks, blocks_of
 from .emit import Emitter, weight
-from .support import active_rows, has_body, make_program, support_library, symbol
+from .linkage import AmongHandlers
+from .support import UNTRACED, active_rows, has_body, make_program, support_library, symbol
 
 if TYPE_CHECKING:
     from vmloom_native.library import Library
@@ -36,6 +37,7 @@ SOURCES: Final = (
     "vmloom_evm.jit.dominators",
     "vmloom_evm.jit.emit",
     "vmloom_evm.jit.facts",
+    "vmloom_evm.jit.linkage",
     "vmloom_evm.jit.narrow",
     "vmloom_evm.jit.products",
     "vmloom_evm.jit.specialise",
@@ -114,36 +116,44 @@ def ir(specification: Specification, code: bytes, deadline: float = math.inf, le
     """
     from vmloom_native.codegen import host_header
 
-    if len(code) > CODE_LIMIT:
-        raise Uncompilable("size", f"{len(code)} bytes of code, at most {CODE_LIMIT} are compiled")
-    rows = active_rows(specification)
-    gas = specification.fork.gas
-    blocks = blocks_of(code, rows, gas, specification.rules.stack_limit, lambda: _check_time(deadline))
-    if not blocks.reached:
-        raise Uncompilable("empty", "there is no code")
-    emitter = Emitter(_program(specification), rows, blocks, specification.rules.stack_limit, gas)
+    limit = specification.rules.stack_limit
+    blocks = checked_blocks(specification, code, limit, lambda: check_time(deadline))
+    rows, gas = active_rows(specification), specification.fork.gas
+    emitter = Emitter(_program(specification), rows, blocks, limit, gas, AmongHandlers(UNTRACED))
     if level == QUICK:
         emitter.writer.products = 0
-    return f"{host_header()}\n{emitter.text(lambda: _check_time(deadline))}"
+    return f"{host_header()}\n{emitter.text(lambda: check_time(deadline))}"
+
+
+def checked_blocks(
+    specification: Specification, code: bytes, stack_limit: int, check: Callable[[], None] = lambda: None
+) -> Blocks:
+    """The blocks of `code`. Raises `Uncompilable` for code that is too long, or none, and what `check` raises."""
+    if len(code) > CODE_LIMIT:
+        raise Uncompilable("size", f"{len(code)} bytes of code, at most {CODE_LIMIT} are compiled")
+    blocks = blocks_of(code, active_rows(specification), specification.fork.gas, stack_limit, check)
+    if not blocks.reached:
+        raise Uncompilable("empty", "there is no code")
+    return blocks
 
 
 def emit_object(text: str, deadline: float = math.inf, level: int = FULL) -> bytes:
     """Object code of LLVM's text. Raises `Uncompilable` if it is not done by `deadline`."""
     from vmloom_native.codegen import target_machine
 
-    _check_time(deadline)
+    check_time(deadline)
     is_long = _is_long(text)
     machine = target_machine(QUICK if is_long else level)
     begun = time.thread_time()
     module = optimised(text, machine, is_long=is_long)
     took = time.thread_time() - begun
-    _check_time(deadline, QUICK_OVER_PASSES * took * _density(text))
+    check_time(deadline, QUICK_OVER_PASSES * took * _density(text))
     if begun + (1 + FULL_OVER_PASSES) * took > deadline:
         machine = target_machine(QUICK)
     return bytes(machine.emit_object(module))
 
 
-def _check_time(deadline: float, wanted: float = 0.0) -> None:
+def check_time(deadline: float, wanted: float = 0.0) -> None:
     """Raises `Uncompilable` if what takes so many seconds would not be done by `deadline`."""
     if time.thread_time() + wanted > deadline:
         raise Uncompilable("time", "compiling takes longer than it may")

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from vmloom.kernel.structs import fields_of
 
 from ..analysis.instructions import ENDING, JUMP, JUMPI, Item
-from ..native.arena import STACK_SPACING
 from ..native.driver import NEEDING
 from ..native.layout import Frame, Run
-from ..native.machine import NativeMachine
+from ..native.machine import ITEM, NativeMachine
 from ..table import OpKind, OpRow
 from .blocks import Block, Blocks
 from .facts import UNKNOWN, Guard, Known
+from .linkage import CALL, HALT, LEAVE, Linkage
 from .specialise import (
     Fields,
     FrameValue,
@@ -38,17 +38,9 @@ from .values import Given, Value, Writer, number
 if TYPE_CHECKING:
     from vmloom_native.program import FunctionRef, Program
 
-STACK_MASK: Final = STACK_SPACING * 32 - 1
-SIGNATURE: Final = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame)"
 COLD: Final = '!prof !{!"branch_weights", i32 1, i32 4000}'
 MACHINE: Final = MachineValue({field.offset: name for name, field in fields_of(NativeMachine).items()})
 FRAME: Final = FrameValue("%frame", 0)
-LEAVE: Final = "leave"
-"""A way to the interpreter, which goes on with an instruction that could not be run here."""
-CALL: Final = "call"
-"""A way to the interpreter's instruction, whose it is anyway."""
-HALT: Final = "halt"
-"""A way to `stop`: an instruction has halted, or has a need."""
 TOGETHER: Final = 64
 """Ways that come to one end: LLVM looks at all of them each time that it changes one."""
 GUARD: Final = """define internal i1 @guard(ptr %sp, i64 %depth, ptr %rows, i64 %count) noinline nounwind {
@@ -163,17 +155,27 @@ class State:
 
 
 class Emitter:
-    """Writes the function `compiled` for `blocks`."""
+    """Writes the function of `linkage` for `blocks`."""
 
     def __init__(
-        self, program: Program, rows: dict[int, OpRow], blocks: Blocks, stack_limit: int, gas: Mapping[str, int]
+        self,
+        program: Program,
+        rows: dict[int, OpRow],
+        blocks: Blocks,
+        stack_limit: int,
+        gas: Mapping[str, int],
+        linkage: Linkage,
     ) -> None:
         self.program = program
+        self.linkage = linkage
+        self.build = linkage.build
+        self.item_size: Final = linkage.build.item_size
         self.rows = rows
         self.rows_gas = gas
         self.blocks = blocks
         self.stack_limit = stack_limit
         self.writer = Writer()
+        self.items = Items(self.writer, self.item_size)
         self.edges: dict[int, list[Edge]] = {number: [] for number in blocks.reached}
         self.exits: list[Exit] = []
         self.counted = 0
@@ -183,7 +185,10 @@ class Emitter:
         """Jumps by table: label, target, stack and gas after the jump; offset, stack and gas before it."""
         self.least_words: dict[int, int] = {}
         """The least memory in words at the end of each block."""
-        self.declared: dict[str, None] = {}
+        self.tables: list[str] = []
+        """Of guards."""
+        self.called: dict[str, OpRow] = {}
+        """By their symbols, instructions whose bodies are called out of line."""
         before = Counter(way for number_ in blocks.reached for way in blocks.blocks[number_].successors)
         self.single = {it for it, count in before.items() if count == 1 and not blocks.blocks[it].is_entry}
         """Blocks into which there is one way, which gives them all that it has."""
@@ -191,7 +196,18 @@ class Emitter:
         self.unsuited: set[str] = set()
 
     def text(self, check: Callable[[], None]) -> str:
-        """All of it. Before each block `check` is called, which may raise."""
+        """A module of the function alone. Before each block `check` is called, which may raise."""
+        lines = self.lines(check)
+        steps = [
+            f"declare {'{i64, i64}' if row.takes_machine else 'void'} @{name}(ptr{', i64, ptr' * row.takes_machine})"
+            for name, row in self.called.items()
+        ]
+        guard = [GUARD] if self.tables else []
+        head = (*self.linkage.declarations(), *guard, *self.tables, *steps, *self.writer.intrinsics)
+        return "\n".join((*head, *lines)) + "\n"
+
+    def lines(self, check: Callable[[], None]) -> list[str]:
+        """The function. What it refers to is in `tables`, `called` and the writer's `intrinsics` then."""
         bodies = []
         budget = LEAST_LINES + LINES_PER_BYTE * len(self.blocks.code)
         for number_ in self.blocks.reached:
@@ -210,11 +226,12 @@ class Emitter:
         self._write_dispatch()
         tail = self.writer.lines
         self.writer.lines = lines = []
-        lines.append(f"define preserve_nonecc i64 @compiled{SIGNATURE} nounwind {{")
+        lines.append(self.linkage.head())
         lines.append("start:")
         for name in ("code", "memory", "run"):
             lines.append(f"  %at_{name} = getelementptr i8, ptr %frame, i64 {_at(Frame, name)}")
             lines.append(f"  %{name} = load ptr, ptr %at_{name}, align 8")
+        lines.append(self.linkage.granted())
         lines.append(f"  %countdown = getelementptr i8, ptr %run, i64 {_at(Run, 'countdown')}")
         lines.append("  %code_from = ptrtoint ptr %code to i64")
         lines.append("  %code_to = ptrtoint ptr %pc to i64")
@@ -225,16 +242,7 @@ class Emitter:
             lines += body
         lines += tail
         lines.append("}")
-        head = [
-            "@handlers = external constant [256 x ptr]",
-            f"declare preserve_nonecc i64 @stop{SIGNATURE}".replace("%pc", "")
-            .replace("%sp", "")
-            .replace("%gas", "")
-            .replace("%frame", ""),
-            *self.declared,
-            *self.writer.intrinsics,
-        ]
-        return "\n".join((*head, *lines)) + "\n"
+        return lines
 
     def function(self, row: OpRow) -> FunctionRef:
         """The body of an instruction, with its typed tree."""
@@ -282,7 +290,7 @@ class Emitter:
         for exit_ in self.exits:
             writer.begin(exit_.label)
             for place, value in exit_.stores:
-                store(writer, exit_.base, place, value)
+                self.items.store(exit_.base, place, value)
             self.end(LEAVE, Way(writer.label, str(exit_.offset), exit_.base, exit_.gas, exit_.depth, exit_.more_gas))
 
     def _write_dispatch(self) -> None:
@@ -338,27 +346,26 @@ class Emitter:
             writer.put(f"{gas} = phi i64 [%gas, %dispatch], [%j.gas, %jump]")
         least, most = block.least_depth, block.greatest_depth
         is_sure = least == 0 and most >= self.stack_limit
-        rows = guard_rows(block.guards)
+        rows = guard_rows(block.guards, self.item_size)
         if rows or not is_sure:
             place = writer.emit(f"ptrtoint ptr {sp} to i64")
-            depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
+            depth = writer.emit(f"and i64 {place}, {self.build.depth_mask}")
         if not is_sure:
-            beyond = writer.emit(f"sub i64 {depth}, {32 * least}") if least else depth
-            self._admit(block, writer.emit(f"icmp ule i64 {beyond}, {32 * (most - least)}"), sp, gas)
+            beyond = writer.emit(f"sub i64 {depth}, {self.item_size * least}") if least else depth
+            self._admit(block, writer.emit(f"icmp ule i64 {beyond}, {self.item_size * (most - least)}"), sp, gas)
         least = self.least_words.get(self.blocks.dominators.get(block.number, -1), 0)
         if least:
             at = writer.emit(f"getelementptr i8, ptr %frame, i64 {WORDS[1]}")
             words = writer.emit(f"load i64, ptr {at}, align 8")
             self._admit(block, writer.emit(f"icmp uge i64 {words}, {least}"), sp, gas)
         if rows:
-            table = f"@guards{block.number}"
+            table = f"@{self.linkage.symbol}.guards{block.number}"
             numbers = ", ".join(f"i64 {number_}" for row in rows for number_ in row)
-            self.declared[f"{table} = internal constant [{5 * len(rows)} x i64] [{numbers}]"] = None
-            self.declared[GUARD] = None
+            self.tables.append(f"{table} = internal constant [{5 * len(rows)} x i64] [{numbers}]")
             asked = f"ptr {sp}, i64 {depth}, ptr {table}, i64 {len(rows)}"
             self._admit(block, writer.emit(f"call i1 @guard({asked})"), sp, gas)
         values = [
-            writer.cast(load_item(writer, sp, place - block.parameters), width) if width else "0"
+            writer.cast(self.items.load(sp, place - block.parameters), width) if width else "0"
             for place in range(block.parameters)
             for width in (width_of(block, place),)
         ]
@@ -380,24 +387,14 @@ class Emitter:
         writer.begin(label)
         names = []
         for type_, place in (("i64", 1), ("ptr", 2), ("i64", 3), ("i64", 4), ("i64", 5)):
-            found = ", ".join(f"[{32 * way.depth if place == 4 else way[place]}, %{way.label}]" for way in ways)
+            unit = self.item_size
+            found = ", ".join(f"[{unit * way.depth if place == 4 else way[place]}, %{way.label}]" for way in ways)
             names.append(writer.emit(f"phi {type_} {found}"))
         offset, base, left, size, more = names
         sp = writer.emit(f"getelementptr i8, ptr {base}, i64 {size}")
         gas = writer.emit(f"add i64 {left}, {more}")
         pc = writer.emit(f"getelementptr i8, ptr %code, i64 {offset}")
-        handler = "@stop"
-        if kind == LEAVE:
-            counter = writer.emit(f"getelementptr i8, ptr %run, i64 {_at(Run, 'deoptimised')}")
-            count = writer.emit(f"load i64, ptr {counter}, align 8")
-            writer.put(f"store i64 {writer.emit(f'add i64 {count}, 1')}, ptr {counter}, align 8")
-        if kind != HALT:
-            opcode = writer.emit(f"load i8, ptr {pc}")
-            index = writer.emit(f"zext i8 {opcode} to i64")
-            entry = writer.emit(f"getelementptr [256 x ptr], ptr @handlers, i64 0, i64 {index}")
-            handler = writer.emit(f"load ptr, ptr {entry}")
-        result = writer.emit(f"musttail call preserve_nonecc i64 {handler}(ptr {pc}, ptr {sp}, i64 {gas}, ptr %frame)")
-        writer.put(f"ret i64 {result}")
+        self.linkage.end(writer, kind, pc, sp, gas)
 
 
 class _BlockWriter:
@@ -497,10 +494,11 @@ class _BlockWriter:
             return False
         if block.needs > block.least_depth or room < block.greatest_depth:
             place = writer.emit(f"ptrtoint ptr {self.base} to i64")
-            depth = writer.emit(f"and i64 {place}, {STACK_MASK}")
+            size = self.emitter.item_size
+            depth = writer.emit(f"and i64 {place}, {self.emitter.build.depth_mask}")
             if block.needs != self.depth:
-                depth = writer.emit(f"add i64 {depth}, {32 * (self.depth - block.needs)}")
-            conditions.append(writer.emit(f"icmp ugt i64 {depth}, {32 * (room - block.needs)}"))
+                depth = writer.emit(f"add i64 {depth}, {size * (self.depth - block.needs)}")
+            conditions.append(writer.emit(f"icmp ugt i64 {depth}, {size * (room - block.needs)}"))
         if block.gas + block.ahead and not block.is_covered:
             conditions.append(writer.emit(f"icmp slt i64 {self.gas}, {self.paid + block.gas + block.ahead}"))
         if conditions:
@@ -523,7 +521,7 @@ class _BlockWriter:
     def in_memory(self, place: int) -> Value:
         """What is in memory at a place."""
         if place not in self.memory:
-            self.memory[place] = load_item(self.writer, self.base, place)
+            self.memory[place] = self.emitter.items.load(self.base, place)
         return self.memory[place]
 
     def reach(self, count: int) -> None:
@@ -544,12 +542,12 @@ class _BlockWriter:
     def flush(self, first: int = 0) -> None:
         """Let memory have all items, from number `first`."""
         for place, value in self.unwritten(first):
-            store(self.writer, self.base, place, value)
+            self.emitter.items.store(self.base, place, value)
             self.memory[place] = value
 
     def sp(self, depth: int | None = None) -> str:
         """Where the stack ends, as a pointer."""
-        return item(self.writer, self.base, self.depth if depth is None else depth)
+        return self.emitter.items.address(self.base, self.depth if depth is None else depth)
 
     # Leaving
 
@@ -677,13 +675,12 @@ class _BlockWriter:
         writer = self.writer
         self.reach(row.pops)
         name = symbol(row)
+        self.emitter.called[name] = row
         if not row.takes_machine:
             self.flush(len(self.stack) - row.pops)
-            self.emitter.declared[f"declare void @{name}(ptr)"] = None
             writer.put(f"call void @{name}(ptr {self.sp()}) nounwind")
         else:
             self.flush()
-            self.emitter.declared[f"declare {{i64, i64}} @{name}(ptr, i64, ptr)"] = None
             sp = self.sp()
             later = self.suffix - cost
             gas = self.left(later)
@@ -701,7 +698,7 @@ class _BlockWriter:
         del self.stack[len(self.stack) - operands :]
         if row.pushes:
             place = self.depth
-            value = load_item(writer, self.base, place)
+            value = self.emitter.items.load(self.base, place)
             self.stack.append(value)
             self.memory[place] = value
         self.registers.forget()
@@ -817,7 +814,7 @@ class _BlockWriter:
         kept = len(self.stack) - wanted
         for place, value in self.unwritten():
             if place < self.bottom + max(kept, len(self.stack) - UNWRITTEN):
-                store(writer, self.base, place, value)
+                self.emitter.items.store(self.base, place, value)
                 self.memory[place] = value
         if number_ in self.emitter.single and number_ not in self.emitter.least_words:
             self.give_all(number_)
@@ -866,8 +863,11 @@ def _weight(line: str) -> int:
 # Items of the stack
 
 
-def guard_rows(guards: Sequence[Guard]) -> list[tuple[int, int, int, int, int]]:
-    """The rows of the guard's table: all of one of `guards` have to hold, or there are none to look at."""
+def guard_rows(guards: Sequence[Guard], item_size: int = ITEM) -> list[tuple[int, int, int, int, int]]:
+    """The rows of the guard's table: all of one of `guards` have to hold, or there are none to look at.
+
+    Places on the stack are in bytes, of which an item takes `item_size`.
+    """
     total = sum(map(len, guards))
     rows: list[tuple[int, int, int, int, int]] = []
     for guard in guards:
@@ -875,7 +875,7 @@ def guard_rows(guards: Sequence[Guard]) -> list[tuple[int, int, int, int, int]]:
         otherwise = following if following < total else total + 1
         for place, low, high in guard:
             is_last = len(rows) + 1 == following
-            rows.append((32 * (place + 1), low, high, total if is_last else len(rows) + 1, otherwise))
+            rows.append((item_size * (place + 1), low, high, total if is_last else len(rows) + 1, otherwise))
     return rows
 
 
@@ -902,20 +902,25 @@ def parameter(block: Block, index: int) -> Value:
     return Value(f"%b{block.number}.p{index}", width, known.low, known.high)
 
 
-def item(writer: Writer, base: str, place: int) -> str:
-    """The address of an item."""
-    return writer.emit(f"getelementptr i8, ptr {base}, i64 {32 * place}") if place else base
+class Items:
+    """Reads and writes items of the stack, which lie at addresses that are `size` apart."""
 
+    def __init__(self, writer: Writer, size: int) -> None:
+        self.writer = writer
+        self.size = size
 
-def load_item(writer: Writer, base: str, place: int) -> Value:
-    """Read an item."""
-    text = writer.emit(f"load i256, ptr {item(writer, base, place)}, align 8")
-    return Value(text, 256, 0, (1 << 256) - 1)
+    def address(self, base: str, place: int) -> str:
+        """Of the item at `place`, counted from `base`."""
+        return self.writer.emit(f"getelementptr i8, ptr {base}, i64 {self.size * place}") if place else base
 
+    def load(self, base: str, place: int) -> Value:
+        """Read an item."""
+        text = self.writer.emit(f"load i256, ptr {self.address(base, place)}, align 8")
+        return Value(text, 256, 0, (1 << 256) - 1)
 
-def store(writer: Writer, base: str, place: int, value: Value) -> None:
-    """Write an item."""
-    writer.put(f"store i256 {writer.cast(value, 256)}, ptr {item(writer, base, place)}, align 8")
+    def store(self, base: str, place: int, value: Value) -> None:
+        """Write an item."""
+        self.writer.put(f"store i256 {self.writer.cast(value, 256)}, ptr {self.address(base, place)}, align 8")
 
 
 assert ENDING  # what ends a run ends a block

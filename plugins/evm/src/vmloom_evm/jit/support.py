@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..specification import Specification
 
+UNTRACED: Final = Build(traced=False)
 OWN_SOURCES: Final = (*SOURCES, "vmloom_evm.jit.support")
 
 
@@ -33,7 +34,7 @@ def make_program(specification: Specification) -> Program:
     from vmloom_native.llvm import present_features
     from vmloom_native.program import Program
 
-    constants = {"rules": specification.rules, "build": Build(traced=False)}
+    constants = {"rules": specification.rules, "build": UNTRACED}
     return Program(bindings=BINDINGS, constants=constants, cpu_features=present_features())
 
 
@@ -73,7 +74,7 @@ def support_library(specification: Specification) -> Library:
             assert row.function is not None
             body = program.function(row.function)
             begun = row.takes_machine and program.reaches(row.function, NEEDING)
-            program.define(text_of_step(symbol(row), row, body, begin if begun else None))
+            program.define(text_of_step(UNTRACED, symbol(row), row, body, begin if begun else None))
         return program.ir()
 
     return compiled(parts, make, subject=f"the EVM of {specification.fork.name} for compiled contracts")

@@ -73,11 +73,17 @@ def reserve_child(frame: Frame, frames: u64) -> None:
         raise Halt(NEED_FRAME_ROOM)
 
 
+@inline
+def clear_memory(begin: Ptr[u8], words: u64) -> None:
+    """Zero so many words of 32 bytes."""
+    fill(begin, 0, words * 32)
+
+
 @outline
 def grow_memory(frame: Frame, words: u64) -> None:
     """Extend the frame's memory with zeros to `words` words."""
     reserve_memory(frame.run, frame.memory, words * 32)
-    fill(end_of_memory(frame), 0, (words - frame.memory_words) * 32)
+    clear_memory(end_of_memory(frame), words - frame.memory_words)
     frame.memory_words = words
 
 

@@ -71,12 +71,14 @@ def add_code(run: Run, data: Ptr[u8], size: u64, digest: u256) -> u64:
 
 
 def share_code(run: Run, code: Code) -> u64:
-    """Row of a code of another state, whose bytes stay where they are."""
+    """Row of a code of another state, whose bytes stay where they are; what is compiled of it is the run's, too."""
     row = find_code(run, code.hash)
     if row != 0:
         return row
     reserve_code_row(run)
-    return append_code(run, code.data, code.size, code.hash, code.jump_destinations)
+    row = append_code(run, code.data, code.size, code.hash, code.jump_destinations)
+    run.codes[row].compiled = code.compiled
+    return row
 
 
 def reserve_code_row(run: Run) -> None:

@@ -49,7 +49,6 @@ class Driver(ABC):
         self.gas = gas
         self.build = build
         self.limit = limit
-        self.stack_mask: Final = 32 * build.stack_spacing - 1
         self.halted = program.function(halted)
         self.begin = program.function(begin_op)
         self.trace_next = program.function(trace_next) if build.traced else None
@@ -57,11 +56,13 @@ class Driver(ABC):
 
     def room(self, row: OpRow) -> int:
         """Greatest stack depth, in bytes, at which the instruction may run."""
-        return 32 * (min(self.limit, self.build.stack_spacing - 1) - max(0, row.pushes - row.pops))
+        return self.build.item_size * (min(self.limit, self.build.stack_spacing - 1) - max(0, row.pushes - row.pops))
 
     def check_tables(self) -> str:
         """For each opcode how deep the stack has to be, and may be, in bytes."""
-        needs = ", ".join(f"i64 {32 * self.rows[c].pops if c in self.rows else 0}" for c in range(256))
+        needs = ", ".join(
+            f"i64 {self.build.item_size * self.rows[c].pops if c in self.rows else 0}" for c in range(256)
+        )
         rooms = ", ".join(f"i64 {self.room(self.rows[c]) if c in self.rows else 0}" for c in range(256))
         return (
             f"@stack_needs = internal constant [256 x i64] [{needs}]\n"
@@ -78,7 +79,7 @@ class Driver(ABC):
   %rooms = getelementptr [256 x i64], ptr @stack_rooms, i64 0, i64 %number
   %room = load i64, ptr %rooms
   %place = ptrtoint ptr %sp to i64
-  %depth = and i64 %place, {self.stack_mask}
+  %depth = and i64 %place, {self.build.depth_mask}
   %under = icmp ult i64 %depth, %need
   %over = icmp ugt i64 %depth, %room
   %full = select i1 %over, i64 {overflow}, i64 {OUT_OF_GAS}
@@ -102,7 +103,10 @@ class Driver(ABC):
 
     @abstractmethod
     def enter(self, pc: str, sp: str, gas: str, frame: str) -> str:
-        """Run the instruction at `pc`, to which a frame comes from elsewhere."""
+        """Run the instruction at `pc`, to which a frame comes from elsewhere, as compiled if that `enters_compiled`.
+
+        Then the block `interpret` runs it as it is.
+        """
 
     @abstractmethod
     def fail(self) -> str:
@@ -302,9 +306,9 @@ class _Handler:
         conditions = []
         if row.pops or row.pushes > row.pops:
             self.emit("  %place = ptrtoint ptr %sp to i64")
-            self.emit(f"  %depth = and i64 %place, {self.driver.stack_mask}")
+            self.emit(f"  %depth = and i64 %place, {self.driver.build.depth_mask}")
         if row.pops:
-            self.emit(f"  %under = icmp ult i64 %depth, {32 * row.pops}")
+            self.emit(f"  %under = icmp ult i64 %depth, {self.driver.build.item_size * row.pops}")
             conditions.append("%under")
         if row.pushes > row.pops:
             self.emit(f"  %over = icmp ugt i64 %depth, {self.driver.room(row)}")
@@ -326,18 +330,18 @@ class _Handler:
     # The stack; places count items from its end
 
     def word(self, name: str, place: int) -> None:
-        self.emit(f"  {name}_place = getelementptr i8, ptr %sp, i64 {32 * place}")
+        self.emit(item(self.driver.build, f"{name}_place", place))
         self.emit(f"  {name} = load i256, ptr {name}_place, align 8")
 
     def store(self, value: str, place: int) -> None:
         name = f"%kept{len(self.lines)}"
-        self.emit(f"  {name} = getelementptr i8, ptr %sp, i64 {32 * place}")
+        self.emit(item(self.driver.build, name, place))
         self.emit(f"  store i256 {value}, ptr {name}, align 8")
 
     def next_instruction(self, size: int, growth: int, gas: str = "%left") -> None:
         """Go on `size` bytes of code further, with `growth` more items on the stack."""
         self.emit(f"  %next = getelementptr i8, ptr %pc, i64 {size}")
-        self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * growth}")
+        self.emit(item(self.driver.build, "%end", growth))
         self.emit(self.driver.jump_to_next("%next", "%end", gas, "%frame"))
 
     def push(self) -> None:
@@ -375,7 +379,7 @@ class _Handler:
             self.emit("  %following = add i64 %offset, 1")
             self.set_register("pc", "i64", "%following")
         if row.kind is OpKind.FRAME:
-            self.emit(f"  %rest = getelementptr i8, ptr %sp, i64 {-32 * row.pops}")
+            self.emit(item(self.driver.build, "%rest", -row.pops))
             self.set_register("top", "ptr", "%rest")
         for number in range(row.pops):
             self.word(f"%a{number}", -1 - number)
@@ -431,7 +435,7 @@ class _Handler:
             now = self.register("gas", "i64", f"{label}_")
             self.emit(f"  %{label}_is_need = icmp uge i64 {status}, {NEED}")
             self.emit(f"  %{label}_gas = select i1 %{label}_is_need, i64 %gas, i64 {now}")
-            self.emit(f"  %{label}_rest = getelementptr i8, ptr %sp, i64 {-32 * self.row.pops}")
+            self.emit(item(self.driver.build, f"%{label}_rest", -self.row.pops))
             self.emit(f"  %{label}_sp = select i1 %{label}_is_need, ptr %sp, ptr %{label}_rest")
             gas, sp = f"%{label}_gas", f"%{label}_sp"
         self.emit(self.driver.stop(sp, gas, label))
@@ -459,7 +463,7 @@ class _Handler:
         self.emit(f"  %code_place = getelementptr i8, ptr %frame, i64 {at(Frame, 'code')}")
         self.emit("  %code_now = load ptr, ptr %code_place")
         self.emit(f"  %next = getelementptr i8, ptr %code_now, i64 {offset}")
-        self.emit(f"  %end = getelementptr i8, ptr %sp, i64 {32 * (row.pushes - row.pops)}")
+        self.emit(item(self.driver.build, "%end", row.pushes - row.pops))
         gas = self.register("gas", "i64")
         if row.name in JUMPS and self.driver.enters_compiled:
             self.emit(f"  %is_near = icmp eq i64 {offset}, %following")
@@ -495,6 +499,11 @@ class _Handler:
 def at(struct: type, field: str) -> int:
     """Offset of a field in bytes."""
     return fields_of(struct)[field].offset
+
+
+def item(build: Build, name: str, place: int, sp: str = "%sp") -> str:
+    """Let `name` be the address of an item of the stack; places count from its end, `sp`."""
+    return f"  {name} = getelementptr i8, ptr {sp}, i64 {build.item_size * place}"
 
 
 def _body(row: OpRow) -> OpFunction:
@@ -579,15 +588,14 @@ def set_halt(status: str, begun: bool, label: str = "halt", frame: str = "%frame
 # Bodies for compiled code
 
 
-def text_of_step(symbol: str, row: OpRow, body: FunctionRef, begin: FunctionRef | None) -> str:
+def text_of_step(build: Build, symbol: str, row: OpRow, body: FunctionRef, begin: FunctionRef | None) -> str:
     """A function that runs the body of `row` on the stack in memory; see `jit.support`.
 
     One whose body takes the machine has `(sp, gas, frame)` and returns the status and the gas left; else it has `sp`.
     `begin` notes where things stand, for bodies that may have a need.
     """
     loads = "\n".join(
-        f"  %p{index} = getelementptr i8, ptr %sp, i64 {-32 * (index + 1)}\n"
-        f"  %a{index} = load i256, ptr %p{index}, align 8"
+        f"{item(build, f'%p{index}', -1 - index)}\n  %a{index} = load i256, ptr %p{index}, align 8"
         for index in range(row.pops)
     )
     operands = [f"i256 %a{index}" for index in range(row.pops)]
@@ -596,7 +604,7 @@ def text_of_step(symbol: str, row: OpRow, body: FunctionRef, begin: FunctionRef 
     if returned:
         widened = "" if returned == "i256" else f"  %word = zext {returned} %result to i256\n"
         kept = (
-            f"{widened}  %kept = getelementptr i8, ptr %sp, i64 {-32 * row.pops}\n"
+            f"{widened}{item(build, '%kept', -row.pops)}\n"
             f"  store i256 {'%word' if widened else '%result'}, ptr %kept, align 8\n"
         )
     if not row.takes_machine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +10,7 @@ from vmloom.kernel.memory import size_of
 from vmloom.kernel.room import usual_room
 
 from . import lanes, layout
+from .arena import clear_memory
 from .driver import at
 from .hashing import hash_memory
 from .layout import Frame
@@ -29,9 +30,15 @@ ALIGNMENT: Final = 64
 WORD: Final = 8
 PRECOMPILES: Final = frozenset({"ECRECOVER", "SHA256", "RIPEMD160", "IDENTITY"})
 """Those that lanes run themselves: calls of others escape, for they are rare, and take long or much code."""
+REPLACEMENTS: Final[Mapping[Any, Any]] = {
+    hash_memory: lanes.hash_memory_afresh,
+    clear_memory: lanes.clear_memory_by_words,
+}
+"""What lanes do otherwise than runs of the host."""
 LEAST_FRAMES: Final = 2
 LEAST_STACK: Final = 32
 GREATEST_STACK: Final = 2048
+GREATEST_INTERLEAVE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,10 @@ class LaneSizes:
     """Accounts that are touched or destroyed; an instruction wants 8 in reserve."""
     outcome: int = 8 << 10
     """Bytes for what comes of the execution: return data, logs, changes (152 bytes each), and created code."""
+    interleave: int = 1
+    """Lanes whose stacks are interleaved, a power of two. With 1 the items of a stack are neighbours (an array of
+    structures); with 32 item `i` of the 32 threads of a warp are (a structure of arrays), so that a warp that reads
+    the same item reads one kilobyte; with as many as there are lanes, those of all lanes."""
 
     def __post_init__(self) -> None:
         if self.frames < LEAST_FRAMES:
@@ -72,14 +83,20 @@ class LaneSizes:
             raise ValueError(
                 f"stack_items: {self.stack_items} is no power of two from {LEAST_STACK} to {GREATEST_STACK}"
             )
+        if not 1 <= self.interleave <= GREATEST_INTERLEAVE or self.interleave & (self.interleave - 1):
+            raise ValueError(f"interleave: {self.interleave} is no power of two from 1 to {GREATEST_INTERLEAVE}")
         for field in fields(self):
             if getattr(self, field.name) < 1:
                 raise ValueError(f"{field.name}: {getattr(self, field.name)}; a lane has at least 1")
 
     @property
-    def spacing(self) -> int:
-        """Bytes from one stack to the next."""
-        return 32 * self.stack_items
+    def build(self) -> Build:
+        """The build of the interpreter for lanes of these sizes."""
+        return Build(traced=False, frames=self.frames, stack_spacing=self.stack_items, interleave=self.interleave)
+
+    def stacks_size(self, count: int) -> int:
+        """Bytes of the stacks of so many lanes, which begin at a multiple of `build.stack_size`."""
+        return -(-count // self.interleave) * self.frames * self.build.stack_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +110,6 @@ class Slab:
 def slab_of(sizes: LaneSizes) -> Slab:
     """The slab of a lane of these sizes."""
     rooms: dict[int, tuple[int, int]] = {
-        lanes.STACKS: (sizes.frames, sizes.spacing),
         lanes.RUN: (1, size_of(layout.Run)),
         lanes.FRAMES: (sizes.frames, size_of(Frame)),
         lanes.ACCOUNTS: (sizes.accounts + 1, size_of(layout.Account)),
@@ -118,36 +134,48 @@ def slab_of(sizes: LaneSizes) -> Slab:
             places = 1 << (HALF * room).bit_length()
             index, mask, end = end, places - 1, _aligned(end + 4 * places, ALIGNMENT)
         regions[number] = (offset, room, index, mask)
-    return Slab(tuple(regions[number] for number in range(lanes.REGION_COUNT)), _aligned(end, sizes.spacing))
+    return Slab(tuple(regions[number] for number in range(lanes.REGION_COUNT)), end)
 
 
 def _aligned(size: int, alignment: int) -> int:
     return -(-size // alignment) * alignment
 
 
-def lane_precompiles(specification: Specification) -> dict[int, PrecompileKernel]:
-    """The precompiles that lanes run themselves, by their numbers in order of address."""
+def lane_precompiles(specification: Specification, names: Set[str] = PRECOMPILES) -> dict[int, PrecompileKernel]:
+    """The precompiles of these names that are kernels, by their numbers in order of address."""
     items: list[tuple[int, Precompile]] = sorted(specification.precompiles.items())
-    found = {number: one.kernel for number, (_, one) in enumerate(items) if one.name in PRECOMPILES}
+    found = {number: one.kernel for number, (_, one) in enumerate(items) if one.name in names}
     return {number: kernel for number, kernel in found.items() if kernel is not None}
 
 
-def lane_program(specification: Specification, sizes: LaneSizes) -> Program:
-    """The program whose row bodies are `lanes.run_lane` and `lanes.analyse_code`, for one specification."""
+def lane_program(
+    specification: Specification,
+    sizes: LaneSizes,
+    contracts: Sequence[bytes] = (),
+    precompiles: Set[str] = PRECOMPILES,
+) -> Program:
+    """The program whose row bodies are `lanes.run_lane` and `lanes.analyse_code`, for one specification.
+
+    `precompiles` are the names of those that lanes run themselves, which rows of precompiles have to agree with.
+    `contracts` are codes that are compiled into it; rows of codes name them in `Code.compiled` by their places here,
+    counted from 1. Raises `jit.compile.Uncompilable` for one that cannot be.
+    """
     from vmloom_native.program import Program
 
+    from ..jit.lanes import define_contracts
     from .build import BINDINGS
 
-    build = Build(traced=False, frames=sizes.frames, stack_spacing=sizes.stack_items)
+    build = sizes.build
     constants: dict[str, Any] = {"rules": specification.rules, "build": build}
-    program = Program(bindings=BINDINGS, constants=constants, replacements={hash_memory: lanes.hash_memory_afresh})
+    program = Program(bindings=BINDINGS, constants=constants, replacements=REPLACEMENTS)
     program.intrinsic(interpret, "  %stopped = call i64 @interpret(ptr %frame)\n  ret i64 %stopped")
-    kernels = lane_precompiles(specification)
+    kernels = lane_precompiles(specification, precompiles)
     _choose(program, price_precompile, {number: kernel.gas for number, kernel in kernels.items()})
     _choose(program, measure_precompile, {number: kernel.room or usual_room for number, kernel in kernels.items()})
     _choose(program, compute_precompile, {number: kernel.run for number, kernel in kernels.items()}, writes=True)
     rows = [row for row in specification.rows.values() if row.code not in specification.disabled_opcodes]
-    Switch(program, rows, specification.fork.gas, build, specification.rules.stack_limit).write()
+    symbols = define_contracts(program, specification, build, contracts)
+    Switch(program, rows, specification.fork.gas, build, specification.rules.stack_limit, symbols).write()
     return program
 
 

@@ -15,7 +15,6 @@ from vmloom.kernel import (
     attempt,
     copy,
     embedded,
-    fill,
     i64,
     inline,
     pointer,
@@ -48,12 +47,15 @@ from .layout import (
     Slot,
     Transaction,
 )
+from .machine import ITEM
 from .outcome import CHANGE_SIZE, put, reserve_outcome, start_change
 from .run import perform
 from .table import clear_account, fill_slot, locate_account
 
 RUN_SIZE = size_of(Run)
+TRANSACTION_WORDS = size_of(Transaction) // 8
 FRAME_SIZE = size_of(Frame)
+WORD = 8
 
 # Regions of a slab. The first ones have an index.
 ACCOUNTS = 0
@@ -69,9 +71,8 @@ SELECTED = 9
 RETURN_DATA = 10
 MEMORY = 11
 FRAMES = 12
-STACKS = 13
-RUN = 14
-REGION_COUNT = 15
+RUN = 13
+REGION_COUNT = 14
 
 
 @struct
@@ -95,9 +96,6 @@ class LaneResult:
     outcome_offset: u64
     outcome_end: u64
     """Behind the outcome, and the codes that its changes name; see `put_codes`."""
-    place: u64
-    """Where the outcome is to be among those of all launches, and where the first one of this launch is."""
-    first_place: u64
 
 
 @struct
@@ -112,9 +110,12 @@ class Launch:
     """Bytes for the outcome of each, a multiple of 8."""
     slabs: Ptr[u8]
     slab_size: u64
-    """A multiple of the bytes from one stack to the next, as the address of the first slab is."""
-    spacing: u64
-    """Bytes from one stack to the next."""
+    stacks: Ptr[u8]
+    """The stacks of all lanes, from a multiple of `stack_size`."""
+    stack_size: u64
+    """Bytes from the stacks of one depth of calls to those of the next."""
+    interleave: u64
+    """Lanes whose stacks are interleaved."""
     countdown: u64
     """Jumps, calls and creations after which an execution has taken too long."""
     regions: Ptr[Region] = embedded(REGION_COUNT)
@@ -125,7 +126,7 @@ def run_lane(row: u64, _count: u64, launch: Launch) -> None:
     slab = address_of(launch.slabs) + row * launch.slab_size
     run = pointer(Run, slab + launch.regions[RUN].offset)[0]
     place_tables(run, launch, slab)
-    place_frames(run, launch, slab)
+    place_frames(run, launch, slab, place_stacks(launch, row))
     run.transaction = launch.transactions[row]
     run.outcome = launch.outcomes
     run.outcome_size = row * launch.outcome_room
@@ -145,7 +146,7 @@ def run_lane(row: u64, _count: u64, launch: Launch) -> None:
 
 def place_tables(run: Run, launch: Launch, slab: u64) -> None:
     """Begin with nothing in the tables, which are in the slab, and with the surroundings of the base."""
-    fill(pointer(u8, address_of(run)), 0, RUN_SIZE)
+    clear_words(address_of(run), RUN_SIZE // WORD)
     base = launch.base
     run.base = base
     run.secret = base.secret
@@ -194,7 +195,7 @@ def place_tables(run: Run, launch: Launch, slab: u64) -> None:
 @inline
 def empty_index(region: Region, slab: u64) -> Ptr[u32]:
     """The index of a table without rows."""
-    fill(pointer(u8, slab + region.index_offset), 0, (region.index_mask + 1) * 4)
+    clear_words(slab + region.index_offset, (region.index_mask + 1) >> 1)
     return pointer(u32, slab + region.index_offset)
 
 
@@ -217,18 +218,24 @@ def place_codes(run: Run, launch: Launch, slab: u64) -> None:
     code.patience = 0
 
 
-def place_frames(run: Run, launch: Launch, slab: u64) -> None:
-    """Lay the frames and their memory out in the slab."""
+def place_stacks(launch: Launch, row: u64) -> u64:
+    """Where the first stack of a lane begins."""
+    frames = launch.regions[FRAMES].room
+    group = address_of(launch.stacks) + row // launch.interleave * frames * launch.stack_size
+    return group + row % launch.interleave * ITEM
+
+
+def place_frames(run: Run, launch: Launch, slab: u64, stack: u64) -> None:
+    """Lay the frames and their memory out in the slab; their stacks begin at `stack`, one behind the other."""
     run.memory = pointer(u8, slab + launch.regions[MEMORY].offset)
     run.memory_end = run.memory + launch.regions[MEMORY].room
     frames = pointer(Frame, slab + launch.regions[FRAMES].offset)
     run.frames = frames
-    stack = slab + launch.regions[STACKS].offset
-    fill(pointer(u8, address_of(frames)), 0, FRAME_SIZE)
+    clear_words(address_of(frames), FRAME_SIZE // WORD)
     for number in range(launch.regions[FRAMES].room):
         frame = frames[number]
         frame.run = run
-        frame.bottom = pointer(u256, stack + number * launch.spacing)
+        frame.bottom = pointer(u256, stack + number * launch.stack_size)
         frame.child = frames[number + 1]  # that of the last one is none, which `reserve_child` knows
         if number != 0:
             frame.parent = frames[number - 1]
@@ -336,15 +343,62 @@ def analyse_code(row: u64, _count: u64, codes: Ptr[Code]) -> None:
     mark_jump_destinations(code.data, code.size, code.jump_destinations)
 
 
-def pack_outcome(row: u64, _count: u64, results: Ptr[LaneResult], outcomes: Ptr[u8], packed: Ptr[u8]) -> None:
-    """Move the outcome of an execution from its place in `outcomes` to the one that `LaneResult.place` says."""
+# What goes to a device and comes from it: no more than has to
+
+
+def spread_transaction(
+    row: u64, count: u64, transactions: Ptr[u64], template: Ptr[u64], places: Ptr[u64], varying: u64, columns: Ptr[u64]
+) -> None:
+    """Make transaction `row`: the words of `template`, and its own in `varying` of them.
+
+    Of these `places` has the word of a transaction, and the number of the column of `count` words to take it from.
+    """
+    words = transactions + row * TRANSACTION_WORDS
+    for word in range(TRANSACTION_WORDS):
+        words[word] = template[word]
+    for number in range(varying):
+        words[places[2 * number]] = columns[places[2 * number + 1] * count + row]
+
+
+def summarise(row: u64, _count: u64, results: Ptr[LaneResult], summaries: Ptr[u64]) -> None:
+    """Write how many words the outcome of an execution has; of one that escapes none, and the need, from bit 32 on."""
+    result = results[row]
+    size = (result.outcome_end - result.outcome_offset) >> 3
+    summaries[row] = size if result.stopped == 0 else result.stopped << 32
+
+
+def pack_outcome(
+    row: u64,
+    _count: u64,
+    results: Ptr[LaneResult],
+    outcomes: Ptr[u8],
+    places: Ptr[u32],
+    before: u64,
+    packed: Ptr[u8],
+) -> None:
+    """Move the outcome of an execution from its place in `outcomes` to word `places[row]` of `packed`.
+
+    There are `before` bytes of outcomes of other launches before those of this one.
+    """
     result = results[row]
     if result.stopped == 0:
-        size = result.outcome_end - result.outcome_offset
-        target = packed + (result.place - result.first_place)
-        copy(target, outcomes + result.outcome_offset, size)
-        header = pointer(Outcome, address_of(target))[0]
-        header.end = result.place + (header.end - result.outcome_offset)
+        place = u64(places[row]) * 8
+        copy(packed + place, outcomes + result.outcome_offset, result.outcome_end - result.outcome_offset)
+        header = pointer(Outcome, address_of(packed) + place)[0]
+        header.end = before + place + (header.end - result.outcome_offset)
+
+
+@inline
+def clear_words(address: u64, count: u64) -> None:
+    """Zero so many words of 8 bytes. GPUs would `fill` byte by byte."""
+    words = pointer(u64, address)
+    for index in range(count):
+        words[index] = 0
+
+
+def clear_memory_by_words(begin: Ptr[u8], words: u64) -> None:
+    """`arena.clear_memory` where memory begins at a multiple of 8."""
+    clear_words(address_of(begin), words * 4)
 
 
 def hash_memory_afresh(_run: Run, data: Ptr[u8], size: u64) -> u256:

@@ -102,6 +102,8 @@ from .table import (
     slot_word,
 )
 
+ITEM = 32
+"""Bytes of an item of a stack."""
 ENTER = 3
 """Events of a traced build."""
 LEAVE = 4
@@ -118,6 +120,24 @@ class Build:
     stack_spacing: int = STACK_SPACING
     """Items from one frame's stack to the next, a power of two. With no more than the stack limit it holds one item
     less than that, and whoever needs more has `NEED_STACK_ROOM`."""
+    interleave: int = 1
+    """Runs whose stacks are interleaved, a power of two: first the first items of all of them, then the second ones.
+    With 1, items of a stack are neighbours."""
+
+    @property
+    def item_size(self) -> int:
+        """Bytes from one item of a stack to the next."""
+        return ITEM * self.interleave
+
+    @property
+    def stack_size(self) -> int:
+        """Bytes from the stacks of one depth of calls to those of the next; they begin at multiples of it."""
+        return self.stack_spacing * self.item_size
+
+    @property
+    def depth_mask(self) -> int:
+        """What of the address where a stack ends tells how deep it is, in bytes of `item_size` for each item."""
+        return self.stack_size - (1 if self.interleave == 1 else self.item_size)
 
 
 @struct
@@ -198,7 +218,7 @@ class NativeMachine:
     @inline
     def push(m, value: u256) -> None:
         m.top[0] = value
-        m.top = m.top + 1
+        m.top = m.top + m.build.interleave
 
     @inline
     def is_jump_destination(m, destination: u64) -> bool:

@@ -182,6 +182,16 @@ class NativeState(StateAccess):
         if not (reader.in_use.locked() or reader._has_many_rows() or reader._has_many_codes()):
             self._spare_readers.append(reader)
 
+    def hold_still(self) -> None:
+        """Refuse changes and runs until `let_go`, as for a reader. Raises `StateError` while something runs here."""
+        if not self._readers and not self.in_use.acquire(False):
+            raise StateError(IN_USE)
+        self._readers += 1
+
+    def let_go(self) -> None:
+        """End what `hold_still` has begun."""
+        self._take_back()
+
     def _lend(self) -> bool:
         """There is one more reader, if nothing runs here."""
         if not self._readers and not self.in_use.acquire(False):

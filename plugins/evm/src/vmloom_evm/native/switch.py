@@ -5,15 +5,23 @@ by `driver.Driver`, as for the threaded driver; here its function is inlined int
 signal that says how to go on, and with the registers in `%registers`, which are none in memory once all is inlined. All
 instructions meet in one block before the next one is fetched, so that threads of a warp which took different ways go on
 together.
+
+Contracts may have been compiled into the module (`jit.lanes`). Where a frame comes to code that has a number in
+`Frame.compiled`, the function of that number runs it, until it comes back with registers with which the loop goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from vmloom_native.program import Program
+
 from ..halts import INVALID_OPCODE
+from ..table import OpRow
 from .driver import COLD, Driver, at, load_registers, set_halt, spill
 from .layout import Frame, Run
+from .machine import Build
 
 GO_ON: Final = 0
 """Signals of an instruction: `%registers` has the registers with which the next one runs."""
@@ -23,14 +31,34 @@ FAILED_CHECK: Final = 2
 """A check of the instruction that the frame is at has failed; nothing has changed."""
 LEFT: Final = 3
 """The current frame is none that the interpreter runs."""
+ENTERED: Final = 4
+"""As `GO_ON`, but the frame comes from elsewhere: what is compiled of its code may run."""
 
 REGISTERS: Final = {"pc": "ptr", "sp": "ptr", "gas": "i64", "frame": "ptr"}
 """By name their types, in the order in which they lie in `%registers`, 8 bytes each."""
+LEFT_WITH: Final = "{i64, ptr, ptr, i64}"
+"""What a compiled contract comes back with: a signal, where the code goes on, where the stack ends, and gas."""
 PARAMETERS: Final = "(ptr %pc, ptr %sp, i64 %gas, ptr %frame, ptr %registers)"
 
 
 class Switch(Driver):
-    """Calls nothing that is not in the module, nor anything by its address: for processors that are not the host's."""
+    """Calls nothing that is not in the module, nor anything by its address: for processors that are not the host's.
+
+    `contracts` are the symbols of compiled ones, by their numbers, which are not 0.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        rows: Iterable[OpRow],
+        gas: Mapping[str, int],
+        build: Build,
+        limit: int,
+        contracts: Mapping[int, str] | None = None,
+    ):
+        super().__init__(program, rows, gas, build, limit)
+        self.contracts = dict(contracts or {})
+        self.enters_compiled = bool(self.contracts)
 
     def write(self) -> None:
         """See `Driver.write`. Raises `ValueError` for a traced build, whose tracers are Python's."""
@@ -54,7 +82,9 @@ class Switch(Driver):
 
     def enter(self, pc: str, sp: str, gas: str, frame: str) -> str:
         """See `Driver.enter`."""
-        return self.jump_to_next(pc, sp, gas, frame)
+        if not self.enters_compiled:
+            return self.jump_to_next(pc, sp, gas, frame)
+        return f"{_ends(ENTERED, pc, sp, gas, frame, 'enter')}\ninterpret:\n{self.jump_to_next(pc, sp, gas, frame)}"
 
     def fail(self) -> str:
         """See `Driver.fail`."""
@@ -86,6 +116,9 @@ define internal i64 @check_failed(ptr %pc, ptr %sp) noinline cold nounwind {{
             f"at_{name}:\n  %signal_{name} = call i64 @op_{name}{called}\n  br label %ran"
             for name in (*names.values(), "invalid")
         ]
+        came_back = ", [%came_back_for, %came_back]" if self.contracts else ""
+        first = "enter" if self.contracts else "loop"
+        others = f" i64 {ENTERED}, label %enter" if self.contracts else ""
         signals = ", ".join(f"[%signal_{name}, %at_{name}]" for name in (*names.values(), "invalid"))
         return f"""
 define internal i64 @interpret(ptr %first) noinline nounwind {{
@@ -93,7 +126,7 @@ start:
   %registers = alloca [{8 * len(REGISTERS)} x i8], align 8
 {load_registers("%first")}
 {_stores("%r_pc", "%r_sp", "%r_gas", "%first", "begin")}
-  br label %loop
+  br label %{first}
 loop:
 {_loads()}
   %op = load i8, ptr %pc
@@ -104,8 +137,9 @@ ran:
   %goes_on = icmp eq i64 %signal, {GO_ON}
   br i1 %goes_on, label %loop, label %stop, !prof !{{!"branch_weights", i32 4000, i32 1}}
 stop:
+  %why = phi i64 [%signal, %ran]{came_back}
 {_loads("s_")}
-  switch i64 %signal, label %left [i64 {HALTED}, label %halted i64 {FAILED_CHECK}, label %failed]
+  switch i64 %why, label %left [i64 {HALTED}, label %halted i64 {FAILED_CHECK}, label %failed{others}]
 left:
   ret i64 0
 failed:
@@ -131,8 +165,38 @@ go_on:
 resume:
 {load_registers("%now", "n_")}
 {_stores("%n_pc", "%n_sp", "%n_gas", "%now", "resume")}
-  br label %loop
+  br label %{first}{self._compiled()}
 }}"""
+
+    def _compiled(self) -> str:
+        """Block `enter`, from which the function of the code runs, if there is one, and else the loop goes on."""
+        if not self.contracts:
+            return ""
+        cases = " ".join(f"i64 {number}, label %run_{number}" for number in self.contracts)
+        called = ", ".join(f"{kind} %e_{name}" for name, kind in REGISTERS.items())
+        blocks = "\n".join(
+            f"run_{number}:\n  %left_{number} = call {LEFT_WITH} @{symbol}({called})\n  br label %came_back"
+            for number, symbol in self.contracts.items()
+        )
+        ways = ", ".join(f"[%left_{number}, %run_{number}]" for number in self.contracts)
+        registers = "\n".join(
+            f"  %c_{name} = extractvalue {LEFT_WITH} %left_with, {place}"
+            for place, name in enumerate(("pc", "sp", "gas"), 1)
+        )
+        return f"""
+enter:
+{_loads("e_")}
+  %number_place = getelementptr i8, ptr %e_frame, i64 {at(Frame, "compiled")}
+  %number = load i64, ptr %number_place, align 8
+  switch i64 %number, label %loop [{cases}]
+{blocks}
+came_back:
+  %left_with = phi {LEFT_WITH} {ways}
+  %came_back_for = extractvalue {LEFT_WITH} %left_with, 0
+{registers}
+{_stores("%c_pc", "%c_sp", "%c_gas", "%e_frame", "back")}
+  %stays = icmp eq i64 %came_back_for, {GO_ON}
+  br i1 %stays, label %loop, label %stop"""
 
 
 def _stores(pc: str, sp: str, gas: str, frame: str, label: str) -> str:

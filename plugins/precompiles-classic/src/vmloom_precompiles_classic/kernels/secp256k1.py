@@ -290,21 +290,21 @@ def fill_table(entries: Ptr[u256], x: u256, y: u256) -> u256:
     p.z = 1
     entries[0] = p.x
     entries[1] = p.y
-    ratios = local(u256, POINT_ENTRIES)
     for i in range(1, POINT_ENTRIES):
-        ratios[i] = add_affine(p, twice_x, twice_y, p.z)
+        entries[3 * i + 2] = add_affine(p, twice_x, twice_y, p.z)  # until BETA * X is there
         entries[3 * i] = p.x
         entries[3 * i + 1] = p.y
 
     z = u256(1)
     for j in range(POINT_ENTRIES):
         i = POINT_ENTRIES - 1 - j
-        if j > 0:
-            z = mul(z, ratios[i + 1])
+        ratio = entries[3 * i + 2]
         zz = sqr(z)
         entries[3 * i] = mul(entries[3 * i], zz)
         entries[3 * i + 1] = mul(entries[3 * i + 1], mul(zz, z))
         entries[3 * i + 2] = mul(entries[3 * i], BETA)
+        if i > 0:
+            z = mul(z, ratio)
     return mul(p.z, scale)
 
 
@@ -382,29 +382,44 @@ def combine(p: Point, k: u256, m: u256, x: u256, y: u256) -> None:
 
 
 @outline
+def ordinate(x: u256, odd: bool) -> u256:
+    """The y below P, odd or even, of the point with this x; 0, which no point has, where there is none."""
+    square_of_y = add(mul(sqr(x), x), 7)
+    y = root(square_of_y)
+    if not is_zero(sub(sqr(y), square_of_y)):
+        return u256(0)
+    y = normal(y)
+    return (P - y) & U256_MAX if (y & 1 != 0) != odd else y
+
+
+@outline
+def set_key(p: Point, message_hash: u256, s: u256, inverse_of_r: u256, x: u256, y: u256) -> None:
+    """Set `p` to the key that signed, (s * point - hash * G) / r, for the point (x, y) whose x is r modulo N."""
+    hash_scalar = mul_scalars(message_hash, inverse_of_r)
+    minus_hash = (N - hash_scalar) & U256_MAX if hash_scalar != 0 else u256(0)
+    combine(p, minus_hash, mul_scalars(s, inverse_of_r), x, y)
+
+
+@inline
+def write_point(x: u256, y: u256, inverse_of_z: u256, public_key: Ptr[u8]) -> None:
+    """Write the point (x / z^2, y / z^3): its coordinates in 64 big-endian bytes."""
+    zz = sqr(inverse_of_z)
+    store(u256, public_key, byteswap(u256, normal(mul(x, zz))))
+    store(u256, public_key + 32, byteswap(u256, normal(mul(y, mul(zz, inverse_of_z)))))
+
+
+@outline
 def recover(message_hash: u256, odd: bool, r: u256, s: u256, public_key: Ptr[u8]) -> bool:
     """Write the key that signed, x and y in 64 big-endian bytes; False if there is none. r and s are in 1..N-1.
 
     `odd` tells which of the two points with x = r the signer used. An x of r + N, below P, is not considered.
     """
-    square_of_y = add(mul(sqr(r), r), 7)
-    y = root(square_of_y)
-    if not is_zero(sub(sqr(y), square_of_y)):
+    y = ordinate(r, odd)
+    if y == 0:
         return False
-    y = normal(y)
-    if (y & 1 != 0) != odd:
-        y = (P - y) & U256_MAX
-
-    # key = (s * point - hash * G) / r
-    inverse_of_r = inverse(r, N, NEGATED_INVERSE_OF_N)
     p = local(Point, 1)[0]
-    hash_scalar = mul_scalars(message_hash, inverse_of_r)
-    minus_hash = (N - hash_scalar) & U256_MAX if hash_scalar != 0 else u256(0)
-    combine(p, minus_hash, mul_scalars(s, inverse_of_r), r, y)
+    set_key(p, message_hash, s, inverse(r, N, NEGATED_INVERSE_OF_N), r, y)
     if p.z == 0:
         return False
-    inverse_of_z = inverse(normal(p.z), P, NEGATED_INVERSE_OF_P)
-    zz = sqr(inverse_of_z)
-    store(u256, public_key, byteswap(u256, normal(mul(p.x, zz))))
-    store(u256, public_key + 32, byteswap(u256, normal(mul(p.y, mul(zz, inverse_of_z)))))
+    write_point(p.x, p.y, inverse(normal(p.z), P, NEGATED_INVERSE_OF_P), public_key)
     return True
