@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from vmloom import Account, ExecutionState
+from vmloom import Account, ExecutionState, MemoryState
 from vmloom.engine import ExecutionEngine
 from vmloom.engine.batch import Cancellation
 from vmloom.engine.columns import BatchResults
@@ -97,6 +97,45 @@ def test_a_cancelled_call_is_taken_back(engine: ExecutionEngine) -> None:
         patch.setattr(evm, "execute", wait)
         asyncio.run(run())
     assert engine.state.get_storage(COUNTER, 0) == 0
+
+
+class SlowToRevert(MemoryState):
+    """A state that takes changes back only once it may."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.may_revert = threading.Event()
+
+    def revert(self, checkpoint: int) -> None:
+        assert self.may_revert.wait(30), "nobody else could go on"
+        super().revert(checkpoint)
+
+
+def test_the_loop_goes_on_while_changes_are_taken_back() -> None:
+    state = SlowToRevert({CALLER: Account(balance=1), COUNTER: Account(code=COUNTING)})
+    engine = ExecutionEngine(state=state)
+    begun, go_on = threading.Event(), threading.Event()
+    evm = engine.factory.get_vm("evm")
+    execute = evm.execute
+
+    def wait(*arguments: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return execute(*arguments)
+
+    async def run() -> None:
+        task = asyncio.create_task(engine.aexecute_contract(COUNTER, CALLER))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.01, go_on.set)
+        asyncio.get_running_loop().call_later(0.1, state.may_revert.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evm, "execute", wait)
+        asyncio.run(run())
+    assert state.get_storage(COUNTER, 0) == 0
 
 
 def test_a_loop_that_ends_leaves_no_thread_at_the_state(engine: ExecutionEngine) -> None:

@@ -10,6 +10,7 @@ import pytest
 from vmloom import Account, CallFrame, ExecutionContext, ExecutionResult, ExecutionState, MemoryState
 from vmloom.accelerator import Accelerator
 from vmloom.engine import ExecutionEngine, SmartContract
+from vmloom.errors import InputError
 from vmloom_evm.assembly import push, ret_top, stop
 
 CALLER, ADDRESS = b"\1" * 20, b"\2" * 20
@@ -113,6 +114,30 @@ def test_bytecode_is_processed_and_optimised(engine: ExecutionEngine) -> None:
     assert engine.process_bytecode_batch([code, b""], 0) == [code, b""]
     assert engine.process_bytecode_batch([code])[0] == bytes(push(1) + push(5) + stop)
     assert engine.optimize_bytecode_batch([code], ["shorten-pushes"])[0] == bytes(push(1) + push(5) + stop)
+
+
+@pytest.mark.parametrize("wrong", [None, "0x6001", 5])
+def test_what_is_no_bytecode_is_named_with_its_place(engine: ExecutionEngine, wrong: Any) -> None:
+    with pytest.raises(InputError, match=f"bytecode_list: item 1: bytes are needed, got {type(wrong).__name__}"):
+        engine.process_bytecode_batch([b"\0", wrong])
+
+
+def test_a_vm_that_fails_at_one_code_optimises_the_others(
+    engine: ExecutionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evm = engine.factory.get_vm("evm")
+    optimise = evm.optimise
+
+    def failing(code: bytes, **options: Any) -> Any:
+        if code == b"\xfe":
+            raise ZeroDivisionError("a mistake")
+        return optimise(code, **options)
+
+    monkeypatch.setattr(evm, "optimise", failing)
+    long = bytes(push(1, size=32) + stop)
+    reports = engine.optimization_reports([long, b"\xfe", long])
+    assert [report.code for report in reports] == [bytes(push(1) + stop), b"\xfe", bytes(push(1) + stop)]
+    assert [refusal.reason for refusal in reports[1].refused] == ["evm failed with ZeroDivisionError: a mistake"]
 
 
 def test_measuring_reports_each_call_and_the_batch(engine: ExecutionEngine) -> None:

@@ -7,9 +7,10 @@ for its thread, which hears of it and ends soon.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import Final, TypeVar
 
@@ -64,7 +65,9 @@ async def undone_if_cancelled(state: StateAccess, function: Callable[[], T], can
     try:
         return await in_thread(function, cancellation)
     except asyncio.CancelledError:
-        state.revert(checkpoint)
+        # In a thread, too: there may be a hundred thousand changes to take back, and others wait for the event loop.
+        with suppress(asyncio.CancelledError):  # once more; it is raised below
+            await in_thread(functools.partial(state.revert, checkpoint), Cancellation())
         raise
 
 

@@ -44,7 +44,7 @@ from .measuring import measure
 from .metrics import Metrics, with_packing
 from .offload import Offload
 from .operations import Operation, known_operations
-from .optimising import optimise
+from .optimising import check_bytes, optimise
 from .optimistic import BlockCounts, run_block
 from .requests import AddressLike, BlockLike
 from .router import Router, run_operations
@@ -260,14 +260,16 @@ class ExecutionEngine:
     ) -> list[OptimisationReport]:
         """What optimising each code came to; `vm` is the VM of all, by default the one that each begins like.
 
-        Code that its VM refuses or cannot optimise is left as it is, with the reason in its report. Raises
-        `InputError` for a rule or level that does not exist, and `UnknownVm`.
+        Code that its VM refuses, cannot optimise, or fails at is left as it is, with the reason in its report. Raises
+        `InputError` for what is not bytes, a rule or a level that does not exist, and `UnknownVm`.
         """
+        codes = list(bytecode_list)
+        check_bytes(codes)
         return [
             optimise(
                 self.factory.get_vm(vm or self.factory.vm_of_code(code)), code, optimization_rules, optimization_level
             )
-            for code in bytecode_list
+            for code in codes
         ]
 
     def process_bytecode_batch(

@@ -13,10 +13,15 @@ from ..vm import VirtualMachine
 LEVELS: Final = range(4)
 
 
+def check_bytes(codes: Sequence[object]) -> None:
+    """Raises `InputError` with the index of the first that is not bytes."""
+    for index, code in enumerate(codes):
+        if not isinstance(code, (bytes, bytearray)):
+            raise InputError(f"bytecode_list: item {index}: bytes are needed, got {type(code).__name__}")
+
+
 def optimise(vm: VirtualMachine, code: bytes, rules: Sequence[str] | None, level: int) -> OptimisationReport:
     """What `vm` makes of `code`. Raises `InputError` for a rule that it does not know, or a level that there is not."""
-    if not isinstance(code, (bytes, bytearray)):
-        raise InputError(f"bytecode_list: bytes are needed, got {type(code).__name__}")
     if level not in LEVELS:
         raise InputError(f"optimization_level: 0 to {LEVELS[-1]}, not {level!r}")
     known = vm.optimisation_rules()
@@ -28,4 +33,7 @@ def optimise(vm: VirtualMachine, code: bytes, rules: Sequence[str] | None, level
     try:
         return vm.optimise(bytes(code), rules=rules, level=level)
     except (CodeError, Unsupported) as error:
-        return OptimisationReport(bytes(code), bytes(code), refused=(Refusal("", str(error)),))
+        reason = str(error)
+    except Exception as error:  # what is wrong with a VM must not take the other codes of the batch with it
+        reason = f"{vm.vm_type} failed with {type(error).__name__}: {error}"
+    return OptimisationReport(bytes(code), bytes(code), refused=(Refusal("", reason),))
