@@ -234,6 +234,15 @@ def test_no_more_than_some_are_compiled(state: NativeState, monkeypatch: pytest.
     assert kernels.refused == {"size": 1}
 
 
+def test_what_is_only_measured_does_not_count(state: NativeState, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = Choosing(monkeypatch, hot=32)
+    with kernels.unnoticed():
+        kernels.notice(state, columns([HOT] * 100))
+    assert kernels.loads == 0
+    kernels.notice(state, columns([HOT] * 100))
+    assert kernels.loads == 1
+
+
 def test_nothing_is_compiled_where_nobody_wants_it(state: NativeState, monkeypatch: pytest.MonkeyPatch) -> None:
     kernels = Choosing(monkeypatch, hot=None)
     kernels.notice(state, columns([HOT] * 1000))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -71,6 +72,7 @@ class LaneKernels:
     ) -> None:
         self._specification, self._sizes, self._device = specification, sizes, device
         self._hot, self._precompiles = hot, precompiles
+        self._notices = True
         self._module: Module | None = None
         self._runs: Counter[bytes] = Counter()
         self._settled: set[bytes] = set()
@@ -126,7 +128,7 @@ class LaneKernels:
 
     def note(self, image: StateImage, placed: Placed) -> None:
         """Count what is going to run; make the next kernels, or use those that have been made meanwhile."""
-        if self._hot is None:
+        if self._hot is None or not self._notices:
             return
         for row, times in _codes_of(image, placed):
             if times >= LEAST and row:
@@ -134,6 +136,15 @@ class LaneKernels:
                 self._consider(image, row)
         if self._next is not None and self._next.is_over:
             self._take(self._next)
+
+    @contextmanager
+    def unnoticed(self) -> Iterator[None]:
+        """What runs meanwhile does not count: nobody will ask for it again."""
+        former, self._notices = self._notices, False
+        try:
+            yield
+        finally:
+            self._notices = former
 
     def _consider(self, image: StateImage, row: int) -> None:
         """Begin to compile a contract, if it has run often enough and no other one is under way."""
