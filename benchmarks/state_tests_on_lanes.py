@@ -58,6 +58,8 @@ class Tally:
     equal: int = 0
     escapes: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """What the device said that failed, such as the emulator of a thread that did not end."""
 
 
 class Comparison:
@@ -95,10 +97,12 @@ class Comparison:
         self.tally.cases += 1
         if batch.statistics.escapes.total() > before:
             self.tally.escapes += batch.statistics.escapes - known
+            if batch.failure is not None:
+                self.tally.failures.append(f"{_named(case)}: {batch.failure}")
             return
         different = differing(found, self._natively(case, block, tx, sender))
         if different:
-            self.tally.differences.append(f"{Path(case.file).name}: {case.name} ({case.fork}): {different}")
+            self.tally.differences.append(f"{_named(case)}: {different}")
         else:
             self.tally.equal += 1
 
@@ -110,6 +114,10 @@ class Comparison:
             return self.evm.executor.transact(specification, refilled(self._states[1], case), block, tx, sender)
         except TransactionRefused as refusal:
             return refusal
+
+
+def _named(case: Case) -> str:
+    return f"{Path(case.file).name}: {case.name} ({case.fork})"
 
 
 def refilled(state: NativeState, case: Case) -> NativeState:
@@ -176,8 +184,8 @@ def main() -> int:
     print(f"{tally.escapes.total()} escaped; {time.thread_time() - began:.1f} s of processor time")
     for cause, count in tally.escapes.most_common():
         print(f"  {count:7} {cause}")
-    for difference in tally.differences:
-        print(f"  {difference[:400]}")
+    for told in (*tally.differences, *tally.failures):
+        print(f"  {told[:400]}")
     return 1 if tally.differences or not tally.cases else 0
 
 
