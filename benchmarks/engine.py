@@ -301,7 +301,7 @@ def threads(options: Options) -> Part:
         kinds["calls of 1,000 transfers"].append(
             batch_side("calls", long_world, long_items, threads=count, serial_below=2)
         )
-    measure([side for sides in kinds.values() for side in sides], options.rounds)
+    measure([side for sides in kinds.values() for side in sides], 3 * options.rounds)
     part = Part("threads", ("threads", *(str(count) for count in (1, *counts)), "of what hashes gain"))
     gained = gain(hashes[-1], hashes[0])
     for name, sides in kinds.items():

@@ -44,10 +44,10 @@ _BEGINNING: Final = (2, 8)
 """Items by which it is judged how long the others take, after the first one, which makes things ready, too."""
 _DOUBT: Final = 8
 """How many times as long the others have to seem to take where only two have been looked at."""
-_AT_END_SECONDS: Final = 0.0003
+_AT_END_SECONDS: Final = 0.001
 """What a thread takes at once should take at least, where the items that are left are shared out."""
-_UNFINISHED: Final = 3
-"""Chunks for each thread that wait or run at once."""
+_UNFINISHED: Final = 2
+"""Chunks that wait for, or run on, each thread but the calling one."""
 _BUSY: Final = 4
 """How many times as long as it works a thread waits for others, at most: beyond that it waits for something else."""
 _AT_ONCE_SECONDS: Final = 0.2
@@ -97,7 +97,7 @@ class ThreadCounts:
     alone: int = 0
     """items that ran on the calling thread: too short, or too few, to be worth others"""
     on_threads: int = 0
-    """items that ran on threads of the batch"""
+    """items that ran on several threads, the calling one among them"""
     on_accelerators: int = 0
     """calls that accelerators ran"""
     escaped: int = 0
@@ -328,7 +328,10 @@ def _run_in_threads(
     cancellation: Cancellation,
     begun: int = 0,
 ) -> Generator[list[Part], None, None]:
-    """Begins on the calling thread, unless there are so few items that a long one would keep the threads waiting."""
+    """Begins on the calling thread, unless there are so few items that a long one would keep the threads waiting.
+
+    That thread runs some, too: else it would be one more to wake, and to take a processor, for each chunk.
+    """
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
     if source.left is None or source.left >= sum(_BEGINNING) * schedule.threads:
         begun += yield from _begin_here(source, worker, size, counts, cancellation, begun)
@@ -337,32 +340,55 @@ def _run_in_threads(
     if found is None:
         return
     either = Cancellation(cancellation)
-    free = threading.Semaphore(_UNFINISHED * schedule.threads)
-
-    def run(first: int, chunk: Chunk) -> list[Part]:
-        try:
-            return worker.run(first, chunk, either)
-        finally:
-            free.release()
-
-    waiting: deque[tuple[int, Future[list[Part]]]] = deque()
+    others = schedule.threads - 1
+    free = threading.Semaphore(_UNFINISHED * others)
+    waiting: deque[_Taken] = deque()
     ahead = 0
-    with thread_pool(schedule.threads, "vmloom-batch") as pool:
+    with thread_pool(others, "vmloom-batch") as pool:
         try:
             for first, chunk in itertools.chain((found,), chunks):
-                free.acquire()  # else this thread would take all at once while the others wait for the interpreter
-                waiting.append((len(chunk), pool.submit(run, first, chunk)))
+                taken = _Taken(worker, first, chunk, either)
+                if free.acquire(blocking=False):
+                    taken.ended = pool.submit(taken.run, free)
+                else:
+                    taken.run_here()
+                waiting.append(taken)
                 ahead += len(chunk)
                 counts.on_threads += len(chunk)
-                while waiting and (ahead + size > schedule.queue or waiting[0][1].done()):
-                    count, future = waiting.popleft()
-                    ahead -= count
-                    yield future.result()
+                while waiting and (ahead + size > schedule.queue or waiting[0].ended.done()):
+                    taken = waiting.popleft()
+                    ahead -= len(taken.chunk)
+                    yield taken.ended.result()
+            for taken in reversed(waiting):
+                if taken.ended.cancel():  # no other thread has begun with it
+                    taken.run_here()
             while waiting:
-                yield waiting.popleft()[1].result()
+                yield waiting.popleft().ended.result()
         except BaseException:  # whoever asked is gone, or was interrupted: do not finish what nobody reads
             either.cancel()
             raise
+
+
+class _Taken:
+    """A chunk that has its turn on some thread, and what comes of it."""
+
+    __slots__ = ("_cancellation", "_first", "_worker", "chunk", "ended")
+
+    def __init__(self, worker: _Worker, first: int, chunk: Chunk, cancellation: Cancellation) -> None:
+        self._worker, self._first, self.chunk, self._cancellation = worker, first, chunk, cancellation
+        self.ended: Future[list[Part]] = Future()
+
+    def run(self, free: threading.Semaphore) -> list[Part]:
+        """Run it, on another thread, which takes one more then."""
+        try:
+            return self._worker.run(self._first, self.chunk, self._cancellation)
+        finally:
+            free.release()
+
+    def run_here(self) -> None:
+        """Run it on the calling thread."""
+        self.ended = Future()
+        self.ended.set_result(self._worker.run(self._first, self.chunk, self._cancellation))
 
 
 def _begin_here(

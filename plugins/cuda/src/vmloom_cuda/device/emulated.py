@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -60,18 +61,13 @@ class EmulatedAllocation:
     """See `Allocation`."""
 
     def __init__(self, memory: DeviceMemory, size: int) -> None:
-        self._memory: DeviceMemory | None = None
         self.address, self.size = memory.allocate(size), size
-        self._memory = memory
+        self._free = weakref.finalize(self, memory.free, self.address)
+        self._free.atexit = False  # the memory itself ends with the process
 
     def release(self) -> None:
         """See `Allocation`."""
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            memory.free(self.address)
-
-    def __del__(self) -> None:
-        self.release()
+        self._free()
 
 
 class EmulatedModule:
