@@ -221,11 +221,12 @@ def run_independent(
     worker = _Worker(_Overlays(state, lock), host, intake, _Pace())
     least = schedule.serial_below
     run = _run_in_threads if schedule.threads > 1 and schedule.queue >= least and source.has(least) else _run_here
+    batch = _Batch(source, worker, schedule, counts, cancellation)
     if offload is not None and isinstance(source, GivenSource):
         opened = offload.open(host, worker.own)
-        parts = _run_offloaded(source, worker, schedule, counts, cancellation, _Offloading(opened, run))
+        parts = _run_offloaded(batch, source, opened, run)
     else:
-        parts = run(source, worker, schedule, counts, cancellation)
+        parts = run(batch, 0)
     count = 0
     with closing(worker.overlays), closing(parts):
         for part in itertools.chain.from_iterable(parts):
@@ -236,38 +237,29 @@ def run_independent(
             count += len(part.results)
 
 
-class _Run(Protocol):
-    """Runs what is left of a source, of which so many items are `begun`."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What runs, and what belongs to all ways of running it."""
 
-    def __call__(
-        self,
-        source: Source,
-        worker: _Worker,
-        schedule: Schedule,
-        counts: ThreadCounts,
-        cancellation: Cancellation,
-        begun: int = 0,
-    ) -> Generator[list[Part], None, None]: ...
+    source: Source
+    worker: _Worker
+    schedule: Schedule
+    counts: ThreadCounts
+    cancellation: Cancellation
 
 
-class _Offloading(NamedTuple):
-    """Accelerators, and what runs the items that they do not."""
-
-    opened: Opened
-    rest: _Run
+_Run: TypeAlias = Callable[[_Batch, int], Generator[list[Part], None, None]]
+"""Runs what is left of a batch, of which so many items have begun."""
 
 
-def _run_offloaded(
-    source: GivenSource,
-    worker: _Worker,
-    schedule: Schedule,
-    counts: ThreadCounts,
-    cancellation: Cancellation,
-    offloading: _Offloading,
-) -> Generator[list[Part], None, None]:
-    """Give accelerators calls as long as one should take less time for those that are left than this processor."""
+def _run_offloaded(batch: _Batch, source: GivenSource, opened: Opened, rest: _Run) -> Generator[list[Part], None, None]:
+    """Give accelerators calls as long as one should take less time for those that are left than this processor.
+
+    Then `rest` runs these.
+    """
+    worker, counts, cancellation = batch.worker, batch.counts, batch.cancellation
     begun, size = 0, _OFFLOADED[0]
-    is_wanted = _is_wanted(source, worker, offloading.opened)  # asked before time is spent on many
+    is_wanted = _is_wanted(source, worker, opened)  # asked before time is spent on many
     while is_wanted and not cancellation.is_cancelled and len(chunk := source.take(size)):
         alike = worker.intake.met(chunk)
         if alike is None and len(chunk) > _UNLIKE:
@@ -280,23 +272,22 @@ def _run_offloaded(
             parts = worker.run(begun, chunk, cancellation)
         else:
             count = min(len(chunk) + source.left, _OFFLOADED[1])
-            choice = offloading.opened.best(*alike, count)
+            choice = opened.best(*alike, count)
             each = worker.pace.each
             if choice is not None and choice.seconds and each is None:
                 source.put_back(chunk)
-                most = min(CHUNK, schedule.queue)
-                begun += yield from _begin_here(source, worker, most, counts, cancellation, begun)
+                begun += yield from _begin_here(batch, min(CHUNK, batch.schedule.queue), begun)
                 continue
             found = None
-            if choice is not None and choice.seconds <= count * (each or 0.0) / schedule.threads:
-                found = worker.offload(offloading.opened, choice, *alike, begun, counts, cancellation)
+            if choice is not None and choice.seconds <= count * (each or 0.0) / batch.schedule.threads:
+                found = worker.offload(opened, choice, *alike, begun, counts, cancellation)
             if found is None:
                 source.put_back(chunk)
                 break
             parts = found
         yield parts
         begun += len(chunk)
-    yield from offloading.rest(source, worker, schedule, counts, cancellation, begun)
+    yield from rest(batch, begun)
 
 
 def _is_wanted(source: GivenSource, worker: _Worker, opened: Opened) -> bool:
@@ -307,39 +298,27 @@ def _is_wanted(source: GivenSource, worker: _Worker, opened: Opened) -> bool:
     return alike is None or opened.best(*alike, 1) is not None
 
 
-def _run_here(
-    source: Source,
-    worker: _Worker,
-    schedule: Schedule,
-    counts: ThreadCounts,
-    cancellation: Cancellation,
-    begun: int = 0,
-) -> Generator[list[Part], None, None]:
-    for first, chunk in _chunks(source, min(CHUNK, schedule.queue), worker.pace, 1, begun):
-        counts.alone += len(chunk)
-        yield worker.run(first, chunk, cancellation)
+def _run_here(batch: _Batch, begun: int) -> Generator[list[Part], None, None]:
+    source, worker = batch.source, batch.worker
+    for first, chunk in _chunks(source, min(CHUNK, batch.schedule.queue), worker.pace, 1, begun):
+        batch.counts.alone += len(chunk)
+        yield worker.run(first, chunk, batch.cancellation)
 
 
-def _run_in_threads(
-    source: Source,
-    worker: _Worker,
-    schedule: Schedule,
-    counts: ThreadCounts,
-    cancellation: Cancellation,
-    begun: int = 0,
-) -> Generator[list[Part], None, None]:
+def _run_in_threads(batch: _Batch, begun: int) -> Generator[list[Part], None, None]:
     """Begins on the calling thread, unless there are so few items that a long one would keep the threads waiting.
 
     That thread runs some, too: else it would be one more to wake, and to take a processor, for each chunk.
     """
+    source, worker, schedule = batch.source, batch.worker, batch.schedule
     size = max(1, min(CHUNK, schedule.queue // schedule.threads))
     if source.left is None or source.left >= sum(_BEGINNING) * schedule.threads:
-        begun += yield from _begin_here(source, worker, size, counts, cancellation, begun)
+        begun += yield from _begin_here(batch, size, begun)
     chunks = _chunks(source, size, worker.pace, schedule.threads, begun)
     found = next(chunks, None)
     if found is None:
         return
-    either = Cancellation(cancellation)
+    either = Cancellation(batch.cancellation)
     others = schedule.threads - 1
     free = threading.Semaphore(_UNFINISHED * others)
     waiting: deque[_Taken] = deque()
@@ -354,7 +333,7 @@ def _run_in_threads(
                     taken.run_here()
                 waiting.append(taken)
                 ahead += len(chunk)
-                counts.on_threads += len(chunk)
+                batch.counts.on_threads += len(chunk)
                 while waiting and (ahead + size > schedule.queue or waiting[0].ended.done()):
                     taken = waiting.popleft()
                     ahead -= len(taken.chunk)
@@ -391,22 +370,21 @@ class _Taken:
         self.ended.set_result(self._worker.run(self._first, self.chunk, self._cancellation))
 
 
-def _begin_here(
-    source: Source, worker: _Worker, most: int, counts: ThreadCounts, cancellation: Cancellation, first: int
-) -> Generator[list[Part], None, int]:
+def _begin_here(batch: _Batch, most: int, first: int) -> Generator[list[Part], None, int]:
     """Run items, from number `first` on, on the calling thread as long as the others are worth no threads.
 
     Returns how many it has run.
     """
+    source, worker = batch.source, batch.worker
     count, total, size = 0, 0.0, 1
     for step in itertools.count():
         chunk = source.take(min(size, most))
         if not chunk:
             break
-        parts = worker.run(first + count, chunk, cancellation)
+        parts = worker.run(first + count, chunk, batch.cancellation)
         each = worker.pace.each or 0.0
         count, total = count + len(chunk), total + each * len(chunk)
-        counts.alone += len(chunk)
+        batch.counts.alone += len(chunk)
         yield parts
         if step or each > _LONG:
             expected = total if source.left is None else source.left * each
