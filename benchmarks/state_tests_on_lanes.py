@@ -180,6 +180,9 @@ def main() -> int:
             comparison.compare(case)
     except KeyboardInterrupt:
         print("interrupted: what follows is of the cases before")
+    else:
+        if not tally.cases:
+            raise SystemExit(f"error: {given.folder}: no state tests that were asked for")
     print(f"device {given.device}: {tally.cases} cases, {tally.equal} equal, {len(tally.differences)} different,")
     print(f"{tally.escapes.total()} escaped; {time.thread_time() - began:.1f} s of processor time")
     for cause, count in tally.escapes.most_common():
