@@ -114,9 +114,11 @@ class Chain(ChangeableChain):
     def send_raw(self, data: bytes) -> bytes:
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
-        rules = self._next_rules()
+        fork = self._next_fork()
+        rules = fork.rules
         tx, transaction_hash, digest = self._read(data, rules)
-        sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest)
+        recover = self.evm.recovery(fork)
+        sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest, recover=recover)
         return self._take(SignedTransaction(tx, sender, data, transaction_hash))
 
     def _read(self, data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:

@@ -21,6 +21,7 @@ from vmloom.state import StateDiff
 from vmloom.store import Changes, MemoryStore, Store
 from vmloom.vm import VmHost
 from vmloom_evm.block import Withdrawal
+from vmloom_evm.forks import Fork
 from vmloom_evm.rules import Rules
 from vmloom_evm.trie import StateTrie
 
@@ -164,9 +165,12 @@ class ChainCore:
         """The last block."""
         return self._ledger.head
 
-    def _next_rules(self) -> Rules:
+    def _next_fork(self) -> Fork:
         parent = self.head.header
-        return self.genesis.schedule.fork_at(parent.number + 1, self.clock.peek(parent.timestamp)).rules
+        return self.genesis.schedule.fork_at(parent.number + 1, self.clock.peek(parent.timestamp))
+
+    def _next_rules(self) -> Rules:
+        return self._next_fork().rules
 
     def _check_writable(self) -> None:
         if self.options.is_read_only:

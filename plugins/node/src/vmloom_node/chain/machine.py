@@ -12,6 +12,7 @@ from vmloom_evm.engine import Engine
 from vmloom_evm.engines import choose_engine
 from vmloom_evm.forks import Fork
 from vmloom_evm.specification import Specification
+from vmloom_evm.transaction.signing import Recover, recover_address
 
 from .engine import ChainEngine
 from .foreign import NodeHost
@@ -41,6 +42,14 @@ class ChainEvm(Evm):
         """See `Evm.executor`."""
         engine = choose_engine(self.config, self._custom_ops)
         return cast("Engine", ChainEngine(engine, self.host, creates_foreign=self._creates_foreign))
+
+    def recovery(self, fork: Fork) -> Recover:
+        """What finds out who signed a transaction of `fork`."""
+        if self.engine == "reference":
+            return recover_address
+        from vmloom_evm.native.recovery import recovery  # only where native code is
+
+        return recovery(self.specification(fork))
 
     def fork_at(self, block: BlockContext) -> Fork:
         """The fork of `block` by the schedule."""
