@@ -193,11 +193,14 @@ class Chain(ChangeableChain):
         tx, sender, _, transaction_hash = signed
         with self._writing:
             made = self.next_draft()
+            mines = self.mining == "transaction"
+            # A creation may be of another machine, whose rules are not those of the transaction that runs in the end.
+            if mines and tx.to is not None and self.pool.is_passed_by(signed) and self._mine_at_once(made, signed):
+                return transaction_hash
             account = self._world.state.get_account(sender)
             nonce = 0 if account is None else account.nonce
             if tx.nonce < nonce and self._ledger.place_of(transaction_hash) is not None:
                 raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} is in a block already")
-            mines = self.mining == "transaction"
             admit(
                 tx,
                 sender,
