@@ -6,13 +6,11 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from struct import Struct
-from typing import Any, Final, cast
+from typing import Final
 
 from vmloom.hashing import keccak256
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
-from vmloom.object_keys import source_digest
-from vmloom_native.build import compiled
 
 from ..rlp import RlpError, RlpItem, decode
 from ..rules import Rules
@@ -20,6 +18,7 @@ from ..transaction.codec import decode_items, decode_transaction
 from ..transaction.types import Signature, Transaction, TransactionType
 from . import envelope
 from .bodies import SOURCES as COMMITMENTS
+from .exports import exported
 from .memory import address_of_bytes
 from .packing import struct_of
 
@@ -87,19 +86,7 @@ def _items(data: bytes, found: bytearray) -> tuple[list[RlpItem], bytes, bytes |
 
 @cache
 def _take_apart() -> Callable[[int], int]:
-    """`envelope.take_apart` as native code, which takes the address of an `Envelope`."""
-
-    def make() -> str:
-        from vmloom_native.program import Program
-
-        program = Program()
-        program.export(envelope.take_apart.__name__, envelope.take_apart)
-        return program.ir()
-
-    library = compiled((source_digest(*_SOURCES), "take_apart"), make, subject="transactions as they travel")
-    function: Any = library.function(envelope.take_apart.__name__, ctypes.c_uint64, ctypes.c_void_p)
-    function.library = library  # the code lives as long as what calls it
-    return cast("Callable[[int], int]", function)
+    return exported(envelope.take_apart, _SOURCES, subject="transactions as they travel")
 
 
 _SOURCES: Final = ("vmloom_evm.native.envelope", *COMMITMENTS)
