@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import RLock
 from typing import Final
 
 from vmloom import BlockContext
@@ -31,6 +30,7 @@ from .admission import admit
 from .block import Block, TransactionEntry
 from .calls import NO_OVERRIDE, BlockOverride, Calls, MakeTracers
 from .changes import ChangeableChain
+from .core import UnlessBusy
 from .engine import stand_in
 from .errors import PoolRefusal, PoolRefused, UnknownAccount, UnknownTransaction
 from .events import PendingTransaction
@@ -44,23 +44,6 @@ from .simulation import BlockOfCalls, SimulatedBlock, simulate
 
 LIGHT_GAS: Final = 250_000
 """Gas that takes native code less than a few milliseconds, whatever it is used for."""
-
-
-class UnlessBusy:
-    """Holds a lock as long as a block lasts, which gets True; or does not where another thread has it."""
-
-    __slots__ = ("_is_free", "_lock")
-
-    def __init__(self, lock: RLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> bool:
-        self._is_free = self._lock.acquire(blocking=False)
-        return self._is_free
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_free:
-            self._lock.release()
 
 
 class Chain(ChangeableChain):

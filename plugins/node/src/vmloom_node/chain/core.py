@@ -101,7 +101,7 @@ class ChainCore:
         self.mining = self.options.mining
         self.coinbase = self.options.coinbase
         self._ledger = Ledger(self.store, self.genesis)
-        is_native = self.evm.engine != "reference"
+        self._is_native = is_native = self.evm.engine != "reference"
         self._world = World(self.store, self._ledger.hash_of, is_native=is_native)
         self._readers = Readers(self.store, self._ledger.hash_of, is_native=is_native)
         self._is_slow = not is_native or not isinstance(self.store, MemoryStore)
@@ -227,6 +227,23 @@ class _Writing:
         self._chain._lock.release()
         if is_done and kind is None and self._chain._events:
             self._chain._tell()
+
+
+class UnlessBusy:
+    """Holds a lock as long as a block lasts, which gets True; or does not where another thread has it."""
+
+    __slots__ = ("_is_free", "_lock")
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> bool:
+        self._is_free = self._lock.acquire(blocking=False)
+        return self._is_free
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_free:
+            self._lock.release()
 
 
 def diff_of(state: MemoryState) -> StateDiff:

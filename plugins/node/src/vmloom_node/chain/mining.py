@@ -180,7 +180,8 @@ class MiningChain(ChainCore):
             world.discard()
             raise
         self.clock.take(self.head.header.timestamp)
-        self.next_block = NextBlock()
+        if self.next_block.values() != NOTHING_CHOSEN:
+            self.next_block = NextBlock()
         self._sealed += 1
         refused = {candidates[one.index].hash: one.cause for one in result.rejected}
         self._clean_pool(stored.block, refused)
@@ -223,6 +224,7 @@ class MiningChain(ChainCore):
             vms_of(state, result, self.evm.host.default_vm),
             parent_total_difficulty=self.head.total_difficulty,
             is_pending=is_pending,
+            is_native=self._is_native,
         )
 
     def _clean_pool(self, block: Block, refused: Mapping[bytes, TransactionRefused]) -> None:
