@@ -102,7 +102,7 @@ class Session:
         self._call = memory.pages["call"].view()
         self._batch = bytearray(TRANSACTION_SIZE)
         self._ending: tuple[Sequence[SystemCall], bytes] = (), b""
-        """The system calls with which the last block has ended, which are always the same, and their rows."""
+        """The system calls with which the last block has ended, and their rows: they are always the same tuple."""
         self._watch = Watch(self, state, tracers) if tracers else None
 
     # Calls
@@ -279,7 +279,7 @@ class Session:
             at += TRANSACTION_SIZE
         if after:
             known, rows = self._ending
-            if after is not known:
+            if after is not known or type(after) is not tuple:
                 packed = bytearray(TRANSACTION_SIZE * len(after))
                 pack_system_calls(packed, 0, after)
                 rows = bytes(packed)
