@@ -212,6 +212,28 @@ def test_refused_transactions_leave_no_trace(funded: EvmUnderTest) -> None:
     assert result.state_root == before
 
 
+def test_who_wants_all_or_nothing_is_told_of_the_first_that_may_not_run(funded: EvmUnderTest) -> None:
+    vm, before = funded.vm, state_root(funded.state)
+    specification = vm.specification(vm.fork_at(BLOCK))
+    block = BlockInput(BLOCK, parent_hash=bytes(32))
+    with pytest.raises(TransactionRefused) as caught:
+        process_block(
+            specification,
+            funded.state,
+            block,
+            [signed(0), signed(5), signed(0)],
+            engine=vm.executor,
+            host=vm.host,
+            leaves_out=False,
+        )
+    assert caught.value.refusal is Refusal.NONCE_TOO_HIGH
+    assert state_root(funded.state) == before
+    ran = process_block(
+        specification, funded.state, block, [signed(0)], engine=vm.executor, host=vm.host, leaves_out=False
+    )
+    assert len(ran.signed) == 1
+
+
 # What surrounds the transactions
 
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 import random
 
 import pytest
+from vmloom import VmFactory
 from vmloom.hashing import keccak256
+from vmloom_evm import rlp
 from vmloom_evm.forks import FORKS
+from vmloom_evm.native import raw
 from vmloom_evm.native.raw import read_transaction
+from vmloom_evm.native.recovery import recovery
+from vmloom_evm.specification import specify
 from vmloom_evm.transaction.codec import decode_transaction, encode_transaction, signing_hash
-from vmloom_evm.transaction.signing import address_of, recover_sender, sign_authorization, sign_transaction
-from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionRefused, TransactionType
+from vmloom_evm.transaction.signing import (
+    CURVE_ORDER,
+    address_of,
+    recover_address,
+    recover_sender,
+    sign_authorization,
+    sign_transaction,
+)
+from vmloom_evm.transaction.types import AccessListEntry, Signature, Transaction, TransactionRefused, TransactionType
 
 KEY = b"\x11" * 32
 RULES = FORKS["osaka"].rules
@@ -26,7 +38,7 @@ def transactions(chance: random.Random) -> list[bytes]:
             type=kind,
             chain_id=chance.choice((1, 31_337, 1 << 60)),
             nonce=chance.choice((0, 127, 128, (1 << 64) - 1)),
-            max_fee_per_gas=chance.getrandbits(80),
+            max_fee_per_gas=chance.getrandbits(chance.choice((0, 7, 40, 64, 65, 80))),
             max_priority_fee_per_gas=chance.getrandbits(30),
             gas_limit=chance.getrandbits(63),
             to=chance.choice((b"\x09" * 20, None)),
@@ -72,6 +84,43 @@ def test_damaged_bytes_are_refused_in_the_same_words() -> None:
             found = outcome(read_transaction, one)
             expected = outcome(decode_transaction, one)
             assert found == expected if isinstance(found, str) else found[0] == expected  # type: ignore[index]
+
+
+@pytest.mark.parametrize("field", range(12))
+@pytest.mark.parametrize("size", [0, 1, 8, 9, 19, 20, 21, 32, 33])
+@pytest.mark.parametrize("first", [0, 1, 0x80])
+def test_each_field_has_the_bounds_that_codec_gives_it(field: int, size: int, first: int) -> None:
+    items: list[rlp.RlpItem] = [b"\x05"] * 12
+    items[5], items[8] = b"\x09" * 20, []
+    items[field] = (bytes([first]) + b"\x07" * size)[:size]
+    data = b"\x02" + rlp.encode(items)
+    found, expected = outcome(read_transaction, data), outcome(decode_transaction, data)
+    assert found == expected if isinstance(found, str) else found[0] == expected  # type: ignore[index]
+
+
+def test_what_most_transactions_are_is_read_by_native_code_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tx = Transaction(TransactionType.FEE_MARKET, 1, 5, 7, 6, 21_000, b"\x09" * 20, 1 << 255, b"data")
+    data = encode_transaction(sign_transaction(tx, KEY))
+    monkeypatch.delattr(raw, "decode_items")
+    monkeypatch.delattr(raw, "decode_transaction")
+    assert read_transaction(data, RULES)[0] == decode_transaction(data)
+
+
+def test_signers_are_found_by_the_kernel_as_by_the_library() -> None:
+    recover = recovery(specify(FORKS["osaka"], VmFactory().precompile_sets("evm")))
+    assert recover is not recover_address
+    chance = random.Random(5)
+    known = 0
+    for number in range(64):
+        signature = Signature(number & 1, chance.randrange(1, CURVE_ORDER), chance.randrange(1, CURVE_ORDER))
+        digest = chance.randbytes(32)
+        assert recover(signature, digest) == recover_address(signature, digest)
+        known += recover(signature, digest) is not None
+    assert 0 < known < 64
+
+
+def test_a_precompile_without_a_kernel_leaves_it_to_the_library() -> None:
+    assert recovery(specify(FORKS["osaka"])) is recover_address
 
 
 def test_bytes_of_a_class_of_their_own_are_read() -> None:

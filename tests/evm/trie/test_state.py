@@ -15,7 +15,13 @@ from vmloom_evm.trie import StateTrie, verify_proof
 from vmloom_evm.trie.nodes import EMPTY_TRIE_ROOT
 
 ADDRESSES = [bytes([number]) * 20 for number in range(1, 6)]
-ACCOUNT = st.builds(Account, st.integers(0, 2), st.sampled_from([0, 1, 10**30]), st.sampled_from([b"", b"code"]))
+ACCOUNT = st.builds(
+    Account,
+    st.integers(0, 2),
+    st.sampled_from([0, 1, 10**30]),
+    st.sampled_from([b"", b"code"]),
+    st.sampled_from(["", "evm", "v" * 255]),
+)
 CHANGE = st.one_of(
     st.tuples(st.just("set_account"), st.sampled_from(ADDRESSES), ACCOUNT),
     st.tuples(st.just("delete_account"), st.sampled_from(ADDRESSES)),

@@ -97,6 +97,25 @@ def test_bytes_are_limited_too() -> None:
     add(pool, ONE, 0, 5, size=150)
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"max_transactions": 0}, {"max_per_account": 0}, {"max_bytes": 99}, {"max_bytes": 100}, {"min_gas_price": 11}],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [100, MAX_TRANSACTION_BYTES, MAX_TRANSACTION_BYTES + 1])
+def test_what_an_empty_pool_would_take_is_passed_by(limits: dict[str, int], size: int) -> None:
+    pool = Pool(PoolLimits(**limits))
+    signed = SignedTransaction(Transaction(max_fee_per_gas=10), ONE, bytes(size), bytes(32))
+    try:
+        pool.check(signed, 0)
+    except PoolRefused:
+        assert not pool.is_passed_by(signed)
+    else:
+        assert pool.is_passed_by(signed)
+        add(pool, TWO, 0, 10)
+        assert not pool.is_passed_by(signed)  # something waits
+
+
 def test_gaps_divide_what_waits() -> None:
     pool = Pool()
     for nonce in (0, 1, 3):

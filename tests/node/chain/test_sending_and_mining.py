@@ -16,6 +16,7 @@ from vmloom_node.chain.errors import (
     UnknownTransaction,
 )
 from vmloom_node.chain.events import ChainEvent, NewBlock, PendingTransaction
+from vmloom_node.chain.pool import PoolLimits
 
 from .conftest import NOW, REVERTER, STORE_CALLER_INPUT, MakeChain, deploy, send
 
@@ -172,11 +173,27 @@ def test_what_does_not_fit_waits_for_the_next_block(make_chain: MakeChain) -> No
     ],
 )
 def test_what_cannot_run_is_refused_by_name(chain: Chain, changes: dict[str, int], refusal: Refusal) -> None:
+    events: list[ChainEvent] = []
+    chain.subscribe(events.append)
     with pytest.raises(TransactionRefused) as caught:
         chain.send(transfer(chain, **changes))
     assert caught.value.refusal is refusal
     assert chain.head.number == 0
     assert len(chain.pool) == 0
+    assert not events
+    chain.send(transfer(chain))
+    assert chain.head.number == 1
+    assert [type(event) for event in events] == [PendingTransaction, NewBlock]
+
+
+def test_what_the_mempool_does_not_take_does_not_run_either(make_chain: MakeChain) -> None:
+    chain = make_chain(pool=PoolLimits(min_gas_price=10**10))
+    with pytest.raises(PoolRefused) as caught:
+        chain.send(transfer(chain, max_fee_per_gas=10**10 - 1))
+    assert caught.value.refusal is PoolRefusal.UNDERPRICED
+    assert chain.head.number == 0
+    chain.send(transfer(chain))
+    assert chain.head.number == 1
 
 
 def test_a_nonce_is_used_once(chain: Chain) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
-from itertools import islice
+from itertools import filterfalse, islice
 from operator import itemgetter
 from threading import Lock
+from typing import TypeAlias
 
 from sortedcontainers import SortedList
 
@@ -19,6 +20,8 @@ from ..errors import StateError
 from .interface import EMPTY, KEY_LIMIT, Changes, Store, StoreView, check_key
 
 _VERSION = itemgetter(0)
+_Replaced: TypeAlias = tuple[tuple[bytes, ...], tuple[bytes | None, ...]]
+"""Keys, and the values that they had: in two thirds of the memory of a dict."""
 
 
 class MemoryStore(Store):
@@ -30,8 +33,8 @@ class MemoryStore(Store):
         self._history = history
         self._values: dict[bytes, bytes] = {}
         self._keys = _Keys()
-        self._replaced: deque[dict[bytes, bytes | None]] = deque()
-        """What each version after `oldest` replaced: the former values by key."""
+        self._replaced: deque[_Replaced] = deque()
+        """What each version after `oldest` replaced."""
         self._past: dict[bytes, list[tuple[int, bytes | None]]] = {}
         """The same by key, up to the version `_indexed`: the versions that changed it, and the values before them."""
         self._indexed = EMPTY
@@ -76,10 +79,10 @@ class MemoryStore(Store):
                 self._forget(self._history)
             return self._version
 
-    def _set(self, changes: Changes) -> dict[bytes, bytes | None]:
+    def _set(self, changes: Changes) -> _Replaced:
         """Give keys their values, None removing them; returns those that they had."""
-        former = dict(zip(changes, map(self._values.get, changes), strict=True))
-        self._keys.changed.update([key for key, value in former.items() if value is None])
+        former = tuple(changes), tuple(map(self._values.get, changes))
+        self._keys.changed.update(filterfalse(self._values.__contains__, changes))
         self._values.update(changes)  # type: ignore[arg-type]  # what is removed has None for a moment
         if None in changes.values():
             removed = [key for key, value in changes.items() if value is None]
@@ -106,11 +109,11 @@ class MemoryStore(Store):
         self.check_version(version)
         with self._lock:
             while self._version > version:
-                replaced = self._replaced.pop()
+                keys, values = self._replaced.pop()
                 if self._indexed == self._version:
-                    self._drop(replaced, last=True)
+                    self._drop(keys, last=True)
                     self._indexed -= 1
-                self._set(replaced)
+                self._set(dict(zip(keys, values, strict=True)))
                 self._version -= 1
 
     def prune(self, keep: int) -> None:
@@ -121,9 +124,9 @@ class MemoryStore(Store):
     def _forget(self, keep: int) -> None:
         while len(self._replaced) > keep:
             version = self.oldest + 1
-            replaced = self._replaced.popleft()
+            keys, _ = self._replaced.popleft()
             if version <= self._indexed:
-                self._drop(replaced, last=False)
+                self._drop(keys, last=False)
             else:
                 self._indexed = version
 
@@ -138,8 +141,8 @@ class MemoryStore(Store):
     def _index(self) -> None:
         """Bring the index up to date: who reads only the last version, as most do, need not pay for it."""
         past, begin = self._past, max(self._indexed, self.oldest)
-        for version, replaced in enumerate(islice(self._replaced, begin - self.oldest, None), begin + 1):
-            for key, old in replaced.items():
+        for version, (keys, values) in enumerate(islice(self._replaced, begin - self.oldest, None), begin + 1):
+            for key, old in zip(keys, values, strict=True):
                 past.setdefault(key, []).append((version, old))
         self._indexed = self._version
 
@@ -159,7 +162,7 @@ class MemoryStore(Store):
             self._index()
             self._keys.put_in_order(prefix, self._values)
             found = {key: self._values[key] for key in self._keys.beginning_with(prefix)}
-            for keys in islice(self._replaced, version - self.oldest, None):
+            for keys, _ in islice(self._replaced, version - self.oldest, None):
                 for key in keys:
                     if key.startswith(prefix):
                         value = self._value_at(version, key)

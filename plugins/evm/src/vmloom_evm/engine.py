@@ -37,9 +37,8 @@ class MessageResult(NamedTuple):
 
 
 class BlockOutcome(NamedTuple):
-    """What came of the system calls before the transactions of a block, of these, and of the system calls after."""
+    """What came of the transactions of a block, and of the system calls after them; nobody asks of those before."""
 
-    before: Sequence[MessageResult]
     transactions: Sequence[TransactionResult | TransactionRefused]
     after: Sequence[MessageResult]
 
@@ -210,11 +209,11 @@ def run_in_parts(
 
     checkpoint = state.snapshot()
     try:
-        outputs = send(before)
+        send(before)
         outcomes = engine.transact_all(
             specification, state, block, transactions, senders, blob_gas_available=blob_gas_available, host=host
         )
-        return BlockOutcome(outputs, outcomes, send(after))
+        return BlockOutcome(outcomes, send(after))
     except BaseException:
         state.revert(checkpoint)
         raise

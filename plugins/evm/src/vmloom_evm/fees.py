@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from vmloom.errors import InputError
 
 from .rules import Rules
@@ -41,6 +43,7 @@ def blob_base_fee(excess_blob_gas: int, rules: Rules) -> int:
     return fake_exponential(MIN_BLOB_BASE_FEE, excess_blob_gas, rules.blob_fee_fraction)
 
 
+@lru_cache(maxsize=256)
 def fake_exponential(factor: int, numerator: int, denominator: int) -> int:
     """`factor * e ** (numerator / denominator)` by its Taylor series in integers. EIP-4844."""
     output = 0

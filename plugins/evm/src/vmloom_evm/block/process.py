@@ -148,6 +148,7 @@ def process_block(
     transactions: Iterable[Included],
     *,
     transactions_only: bool = False,
+    leaves_out: bool = True,
     observer: BlockObserver = NOBODY,
     host: VmHost | None = None,
     engine: Engine = REFERENCE,
@@ -156,17 +157,18 @@ def process_block(
     """Run a block on `state`. What is given as a refusal (it could not be decoded) is reported with the others.
 
     `transactions_only` leaves out all that surrounds the transactions: system calls, rewards, withdrawals, requests.
+    `leaves_out` off is for who wants all transactions or nothing: the first that may not run is raised.
     `root_of` computes the state root (32 bytes) of `state` as it stands; the default reads every account of a
     `MemoryState`, a store that keeps its trie knows a shorter way.
 
     Raises `InvalidBlock` where a system contract that the fork requires is missing or fails, or a deposit event is
-    malformed (EIP-6110, EIP-7002, EIP-7251).
+    malformed (EIP-6110, EIP-7002, EIP-7251); `TransactionRefused` with `leaves_out` off.
     """
     checkpoint = state.snapshot()
     try:
-        return _Block(specification, state, block, observer, host, engine, root_of).process(
-            transactions, transactions_only
-        )
+        made = _Block(specification, state, block, observer, host, engine, root_of)
+        made.leaves_out = leaves_out
+        return made.process(transactions, transactions_only)
     except BaseException:
         state.revert(checkpoint)
         raise
@@ -196,6 +198,7 @@ class _Block:
         self.host = host
         self.engine = engine
         self.root_of = root_of
+        self.leaves_out = True
         self.gas_used = 0
         self.signed: list[SignedTransaction] = []
         self.results: list[TransactionResult] = []
@@ -218,6 +221,8 @@ class _Block:
             if calls:
                 self.call_contracts(calls)
             self.include_each(transactions)
+        if self.rejected and not self.leaves_out:
+            raise self.rejected[0].cause
         made = body(self.signed, self.results, self.state_roots)
         if not transactions_only:
             self.close(made.bloom)

@@ -35,6 +35,7 @@ DEPOSIT_CONTRACT_ADDRESS: Final = bytes.fromhex("00000000219ab540356cbb839cbe053
 DEPOSIT_EVENT: Final = 0x649BBC62D0E31342AFEA4E5CD82D4049E7E1EE912FC0889AA790803BE39038C5
 """Topic of `DepositEvent(bytes,bytes,bytes,bytes,bytes)`"""
 DEPOSIT_EVENT_SIZE: Final = 576
+_NO_REQUESTS_HASH: Final = sha256().digest()
 _WORD = 32
 _DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
 """Offset and size in bytes: public key, withdrawal credentials, amount, signature, index."""
@@ -91,4 +92,6 @@ def _deposit(data: bytes) -> bytes:
 
 def requests_hash(requests: Sequence[bytes]) -> bytes:
     """What a block commits to its request lists by: SHA-256 of their SHA-256 digests, 32 bytes. EIP-7685."""
+    if not requests:
+        return _NO_REQUESTS_HASH
     return sha256(b"".join(sha256(one).digest() for one in requests if len(one) > 1)).digest()

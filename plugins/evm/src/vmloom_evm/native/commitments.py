@@ -67,42 +67,87 @@ class Body:
     entries: Ptr[Entry]
     count: u64
     output: Ptr[u8]
-    """Receipts go here, and behind them what is hashed; room for all is there."""
+    """Receipts go here, and behind them what is hashed."""
+    room: u64
+    """Bytes of `output`."""
     gas_used: u64
     bloom: Ptr[u8] = embedded(256)
     transactions_root: Ptr[u8] = embedded(32)
     receipts_root: Ptr[u8] = embedded(32)
 
 
-def commit(body: Body) -> None:
-    """Write receipts, gas, bloom filter and roots."""
+def commit(body: Body) -> u64:
+    """Write receipts, gas, bloom filter and roots; returns 0, or how much room it takes."""
+    receipts = u64(0)
+    largest = u64(0)
+    body.gas_used = 0
+    for index in range(body.count):
+        entry = body.entries[index]
+        body.gas_used += u64(outcome_of(entry).gas_used)
+        entry.receipt_size = receipt_size(entry, body.gas_used)
+        receipts += entry.receipt_size
+        largest = max(largest, max(entry.receipt_size, entry.encoded_size))
+    needed = receipts + largest + LARGEST
+    if needed > body.room:
+        return needed
     body.gas_used = 0
     fill(body.bloom, 0, BLOOM_SIZE)
     end = body.output
     for index in range(body.count):
         entry = body.entries[index]
-        body.gas_used += u64(pointer(Outcome, address_of(entry.outcome))[0].gas_used)
+        body.gas_used += u64(outcome_of(entry).gas_used)
         entry.receipt = end
-        entry.receipt_size = put_receipt(entry, body.gas_used, body.bloom)
-        end += entry.receipt_size
+        end += put_receipt(entry, body.gas_used, body.bloom)
     ordered_root(body, 0, end, body.transactions_root)
     ordered_root(body, 1, end, body.receipts_root)
+    return u64(0)
 
 
 # Receipts
 
 
+@inline
+def outcome_of(entry: Entry) -> Outcome:
+    """What came of a transaction."""
+    return pointer(Outcome, address_of(entry.outcome))[0]
+
+
+@inline
+def logs_of(entry: Entry) -> Ptr[Log]:
+    """Its logs."""
+    return pointer(Log, address_of(entry.outcome) + OUTCOME_SIZE + ((outcome_of(entry).return_size + 7) & ROUND_DOWN))
+
+
+@inline
+def log_data(entry: Entry) -> Ptr[u8]:
+    """The data of its logs, one behind the other."""
+    outcome = outcome_of(entry)
+    return entry.outcome + (OUTCOME_SIZE + ((outcome.return_size + 7) & ROUND_DOWN) + outcome.log_count * LOG_SIZE)
+
+
+def logs_size(entry: Entry) -> u64:
+    """Size of the payload of the list of its logs."""
+    logs = logs_of(entry)
+    data = log_data(entry)
+    size = u64(0)
+    for index in range(outcome_of(entry).log_count):
+        size += sized(log_size(logs[index], data))
+    return size
+
+
+def receipt_size(entry: Entry, gas_used: u64) -> u64:
+    """Size of a receipt with the gas of all transactions up to it."""
+    payload = 1 + number_size(gas_used) + sized(BLOOM_SIZE) + sized(logs_size(entry))
+    return sized(payload) + (1 if entry.kind != 0 else 0)
+
+
 def put_receipt(entry: Entry, gas_used: u64, bloom: Ptr[u8]) -> u64:
     """Write a receipt with the gas of all transactions up to it; returns its size. Its logs set bits of `bloom`."""
-    outcome = pointer(Outcome, address_of(entry.outcome))[0]
-    logs = pointer(Log, address_of(entry.outcome) + OUTCOME_SIZE + ((outcome.return_size + 7) & ROUND_DOWN))
-    data = entry.outcome + (OUTCOME_SIZE + ((outcome.return_size + 7) & ROUND_DOWN) + outcome.log_count * LOG_SIZE)
-    logs_size = u64(0)
-    for index in range(outcome.log_count):
-        logs_size += sized(log_size(logs[index], data))
-    gas = local(u8, 40)
-    gas_size = put_number(gas, 0, u256(gas_used))
-    payload = 1 + gas_size + 3 + BLOOM_SIZE + sized(logs_size)
+    outcome = outcome_of(entry)
+    logs = logs_of(entry)
+    data = log_data(entry)
+    size = logs_size(entry)
+    payload = 1 + number_size(gas_used) + sized(BLOOM_SIZE) + sized(size)
     to = entry.receipt
     at = u64(0)
     if entry.kind != 0:
@@ -110,11 +155,11 @@ def put_receipt(entry: Entry, gas_used: u64, bloom: Ptr[u8]) -> u64:
         at = 1
     at = put_head(to, at, payload, LIST)
     to[at] = 1 if outcome.status == SUCCESS else STRING
-    copy(to + (at + 1), gas, gas_size)
-    at = put_head(to, at + 1 + gas_size, BLOOM_SIZE, STRING)
+    at = put_number(to, at + 1, u256(gas_used))
+    at = put_head(to, at, BLOOM_SIZE, STRING)
     own = to + at
     fill(own, 0, BLOOM_SIZE)
-    at = put_head(to, at + BLOOM_SIZE, logs_size, LIST)
+    at = put_head(to, at + BLOOM_SIZE, size, LIST)
     for index in range(outcome.log_count):
         at = put_log(to, at, logs[index], data, own)
     for index in range(BLOOM_SIZE):
@@ -187,6 +232,11 @@ def put_head(to: Ptr[u8], at: u64, payload: u64, base: u64) -> u64:
     for index in range(size):
         to[at + size - index] = u8(payload >> (8 * index) & 255)
     return at + 1 + size
+
+
+def number_size(number: u64) -> u64:
+    """Size of a number's encoding."""
+    return 1 if number < STRING else 1 + ((u64(u256(number).bit_length()) + 7) >> 3)
 
 
 @inline

@@ -18,6 +18,20 @@ SIGNATURE_FIELDS: Final = 3
 MOST_FIELDS: Final = 16
 NOT_HERE: Final = 0
 TAKEN: Final = 1
+PLAIN: Final = 2
+FEE_MARKET: Final = 2
+"""The type that most transactions have. EIP-1559"""
+FEE_MARKET_FIELDS: Final = 12
+GAS_FIELD: Final = 4
+TO_FIELD: Final = 5
+VALUE_FIELD: Final = 6
+DATA_FIELD: Final = 7
+ACCESS_FIELD: Final = 8
+PARITY_FIELD: Final = 9
+R_FIELD: Final = 10
+S_FIELD: Final = 11
+ADDRESS_SIZE: Final = 20
+WORD_SIZE: Final = 32
 
 
 @struct
@@ -36,10 +50,30 @@ class Envelope:
     hash: Ptr[u8] = embedded(32)
     signed: Ptr[u8] = embedded(32)
     """The hash that the sender has signed, of a typed transaction; a legacy one needs its `v` for that."""
+    # What a plain transaction says: its numbers, and where in its bytes the rest begins and ends
+    chain_id: u64
+    nonce: u64
+    max_priority_fee: u64
+    max_fee: u64
+    gas_limit: u64
+    y_parity: u64
+    to_begin: u64
+    to_end: u64
+    value_begin: u64
+    value_end: u64
+    data_begin: u64
+    data_end: u64
+    r_begin: u64
+    r_end: u64
+    s_begin: u64
+    s_end: u64
 
 
 def take_apart(envelope: Envelope) -> u64:
-    """Find the fields and hash. Returns TAKEN, or NOT_HERE for what is malformed or has more fields than any."""
+    """Find the fields and hash. Returns TAKEN, or NOT_HERE for what is malformed or has more fields than any.
+
+    PLAIN says that it is TAKEN, and that its fields are known, too.
+    """
     data = envelope.data
     if envelope.size < 2 or (data[0] > LAST_TYPE and data[0] < LIST) or data[0] == 0:
         return NOT_HERE
@@ -73,7 +107,60 @@ def take_apart(envelope: Envelope) -> u64:
         begin = put_head(envelope.scratch, 1, size, LIST)
         copy(envelope.scratch + begin, data + first, size)
         keccak256(envelope.scratch, begin + size, envelope.signed)
-    return TAKEN
+    return PLAIN if is_plain(envelope) else TAKEN
+
+
+def is_plain(envelope: Envelope) -> bool:
+    """Whether it is what most transactions are: of EIP-1559, in bounds, with no access list and numbers of 64 bits.
+
+    Value and signature have 256. Writes its fields; what is not in bounds `codec` refuses.
+    """
+    if envelope.data[0] != FEE_MARKET or envelope.count != FEE_MARKET_FIELDS or envelope.lists != 1 << ACCESS_FIELD:
+        return False
+    begins = envelope.begins
+    ends = envelope.ends
+    if ends[ACCESS_FIELD] - begins[ACCESS_FIELD] != 1:
+        return False
+    to_size = ends[TO_FIELD] - begins[TO_FIELD]
+    if to_size != 0 and to_size != ADDRESS_SIZE:
+        return False
+    for field in range(FEE_MARKET_FIELDS):
+        if field < TO_FIELD or field == VALUE_FIELD or field > ACCESS_FIELD:
+            most = u64(WORD_SIZE if field == VALUE_FIELD or field >= R_FIELD else 8)
+            if not is_number(envelope, field, most):
+                return False
+    envelope.chain_id = number_at(envelope, 0)
+    envelope.nonce = number_at(envelope, 1)
+    envelope.max_priority_fee = number_at(envelope, 2)
+    envelope.max_fee = number_at(envelope, 3)
+    envelope.gas_limit = number_at(envelope, GAS_FIELD)
+    envelope.y_parity = number_at(envelope, PARITY_FIELD)
+    envelope.to_begin = begins[TO_FIELD]
+    envelope.to_end = ends[TO_FIELD]
+    envelope.value_begin = begins[VALUE_FIELD]
+    envelope.value_end = ends[VALUE_FIELD]
+    envelope.data_begin = begins[DATA_FIELD]
+    envelope.data_end = ends[DATA_FIELD]
+    envelope.r_begin = begins[R_FIELD]
+    envelope.r_end = ends[R_FIELD]
+    envelope.s_begin = begins[S_FIELD]
+    envelope.s_end = ends[S_FIELD]
+    return True
+
+
+def is_number(envelope: Envelope, field: u64, most: u64) -> bool:
+    """Whether a field is a number of at most so many bytes, the first of which is not zero."""
+    begin = envelope.begins[field]
+    size = envelope.ends[field] - begin
+    return size == 0 or (size <= most and envelope.data[begin] != 0)
+
+
+def number_at(envelope: Envelope, field: u64) -> u64:
+    """A field that is a number of at most 8 bytes."""
+    number = u64(0)
+    for at in range(envelope.begins[field], envelope.ends[field]):
+        number = number << 8 | envelope.data[at]
+    return number
 
 
 def payload_of(data: Ptr[u8], at: u64, end: u64, part: Ptr[u64]) -> u64:

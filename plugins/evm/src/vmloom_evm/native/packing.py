@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from struct import Struct, error
 from typing import Any, Final
@@ -59,7 +60,6 @@ NO_WORD: Final = bytes(32)
 NO_ADDRESS: Final = bytes(20)
 DATA: Final = struct_of(layout.Transaction, "data", "data_size")
 _DATA_OFFSET: Final = fields_of(layout.Transaction)["data"].offset
-_TO_OFFSET: Final = fields_of(layout.Transaction)["given_to"].offset
 
 
 def pack_block(block: BlockContext, proof_of_stake: bool) -> bytes:
@@ -80,10 +80,11 @@ class DoesNotFit(Exception):
     """A field or a limit is beyond what native code can hold; the reference engine refuses it, or takes it."""
 
 
-def _system_call() -> bytes:
-    """`layout.Transaction` of a system call, up to the gas that the block has left, without address and data."""
+@lru_cache(maxsize=16)
+def _system_call_of(address: bytes) -> bytes:
+    """`layout.Transaction` of a system call, up to the gas that the block has left, without data."""
     row = bytearray(INPUT.size)
-    (message,) = system_messages([SystemCall(NO_ADDRESS, b"")])
+    (message,) = system_messages([SystemCall(address, b"")])
     pack_transaction(row, 0, message, SYSTEM_ADDRESS, layout.SYSTEM_CALL, ALL_CHECKS)
     return bytes(row)
 
@@ -146,8 +147,7 @@ def pack_system_calls(batch: bytearray, at: int, calls: Sequence[SystemCall]) ->
     for address, data in calls:
         if type(data) is not bytes or len(address) != len(NO_ADDRESS):
             raise DoesNotFit
-        batch[at : at + len(_SYSTEM_CALL)] = _SYSTEM_CALL
-        batch[at + _TO_OFFSET : at + _TO_OFFSET + len(address)] = address
+        batch[at : at + INPUT.size] = _system_call_of(address)
         DATA.pack_into(batch, at + _DATA_OFFSET, address_of_bytes(data), len(data))
         at += TRANSACTION_SIZE
     return at
@@ -309,6 +309,3 @@ def _pack_hashes(hashes: Sequence[bytes], kept: list[bytes]) -> int:
 def pack_words(hashes: Sequence[bytes]) -> bytes:
     """Words of 32 bytes, big-endian as they are given, for native code."""
     return b"".join(one[::-1] for one in hashes)
-
-
-_SYSTEM_CALL: Final = _system_call()

@@ -101,6 +101,8 @@ class Session:
         self._perform_call = interpreter.perform_call
         self._call = memory.pages["call"].view()
         self._batch = bytearray(TRANSACTION_SIZE)
+        self._ending: tuple[Sequence[SystemCall], bytes] = (), b""
+        """The system calls with which the last block has ended, and their rows: they are always the same tuple."""
         self._watch = Watch(self, state, tracers) if tracers else None
 
     # Calls
@@ -225,8 +227,8 @@ class Session:
             state, block, part, ALL_CHECKS, block.gas_limit, blob_gas, before=before, after=after
         )
         place = _Place(outcomes[:])
+        place.pass_by(len(before))
         return BlockOutcome(
-            _messages([SYSTEM_CALL_GAS] * len(before), place),
             self._transactions(state, block, part, place, records),
             _messages([SYSTEM_CALL_GAS] * len(after), place),
         )
@@ -275,7 +277,14 @@ class Session:
         for tx, sender in zip(transactions, senders, strict=True):
             kept.append(pack_transaction(batch, at, tx, sender, mode, checks))
             at += TRANSACTION_SIZE
-        pack_system_calls(batch, at, after)
+        if after:
+            known, rows = self._ending
+            if after is not known or type(after) is not tuple:
+                packed = bytearray(TRANSACTION_SIZE * len(after))
+                pack_system_calls(packed, 0, after)
+                rows = bytes(packed)
+                self._ending = after, rows
+            batch[at : at + len(rows)] = rows
         GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
         self._batch = batch
         performed = self._perform(state, block, batch, count)
@@ -384,6 +393,12 @@ class _Place:
         self.number = 0
         """Transactions before it."""
 
+    def pass_by(self, count: int) -> None:
+        """Move it behind so many outcomes that nobody reads."""
+        for _ in range(count):
+            self.at = FIRST.unpack_from(self.blob, self.at)[1]
+        self.number += count
+
 
 def _messages(gas_limits: Sequence[int], place: _Place) -> list[MessageResult]:
     """The results of messages, whose outcomes begin at `place`, which is moved behind them."""
@@ -391,8 +406,8 @@ def _messages(gas_limits: Sequence[int], place: _Place) -> list[MessageResult]:
     blob, at = place.blob, place.at
     for gas_limit in gas_limits:
         _, end, status, gas_left, return_size = MESSAGE.unpack_from(blob, at)
-        output = at + OUTCOME.size
-        results.append(MessageResult(status, gas_limit - gas_left, blob[output : output + return_size]))
+        output = blob[at + OUTCOME.size : at + OUTCOME.size + return_size] if return_size else b""
+        results.append(MessageResult(status, gas_limit - gas_left, output))
         at = end
     place.at = at
     place.number += len(results)

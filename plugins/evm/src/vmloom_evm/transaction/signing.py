@@ -6,7 +6,9 @@ may send is decided in `validation`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 from coincurve import PrivateKey, PublicKey
 from vmloom.errors import InputError
@@ -20,6 +22,8 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Order of the secp256k1 group; r and s lie below it. SEC 2, section 2.4.1."""
 HALF_CURVE_ORDER = CURVE_ORDER // 2
 """The largest s of a signature that nobody can turn into another valid one. EIP-2."""
+Recover: TypeAlias = Callable[[Signature, bytes], bytes | None]
+"""What does as `recover_address`."""
 
 
 def recover_sender(
@@ -29,10 +33,12 @@ def recover_sender(
     *,
     encoded: bytes | None = None,
     digest: bytes | None = None,
+    recover: Recover | None = None,
 ) -> bytes:
     """The 20-byte address that signed `tx`, by the rules of a fork; `chain_id` is the chain's own, None for any.
 
-    `encoded` is what `tx` was decoded from and `digest` its signing hash, where they are known, which saves time.
+    `encoded` is what `tx` was decoded from and `digest` its signing hash, where they are known, which saves time;
+    `recover` does what `recover_address` does, faster.
 
     Raises `TransactionRefused`: `INVALID_CHAIN_ID` for a transaction meant for another chain (EIP-155);
     `INVALID_SIGNATURE` without a signature, for r, s or the parity out of range, for a high s from Homestead on
@@ -49,7 +55,7 @@ def recover_sender(
     fault = _fault(signature, HALF_CURVE_ORDER if rules.low_s_signatures else CURVE_ORDER - 1)
     if fault:
         raise TransactionRefused(Refusal.INVALID_SIGNATURE, fault)
-    sender = _recover(signature, signing_hash(tx, encoded) if digest is None else digest)
+    sender = (recover or recover_address)(signature, signing_hash(tx, encoded) if digest is None else digest)
     if sender is None:
         raise TransactionRefused(Refusal.INVALID_SIGNATURE, "r: no point of the curve has this coordinate")
     return sender
@@ -64,7 +70,7 @@ def recover_authority(authorization: Authorization) -> bytes | None:
     if _fault(authorization.signature, HALF_CURVE_ORDER):
         return None
     digest = authorization_hash(authorization.chain_id, authorization.address, authorization.nonce)
-    return _recover(authorization.signature, digest)
+    return recover_address(authorization.signature, digest)
 
 
 def sign_transaction(tx: Transaction, private_key: bytes) -> Transaction:
@@ -101,8 +107,11 @@ def _fault(signature: Signature, s_limit: int) -> str:
     return ""
 
 
-def _recover(signature: Signature, digest: bytes) -> bytes | None:
-    """The signer's address; None if r is no coordinate of a point or the key would be the point at infinity."""
+def recover_address(signature: Signature, digest: bytes) -> bytes | None:
+    """The 20-byte address that signed a hash of 32 bytes; all parts of the signature must be in their bounds.
+
+    None if r is no coordinate of a point or the key would be the point at infinity.
+    """
     serialized = signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big") + bytes([signature.y_parity])
     try:
         key = PublicKey.from_signature_and_message(serialized, digest, hasher=None)

@@ -208,17 +208,11 @@ def update(tries: Tries) -> None:
 
 def change_accounts(tries: Tries) -> None:
     """Do what becomes of the accounts."""
-    path = local(u8, 64)
     enter(tries, 0)
     while tries.next_item < tries.account_count:
         item = tries.items[tries.next_item]
         if item.kind != SAME_ACCOUNT:
-            reserve(tries)
-            digits_of(item.key, 20, path)
-            if item.kind == REMOVE:
-                remove(tries, path)
-            else:
-                put(tries, path, item)
+            change(tries, item, 20)
             if tries.with_values != 0:
                 write_account(tries, item)
         tries.next_item += 1
@@ -226,7 +220,6 @@ def change_accounts(tries: Tries) -> None:
 
 def change_words(tries: Tries) -> None:
     """Do what becomes of the words, each in the trie of its account."""
-    path = local(u8, 64)
     while tries.next_item < tries.item_count:
         item = tries.items[tries.next_item]
         account = tries.items[item.account]
@@ -234,15 +227,21 @@ def change_words(tries: Tries) -> None:
             enter(tries, 0)
             find_leaf(tries, account)
         enter(tries, item.account + 1)
-        reserve(tries)
-        digits_of(item.key, 32, path)
-        if item.kind == REMOVE:
-            remove(tries, path)
-        else:
-            put(tries, path, item)
+        change(tries, item, 32)
         if tries.with_values != 0:
             write_word(tries, item, account)
         tries.next_item += 1
+
+
+def change(tries: Tries, item: Item, key_size: u64) -> None:
+    """Do an item in the trie that is worked on."""
+    path = local(u8, 64)
+    reserve(tries)
+    digits_of(item.key, key_size, path)
+    if item.kind == REMOVE:
+        remove(tries, path)
+    else:
+        put(tries, path, item)
 
 
 def hash_storages(tries: Tries) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmloom import BlockContext, StateAccess
 from vmloom.hashing import create_address, keccak256
@@ -17,6 +18,9 @@ from .block import Block, encode_block
 from .genesis import Genesis
 from .header import EMPTY_OMMERS_HASH, Header, base_fee_after, excess_blob_gas_after, gas_limit_towards
 from .records import StoredBlock
+
+if TYPE_CHECKING:
+    from .sealed import Written
 
 
 class Plan(NamedTuple):
@@ -139,23 +143,45 @@ def seal(
     *,
     parent_total_difficulty: int,
     is_pending: bool = False,
+    is_native: bool = False,
 ) -> StoredBlock:
-    """The block that `result` makes of a draft; `vms` are those that ran its transactions."""
+    """The block that `result` makes of a draft; `vms` are those that ran its transactions.
+
+    `is_native` has native code write it, where it can.
+    """
     header = sealed_header(made, result)
     encoded = tuple([one.encoded for one in result.signed])
+    receipts, ran = result.encoded_receipts, tuple(vms)
     withdrawals = made.input.withdrawals if made.rules.withdrawals else None
-    raw = encode_block(header, encoded, (), withdrawals)
+    total = parent_total_difficulty + header.difficulty
+    record = receipts_record = b""
+    found = None
+    if is_native and not withdrawals:
+        found = _written()(header, result.signed, receipts, ran, total, has_withdrawals=withdrawals is not None)
+    if found is None:
+        raw = encode_block(header, encoded, (), withdrawals)
+    else:
+        head, digest, raw, record, receipts_record = found
+        header.keep_encoded(head, digest)
     block = Block(
         header,
         tuple([one.tx for one in result.signed]),
         tuple([one.sender for one in result.signed]),
         tuple([one.hash for one in result.signed]),
         withdrawals=withdrawals,
-        total_difficulty=parent_total_difficulty + header.difficulty,
+        total_difficulty=total,
         size=len(raw),
         is_pending=is_pending,
     )
-    return StoredBlock(block, raw, encoded, result.encoded_receipts, tuple(vms))
+    return StoredBlock(block, raw, encoded, receipts, ran, record, receipts_record)
+
+
+@cache
+def _written() -> Callable[..., Written | None]:
+    """`written`, which only native code needs."""
+    from .sealed import written
+
+    return written
 
 
 def vms_of(state: StateAccess, result: BlockResult, default: str) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import RLock
 from typing import Final
 
 from vmloom import BlockContext
@@ -31,6 +30,7 @@ from .admission import admit
 from .block import Block, TransactionEntry
 from .calls import NO_OVERRIDE, BlockOverride, Calls, MakeTracers
 from .changes import ChangeableChain
+from .core import UnlessBusy
 from .engine import stand_in
 from .errors import PoolRefusal, PoolRefused, UnknownAccount, UnknownTransaction
 from .events import PendingTransaction
@@ -44,23 +44,6 @@ from .simulation import BlockOfCalls, SimulatedBlock, simulate
 
 LIGHT_GAS: Final = 250_000
 """Gas that takes native code less than a few milliseconds, whatever it is used for."""
-
-
-class UnlessBusy:
-    """Holds a lock as long as a block lasts, which gets True; or does not where another thread has it."""
-
-    __slots__ = ("_is_free", "_lock")
-
-    def __init__(self, lock: RLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> bool:
-        self._is_free = self._lock.acquire(blocking=False)
-        return self._is_free
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_free:
-            self._lock.release()
 
 
 class Chain(ChangeableChain):
@@ -114,9 +97,11 @@ class Chain(ChangeableChain):
     def send_raw(self, data: bytes) -> bytes:
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
-        rules = self._next_rules()
+        fork = self._next_fork()
+        rules = fork.rules
         tx, transaction_hash, digest = self._read(data, rules)
-        sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest)
+        recover = self.evm.recovery(fork)
+        sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest, recover=recover)
         return self._take(SignedTransaction(tx, sender, data, transaction_hash))
 
     def _read(self, data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
@@ -191,11 +176,14 @@ class Chain(ChangeableChain):
         tx, sender, _, transaction_hash = signed
         with self._writing:
             made = self.next_draft()
+            mines = self.mining == "transaction"
+            # A creation may be of another machine, whose rules are not those of the transaction that runs in the end.
+            if mines and tx.to is not None and self.pool.is_passed_by(signed) and self._mine_at_once(made, signed):
+                return transaction_hash
             account = self._world.state.get_account(sender)
             nonce = 0 if account is None else account.nonce
             if tx.nonce < nonce and self._ledger.place_of(transaction_hash) is not None:
                 raise PoolRefused(PoolRefusal.ALREADY_KNOWN, f"0x{transaction_hash.hex()} is in a block already")
-            mines = self.mining == "transaction"
             admit(
                 tx,
                 sender,

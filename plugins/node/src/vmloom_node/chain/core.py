@@ -21,6 +21,7 @@ from vmloom.state import StateDiff
 from vmloom.store import Changes, MemoryStore, Store
 from vmloom.vm import VmHost
 from vmloom_evm.block import Withdrawal
+from vmloom_evm.forks import Fork
 from vmloom_evm.rules import Rules
 from vmloom_evm.trie import StateTrie
 
@@ -100,7 +101,7 @@ class ChainCore:
         self.mining = self.options.mining
         self.coinbase = self.options.coinbase
         self._ledger = Ledger(self.store, self.genesis)
-        is_native = self.evm.engine != "reference"
+        self._is_native = is_native = self.evm.engine != "reference"
         self._world = World(self.store, self._ledger.hash_of, is_native=is_native)
         self._readers = Readers(self.store, self._ledger.hash_of, is_native=is_native)
         self._is_slow = not is_native or not isinstance(self.store, MemoryStore)
@@ -164,9 +165,12 @@ class ChainCore:
         """The last block."""
         return self._ledger.head
 
-    def _next_rules(self) -> Rules:
+    def _next_fork(self) -> Fork:
         parent = self.head.header
-        return self.genesis.schedule.fork_at(parent.number + 1, self.clock.peek(parent.timestamp)).rules
+        return self.genesis.schedule.fork_at(parent.number + 1, self.clock.peek(parent.timestamp))
+
+    def _next_rules(self) -> Rules:
+        return self._next_fork().rules
 
     def _check_writable(self) -> None:
         if self.options.is_read_only:
@@ -223,6 +227,23 @@ class _Writing:
         self._chain._lock.release()
         if is_done and kind is None and self._chain._events:
             self._chain._tell()
+
+
+class UnlessBusy:
+    """Holds a lock as long as a block lasts, which gets True; or does not where another thread has it."""
+
+    __slots__ = ("_is_free", "_lock")
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> bool:
+        self._is_free = self._lock.acquire(blocking=False)
+        return self._is_free
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_free:
+            self._lock.release()
 
 
 def diff_of(state: MemoryState) -> StateDiff:

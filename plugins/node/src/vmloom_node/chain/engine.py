@@ -36,7 +36,8 @@ def stand_in(sender: bytes) -> Signature:
 
 def is_impersonated(tx: Transaction, sender: bytes) -> bool:
     """Whether `tx` has no signature but what stands in for that of `sender`. No key makes such a signature."""
-    return tx.signature is not None and tx.signature == stand_in(sender)
+    signature = tx.signature
+    return signature is not None and signature.s == STAND_IN_S and signature == stand_in(sender)
 
 
 class ChainEngine:

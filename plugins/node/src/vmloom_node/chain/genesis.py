@@ -84,8 +84,18 @@ class ForkSchedule:
             for name, fork in FORKS.items()
         }
 
+    @cached_property
+    def _last(self) -> tuple[int, int, Fork]:
+        """From which block and which second on the last fork is that of every block."""
+        number = max(start for start, _ in self.blocks)
+        timestamp = max((start for start, _ in self.timestamps), default=0)
+        return number, timestamp, self._forks[(self.timestamps or self.blocks)[-1][1]]
+
     def fork_at(self, number: int, timestamp: int) -> Fork:
         """The fork of the block with this number and time."""
+        last_number, last_timestamp, last = self._last
+        if number >= last_number and timestamp >= last_timestamp:
+            return last
         found = self.blocks[0][1]
         for start, name in self.blocks:
             if number >= start:

@@ -80,6 +80,10 @@ class Header:
         hashes_and_numbers = [b"\xa0" + value if value.__class__ is bytes else one(value or 0) for value in added]
         return rlp.list_of((first, *hashes_and_numbers))
 
+    def keep_encoded(self, encoded: bytes, digest: bytes) -> None:
+        """Know these, which are `encoded` and `hash`, without making them."""
+        self.__dict__.update(encoded=encoded, hash=digest)
+
     def with_values(self, **values: Any) -> Header:
         """This header with other values: `dataclasses.replace`, in a fraction of the time."""
         found = object.__new__(Header)

@@ -12,9 +12,10 @@ from vmloom_evm.block.process import NOBODY
 from vmloom_evm.transaction.types import Refusal, TransactionRefused
 
 from . import records
-from .block import Block
+from .block import Block, TransactionEntry
 from .building import Draft, draft, plan_after, seal, vms_of
 from .core import NO_HASHES, NOTHING_CHOSEN, ChainCore, NextBlock
+from .events import PendingTransaction
 from .interval import IntervalMiner
 from .options import MiningMode
 from .records import StoredBlock
@@ -112,6 +113,20 @@ class MiningChain(ChainCore):
         if cause is not None:
             raise cause
 
+    def _mine_at_once(self, made: Draft, signed: SignedTransaction) -> bool:
+        """Make a block of a transaction that has not been held to the mempool's rules, but will pass them if it runs.
+
+        False if it does not; then nothing has happened.
+        """
+        try:
+            stored, _ = self._mine_once(made, [signed], leaves_out=False)
+        except (TransactionRefused, PluginError):
+            return False
+        if self._subscribers:
+            self._events.append(PendingTransaction(TransactionEntry(signed.tx, signed.hash, signed.sender)))
+        self._append(stored)
+        return True
+
     def _mine_for(self, waiting: SignedTransaction) -> None:
         """Mine as long as something can run; raise what is wrong with the transaction, if it could not after all."""
         while True:
@@ -131,6 +146,7 @@ class MiningChain(ChainCore):
         while True:
             try:
                 stored, refused = self._mine_once(made, candidates)
+                self._append(stored)
                 return stored, {**refused, **unrunnable}
             except PluginError:
                 found = self._drop_unrunnable(made, candidates)
@@ -152,22 +168,23 @@ class MiningChain(ChainCore):
         return found
 
     def _mine_once(
-        self, made: Draft, candidates: Sequence[SignedTransaction]
+        self, made: Draft, candidates: Sequence[SignedTransaction], *, leaves_out: bool = True
     ) -> tuple[StoredBlock, dict[bytes, TransactionRefused]]:
+        """Make and commit the next block; what cannot run is left out, or raised. The caller appends it."""
         world = self._world
         try:
-            result = self.run_block(made, world.state, candidates, root_of=world.root)
+            result = self.run_block(made, world.state, candidates, root_of=world.root, leaves_out=leaves_out)
             stored = self._sealed_block(made, world.state, result)
             world.commit(records.block_records(stored, self.store.version + 1))
         except BaseException:
             world.discard()
             raise
         self.clock.take(self.head.header.timestamp)
-        self.next_block = NextBlock()
+        if self.next_block.values() != NOTHING_CHOSEN:
+            self.next_block = NextBlock()
         self._sealed += 1
         refused = {candidates[one.index].hash: one.cause for one in result.rejected}
         self._clean_pool(stored.block, refused)
-        self._append(stored)
         return stored, refused
 
     def run_block(
@@ -178,8 +195,9 @@ class MiningChain(ChainCore):
         *,
         root_of: Callable[[Any], bytes],
         observer: BlockObserver = NOBODY,
+        leaves_out: bool = True,
     ) -> BlockResult:
-        """Run a block on `state`; see `process_block`. Raises `InvalidBlock`."""
+        """Run a block on `state`; see `process_block`. Raises `InvalidBlock`, and `TransactionRefused` as told."""
         return process_block(
             self.evm.specification(made.fork),
             state,
@@ -189,6 +207,7 @@ class MiningChain(ChainCore):
             engine=self.evm.executor,
             root_of=root_of,
             observer=observer,
+            leaves_out=leaves_out,
         )
 
     def _sealed_block(
@@ -205,6 +224,7 @@ class MiningChain(ChainCore):
             vms_of(state, result, self.evm.host.default_vm),
             parent_total_difficulty=self.head.total_difficulty,
             is_pending=is_pending,
+            is_native=self._is_native,
         )
 
     def _clean_pool(self, block: Block, refused: Mapping[bytes, TransactionRefused]) -> None:

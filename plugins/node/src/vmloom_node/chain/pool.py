@@ -141,6 +141,16 @@ class Pool:
         while len(self._by_hash) >= limits.max_transactions or self._bytes + len(encoded) > limits.max_bytes:
             self._make_room(tx.max_fee_per_gas)
 
+    def is_passed_by(self, signed: SignedTransaction) -> bool:
+        """Whether nothing waits, and the transaction would be taken if it is its sender's next."""
+        limits = self.limits
+        return (
+            not self._by_hash
+            and signed.tx.max_fee_per_gas >= limits.min_gas_price
+            and len(signed.encoded) <= min(MAX_TRANSACTION_BYTES, limits.max_bytes)
+            and limits.max_transactions > 0 < limits.max_per_account
+        )
+
     def _check_replacement(self, tx: Transaction, former: Waiting) -> None:
         bump = 100 + self.limits.price_bump
         for name in ("max_fee_per_gas", "max_priority_fee_per_gas"):

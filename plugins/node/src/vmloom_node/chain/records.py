@@ -6,6 +6,7 @@ Keys begin with `CHAIN`; numbers in keys have 8 bytes, big-endian, so that block
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 from vmloom.errors import StateError
@@ -45,7 +46,7 @@ class StoredBlock(NamedTuple):
     """A block and its receipts, on the way to the store or from it.
 
     `encoded` are its transactions, `receipts` as the receipts root is taken over them, `vms` who ran each, `raw` is the
-    block's RLP.
+    block's RLP. `record` and `receipts_record` are what the store gets of these, empty where nobody has written it yet.
     """
 
     block: Block
@@ -53,6 +54,8 @@ class StoredBlock(NamedTuple):
     encoded: tuple[bytes, ...]
     receipts: tuple[bytes, ...]
     vms: tuple[str, ...]
+    record: bytes = b""
+    receipts_record: bytes = b""
 
 
 def key(kind: bytes, number: int) -> bytes:
@@ -64,28 +67,44 @@ def block_records(stored: StoredBlock, version: int) -> dict[bytes, bytes | None
     """What the store gets for a block that becomes the last; `version` is that of its state."""
     block, number = stored.block, stored.block.number
     digits, place = number.to_bytes(8, "big"), rlp.integer(number)
-    beside = rlp.list_of(
-        (
-            rlp.encode(stored.raw),
-            rlp.list_of([b"\x94" + sender for sender in block.senders]),
-            rlp.list_of([b"\xa0" + transaction_hash for transaction_hash in block.hashes]),
-            rlp.number(block.total_difficulty),
-            rlp.list_of([rlp.encode(vm.encode()) for vm in stored.vms]),
-        )
-    )
     records: dict[bytes, bytes | None] = {
         HEAD: place,
-        BLOCK + digits: beside,
+        BLOCK + digits: stored.record or block_record(stored),
         VERSION + digits: rlp.integer(version),
         NUMBER + block.hash: place,
     }
     if stored.receipts:
-        records[RECEIPTS + digits] = rlp.list_of([rlp.encode(one) for one in stored.receipts])
+        records[RECEIPTS + digits] = stored.receipts_record or receipts_record(stored)
     if block.header.logs_bloom != EMPTY_BLOOM:
         records[BLOOM + digits] = block.header.logs_bloom
     for index, transaction_hash in enumerate(block.hashes):
         records[PLACE + transaction_hash] = index.to_bytes(4, "big") + place
     return records
+
+
+def block_record(stored: StoredBlock) -> bytes:
+    """What `BLOCK` has: the block, its senders, hashes and total difficulty, and who ran its transactions."""
+    block = stored.block
+    return rlp.list_of(
+        (
+            rlp.encode(stored.raw),
+            rlp.list_of([b"\x94" + sender for sender in block.senders]),
+            rlp.list_of([b"\xa0" + transaction_hash for transaction_hash in block.hashes]),
+            rlp.number(block.total_difficulty),
+            encoded_vms(stored.vms),
+        )
+    )
+
+
+@lru_cache(maxsize=64)
+def encoded_vms(vms: tuple[str, ...]) -> bytes:
+    """The list of who ran each transaction of a block, as its record has it."""
+    return rlp.list_of([rlp.encode(vm.encode()) for vm in vms])
+
+
+def receipts_record(stored: StoredBlock) -> bytes:
+    """What `RECEIPTS` has."""
+    return rlp.list_of([rlp.encode(one) for one in stored.receipts])
 
 
 def read_block(view: StoreView, number: int) -> StoredBlock | None:

@@ -26,7 +26,7 @@ from vmloom_evm.commitment import ordered_root
 from vmloom_evm.forks import FORKS, fork_named
 from vmloom_evm.rlp import RlpError
 from vmloom_evm.rules import Rules
-from vmloom_evm.transaction.signing import recover_sender
+from vmloom_evm.transaction.signing import Recover, recover_sender
 from vmloom_evm.transaction.types import TransactionRefused
 
 from .block import Block, EncodedBlock, decode_block
@@ -149,7 +149,7 @@ def import_block(chain: Chain, data: bytes) -> Block:
     validate_header(header, parent.header, rules, difficulty=difficulty)
     _check_body(block, rules)
     _check_ommers(chain, block, parent)
-    signed = list(_signed(block, rules, chain.chain_id))
+    signed = list(_signed(block, rules, chain.chain_id, chain.evm.recovery(fork)))
     made = Draft(
         fork,
         block_input(chain.genesis, header, rules, withdrawals=block.withdrawals or (), ommers=block.ommers),
@@ -211,10 +211,10 @@ def _check_ommers(chain: Chain, block: EncodedBlock, parent: Block) -> None:
         validate_header(ommer, origin, rules, difficulty=difficulty)
 
 
-def _signed(block: EncodedBlock, rules: Rules, chain_id: int) -> Iterator[SignedTransaction]:
+def _signed(block: EncodedBlock, rules: Rules, chain_id: int, recover: Recover) -> Iterator[SignedTransaction]:
     for index, (tx, encoded) in enumerate(zip(block.transactions, block.encoded, strict=True)):
         try:
-            sender = recover_sender(tx, rules, chain_id, encoded=encoded)
+            sender = recover_sender(tx, rules, chain_id, encoded=encoded, recover=recover)
         except TransactionRefused as cause:
             raise InvalidBlock(f"transactions[{index}]: {cause}") from cause
         yield SignedTransaction(tx, sender, encoded, keccak256(encoded))

@@ -39,7 +39,7 @@ class World:
         self.stored = (StateSource if is_native else StoredState)(store, block_hash=block_hash)
         self._native = NativeState(source=self.stored) if is_native else None
         self._tries: StateTrie | NativeTries = NativeTries(store) if is_native else StateTrie(store)
-        self._pending: tuple[StateDiff | None, Changes] | None = None
+        self._pending: tuple[StateDiff | None, dict[bytes, bytes | None]] | None = None
         """What is to be committed: with a diff nodes alone, without one accounts and words, too."""
 
     @property
@@ -52,12 +52,11 @@ class World:
         if self._native is not None and isinstance(self._tries, NativeTries):
             found = self._tries.update_from(self._native)
             if found is not None:
-                root, changes = found
-                self._pending = None, changes
+                root, self._pending = found[0], (None, found[1])
                 return root
         diff = self.state.diff()
         root, nodes = self._tries.update(diff)
-        self._pending = diff, nodes
+        self._pending = diff, dict(nodes)
         return root
 
     def commit(self, records: Changes) -> int:
@@ -69,11 +68,11 @@ class World:
             raise StateError("a commit without the root of what is committed")
         diff, changes = self._pending
         self._pending = None
-        written = {**changes, **records}
+        changes.update(records)
         if self._native is None:
-            version = self.stored.commit_with(written)
+            version = self.stored.commit_with(changes)
         else:
-            version = self.store.commit(written) if diff is None else self.stored.commit_with(written, diff=diff)
+            version = self.store.commit(changes) if diff is None else self.stored.commit_with(changes, diff=diff)
             self._native.settle()
         self._tries.settle()
         self._trim()
