@@ -25,7 +25,8 @@ from vmloom_node.rpc.dispatcher import SHORT_BYTES, Dispatcher
 from vmloom_node.rpc.http import Guard, host_allowed
 from vmloom_node.rpc.server import BackgroundServer, http_protocol, listen, make_app
 from vmloom_node.rpc.session import Session
-from vmloom_node.rpc.table import METHODS, always
+from vmloom_node.rpc.shortness import always
+from vmloom_node.rpc.table import METHODS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
