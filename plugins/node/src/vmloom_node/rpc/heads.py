@@ -1,7 +1,7 @@
 """Heads of HTTP requests that are alike but for the length of the body, as those of one client on one connection are.
 
 What a head means is for the parser of HTTP to say. Here is only how to see that a head is one that has been parsed
-before, which takes a fiftieth of the time, and how much is still to come of a request that is about to be parsed.
+before, and how much is still to come of a request that is about to be parsed.
 """
 
 from __future__ import annotations
