@@ -209,14 +209,14 @@ class Asgi:
         monkeypatch.setattr(Guard, "__call__", counted)
 
 
-def exchanged(running: Running, *pieces: str) -> bytes:
+def exchanged(running: Running, *pieces: str, pause: float = 0.02) -> bytes:
     """What comes back for pieces that are sent one after the other on a connection that closes."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         got = b""
         for number, piece in enumerate(pieces):
             if number:
-                time.sleep(0.02)
+                time.sleep(pause)
             client.sendall(piece.encode())
         while more := client.recv(65_536):
             got += more
@@ -230,6 +230,7 @@ def request_to(running: Running, body: str, *headers: str) -> str:
 
 
 def test_short_calls_need_no_task_whether_they_come_whole_or_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 30)
     asgi, running = Asgi(monkeypatch), start()
     text = request_to(running, json.dumps(CHAIN_ID))
     at = text.index("\r\n\r\n") + 4
@@ -251,7 +252,7 @@ def test_all_else_goes_the_way_of_asgi(start: Start, monkeypatch: pytest.MonkeyP
     call = json.dumps(CHAIN_ID)
     text = request_to(running, call)
     late = (text[: -len(call)], text[-len(call) :])  # beyond the patience
-    assert b'"0x7a69"' in exchanged(running, *late)
+    assert b'"0x7a69"' in exchanged(running, *late, pause=0.3)
     assert b'"0x7a69"' in exchanged(running, request_to(running, call, "Expect: 100-continue"))
     assert b'"0x7a69"' in exchanged(running, request_to(running, call, "X-Forwarded-For: 10.0.0.1"))
     assert exchanged(running, text.replace("Host: 127.0.0.1", "Host: evil.example")).startswith(b"HTTP/1.1 403 ")
@@ -320,7 +321,21 @@ class Kept:
         return json.loads(self.receive()[1])
 
 
+class Slow:
+    """`eth_slow`, which is answered when it is released."""
+
+    def __init__(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.release = threading.Event(), threading.Event()
+        add_method(running, monkeypatch, "eth_slow", self._run)
+
+    def _run(self, _: Session) -> str:
+        self.begun.set()
+        self.release.wait(30)
+        return "late"
+
+
 def test_a_head_that_comes_again_is_not_parsed_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 30)
     asgi, parser, running = Asgi(monkeypatch), Parser(monkeypatch), start()
     with Kept(running) as client:
         for number in (1, 12, 12_345):  # of different lengths
@@ -329,10 +344,17 @@ def test_a_head_that_comes_again_is_not_parsed_again(start: Start, monkeypatch: 
         at = text.index("\r\n\r\n") + 4
         for pieces in ((text[:at], text[at:]), (text[:20], text[20 : at + 3], text[at + 3 :])):
             assert client.ask(*pieces) == {**ANSWER, "id": 7}
+        for number in range(2):  # which is no short call, and is made by a thread
+            assert client.ask(client.text(9, "evm_mine"))["result"] == "0x0"
+            assert client.ask(client.text(number)) == {**ANSWER, "id": number}
         client.send(client.text(8).replace('"id": 8,', " " * len('"id": 8,')))  # a notification
         assert client.receive() == (204, b"")
     assert (asgi.count, parser.count) == (0, 1)
-    assert running.dispatcher.metrics.numbers()['vmloom_rpc_calls_total{method="eth_chainId",outcome="ok"}'] == 6
+    with Kept(running) as client:  # a head is known whatever came with it
+        for _ in range(3):
+            assert client.ask(client.text(9, "evm_mine"))["result"] == "0x0"
+    assert (asgi.count, parser.count) == (1, 2)
+    assert running.dispatcher.metrics.numbers()['vmloom_rpc_calls_total{method="eth_chainId",outcome="ok"}'] == 8
 
 
 def test_after_a_known_head_all_else_is_parsed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,11 +362,10 @@ def test_after_a_known_head_all_else_is_parsed(start: Start, monkeypatch: pytest
     asgi, parser, running = Asgi(monkeypatch), Parser(monkeypatch), start()
     with Kept(running) as client:
         client.ask(client.text(1))
-        assert client.ask(client.text(2, "evm_mine"))["result"] == "0x0"  # which is no short call
         assert client.ask(client.text(2, "eth_chainId", "X-Forwarded-For: 10.0.0.1")) == {**ANSWER, "id": 2}
         text = client.text(3)
-        assert client.ask(text[:-4], text[-4:], pause=0.1) == {**ANSWER, "id": 3}  # beyond the patience
-        assert (asgi.count, parser.count) == (3, 4)
+        assert client.ask(text[:-4], text[-4:], pause=0.3) == {**ANSWER, "id": 3}  # beyond the patience
+        assert (asgi.count, parser.count) == (2, 3)
         for number in range(4, 7):  # one after the other, and then at once
             client.send(client.text(number))
         assert [json.loads(client.receive()[1])["id"] for _ in range(3)] == [4, 5, 6]
@@ -396,22 +417,88 @@ def test_what_looks_like_a_known_head_within_a_request_is_none(start: Start, mon
 
 def test_a_known_head_waits_for_the_answer_before_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = start()
-    begun, release = threading.Event(), threading.Event()
-
-    def slow(_: Session) -> str:
-        begun.set()
-        release.wait(30)
-        return "late"
-
-    add_method(running, monkeypatch, "eth_slow", slow)
+    slow = Slow(running, monkeypatch)
     with Kept(running) as client:
         client.ask(client.text(1))
         client.send(client.text(2, "eth_slow"))
-        assert begun.wait(30)
+        assert slow.begun.wait(30)
         client.send(client.text(3))
+        client.send(client.text(4) + client.text(5))
         time.sleep(0.05)
-        release.set()
-        assert [json.loads(client.receive()[1])["id"] for _ in range(2)] == [2, 3]
+        slow.release.set()
+        assert [json.loads(client.receive()[1])["id"] for _ in range(4)] == [2, 3, 4, 5]
+        assert client.ask(client.text(6)) == {**ANSWER, "id": 6}
+
+
+def test_a_client_may_hang_up_before_its_answer(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start()
+    slow = Slow(running, monkeypatch)
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+    time.sleep(0.05)
+    slow.release.set()
+    while running.dispatcher.metrics.numbers()["vmloom_rpc_requests_in_flight"]:
+        time.sleep(0.01)
+    assert running.rpc("eth_chainId") == ANSWER
+    assert not caplog.records
+
+
+def test_a_connection_is_not_idle_while_its_call_is_made(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_KEEP_ALIVE", 0.2)
+    running = start()
+    slow = Slow(running, monkeypatch)
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+        time.sleep(0.6)
+        slow.release.set()
+        assert json.loads(client.receive()[1])["result"] == "late"
+        assert client.receive() == (0, b"")
+
+
+def test_a_server_that_stops_lets_the_call_of_a_known_head_finish(
+    make_dispatcher: Callable[..., Dispatcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher = make_dispatcher(RpcConfig(port=0))
+    with BackgroundServer(make_app(dispatcher), dispatcher.config) as server:
+        running = Running(server, dispatcher)
+        slow = Slow(running, monkeypatch)
+        client = Kept(running)
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+        threading.Timer(0.3, slow.release.set).start()
+    with client:
+        assert json.loads(client.receive()[1])["result"] == "late"
+        assert client.receive() == (0, b"")
+
+
+def test_what_is_turned_away_or_fails_ends_the_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start()
+    with Kept(running) as client, monkeypatch.context() as patch:
+        client.ask(client.text(1))
+        patch.setattr(desk_module, "MAX_HELD_BYTES", 10)
+        client.send(client.text(2, "evm_mine"))
+        assert [client.receive()[0] for _ in range(2)] == [503, 0]
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    with Kept(running) as client, monkeypatch.context() as patch:
+        client.ask(client.text(1))
+        assert not caplog.records
+        patch.setattr(desk_module.Desk, "answer", broken)
+        client.send(client.text(2, "evm_mine"))
+        assert [client.receive()[0] for _ in range(2)] == [500, 0]
+    assert "a call failed" in caplog.text
+    assert running.rpc("eth_chainId") == ANSWER
 
 
 def test_a_request_that_drips_is_waited_for_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,7 +508,8 @@ def test_a_request_that_drips_is_waited_for_once(start: Start, monkeypatch: pyte
         with Kept(running) as client:
             if is_known:
                 client.ask(client.text(1))
-            for byte in client.text(2)[:-1]:
+            text = client.text(2)
+            for byte in (text[:20], *text[20:-1]):
                 client.send(byte)
                 time.sleep(0.003)
             assert asgi.count == 1 + (not is_known)

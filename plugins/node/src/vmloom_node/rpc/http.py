@@ -26,7 +26,7 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json-rpc", b"application/jsonrequest"})
 _JSON: Final = ((b"content-type", b"application/json"),)
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-_CLOSE: Final = (b"connection", b"close")
+CLOSE: Final = (b"connection", b"close")
 """For answers to a request of which more is to come: it would be taken for the next one."""
 
 
@@ -104,6 +104,15 @@ class HttpEndpoint:
         with self._desk.dispatcher.chain.unless_busy() as is_free:
             return _answer(short.run_short()) if is_free else None
 
+    async def reply(self, body: bytes, client: str) -> Reply:
+        """The reply to a JSON-RPC text that has come in full."""
+        if len(body) > self._limit:
+            return self._too_large()
+        with Room(self._desk) as room:
+            if not room.take(len(body)):
+                return _BUSY
+            return _answer(await self._desk.answer(body, client))
+
     async def _body(self, receive: Receive, room: Room) -> bytes | Reply:
         """The body of a request, or what is wrong with it."""
         body, goes_on = b"", True
@@ -118,14 +127,14 @@ class HttpEndpoint:
                     if len(body) > self._limit:
                         return self._too_large()
                     if not room.take(len(chunk)):
-                        return _plain(503, "server is busy, try again later", _CLOSE)
+                        return _BUSY
                     goes_on = message.get("more_body", False)
         except TimeoutError:
-            return _plain(408, "the request took too long to arrive", _CLOSE)
+            return _plain(408, "the request took too long to arrive", CLOSE)
         return body
 
     def _too_large(self) -> Reply:
-        return _plain(413, f"request too large, the limit is {self._limit} bytes", _CLOSE)
+        return _plain(413, f"request too large, the limit is {self._limit} bytes", CLOSE)
 
 
 class _Patience:
@@ -177,6 +186,10 @@ def length_of(headers: Headers) -> int:
 
 def _plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Reply:
     return Reply(status, (_TEXT, *headers), f"{text}\n".encode())
+
+
+FAILED: Final = _plain(500, "internal error", CLOSE)
+_BUSY: Final = _plain(503, "server is busy, try again later", CLOSE)
 
 
 class Guard:

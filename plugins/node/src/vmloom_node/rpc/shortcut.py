@@ -1,21 +1,21 @@
 """uvicorn's HTTP with a short way for short calls: they are answered where their last byte arrives.
 
 A task, its event and the messages of ASGI cost more than such a call, and so does parsing the head that a client sends
-with each of them. So a connection remembers the head of a short call: what comes with the same one again, and is a
-short call again, is answered without a parser. What is not a short call, or comes with anything out of the ordinary,
-goes the way of ASGI; so does all where uvicorn has become another (`server.http_protocol`).
+with each of them. So a connection remembers the head of a request: what comes with the same one again is answered
+without a parser and without ASGI, at once if it is a short call, and by a task if it is not. What comes with anything
+out of the ordinary goes the way of ASGI; so does all where uvicorn has become another (`server.http_protocol`).
 """
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
+from asyncio import Event, TimerHandle
 from typing import Any, Final, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from .dispatcher import SHORT_BYTES
 from .heads import Head, is_begun
-from .http import Guard, Headers, HttpEndpoint, Reply
+from .http import CLOSE, FAILED, Guard, HttpEndpoint, Reply
 
 _PATIENCE: Final = 0.05
 """Seconds that a short request may take to come in full: many clients send head and body in two pieces."""
@@ -33,12 +33,26 @@ NEEDED: Final = (
 """What of uvicorn's protocol is built upon here; the last is none of its public names."""
 
 
+_NOBODY_WAITS: Final = Event()
+
+
 class _Known(NamedTuple):
     """A head that has been parsed, what answers a call that comes with it, and whose calls they are."""
 
     head: Head
     endpoint: HttpEndpoint
     client: str
+
+
+class _Cycle:
+    """What uvicorn's protocol looks at of a request that is being answered, for one that has not been parsed."""
+
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+
+    def __init__(self) -> None:
+        self.disconnected = self.response_complete = False
+        self.keep_alive = True
+        self.message_event = _NOBODY_WAITS
 
 
 class ShortcutProtocol(HttpToolsProtocol):
@@ -50,7 +64,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         return all(callable(getattr(HttpToolsProtocol, name, None)) for name in NEEDED)
 
     _known: _Known | None = None
-    """From the last call that was parsed and answered at once."""
+    """From the last request that was parsed and may be answered by its body alone."""
     _answered_at = 0.0
     """When a call was last answered without the parser, by the loop's clock."""
     _waiting: bytes = b""
@@ -78,8 +92,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             body = known.head.body(data)
             if body is not None and len(data) == body[1]:
                 self._let_go()
-                if not self._answer(known, data[body[0] :]):
-                    self._parse(data)
+                self._answer(known, data[body[0] :])
                 return
         if is_idle and _is_to_come(data, body):
             self._wait(data)
@@ -121,15 +134,38 @@ class ShortcutProtocol(HttpToolsProtocol):
 
     # Without the parser
 
-    def _answer(self, known: _Known, body: bytes) -> bool:
-        """Answer a call that comes with a known head; False if it may take longer."""
+    def _answer(self, known: _Known, body: bytes) -> None:
+        """Answer a text that comes with a known head: at once, or by a task."""
         reply = known.endpoint.reply_at_once(body, known.client)
         if reply is None:
-            return False
+            self._unset_keepalive_if_required()
+            self.cycle = cycle = _Cycle()  # type: ignore[assignment]
+            task = self.loop.create_task(self._answer_later(known, body, cycle))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+            return
         self._write(reply)
         self._answered_at = self.loop.time()
         self.server_state.total_requests += 1
-        return True
+
+    async def _answer_later(self, known: _Known, body: bytes, cycle: _Cycle) -> None:
+        try:
+            reply = await known.endpoint.reply(body, known.client)
+        except Exception as error:
+            self.logger.error("a call failed", exc_info=error)
+            reply = FAILED
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if not cycle.disconnected:
+            self._write(reply, keep_alive=cycle.keep_alive)
+            self._end(cycle, keep_alive=cycle.keep_alive and CLOSE not in reply.headers)
+
+    def _end(self, cycle: RequestResponseCycle | _Cycle, *, keep_alive: bool) -> None:
+        """All of an answer has been written: go on, or hang up."""
+        cycle.response_complete = True
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it is idle for so long, which the timer itself does not know of the short way."""
@@ -162,7 +198,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        """Answer a request that is whole, if it is a short call, and remember its head."""
+        """Remember the head of a request that is whole, and answer it if it is a short call."""
         self._is_within = False
         super().on_message_complete()
         data, cycle, guard = self._parsing, self.cycle, self.config.app
@@ -170,20 +206,18 @@ class ShortcutProtocol(HttpToolsProtocol):
         if data is None or self._held is None or cycle.waiting_for_100_continue or not isinstance(guard, Guard):
             return
         endpoint, body = guard.endpoint_of(cycle.scope), bytes(cycle.body)
-        client = self.client[0] if self.client else ""
-        reply = None if endpoint is None else endpoint.reply_at_once(body, client)
-        if endpoint is None or reply is None:
+        if endpoint is None:
             return
-        self._held = None
-        self._write(reply, keep_alive=cycle.keep_alive)
-        cycle.response_started = cycle.response_complete = True
-        if cycle.keep_alive:
-            head = Head.of(data)
-            if head is not None and head.body(data) == (len(data) - len(body), len(data)) and data.endswith(body):
-                self._known = _Known(head, endpoint, client)
-        else:
-            self.transport.close()
-        self.on_response_complete()
+        client = self.client[0] if self.client else ""
+        head = Head.of(data) if cycle.keep_alive and data.endswith(body) else None
+        if head is not None and head.body(data) == (len(data) - len(body), len(data)):
+            self._known = _Known(head, endpoint, client)
+        reply = endpoint.reply_at_once(body, client)
+        if reply is not None:
+            self._held = None
+            self._write(reply, keep_alive=cycle.keep_alive)
+            cycle.response_started = True
+            self._end(cycle, keep_alive=cycle.keep_alive)
 
     # Answers
 
@@ -197,9 +231,9 @@ class ShortcutProtocol(HttpToolsProtocol):
         length = b"content-length: %d\r\n" % len(reply.body) if reply.has_body else b""
         self.transport.write(b"%b%b\r\n%b" % (opening, length, reply.body))
 
-    def _opening(self, status: int, headers: Headers, keep_alive: bool) -> bytes:
+    def _opening(self, status: int, headers: tuple[tuple[bytes, bytes], ...], keep_alive: bool) -> bytes:
         shared = self.server_state.default_headers
-        closing = () if keep_alive else ((b"connection", b"close"),)
+        closing = () if keep_alive or CLOSE in headers else (CLOSE,)
         lines = (b"%b: %b\r\n" % one for one in (*shared, *headers, *closing))
         return b"".join((STATUS_LINE[status], *lines))
 
