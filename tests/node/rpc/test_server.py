@@ -17,6 +17,7 @@ import pytest
 from vmloom.errors import ConfigError
 from vmloom_node.config import RpcConfig
 from vmloom_node.rpc import desk as desk_module
+from vmloom_node.rpc import server as server_module
 from vmloom_node.rpc import shortcut as shortcut_module
 from vmloom_node.rpc import websocket as websocket_module
 from vmloom_node.rpc.desk import Room
@@ -24,7 +25,8 @@ from vmloom_node.rpc.dispatcher import SHORT_BYTES, Dispatcher
 from vmloom_node.rpc.http import Guard, host_allowed
 from vmloom_node.rpc.server import BackgroundServer, http_protocol, listen, make_app
 from vmloom_node.rpc.session import Session
-from vmloom_node.rpc.table import METHODS, always
+from vmloom_node.rpc.shortness import always
+from vmloom_node.rpc.table import METHODS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -207,14 +209,14 @@ class Asgi:
         monkeypatch.setattr(Guard, "__call__", counted)
 
 
-def exchanged(running: Running, *pieces: str) -> bytes:
+def exchanged(running: Running, *pieces: str, pause: float = 0.02) -> bytes:
     """What comes back for pieces that are sent one after the other on a connection that closes."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         got = b""
         for number, piece in enumerate(pieces):
             if number:
-                time.sleep(0.02)
+                time.sleep(pause)
             client.sendall(piece.encode())
         while more := client.recv(65_536):
             got += more
@@ -228,6 +230,7 @@ def request_to(running: Running, body: str, *headers: str) -> str:
 
 
 def test_short_calls_need_no_task_whether_they_come_whole_or_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 30)
     asgi, running = Asgi(monkeypatch), start()
     text = request_to(running, json.dumps(CHAIN_ID))
     at = text.index("\r\n\r\n") + 4
@@ -249,13 +252,281 @@ def test_all_else_goes_the_way_of_asgi(start: Start, monkeypatch: pytest.MonkeyP
     call = json.dumps(CHAIN_ID)
     text = request_to(running, call)
     late = (text[: -len(call)], text[-len(call) :])  # beyond the patience
-    assert b'"0x7a69"' in exchanged(running, *late)
+    assert b'"0x7a69"' in exchanged(running, *late, pause=0.3)
     assert b'"0x7a69"' in exchanged(running, request_to(running, call, "Expect: 100-continue"))
     assert b'"0x7a69"' in exchanged(running, request_to(running, call, "X-Forwarded-For: 10.0.0.1"))
     assert exchanged(running, text.replace("Host: 127.0.0.1", "Host: evil.example")).startswith(b"HTTP/1.1 403 ")
     assert exchanged(running, text.replace("application/json", "text/plain")).startswith(b"HTTP/1.1 415 ")
     assert exchanged(running, text.replace("POST /", "POST /health")).startswith(b"HTTP/1.1 405 ")
     assert asgi.count == 6
+
+
+class Parser:
+    """Counts requests that are parsed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        begin = shortcut_module.ShortcutProtocol.on_message_begin
+
+        def counted(protocol: shortcut_module.ShortcutProtocol) -> None:
+            self.count += 1
+            begin(protocol)
+
+        monkeypatch.setattr(shortcut_module.ShortcutProtocol, "on_message_begin", counted)
+
+
+class Kept:
+    """A connection that goes on."""
+
+    def __init__(self, running: Running) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", running.port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Type: application/json\r\n"
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def text(self, request_id: int, method: str = "eth_chainId", *headers: str) -> str:
+        """A request."""
+        body = json.dumps({**CHAIN_ID, "id": request_id, "method": method})
+        return "\r\n".join([self._head + f"Content-Length: {len(body)}", *headers, "", body])
+
+    def send(self, text: str) -> None:
+        """Send something."""
+        self._socket.sendall(text.encode())
+
+    def receive(self) -> tuple[int, bytes]:
+        """The next answer's status and body; 0 if the connection ends."""
+        got = b""
+        while b"\r\n\r\n" not in got:
+            more = self._socket.recv(1)
+            if not more:
+                return 0, got
+            got += more
+        lengths = [line for line in got.split(b"\r\n") if line.startswith(b"content-length: ")]
+        body = b""
+        for line in lengths:
+            while len(body) < int(line.partition(b" ")[2]):
+                body += self._socket.recv(1)
+        return int(got.split()[1]), body
+
+    def ask(self, *pieces: str, pause: float = 0.02) -> Any:
+        """The answer to a request in pieces."""
+        for number, piece in enumerate(pieces):
+            time.sleep(pause if number else 0)
+            self.send(piece)
+        return json.loads(self.receive()[1])
+
+
+class Slow:
+    """`eth_slow`, which is answered when it is released."""
+
+    def __init__(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.release = threading.Event(), threading.Event()
+        add_method(running, monkeypatch, "eth_slow", self._run)
+
+    def _run(self, _: Session) -> str:
+        self.begun.set()
+        self.release.wait(30)
+        return "late"
+
+
+def test_a_head_that_comes_again_is_not_parsed_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 30)
+    asgi, parser, running = Asgi(monkeypatch), Parser(monkeypatch), start()
+    with Kept(running) as client:
+        for number in (1, 12, 12_345):  # of different lengths
+            assert client.ask(client.text(number)) == {**ANSWER, "id": number}
+        text = client.text(7)
+        at = text.index("\r\n\r\n") + 4
+        for pieces in ((text[:at], text[at:]), (text[:20], text[20 : at + 3], text[at + 3 :])):
+            assert client.ask(*pieces) == {**ANSWER, "id": 7}
+        for number in range(2):  # which is no short call, and is made by a thread
+            assert client.ask(client.text(9, "evm_mine"))["result"] == "0x0"
+            assert client.ask(client.text(number)) == {**ANSWER, "id": number}
+        client.send(client.text(8).replace('"id": 8,', " " * len('"id": 8,')))  # a notification
+        assert client.receive() == (204, b"")
+    assert (asgi.count, parser.count) == (0, 1)
+    with Kept(running) as client:  # a head is known whatever came with it
+        for _ in range(3):
+            assert client.ask(client.text(9, "evm_mine"))["result"] == "0x0"
+    assert (asgi.count, parser.count) == (1, 2)
+    assert running.dispatcher.metrics.numbers()['vmloom_rpc_calls_total{method="eth_chainId",outcome="ok"}'] == 8
+
+
+def test_after_a_known_head_all_else_is_parsed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 0.01)
+    asgi, parser, running = Asgi(monkeypatch), Parser(monkeypatch), start()
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        assert client.ask(client.text(2, "eth_chainId", "X-Forwarded-For: 10.0.0.1")) == {**ANSWER, "id": 2}
+        text = client.text(3)
+        assert client.ask(text[:-4], text[-4:], pause=0.3) == {**ANSWER, "id": 3}  # beyond the patience
+        assert (asgi.count, parser.count) == (2, 3)
+        for number in range(4, 7):  # one after the other, and then at once
+            client.send(client.text(number))
+        assert [json.loads(client.receive()[1])["id"] for _ in range(3)] == [4, 5, 6]
+        client.send("".join(client.text(number) for number in range(7, 10)))
+        assert [json.loads(client.receive()[1])["id"] for _ in range(3)] == [7, 8, 9]
+        client.send(client.text(10).replace("Host: 127.0.0.1", "Host: evil.example"))
+        assert client.receive()[0] == 403
+        assert client.ask(client.text(11)) == {**ANSWER, "id": 11}
+        client.send(client.text(12).replace("Content-Length: ", "Content-Length: x"))
+        assert client.receive()[0] == 400
+        assert client.receive() == (0, b"")
+
+
+def test_the_bounds_hold_for_known_heads(start: Start) -> None:
+    running = start(calls_per_second=2, max_body_bytes=200)
+    with Kept(running) as client:
+        answers = [client.ask(client.text(number)) for number in range(4)]
+        assert [answer.get("error", {}).get("code") for answer in answers] == [None, None, -32005, -32005]
+        client.send(client.text(1, "x" * 200))
+        assert client.receive()[0] == 413
+    running = start(max_connections=2)
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        with Kept(running):
+            for _ in range(100):  # until the server has seen the second connection
+                client.send(client.text(2))
+                status = client.receive()[0]
+                if status != 200:
+                    break
+                time.sleep(0.01)
+            assert status == 503
+
+
+def test_what_looks_like_a_known_head_within_a_request_is_none(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 0.01)
+    running = start()
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        inner = client.text(2)
+        client.send(f"{client.text(1).partition('Content-Length')[0]}Content-Length: {len(inner)}\r\n\r\n")
+        time.sleep(0.1)
+        assert client.ask(inner)["error"]["code"] == -32700
+        client.send("POST /elsewhere HTTP/1.1\r\nX: ")
+        time.sleep(0.1)
+        client.send(inner)
+        assert client.receive()[0] == 404
+        assert client.ask(client.text(3)) == {**ANSWER, "id": 3}
+
+
+def test_a_known_head_waits_for_the_answer_before_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start()
+    slow = Slow(running, monkeypatch)
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+        client.send(client.text(3))
+        client.send(client.text(4) + client.text(5))
+        time.sleep(0.05)
+        slow.release.set()
+        assert [json.loads(client.receive()[1])["id"] for _ in range(4)] == [2, 3, 4, 5]
+        assert client.ask(client.text(6)) == {**ANSWER, "id": 6}
+
+
+def test_a_client_may_hang_up_before_its_answer(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start()
+    slow = Slow(running, monkeypatch)
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+    time.sleep(0.05)
+    slow.release.set()
+    while running.dispatcher.metrics.numbers()["vmloom_rpc_requests_in_flight"]:
+        time.sleep(0.01)
+    assert running.rpc("eth_chainId") == ANSWER
+    assert not caplog.records
+
+
+def test_a_connection_is_not_idle_while_its_call_is_made(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_KEEP_ALIVE", 0.2)
+    running = start()
+    slow = Slow(running, monkeypatch)
+    with Kept(running) as client:
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+        time.sleep(0.6)
+        slow.release.set()
+        assert json.loads(client.receive()[1])["result"] == "late"
+        assert client.receive() == (0, b"")
+
+
+def test_a_server_that_stops_lets_the_call_of_a_known_head_finish(
+    make_dispatcher: Callable[..., Dispatcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher = make_dispatcher(RpcConfig(port=0))
+    with BackgroundServer(make_app(dispatcher), dispatcher.config) as server:
+        running = Running(server, dispatcher)
+        slow = Slow(running, monkeypatch)
+        client = Kept(running)
+        client.ask(client.text(1))
+        client.send(client.text(2, "eth_slow"))
+        assert slow.begun.wait(30)
+        threading.Timer(0.3, slow.release.set).start()
+    with client:
+        assert json.loads(client.receive()[1])["result"] == "late"
+        assert client.receive() == (0, b"")
+
+
+def test_what_is_turned_away_or_fails_ends_the_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start()
+    with Kept(running) as client, monkeypatch.context() as patch:
+        client.ask(client.text(1))
+        patch.setattr(desk_module, "MAX_HELD_BYTES", 10)
+        client.send(client.text(2, "evm_mine"))
+        assert [client.receive()[0] for _ in range(2)] == [503, 0]
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    with Kept(running) as client, monkeypatch.context() as patch:
+        client.ask(client.text(1))
+        assert not caplog.records
+        patch.setattr(desk_module.Desk, "answer", broken)
+        client.send(client.text(2, "evm_mine"))
+        assert [client.receive()[0] for _ in range(2)] == [500, 0]
+    assert "a call failed" in caplog.text
+    assert running.rpc("eth_chainId") == ANSWER
+
+
+def test_a_request_that_drips_is_waited_for_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcut_module, "_PATIENCE", 0.3)
+    asgi, running = Asgi(monkeypatch), start(timeout_s=1)
+    for is_known in (True, False):
+        with Kept(running) as client:
+            if is_known:
+                client.ask(client.text(1))
+            text = client.text(2)
+            for byte in (text[:20], *text[20:-1]):
+                client.send(byte)
+                time.sleep(0.003)
+            assert asgi.count == 1 + (not is_known)
+            assert client.receive()[0] == 408
+
+
+def test_a_connection_is_kept_as_long_as_it_is_used(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_KEEP_ALIVE", 0.5)
+    parser, running = Parser(monkeypatch), start()
+    with Kept(running) as client:
+        for number in range(12):
+            assert client.ask(client.text(number)) == {**ANSWER, "id": number}
+            time.sleep(0.1)
+        begin = time.monotonic()
+        assert client.receive() == (0, b"")
+        assert time.monotonic() - begin < 10
+    assert parser.count == 1
 
 
 @pytest.mark.parametrize("is_importable", [True, False])

@@ -34,6 +34,10 @@ class _Kept:
     receipts: tuple[TransactionReceipt, ...] | None = None
 
 
+SMALL_GAS: Final = 1_000_000
+"""Gas of blocks that are small: it bounds their transactions, and all bytes of input and logs."""
+
+
 def first_header(store: Store, number: int = 0) -> Header | None:
     """Header of the block `number`, 0 being the first, of the chain in a store; None in a store without a chain.
 
@@ -91,6 +95,12 @@ class Ledger:
                 self._transactions -= len(self._kept.pop(gone).stored.encoded)
 
     # Blocks
+
+    def is_at_hand(self, number: int) -> bool:
+        """Whether a block is in memory and so small that to tell of it, or to read its receipts, takes no time."""
+        with self._lock:
+            kept = self._kept.get(number)
+        return kept is not None and kept.stored.block.header.gas_used <= SMALL_GAS
 
     def stored(self, number: int) -> StoredBlock:
         """The block with its receipts as they are kept. Raises `UnknownBlock`."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from vmloom import Account, StateAccess
 from vmloom.errors import InputError, PluginError, StateError
 from vmloom.state import NO_ACCOUNT
-from vmloom.store import StoreView
+from vmloom.store import MemoryStore, StoreView
 from vmloom_evm.block import BlockResult, SignedTransaction
 from vmloom_evm.forks import Fork
 from vmloom_evm.trie import AccountProof, StateTrie
@@ -68,6 +68,22 @@ class ReadableChain(MiningChain):
                 raise
             left = [one for one in candidates if one.hash not in dropped]
             return self.run_block(made, state, left, root_of=lambda _: bytes(32))
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether nothing that is read comes from a disk."""
+        return isinstance(self.store, MemoryStore)
+
+    def is_at_hand(self, ref: BlockRef) -> bool:
+        """Whether to tell of a block, with its receipts, takes less than a few milliseconds. Raises `UnknownBlock`."""
+        return ref != "pending" and self.is_in_memory and self._ledger.is_at_hand(self._ledger.number_of(ref))
+
+    def is_transaction_at_hand(self, transaction_hash: bytes) -> bool:
+        """Whether to tell of a transaction, or that there is none, takes less than a few milliseconds."""
+        if not self.is_in_memory:
+            return False
+        place = self._ledger.place_of(transaction_hash)
+        return place is None or self._ledger.is_at_hand(place[0])
 
     def transaction(self, transaction_hash: bytes) -> TransactionEntry:
         """The transaction with this hash, in a block or in the mempool. Raises `UnknownTransaction`."""

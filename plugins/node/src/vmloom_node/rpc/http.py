@@ -24,9 +24,9 @@ from .desk import Desk, Room
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 _JSON_TYPES: Final = frozenset({b"application/json", b"application/json-rpc", b"application/jsonrequest"})
-_JSON: Final = (b"content-type", b"application/json")
+_JSON: Final = ((b"content-type", b"application/json"),)
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-_CLOSE: Final = (b"connection", b"close")
+CLOSE: Final = (b"connection", b"close")
 """For answers to a request of which more is to come: it would be taken for the next one."""
 
 
@@ -34,14 +34,17 @@ class Reply(NamedTuple):
     """What is answered over HTTP. The length of the body is told by itself."""
 
     status: int
-    headers: Headers
+    headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+
+    @property
+    def has_body(self) -> bool:
+        """Whether there is one, be it empty: 204 means that there is none."""
+        return self.status != 204
 
     def all_headers(self) -> list[tuple[bytes, bytes]]:
         """The headers with the body's length."""
-        if self.status == 204:
-            return list(self.headers)
-        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        return [*self.headers, *([(b"content-length", b"%d" % len(self.body))] if self.has_body else [])]
 
     async def send(self, send: Send) -> None:
         """Send it."""
@@ -75,7 +78,7 @@ class HttpEndpoint:
             if method in ("GET", "HEAD") and self._has_page:
                 return Reply(
                     200,
-                    [(name.lower().encode(), value.encode()) for name, value in page().headers.items()],
+                    tuple((name.lower().encode(), value.encode()) for name, value in page().headers.items()),
                     page().body,
                 )
             return _plain(405, "JSON-RPC is spoken with POST", (b"allow", b"POST"))
@@ -91,16 +94,24 @@ class HttpEndpoint:
             text = await self._desk.answer(body, _client(scope))
         return _answer(text)
 
-    def reply_at_once(self, scope: Mapping[str, Any], body: bytes) -> Reply | None:
-        """The reply to a POST that has come in full, if it is a call that is done at once."""
-        headers = dict(scope["headers"])
-        if b"x-forwarded-for" in headers or len(body) > self._limit or not _is_json(headers):
+    def reply_at_once(self, body: bytes, client: str) -> Reply | None:
+        """The reply to a JSON-RPC text that has come in full, if it is a call that is done at once."""
+        if len(body) > self._limit:
             return None
-        short = self._desk.short(body, _client(scope))
+        short = self._desk.short(body, client)
         if short is None:
             return None
         with self._desk.dispatcher.chain.unless_busy() as is_free:
             return _answer(short.run_short()) if is_free else None
+
+    async def reply(self, body: bytes, client: str) -> Reply:
+        """The reply to a JSON-RPC text that has come in full."""
+        if len(body) > self._limit:
+            return self._too_large()
+        with Room(self._desk) as room:
+            if not room.take(len(body)):
+                return _BUSY
+            return _answer(await self._desk.answer(body, client))
 
     async def _body(self, receive: Receive, room: Room) -> bytes | Reply:
         """The body of a request, or what is wrong with it."""
@@ -116,14 +127,14 @@ class HttpEndpoint:
                     if len(body) > self._limit:
                         return self._too_large()
                     if not room.take(len(chunk)):
-                        return _plain(503, "server is busy, try again later", _CLOSE)
+                        return _BUSY
                     goes_on = message.get("more_body", False)
         except TimeoutError:
-            return _plain(408, "the request took too long to arrive", _CLOSE)
+            return _plain(408, "the request took too long to arrive", CLOSE)
         return body
 
     def _too_large(self) -> Reply:
-        return _plain(413, f"request too large, the limit is {self._limit} bytes", _CLOSE)
+        return _plain(413, f"request too large, the limit is {self._limit} bytes", CLOSE)
 
 
 class _Patience:
@@ -164,7 +175,7 @@ def _client(scope: Mapping[str, Any]) -> str:
 
 
 def _answer(text: bytes | None) -> Reply:
-    return Reply(204, (), b"") if text is None else Reply(200, (_JSON,), text)
+    return Reply(204, (), b"") if text is None else Reply(200, _JSON, text)
 
 
 def length_of(headers: Headers) -> int:
@@ -175,6 +186,10 @@ def length_of(headers: Headers) -> int:
 
 def _plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Reply:
     return Reply(status, (_TEXT, *headers), f"{text}\n".encode())
+
+
+FAILED: Final = _plain(500, "internal error", CLOSE)
+_BUSY: Final = _plain(503, "server is busy, try again later", CLOSE)
 
 
 class Guard:
@@ -208,12 +223,15 @@ class Guard:
         else:
             await self._rest(scope, receive, send)
 
-    def reply_at_once(self, scope: Mapping[str, Any], body: bytes) -> Reply | None:
-        """The reply to a request over HTTP that has come in full, if it is a call that is done at once and may pass."""
-        endpoint = self._endpoint
-        if endpoint is None or scope["method"] != "POST" or scope["path"] != "/" or self._host(scope) is None:
+    def endpoint_of(self, scope: Mapping[str, Any]) -> HttpEndpoint | None:
+        """What may answer a request over HTTP by its body alone; None if it is not JSON-RPC, or may not pass.
+
+        It depends on the head of the request only.
+        """
+        if scope["method"] != "POST" or scope["path"] != "/" or self._host(scope) is None:
             return None
-        return endpoint.reply_at_once(scope, body)
+        headers = dict(scope["headers"])
+        return self._endpoint if b"x-forwarded-for" not in headers and _is_json(headers) else None
 
     def _host(self, scope: Mapping[str, Any]) -> str | None:
         """The name that the server was called by; None if it is not one, or not one of its own."""

@@ -79,11 +79,6 @@ METHODS: Final[dict[str, Method]] = {}
 """By name; a function with several names is here under each."""
 
 
-def always(_: Session, __: list[Any]) -> bool:
-    """The `is_short` of methods that only tell what is in memory."""
-    return True
-
-
 def method(*names: str, is_short: IsShort | None = None) -> Callable[[Function], Function]:
     """Let the function answer to `names`. Its first parameter is the `Session`; the others are read from JSON.
 

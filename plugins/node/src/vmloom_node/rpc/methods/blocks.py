@@ -13,7 +13,8 @@ from ..arguments import BlockArgument, BlockNumber
 from ..encoding import Json, block_json, entries_of, header_json, hexed, receipt_json, transaction_json
 from ..parameters import Hash, ShortQuantity
 from ..session import Session
-from ..table import always, method
+from ..shortness import always, of_block, of_transaction
+from ..table import method
 
 
 @method("eth_blockNumber", is_short=always)
@@ -30,14 +31,14 @@ def find_block(session: Session, reference: BlockRef) -> Block | None:
         return None
 
 
-@method("eth_getBlockByNumber")
+@method("eth_getBlockByNumber", is_short=of_block)
 def block_by_number(session: Session, block: BlockNumber, full: bool = False) -> Json | None:
     """A block with the hashes of its transactions, or with `full` the transactions; null if there is none."""
     found = find_block(session, block)
     return None if found is None else block_json(found, full=full)
 
 
-@method("eth_getBlockByHash")
+@method("eth_getBlockByHash", is_short=of_block)
 def block_by_hash(session: Session, hash: Hash, full: bool = False) -> Json | None:
     """A block with the hashes of its transactions, or with `full` the transactions; null if there is none."""
     found = find_block(session, hash)
@@ -124,7 +125,7 @@ def find_transaction(session: Session, hash: bytes) -> TransactionEntry | None:
         return None
 
 
-@method("eth_getTransactionByHash")
+@method("eth_getTransactionByHash", is_short=of_transaction)
 def transaction_by_hash(session: Session, hash: Hash) -> Json | None:
     """A transaction in a block or in the mempool; null if there is none."""
     found = find_transaction(session, hash)
@@ -156,7 +157,7 @@ def _transaction(block: Block | None, index: int) -> Json | None:
     return transaction_json(block.entry(index), is_pending=block.is_pending)
 
 
-@method("eth_getTransactionReceipt")
+@method("eth_getTransactionReceipt", is_short=of_transaction)
 def transaction_receipt(session: Session, hash: Hash) -> Json | None:
     """What came of a transaction; null as long as it is in no block. `vm` names the machine that ran it."""
     try:

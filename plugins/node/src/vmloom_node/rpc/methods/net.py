@@ -11,14 +11,15 @@ from vmloom.hashing import keccak256
 from ..encoding import hexed
 from ..parameters import Data
 from ..session import Session
-from ..table import always, method
+from ..shortness import always
+from ..table import method
 
 CLIENT_VERSION: Final = (
     f"vmloom/v{version('vmloom-node')}/{platform.system().lower()}/python{platform.python_version()}"
 )
 
 
-@method("web3_clientVersion")
+@method("web3_clientVersion", is_short=always)
 def client_version(_: Session) -> str:
     """The node's name and version, and what it runs on."""
     return CLIENT_VERSION
@@ -36,13 +37,13 @@ def network(session: Session) -> str:
     return str(session.chain.chain_id)
 
 
-@method("net_listening")
+@method("net_listening", is_short=always)
 def listening(_: Session) -> bool:
     """True: the node answers, as one sees."""
     return True
 
 
-@method("net_peerCount")
+@method("net_peerCount", is_short=always)
 def peers(_: Session) -> str:
     """Zero: the node has no peers."""
     return "0x0"

@@ -10,28 +10,29 @@ from ..encoding import Json, hexed, word
 from ..limits import MAX_PROOF_KEYS
 from ..parameters import Address, Slot
 from ..session import Session
+from ..shortness import in_memory, state_after
 from ..table import method
 
 
-@method("eth_getBalance")
+@method("eth_getBalance", is_short=state_after(1))
 def balance(session: Session, address: Address, block: BlockArgument = "latest") -> str:
     """Balance of an account in wei."""
     return hex(session.chain.account(address, block).balance)
 
 
-@method("eth_getCode")
+@method("eth_getCode", is_short=state_after(1))
 def code(session: Session, address: Address, block: BlockArgument = "latest") -> str:
     """Code of an account, of whichever VM."""
     return hexed(session.chain.account(address, block).code)
 
 
-@method("eth_getTransactionCount")
+@method("eth_getTransactionCount", is_short=in_memory)
 def transaction_count(session: Session, address: Address, block: BlockArgument = "latest") -> str:
     """The account's next nonce; with `pending`, after what waits in the mempool."""
     return hex(session.chain.nonce(address, block))
 
 
-@method("eth_getStorageAt")
+@method("eth_getStorageAt", is_short=state_after(2))
 def storage_at(session: Session, address: Address, slot: Slot, block: BlockArgument = "latest") -> str:
     """A word of an account's storage, 32 bytes."""
     return word(session.chain.storage(address, slot, block))

@@ -16,11 +16,12 @@ from ..arguments import Call
 from ..encoding import Json, hexed, signed_json, transaction_json
 from ..parameters import Address, Data, JsonObject
 from ..session import Session
+from ..shortness import always
 from ..signing import message_digest, signature_of, typed_data_digest
 from ..table import method
 
 
-@method("eth_accounts")
+@method("eth_accounts", is_short=always)
 def accounts(session: Session) -> list[str]:
     """The accounts that the node signs for."""
     return [hexed(address) for address in session.chain.accounts.addresses]
