@@ -173,11 +173,11 @@ class GivenSource:
 
     def __init__(self, contracts: Sequence[Any], data: Sequence[Any]) -> None:
         self._left = min(len(contracts), len(data))
-        self._contracts, self._data = iter(contracts), iter(data)
+        self._contracts, self._data = _Rest(contracts), _Rest(data)
 
     def take(self, count: int) -> Givens:
         """See `Source.take`."""
-        taken = Givens(list(itertools.islice(self._contracts, count)), list(itertools.islice(self._data, count)))
+        taken = Givens(self._contracts.take(count), self._data.take(count))
         self._left -= len(taken)
         return taken
 
@@ -186,15 +186,38 @@ class GivenSource:
         return self._left >= count
 
     def put_back(self, taken: Givens) -> None:
-        """Let these be the next ones to be taken."""
-        self._contracts = itertools.chain(taken.contracts, self._contracts)
-        self._data = itertools.chain(taken.data, self._data)
+        """Let these, the last ones, be the next ones to be taken."""
+        self._contracts.put_back(taken.contracts)
+        self._data.put_back(taken.data)
         self._left += len(taken)
 
     @property
     def left(self) -> int:
         """See `Source.left`."""
         return self._left
+
+
+class _Rest:
+    """What has not been taken of a sequence. Slices of the usual kinds take less than a step for each item."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._plain = items if type(items) in (list, tuple) else None
+        self._begin = 0
+        self._other = iter(items)
+
+    def take(self, count: int) -> Sequence[Any]:
+        """The next items, at most so many."""
+        if self._plain is None:
+            return list(itertools.islice(self._other, count))
+        begin = self._begin
+        taken = self._plain[begin : begin + count]
+        self._begin += len(taken)
+        return taken
+
+    def put_back(self, taken: Sequence[Any]) -> None:
+        """Let the items that were taken last be the next ones."""
+        self._begin -= len(taken)
+        self._other = itertools.chain(taken, self._other)
 
 
 def run_independent(
@@ -510,9 +533,10 @@ class _Worker(threading.local):
     ) -> list[Part]:
         """Run items of one VM, some at once; None is for those that are no calls."""
         parts = []
-        start = 0
-        while start < len(items):
-            some: Sequence[Any] = items[start : start + self.at_once]
+        start, count = 0, len(items)
+        while start < count:
+            is_all = start == 0 and count <= self.at_once
+            some: Sequence[Any] = items if is_all else items[start : start + self.at_once]
             parts.append(self._run_at_once(vm, some, first + start, cancellation))
             start += len(some)
         return parts

@@ -8,7 +8,7 @@ object for a call; all else goes the way of single calls, which says what is wro
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -19,13 +19,16 @@ from . import requests
 from .columns import CallColumns
 from .requests import DEFAULT_BLOCK, DEFAULT_GAS_LIMIT, MAX_GAS_LIMIT, MAX_VALUE, Call
 
-_KINDS: Final[dict[str, Sequence[set[type]]]] = {
-    **{key: [{bytes}] for key in ("caller", "data")},
-    **{key: [{int}] for key in ("value", "gas_limit", "gas_price")},
-    "block_context": [{BlockContext}, {type(None)}],
+_KINDS: Final[dict[str, Sequence[type]]] = {
+    **dict.fromkeys(("caller", "data"), (bytes,)),
+    **dict.fromkeys(("value", "gas_limit", "gas_price"), (int,)),
+    "block_context": (BlockContext, type(None)),
 }
 """Of what the columns of plain calls may be, all entries alike."""
 _PLAIN_KEYS: Final = frozenset(_KINDS)
+_VM: Final = itemgetter(0)
+_CODE: Final = itemgetter(1)
+"""Of what is known of a contract."""
 _MOST_CONTRACTS: Final = 4096
 """Contracts whose code is remembered."""
 _SETTERS: Final = [ExecutionContext.__dict__[name].__set__ for name in ExecutionContext.__slots__]
@@ -84,16 +87,19 @@ class Intake:
 
     def _columns(self, contracts: Sequence[Any], data: Sequence[Any]) -> tuple[VmType, CallColumns] | None:
         count = len(data)
-        if len(contracts) != count or set(map(type, contracts)) != {bytes}:
+        if len(contracts) != count or not _are_all(contracts, type, bytes):
             return None
-        found = [self._known.get(contracts[0])]
-        if contracts.count(contracts[0]) == count:
-            found *= count
+        first = contracts[0]
+        vm, code = self._known[first]  # raises for one that is not known
+        if contracts.count(first) == count:
+            codes = [code] * count
         else:
-            found = list(map(self._known.get, contracts))
-        vms, codes = zip(*found, strict=True)  # raises for None, a contract that is not known
+            found = list(map(self._known.__getitem__, contracts))
+            codes = list(map(_CODE, found))
+            if not _are_all(found, _VM, vm):
+                return None
         made = _plain_columns(contracts, codes, data)
-        return None if made is None or vms.count(vms[0]) != count else (vms[0], made)
+        return None if made is None else (vm, made)
 
     def _call(self, contract: Any, data: Any) -> Call:
         known = self._known.get(contract) if type(contract) is bytes else None
@@ -117,25 +123,33 @@ def _plain_columns(addresses: Sequence[bytes], codes: Sequence[bytes], data: Seq
     column without a step of Python for each call.
     """
     count, first = len(data), data[0]
-    if set(map(type, data)) != {dict} or not _PLAIN_KEYS.issuperset(first) or set(map(len, data)) != {len(first)}:
+    if not _are_all(data, type, dict) or not _PLAIN_KEYS.issuperset(first) or not _are_all(data, len, len(first)):
         return None
     columns = {key: list(map(itemgetter(key), data)) for key in first}
-    if any(set(map(type, column)) not in _KINDS[key] for key, column in columns.items()):
-        return None
+    for key, column in columns.items():
+        kind = type(column[0])
+        if kind not in _KINDS[key] or not _are_all(column, type, kind):
+            return None
     callers, inputs = columns["caller"], columns.get("data") or [b""] * count
     gas_limits, prices = columns.get("gas_limit") or [DEFAULT_GAS_LIMIT] * count, columns.get("gas_price", [0])
     blocks = columns.get("block_context", [None])
     price, block = prices[0], DEFAULT_BLOCK if blocks[0] is None else blocks[0]
+    different = gas_limits[:1] if gas_limits.count(gas_limits[0]) == count else gas_limits
     if (
-        set(map(len, callers)) != {ADDRESS_SIZE}
+        not _are_all(callers, len, ADDRESS_SIZE)
         or any(columns.get("value", ()))
-        or not 0 <= min(gas_limits) <= max(gas_limits) <= MAX_GAS_LIMIT
+        or not 0 <= min(different) <= max(different) <= MAX_GAS_LIMIT
         or not 0 <= price <= MAX_VALUE
         or prices.count(price) != len(prices)
         or blocks.count(blocks[0]) != len(blocks)
     ):
         return None
     return CallColumns(addresses, codes, callers, inputs, gas_limits, gas_price=price, block=block)
+
+
+def _are_all(column: Sequence[Any], what: Callable[[Any], Any], value: object) -> bool:
+    """Whether `what` is this of all items. To count takes less than to make a set."""
+    return list(map(what, column)).count(value) == len(column)
 
 
 def _plain_context(address: bytes, data: Any) -> ExecutionContext | None:

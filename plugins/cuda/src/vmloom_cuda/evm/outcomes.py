@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import sub
 from struct import Struct
 from threading import Lock
 from typing import TYPE_CHECKING, Final, cast
@@ -12,7 +13,7 @@ import numpy as np
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.native import layout
 from vmloom_evm.native.changes import Names
-from vmloom_evm.native.packing import OUTCOME, set_column
+from vmloom_evm.native.packing import OUTCOME
 from vmloom_evm.native.reading import CHANGE_SIZE, CallOutcomes, Header
 
 if TYPE_CHECKING:
@@ -126,14 +127,10 @@ def _words(blob: NDArray[np.uint8] | bytes) -> Words:
 
 def outcomes_of(blob: bytes, packed: PackedCalls, ran: Executions, codes: OutcomeCodes) -> CallOutcomes:
     """Results of calls. Those in the places of executions that escaped are not to be looked at."""
-    columns = {
-        "status": ran.headers(blob, HEADER["status"]),
-        "gas_left": ran.headers(blob, HEADER["gas_left"]),
-        "outcome_offset": ran.places,
-    }
-    for name, column in columns.items():
-        set_column(packed.batch, name, [np.ascontiguousarray(column).data])
-    return CallOutcomes(blob, packed.batch, codes.as_state(), packed.calls.gas_limits)
+    gas_left = ran.headers(blob, HEADER["gas_left"]).view(np.int64).tolist()
+    gas_used = list(map(sub, packed.calls.gas_limits, gas_left))
+    columns = ran.places.tolist(), ran.headers(blob, HEADER["status"]).tolist(), gas_used
+    return CallOutcomes(blob, *columns, codes.as_state(), packed.calls.gas_limits)
 
 
 def adopt_codes(blob: NDArray[np.uint8], ran: Executions, codes: OutcomeCodes) -> None:

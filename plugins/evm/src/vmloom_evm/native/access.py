@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from vmloom.kernel import Halt, Ptr, address_of, fill, pointer, u8, u32, u64, u160
+from vmloom.kernel import Halt, Ptr, pointer, u8, u64, u160
 
 from .arena import rebase_memory
 from .base import has_all_words, search_base_account, search_base_slot
@@ -50,6 +50,8 @@ from .outcome import put_changes, put_read
 from .table import (
     find_account,
     find_transient,
+    forget_index,
+    forget_loaded,
     index_accounts,
     index_slots,
     index_transients,
@@ -212,19 +214,12 @@ def collect_items(run: Run) -> None:
 
 def forget_rows(run: Run) -> None:
     """There are no accounts and slots any more, and nothing to undo."""
-    forget_index(run.account_index, run.account_mask)
-    forget_index(run.slot_index, run.slot_mask)
+    forget_loaded(run)
     forget_index(run.transient_index, run.transient_mask)
-    run.account_count = 1
-    run.slot_count = 1
     run.transient_count = 1
     run.journal_count = 0
     run.log_count = 0
     run.log_bytes_count = 0
-    run.marked_count = 0
-    run.last_account = 0
-    run.last_slot = 0
-    run.answered = 0
     run.stamp += 1
     run.first_stamp = NO_EPOCH
 
@@ -233,11 +228,6 @@ def forget_codes(run: Run) -> None:
     """There are no codes any more; no account may have one."""
     forget_index(run.code_index, run.code_mask)
     run.code_count = 1
-
-
-def forget_index(index: Ptr[u32], mask: u64) -> None:
-    """Empty an index."""
-    fill(pointer(u8, address_of(index)), 0, (mask + 1) * 4)
 
 
 def collect_reads(run: Run) -> None:

@@ -13,6 +13,7 @@ from vmloom_native.build import compiled
 from ..machine import Machine, TransactionData, TransactionMachine
 from .access import FUNCTIONS
 from .driver import Threaded
+from .each import perform_each
 from .machine import Build, NativeMachine
 from .run import finish_guest, perform_all, perform_call
 
@@ -90,6 +91,7 @@ class Interpreter:
         self.library = library
         self.perform_call = library.function("perform_call", ctypes.c_uint64, ctypes.c_void_p)
         self.perform_all = library.function("perform_all", ctypes.c_uint64, ctypes.c_void_p)
+        self.perform_each = library.function("perform_each", ctypes.c_uint64, ctypes.c_void_p)
         u64, pointer = ctypes.c_uint64, ctypes.c_void_p
         self.finish_guest = library.function("finish_guest", u64, pointer, u64, u64, ctypes.c_int64, u64)
         self.interpret = library.address("interpret")
@@ -113,6 +115,6 @@ def interpreter_ir(specification: Specification, *, traced: bool) -> str:
     program = Program(bindings=BINDINGS, constants=constants, cpu_features=present_features())
     rows = [row for row in specification.rows.values() if row.code not in specification.disabled_opcodes]
     Threaded(program, rows, specification.fork.gas, build, specification.rules.stack_limit).write()
-    for function in (perform_call, perform_all, finish_guest):
+    for function in (perform_call, perform_all, perform_each, finish_guest):
         program.export(function.__name__, function)
     return program.ir()

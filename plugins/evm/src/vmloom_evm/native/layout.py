@@ -109,6 +109,7 @@ JOURNAL_HEADROOM = 64
 PAUSE_INTERVAL = 1 << 18
 """Jumps, calls and creations from one pause to the next: some milliseconds."""
 HASHED_PAIRS = 1024
+ADDRESS_BYTES = 20
 MARKED_HEADROOM = 8
 """Accounts that one instruction marks at most."""
 
@@ -347,6 +348,37 @@ class Transaction:
 
 
 @struct
+class Calls:
+    """Plain calls, of depth 0 and without value, column by column, and what has come of them.
+
+    A step leads from an item to the next one, in its own units: it is 0 where one item is that of all calls.
+    """
+
+    count: u64
+    next: u64
+    """Number of the one that runs, or comes next."""
+    callers: Ptr[u8]
+    """20 bytes each. A caller is the origin, too."""
+    addresses: Ptr[u8]
+    """20 bytes each"""
+    address_step: u64
+    codes: Ptr[u64]
+    """Rows"""
+    code_step: u64
+    gas_limits: Ptr[u64]
+    gas_limit_step: u64
+    gas_price: u256
+    data: Ptr[u8]
+    """Of the next call; that of those after it follows."""
+    data_sizes: Ptr[u64]
+    data_size_step: u64
+    statuses: Ptr[u8]
+    gas_used: Ptr[u64]
+    outcomes: Ptr[u64]
+    """Where in `Run.outcome` that of each begins."""
+
+
+@struct
 class Outcome:
     """What came of a run. It is followed by return data, logs, their data and changes, each from a multiple of 8."""
 
@@ -462,6 +494,8 @@ class Run:
     batch_next: u64
     batch_apart: u64
     """Whether each transaction of the batch is taken back before the next one."""
+    calls: Calls
+    """What `perform_each` runs."""
     phase: u64
     """How far the transaction has come."""
     first_entry: u64

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from struct import Struct, error
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from vmloom import BlockContext, ExecutionContext
 from vmloom.engine.columns import CallColumns
@@ -20,8 +20,10 @@ from ..transaction.outcome import ALL_CHECKS, Checks
 from ..transaction.signing import recover_authority
 from ..transaction.types import Transaction
 from . import layout
+from .layout import ADDRESS_BYTES
 from .memory import address_of_bytes, little
 
+T = TypeVar("T")
 FORMATS: Final[dict[Any, str]] = {bool: "?", int: "q", u160: "24s", u256: "32s"}
 """By kinds of fields; i64 is Python's own type, and all others are 64 bits without a sign."""
 
@@ -38,6 +40,7 @@ def struct_of(kind: Any, first: str, last: str) -> Struct:
     return Struct(text)
 
 
+CALLS: Final = struct_of(layout.Calls, "count", "outcomes")
 CALL: Final = struct_of(layout.Transaction, "given_sender", "is_static")
 INPUT: Final = struct_of(layout.Transaction, "given_sender", "blob_gas_available")
 OUTCOME: Final = struct_of(layout.Outcome, "refusal", "sender_balance")
@@ -51,6 +54,7 @@ _ADDRESS_PADDING: Final = bytes(4)
 BLOCK: Final = struct_of(layout.Block, "number", "coinbase")
 ACCESS: Final = Struct("@24sQQ")
 AUTHORIZATION: Final = Struct("@32s32sQ24s")
+assert CALLS.size == size_of(layout.Calls)
 assert OUTCOME.size == size_of(layout.Outcome)
 assert ACCESS.size == size_of(layout.AccessEntry)
 assert AUTHORIZATION.size == size_of(layout.Authorization)
@@ -220,6 +224,66 @@ class PackedCalls:
         except (OverflowError, ValueError, error):
             raise DoesNotFit from None
         self.batch = batch
+
+
+class GivenCalls:
+    """`layout.Calls`, at `address`, with what has come of them once they ran, and all that must live as long."""
+
+    __slots__ = ("_kept", "address", "gas_used", "outcomes", "statuses")
+
+    def __init__(self, calls: CallColumns, code_row: Callable[[bytes], int]) -> None:
+        """Pack `calls`, whose codes are in these rows. Raises `DoesNotFit`."""
+        count = len(calls)
+        callers, inputs = b"".join(calls.callers), b"".join(calls.inputs)
+        addresses = b"".join(_different(calls.addresses))
+        try:
+            codes = array("Q", map(code_row, _different(calls.codes)))
+            limits = array("Q", _different(calls.gas_limits))
+            price = little(calls.gas_price)
+        except OverflowError:
+            raise DoesNotFit from None
+        sizes = array("Q", _different(list(map(len, calls.inputs))))
+        size = sizes[0] * count if len(sizes) == 1 else sum(sizes)
+        one_or_all = {1, count}
+        if (
+            max(limits) >> 63
+            or (len(callers), len(inputs)) != (ADDRESS_BYTES * count, size)
+            or len(addresses) not in (ADDRESS_BYTES, ADDRESS_BYTES * count)
+            or not one_or_all.issuperset((len(codes), len(limits), len(sizes)))
+        ):
+            raise DoesNotFit
+        self.statuses = array("B", bytes(count))
+        self.gas_used, self.outcomes = array("Q", bytes(8 * count)), array("Q", bytes(8 * count))
+        row = array(
+            "B",
+            CALLS.pack(
+                count,
+                0,
+                address_of_bytes(callers),
+                address_of_bytes(addresses),
+                ADDRESS_BYTES if len(addresses) > ADDRESS_BYTES else 0,
+                *_place_and_step(codes),
+                *_place_and_step(limits),
+                price,
+                address_of_bytes(inputs),
+                *_place_and_step(sizes),
+                self.statuses.buffer_info()[0],
+                self.gas_used.buffer_info()[0],
+                self.outcomes.buffer_info()[0],
+            ),
+        )
+        self.address = row.buffer_info()[0]
+        self._kept = callers, inputs, addresses, codes, limits, sizes, row
+
+
+def _different(column: Sequence[T]) -> Sequence[T]:
+    """The items of a column; only the first one where it is that of all."""
+    return column[:1] if column.count(column[0]) == len(column) else column
+
+
+def _place_and_step(column: array[int]) -> tuple[int, int]:
+    """Where a column is, and from an item to that of the next call: 0 if there is one for all."""
+    return column.buffer_info()[0], int(len(column) > 1)
 
 
 def _places(sizes: Sequence[int], first: int) -> Iterable[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
+from operator import sub
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -37,8 +38,9 @@ from .packing import (
     OUTCOME,
     TRANSACTION_SIZE,
     DoesNotFit,
-    PackedCalls,
+    GivenCalls,
     calls_to_pack,
+    column_of,
     pack_block,
     pack_call,
     pack_system_calls,
@@ -161,30 +163,34 @@ class Session:
             pack_call(batch, at, context, state.code_row(code))
             for at, (code, context) in zip(range(0, size, TRANSACTION_SIZE), calls, strict=True)
         ]
-        outcomes = self._apart(state, block, batch, [context.gas_limit for _, context in calls])
+        blob = self._apart(state, block, self.interpreter.perform_all, _of_batch(batch, len(calls)))
         del kept
-        return list(outcomes)
+        limits = [context.gas_limit for _, context in calls]
+        gas_used = list(map(sub, limits, column_of(batch, "gas_left", "q")))
+        outcomes = column_of(batch, "outcome_offset"), column_of(batch, "status"), gas_used
+        return list(self._outcomes(CallOutcomes(blob, *outcomes, state, limits), state))
 
     def call_columns(self, state: NativeState, calls: CallColumns) -> CallOutcomes:
         """`calls` of calls that are in columns, with results in such. Raises `DoesNotFit`."""
-        packed = PackedCalls(calls, state.code_row)
-        return self._apart(state, calls.block, packed.batch, calls.gas_limits)
+        given = GivenCalls(calls, state.code_row)
+        blob = self._apart(state, calls.block, self.interpreter.perform_each, {"calls": given.address})
+        outcomes = given.outcomes, given.statuses.tobytes(), given.gas_used.tolist()
+        return self._outcomes(CallOutcomes(blob, *outcomes, state, calls.gas_limits), state)
 
     def _apart(
-        self, state: NativeState, block: BlockContext, batch: bytearray, gas_limits: Sequence[int]
-    ) -> CallOutcomes:
-        outcomes = CallOutcomes(self._run_apart(state, block, batch, len(gas_limits)), batch, state, gas_limits)
+        self, state: NativeState, block: BlockContext, entry: Callable[[int], int], given: Mapping[str, int]
+    ) -> Blob:
+        """Run calls, each on the state as it is; see `_perform`."""
+        self.memory.set("batch_apart", 1)
+        try:
+            return self._perform(state, block, entry, given)[0]
+        finally:
+            self.memory.set("batch_apart", 0)
+
+    def _outcomes(self, outcomes: CallOutcomes, state: NativeState) -> CallOutcomes:
         if state.source is not None:
             self._read_clearings(state, outcomes)
         return outcomes
-
-    def _run_apart(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> Blob:
-        """Run calls that are packed in `batch`, each on the state as it is. Raises `DoesNotFit`."""
-        self.memory.set("batch_apart", 1)
-        try:
-            return self._perform(state, block, batch, count)[0]
-        finally:
-            self.memory.set("batch_apart", 0)
 
     # Transactions
 
@@ -287,22 +293,22 @@ class Session:
             batch[at : at + len(rows)] = rows
         GAS_LEFT.pack_into(batch, GAS_LEFT_OFFSET, min(gas, U64_MAX), min(blob_gas, U64_MAX))
         self._batch = batch
-        performed = self._perform(state, block, batch, count)
+        performed = self._perform(state, block, self.interpreter.perform_all, _of_batch(batch, count))
         del kept
         return performed
 
-    def _perform(self, state: NativeState, block: BlockContext, batch: bytearray, count: int) -> tuple[Blob, Records]:
-        """Run the first `count` transactions that are packed in `batch`; see `_perform_all`."""
+    def _perform(
+        self, state: NativeState, block: BlockContext, entry: Callable[[int], int], given: Mapping[str, int]
+    ) -> tuple[Blob, Records]:
+        """Run what the fields `given` of the run tell `entry`; see `_perform_all`."""
         self._begin(state, block)
         checkpoint = state.snapshot()
         try:
             memory = self.memory
-            memory.set("batch", ctypes.addressof(ctypes.c_char.from_buffer(batch)))
-            memory.set("batch_count", count)
-            memory.set("batch_next", 0)
-            perform = self.interpreter.perform_all
-            stopped = perform(self._run)
-            records = self._go_on(state, perform, stopped) if stopped else NO_RECORDS
+            for name, value in given.items():
+                memory.set(name, value)
+            stopped = entry(self._run)
+            records = self._go_on(state, entry, stopped) if stopped else NO_RECORDS
             self._check_watch()
             blob = memory.take_outcome()
         except BaseException:
@@ -380,6 +386,11 @@ class Session:
         self.memory.set("phase", layout.BEGINNING)
         self.memory.set("reading_stamp", 0)
         state.revert(checkpoint)
+
+
+def _of_batch(batch: bytearray, count: int) -> Mapping[str, int]:
+    """What `perform_all` has to know of a batch, which must live as long."""
+    return {"batch": ctypes.addressof(ctypes.c_char.from_buffer(batch)), "batch_count": count, "batch_next": 0}
 
 
 class _Place:

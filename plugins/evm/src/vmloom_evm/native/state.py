@@ -531,7 +531,8 @@ class NativeState(StateAccess):
     def read_set(self) -> ReadSet:
         """What the last call, transaction or batch that ran natively on this state has looked at.
 
-        What it has written is in the state changes of its results. Reads of this state from Python do not count.
+        What it has written is in the state changes of its results. Reads of this state from Python do not count, and of
+        independent calls in columns over a base those may be missing that were forgotten on the way.
         """
         with self._outcome_kept():
             self.call("collect_reads")

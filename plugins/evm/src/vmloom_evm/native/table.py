@@ -6,7 +6,7 @@ is loaded from the base if that knows it.
 
 from __future__ import annotations
 
-from vmloom.kernel import Halt, inline, is_null, outline, pointer, u32, u64, u160, u256
+from vmloom.kernel import Halt, Ptr, address_of, fill, inline, is_null, outline, pointer, u8, u32, u64, u160, u256
 
 from .base import copy_account, copy_slot
 from .keys import hash_address, hash_slot
@@ -216,6 +216,27 @@ def index_slots(run: Run) -> None:
         while run.slot_index[position] != 0:
             position = (position + 1) & run.slot_mask
         run.slot_index[position] = u32(row)
+
+
+# Both
+
+
+@outline
+def forget_loaded(run: Run) -> None:
+    """There are no accounts and slots any more; nothing may be left to undo."""
+    forget_index(run.account_index, run.account_mask)
+    forget_index(run.slot_index, run.slot_mask)
+    run.account_count = 1
+    run.slot_count = 1
+    run.marked_count = 0
+    run.last_account = 0
+    run.last_slot = 0
+    run.answered = 0
+
+
+def forget_index(index: Ptr[u32], mask: u64) -> None:
+    """Empty an index."""
+    fill(pointer(u8, address_of(index)), 0, (mask + 1) * 4)
 
 
 # Transient storage: a table of slots that is emptied with each transaction
