@@ -21,7 +21,7 @@ from ..transaction.outcome import TransactionResult
 from ..transaction.types import Transaction
 from . import layout
 from .changes import decode_changes, decode_events
-from .packing import OUTCOME, column_of
+from .packing import OUTCOME
 from .sheets import Sheet
 from .state import NativeState
 
@@ -155,21 +155,28 @@ class CallReading(Reading):
 
 
 class CallOutcomes(ResultColumns):
-    """Results of calls that ran at once, from their outcomes in `blob` and their rows in `batch`.
+    """Results of calls that ran at once, from their outcomes, each at one of `offsets` in `blob`, and from columns.
 
     What everybody asks for are columns; all else each result reads from the blob, as one of a single call does.
     """
 
     __slots__ = ("_readings",)
 
-    def __init__(self, blob: Blob, batch: bytearray, state: NativeState, gas_limits: Sequence[int]) -> None:
-        statuses = column_of(batch, "status")
+    def __init__(
+        self,
+        blob: Blob,
+        offsets: Sequence[int],
+        statuses: Sequence[int],
+        gas_left: Sequence[int],
+        state: NativeState,
+        gas_limits: Sequence[int],
+    ) -> None:
         if statuses.count(SUCCESS) == len(statuses):
             states = [ExecutionState.SUCCESS] * len(statuses)
         else:
             states = [STATES.get(status, ExecutionState.FAILED) for status in statuses]
-        super().__init__(states, list(map(sub, gas_limits, column_of(batch, "gas_left", "q"))))
-        self._readings = CallReadings(blob, column_of(batch, "outcome_offset"), state, gas_limits)
+        super().__init__(states, list(map(sub, gas_limits, gas_left)))
+        self._readings = CallReadings(blob, offsets, state, gas_limits)
 
     def make(self) -> list[ExecutionResult]:
         """See `ResultColumns.make`."""

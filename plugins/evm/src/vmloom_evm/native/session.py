@@ -39,6 +39,7 @@ from .packing import (
     DoesNotFit,
     PackedCalls,
     calls_to_pack,
+    column_of,
     pack_block,
     pack_call,
     pack_system_calls,
@@ -171,7 +172,9 @@ class Session:
     def _apart(
         self, state: NativeState, block: BlockContext, batch: bytearray, gas_limits: Sequence[int]
     ) -> CallOutcomes:
-        outcomes = CallOutcomes(self._run_apart(state, block, batch, len(gas_limits)), batch, state, gas_limits)
+        blob = self._run_apart(state, block, batch, len(gas_limits))
+        columns = column_of(batch, "outcome_offset"), column_of(batch, "status"), column_of(batch, "gas_left", "q")
+        outcomes = CallOutcomes(blob, *columns, state, gas_limits)
         if state.source is not None:
             self._read_clearings(state, outcomes)
         return outcomes
