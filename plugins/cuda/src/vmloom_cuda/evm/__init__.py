@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..device.on_host import HostDevice
 from .arrays import CallArrays
-from .batch import EvmBatch
+from .batch import EvmBatch, Held
 from .result_arrays import LogArrays, ResultArrays, StorageArrays
 
-__all__ = ["CallArrays", "EvmBatch", "HostDevice", "LogArrays", "ResultArrays", "StorageArrays"]
+__all__ = ["CallArrays", "EvmBatch", "Held", "HostDevice", "LogArrays", "ResultArrays", "StorageArrays"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,7 +35,7 @@ from ..ptx import BLOCK
 from .arrays import CallArrays
 from .image import StateImage, Surroundings
 from .lane_kernels import HOT, LaneKernels
-from .outcomes import Executions, OutcomeCodes, Outcomes, adopt_codes
+from .outcomes import Executions, OutcomeCodes, Outcomes
 from .placing import Placed, calls_to_place, transactions_to_place
 from .result_arrays import ResultArrays
 from .spreading import given_to
@@ -123,11 +123,25 @@ class Held:
         state.hold_still()
         self.state = state
         self.codes = OutcomeCodes(state)
+        self._image: StateImage | None = None
 
-    @cached_property
+    @property
     def image(self) -> StateImage:
-        """The image of the state, made once."""
-        return StateImage(self.state)
+        """The image of the state, made once: anew only where codes were added, which calls brought."""
+        if self._image is None or self._image.code_count != self.state.memory.get("code_count"):
+            self._image = StateImage(self.state)
+        return self._image
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Within it, calls may run on the state that leave it as it is."""
+        self.state.let_go()
+        try:
+            yield
+        finally:
+            self.state.hold_still()
+            if self.state.source is not None:  # which has told more of itself
+                self._image = None
 
     def close(self) -> None:
         """The state may be changed again. Results that are read later do not mind."""
@@ -219,21 +233,23 @@ class EvmBatch:
             return self._again(state, list(calls))
         return self.call_arrays(state, arrays).columns()
 
-    def call_arrays(self, state: NativeState, calls: CallArrays) -> ResultArrays:
+    def call_arrays(self, state: NativeState | Held, calls: CallArrays) -> ResultArrays:
         """What came of `calls`, each on `state` as it is, column by column: nothing is done here for each call.
 
-        What escapes, the processor runs, and its results are in the columns. Raises `ValueError` for contracts that
-        the EVM cannot run and for columns on another device, and `StateError` while something runs on the state.
+        What escapes, the processor runs, and its results are in the columns. A state that is `Held` is not looked at
+        again for each batch. Raises `ValueError` for contracts that the EVM cannot run and for columns on another
+        device, and `StateError` while something runs on the state.
         """
-        placed = self.placed(state, calls)
-        with Held(state) as held:
-            results = self.run(held, placed)
-        if len(results.escaped):
+        if not isinstance(state, Held):
+            with Held(state) as held:
+                return self.call_arrays(held, calls)
+        results = self.run(state, self.placed(state.state, calls))
+        escaped = results.escaped.tolist()
+        if escaped:
             there = calls.on_host()
-            chosen = [
-                (calls.code_of(there.number(place), state), there.context(place)) for place in results.escaped.tolist()
-            ]
-            results.fill(dict(zip(results.escaped.tolist(), self._again(state, chosen), strict=True)))
+            with state.released():
+                chosen = [(there.code_of(there.number(place), state.state), there.context(place)) for place in escaped]
+                results.fill(dict(zip(escaped, self._again(state.state, chosen), strict=True)))
         return results
 
     def placed(self, state: NativeState, calls: CallArrays) -> PlacedCalls:
@@ -246,8 +262,7 @@ class EvmBatch:
     def run(self, held: Held, placed: PlacedCalls) -> ResultArrays:
         """What came of calls on a state that is held. Those that escaped are listed there, and have no results."""
         ran, outcomes = self._run(held, placed.calls.block, placed)
-        self._count(ran)
-        return ResultArrays(placed.calls.gas_limits(), ran, outcomes, held.codes)
+        return ResultArrays(placed.calls.gas_limits(), self._count(ran), ran, outcomes, held.codes)
 
     def transact(
         self,
@@ -278,7 +293,7 @@ class EvmBatch:
         found: dict[int, TransactionResult | TransactionRefused] = {}
         with Held(state) as held:
             ran, outcomes = self._run(held, block, placed)
-            escaped = set(self._count(ran))
+            escaped = set(self._count(ran).tolist())
             for place, number in enumerate(fit):
                 if place not in escaped:
                     given = outcomes.as_blob(), int(ran.places[place]), held.codes.as_state(), transactions[number]
@@ -302,14 +317,13 @@ class EvmBatch:
 
     # What escapes
 
-    def _count(self, ran: Executions) -> list[int]:
+    def _count(self, ran: Executions) -> NDArray[np.intp]:
         """Count the executions of a batch, and the causes of those that escaped. Returns their places."""
-        stopped = ran.stopped
-        again = np.flatnonzero(stopped)
+        again = np.flatnonzero(ran.stopped)
         self.statistics.executions += len(ran)
-        for need, times in zip(*np.unique(stopped[again], return_counts=True), strict=True):
-            self.statistics.escapes[CAUSES.get(int(need), f"need {int(need):#x}")] += int(times)
-        return [int(place) for place in again]
+        for need, times in Counter(ran.stopped[again].tolist()).items():
+            self.statistics.escapes[CAUSES.get(need, f"need {need:#x}")] += times
+        return again
 
     def _again(self, state: NativeState, calls: Sequence[tuple[bytes, ExecutionContext]]) -> Sequence[ExecutionResult]:
         """Run calls on the CPU, each on the state as it is."""
@@ -344,21 +358,20 @@ class EvmBatch:
     def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Executions, Outcomes]:
         """Run what has been placed. Returns what became of them, in the order given, and their outcomes."""
         if not len(placed):
-            return Executions.all_stopped(0, 0), Outcomes()
+            return Executions(0), Outcomes()
         surroundings = Surroundings(self.specification, held.state, block, self.precompiles)
         self.failure = None
         try:
             self.lane_kernels.note(held.image, placed)
             base = self._uploaded(held.image)
             began = time.perf_counter()
-            ran, outcomes = self._launches(base, surroundings, placed)
+            ran, outcomes = self._launches(base, surroundings, placed, held.codes)
             self.statistics.launch_seconds += time.perf_counter() - began
         except DeviceError as error:
             self.failure = error
             self.statistics.failure = str(error)
             self._base = self._room = None
-            ran, outcomes = Executions.all_stopped(len(placed), layout.ABORTED), Outcomes()
-        adopt_codes(outcomes, ran, held.codes)
+            ran, outcomes = Executions(len(placed), layout.ABORTED), Outcomes()
         return ran.put_back(placed.order), outcomes
 
     def _uploaded(self, image: StateImage) -> _Base:
@@ -374,7 +387,9 @@ class EvmBatch:
             self.statistics.uploads += 1
         return base
 
-    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Executions, Outcomes]:
+    def _launches(
+        self, base: _Base, surroundings: Surroundings, placed: Placed, codes: OutcomeCodes
+    ) -> tuple[Executions, Outcomes]:
         """Run all, as many at a time as there is room for."""
         while True:
             at_once = min(self.lanes, len(placed))
@@ -382,7 +397,7 @@ class EvmBatch:
                 if self._room is None or self._room.lanes < at_once:
                     self._room = None  # which gives its memory back
                     self._room = _Room(self.device, self._slab, self.sizes, at_once)
-                return _Launches(self, self._room, base, surroundings, placed).run()
+                return _Launches(self, self._room, base, surroundings, placed).run(codes)
             except OutOfDeviceMemory:
                 self._room = None
                 if at_once <= FEWEST_LANES:
@@ -455,43 +470,47 @@ class _Launches:
         words[first : first + 4 * lanes.REGION_COUNT] = np.array(slab.regions, np.uint64).reshape(-1)
         return words
 
-    def run(self) -> tuple[Executions, Outcomes]:
+    def run(self, codes: OutcomeCodes) -> tuple[Executions, Outcomes]:
         """All launches. Returns what became of the executions, in the order in which they ran, and their outcomes."""
-        ran: list[Executions] = []
+        ran = Executions(self.count)
         parts: list[Bytes] = []
         before = 0
         for first in range(0, self.count, self.room.lanes):
-            executions, part = self._one(first, min(self.count, first + self.room.lanes), before)
-            before += len(part)
-            ran.append(executions)
-            parts.append(part)
-        return Executions.concatenated(ran), Outcomes(parts)
+            summaries = self._launched(first, min(self.count, first + self.room.lanes))
+            sizes, begins = ran.summarise(first, summaries)
+            parts.append(self._packed(int(sizes.sum()), begins, before))
+            ran.locate(first, sizes, before, parts[-1], codes)
+            before += len(parts[-1])
+        return ran, Outcomes(parts)
 
-    def _one(self, first: int, end: int, before: int) -> tuple[Executions, Bytes]:
-        """One launch, of executions `first` to `end`, whose outcomes come behind `before` bytes of others."""
-        batch, room, count = self.batch, self.room, end - first
-        stream, statistics, results = batch._stream, batch.statistics, room.results.address
+    def _launched(self, first: int, end: int) -> Words:
+        """Run executions `first` to `end`. Returns their summaries."""
+        stream, room, statistics, count = self.batch._stream, self.room, self.batch.statistics, end - first
         self.given.spread(first, end, room.transactions.address)
         begun = stream.record()
         self._start("run_lane", count, room.surroundings.address)
         ended = stream.record()
-        self._start("summarise", count, results, room.summaries.address)
+        self._start("summarise", count, room.results.address, room.summaries.address)
         summaries = np.empty(count, np.uint64)
         stream.copy_out(summaries, room.summaries.address)
         stream.synchronize()
-        ran = Executions.summarised(summaries, before)
-        part = batch._memory_for(int(ran.sizes.sum()))
-        if len(part):
-            places = ((ran.places - np.uint64(before)) // np.uint64(8)).astype(np.uint32)
-            batch._copy_in(room.places.address, places)
-            addresses = room.outcomes.address, room.places.address, before, room.packed.address
-            self._start("pack_outcome", count, results, *addresses)
-            stream.copy_out(part, room.packed.address)
-        stream.synchronize()
         statistics.launches += 1
-        statistics.bytes_out += summaries.nbytes + part.nbytes
+        statistics.bytes_out += summaries.nbytes
         statistics.kernel_seconds += ended.seconds_since(begun)
-        return ran, part
+        return summaries
+
+    def _packed(self, size: int, begins: NDArray[np.uint32], before: int) -> Bytes:
+        """The outcomes of a launch, so many bytes, of which each begins at a word; behind `before` bytes of others."""
+        batch, room = self.batch, self.room
+        part = batch._memory_for(size)
+        if size:
+            batch._copy_in(room.places.address, begins)
+            addresses = room.outcomes.address, room.places.address, before, room.packed.address
+            self._start("pack_outcome", len(begins), room.results.address, *addresses)
+            batch._stream.copy_out(part, room.packed.address)
+        batch._stream.synchronize()
+        batch.statistics.bytes_out += part.nbytes
+        return part
 
     def _start(self, kernel: str, count: int, *arguments: int) -> None:
         self.batch._stream.launch(self.batch._module.function(kernel), count, arguments, BLOCK)

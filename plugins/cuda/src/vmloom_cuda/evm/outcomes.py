@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from struct import Struct
 from threading import Lock
@@ -17,6 +16,8 @@ from vmloom_evm.native.changes import Names
 from vmloom_evm.native.packing import OUTCOME
 from vmloom_evm.native.reading import CHANGE_SIZE, Header
 
+from .telling import host_bodies
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from vmloom_evm.native.reading import Blob
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Words = NDArray[np.uint64]
 
-FIELD: Final = {name: np.uint64(one.offset) for name, one in fields_of(layout.Outcome).items()}
-"""Where the fields of an outcome are, in bytes."""
 SIZE: Final = np.uint64((1 << 32) - 1)
 """The bits of a summary that are a size."""
+SIZE_BITS: Final = np.uint64(32)
+BITS_OF_WORDS: Final = np.uint64(3)
+"""By which bytes become words of 8."""
 WORD: Final = Struct("<Q")
 CODE_ROWS: Final = Struct("<32s32s")
 FORMER: Final = fields_of(layout.Change)["former"].offset
@@ -66,60 +68,60 @@ class OutcomeCodes:
         return cast("NativeState", self)
 
 
-@dataclass(frozen=True, slots=True)
 class Executions:
-    """What became of each execution: u64 (n) each.
+    """What became of each of `count` executions: u64 (n) each, in the order in which they ran.
 
-    `stopped` is 0, or the need for which it escapes. Its outcome is `sizes` bytes at `places`, with the codes that its
-    changes name.
+    `stopped` is 0, or the need for which it escapes. Its outcome is at `places` of all outcomes, and in this process at
+    `addresses`, 0 for none.
     """
 
-    stopped: Words
-    sizes: Words
-    places: Words
+    def __init__(self, count: int, need: int = 0) -> None:
+        self.stopped: Words = np.full(count, need, np.uint64)
+        self.places: Words = np.zeros(count, np.uint64)
+        self.addresses: Words = np.zeros(count, np.uint64)
 
-    @classmethod
-    def all_stopped(cls, count: int, need: int) -> Executions:
-        """None has come to anything."""
-        nothing = np.zeros(count, np.uint64)
-        return cls(np.full(count, need, np.uint64), nothing, nothing)
+    def summarise(self, first: int, summaries: Words) -> tuple[Words, NDArray[np.uint32]]:
+        """Take what `lanes.summarise` wrote of a launch, whose outcomes stand one behind the other.
 
-    @classmethod
-    def summarised(cls, summaries: Words, before: int) -> Executions:
-        """From what `lanes.summarise` wrote; the outcomes stand one behind the other, behind `before` bytes."""
-        sizes = (summaries & SIZE) * np.uint64(8)
-        return cls(summaries >> np.uint64(32), sizes, np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(before))
+        Returns the sizes of outcomes in bytes, and where each begins in words.
+        """
+        part = slice(first, first + len(summaries))
+        np.right_shift(summaries, SIZE_BITS, out=self.stopped[part])
+        sizes = summaries & SIZE
+        sizes <<= BITS_OF_WORDS
+        begins = np.cumsum(sizes, out=self.places[part])
+        begins -= sizes
+        return sizes, (begins >> BITS_OF_WORDS).astype(np.uint32)
 
-    @classmethod
-    def concatenated(cls, parts: Sequence[Executions]) -> Executions:
-        """Those of several launches."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS))
+    def locate(self, first: int, sizes: Words, before: int, part: Bytes, codes: OutcomeCodes) -> None:
+        """The outcomes of a launch, of these sizes, are in `part`, behind `before` bytes of others.
+
+        From now on changes of code name rows of `codes`: the lane's are gone, but its codes stand behind the outcome.
+        """
+        rows = slice(first, first + len(sizes))
+        places, addresses = self.places[rows], self.addresses[rows]
+        np.add(places, np.uint64(part.ctypes.data), out=addresses)
+        places += np.uint64(before)
+        gone = self.stopped[rows] != 0
+        if gone.any():
+            addresses[gone] = 0
+        has_codes = np.zeros(len(sizes), np.uint8)
+        columns = addresses, places, sizes, has_codes
+        host_bodies().run("find_codes", len(sizes), *(column.ctypes.data for column in columns))
+        for number in np.flatnonzero(has_codes).tolist():
+            _adopt_codes(part, int(places[number]) - before, before, codes)
 
     def put_back(self, order: NDArray[np.integer[Any]] | None) -> Executions:
         """In the order in which they were given, of which `order` names one after the other; None for this one."""
         if order is None:
             return self
-        found = Executions(*(np.empty_like(getattr(self, name)) for name in COLUMNS))
-        for name in COLUMNS:
+        found = Executions(len(self))
+        for name in ("stopped", "places", "addresses"):
             getattr(found, name)[order] = getattr(self, name)
-        return found
-
-    def headers(self, outcomes: Outcomes, field: str) -> Words:
-        """A word of the header of each outcome; 0 where there is none."""
-        found = np.zeros(len(self.stopped), np.uint64)
-        ran = self.stopped == 0
-        if ran.all():
-            return outcomes.words(self.places + FIELD[field], 1)[:, 0]
-        found[ran] = outcomes.words(self.places[ran] + FIELD[field], 1)[:, 0]
         return found
 
     def __len__(self) -> int:
         return len(self.stopped)
-
-
-COLUMNS: Final = ("stopped", "sizes", "places")
 
 
 class Outcomes:
@@ -147,48 +149,12 @@ class Outcomes:
         """This, for readers, which make slices of it and nothing else."""
         return cast("Blob", self)
 
-    def words(self, places: Words, count: int) -> Words:
-        """So many words from each place on, which are multiples of 8: u64 (n, count)."""
-        return self.bytes(places, 8 * count).view(np.uint64)
 
-    def bytes(self, places: Words, size: int) -> Bytes:
-        """So many bytes from each place on: u8 (n, size)."""
-        if not size or not len(places):
-            return np.zeros((len(places), size), np.uint8)
-        if len(self.parts) == 1:
-            return _items(self.parts[0], places, size).view(np.uint8).reshape(-1, size)
-        found = np.empty(len(places), f"V{size}")
-        owners = np.searchsorted(np.array(self._ends, np.uint64), places, side="right")
-        for number, part in enumerate(self.parts):
-            rows = np.flatnonzero(owners == number)
-            if len(rows):
-                found[rows] = _items(part, places[rows] - np.uint64(self._ends[number] - len(part)), size)
-        return found.view(np.uint8).reshape(-1, size)
-
-
-def _items(part: Bytes, places: Words, size: int) -> NDArray[np.void]:
-    """So many bytes of `part` from each place on. At even distances nothing has to be looked up."""
-    first = int(places[0])
-    distance = int(places[1]) - first if len(places) > 1 else size
-    if distance > 0 and (np.diff(places) == np.uint64(distance)).all():
-        return np.ndarray(len(places), f"V{size}", part.data, first, (distance,)).copy()
-    every = np.ndarray(len(part) - size + 1, f"V{size}", part.data, 0, (1,))
-    return every[places.view(np.int64)]
-
-
-def adopt_codes(outcomes: Outcomes, ran: Executions, codes: OutcomeCodes) -> None:
-    """Let changes of code name rows of `codes`: the lane's are gone, but its codes stand behind the outcome."""
-    ends = ran.places + ran.sizes
-    for number in np.flatnonzero((ran.headers(outcomes, "end") != ends) & (ran.stopped == 0)):
-        part, place = outcomes.at(int(ran.places[number]))
-        header = Header._make(OUTCOME.unpack_from(part.data, place))
-        _adopt(part, place + header.end - int(ran.places[number]), header.change_count, codes)
-
-
-def _adopt(part: Bytes, end: int, changes: int, codes: OutcomeCodes) -> None:
-    """`adopt_codes` for one outcome, which ends there in a part."""
-    at = end
-    for change in range(end - CHANGE_SIZE * changes, end, CHANGE_SIZE):
+def _adopt_codes(part: Bytes, begin: int, before: int, codes: OutcomeCodes) -> None:
+    """See `Executions.locate`, for the outcome that begins there."""
+    header = Header._make(OUTCOME.unpack_from(part.data, begin))
+    at = end = header.end - before
+    for change in range(end - CHANGE_SIZE * header.change_count, end, CHANGE_SIZE):
         if WORD.unpack_from(part.data, change)[0] == layout.CODE:
             rows = []
             for _ in range(2):
