@@ -127,21 +127,27 @@ class Held:
 
     @property
     def image(self) -> StateImage:
-        """The image of the state, made once: anew only where codes were added, which calls brought."""
-        if self._image is None or self._image.code_count != self.state.memory.get("code_count"):
+        """The image of the state, made once: anew only where it has loaded more while it was released."""
+        if self._image is None:
             self._image = StateImage(self.state)
         return self._image
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Within it, calls may run on the state that leave it as it is."""
+        """Within it, codes may be added to the state, and calls run on it that leave it as it is."""
+        rows = self._rows()
         self.state.let_go()
         try:
             yield
         finally:
             self.state.hold_still()
-            if self.state.source is not None:  # which has told more of itself
+            if self._rows() != rows:
                 self._image = None
+
+    def _rows(self) -> list[int]:
+        """How many rows there are that lanes would miss: what a complete state looks up in vain adds nothing."""
+        tables = ["code_count"] if self.state.source is None else ["account_count", "slot_count", "code_count"]
+        return [self.state.memory.get(table) for table in tables]
 
     def close(self) -> None:
         """The state may be changed again. Results that are read later do not mind."""
@@ -243,7 +249,9 @@ class EvmBatch:
         if not isinstance(state, Held):
             with Held(state) as held:
                 return self.call_arrays(held, calls)
-        results = self.run(state, self.placed(state.state, calls))
+        with state.released():
+            placed = self.placed(state.state, calls)
+        results = self.run(state, placed)
         escaped = results.escaped.tolist()
         if escaped:
             there = calls.on_host()
