@@ -254,6 +254,19 @@ def test_columns_that_are_on_the_device_are_used_there(state: NativeState, lanes
     agree(found, natively(state, plain))
 
 
+def test_arrays_of_others_that_are_on_the_device_are_taken(state: NativeState, lanes: EvmBatch) -> None:
+    plain = arrays([TOLD, PROGRAMS["storage"]] * 3, 4, ragged=False)
+    mine = {name: getattr(plain, name).copy() for name in ("data", "callers", "value")}
+    there = {name: lanes.device.adopt(column) for name, column in mine.items()}
+    assert there["data"].address == mine["data"].ctypes.data
+    others = {name: getattr(plain, name) for name in ("gas", "contract", "codes", "gas_price")}
+    calls = CallArrays(plain.contracts, block=BLOCK, **there, **others)
+    agree(lanes.call_arrays(state, calls), natively(state, plain))
+    odd = np.zeros(3 * 20 + 2, np.uint8)[2:].reshape(3, 20)
+    with pytest.raises(ValueError, match="no multiple of 4"):
+        arrays([TOLD] * 3, 4, callers=lanes.device.adopt(odd))
+
+
 def test_columns_on_other_devices_are_refused(state: NativeState, lanes: EvmBatch) -> None:
     value, sender = np.zeros((1, 4), np.uint64), np.zeros((1, 20), np.uint8)
     other = EmulatedDevice()

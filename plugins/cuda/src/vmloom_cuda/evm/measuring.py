@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -236,7 +237,7 @@ def host_work(executions: int, rounds: int, *, width: int = 100) -> dict[str, An
             kept.append(results.logs)
             lap()
             assert not len(results.escaped)
-            for name, began, ended in zip(PIECES, times, times[1:], strict=True):
+            for name, (began, ended) in zip(PIECES, pairwise(times), strict=True):
                 found.setdefault(name, []).append(ended - began)
             del checked, results, kept  # or the next round would give their memory back
     return {
