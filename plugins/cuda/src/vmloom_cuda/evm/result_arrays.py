@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 from vmloom import ExecutionResult
@@ -122,14 +122,15 @@ class ResultArrays(Sequence[ExecutionResult]):
         """Have the reader tell what takes more than to look at words. Returns how many each of the others changed."""
         counts, flagged = np.zeros(len(self), np.uint64), np.zeros(len(self), np.uint8)
         self._tell("count_words", counts, flagged)
-        self._take({place: self[place] for place in np.flatnonzero(flagged & np.uint8(flags)).tolist()})
+        found = {place: self[place] for place in np.flatnonzero(flagged & np.uint8(flags)).tolist()}
+        for result in found.values():
+            assert result.state_changes is not None  # read now
+        self._take(found)
         return counts
 
     def _take(self, results: Mapping[int, ExecutionResult]) -> None:
-        for place, result in results.items():
-            assert result.state_changes is not None  # read now
-            self._kept[place] = result
-            self._addresses[place] = 0
+        self._kept.update(results)
+        self._addresses[list(results)] = 0
 
     def fill(self, results: Mapping[int, ExecutionResult]) -> None:
         """Take the results of calls that were run elsewhere, by their places. Before columns are asked for."""
@@ -144,7 +145,13 @@ class ResultArrays(Sequence[ExecutionResult]):
     def __len__(self) -> int:
         return len(self.status)
 
-    def __getitem__(self, place: Any) -> Any:
+    @overload
+    def __getitem__(self, place: int) -> ExecutionResult: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[ExecutionResult]: ...
+
+    def __getitem__(self, place: int | slice) -> ExecutionResult | list[ExecutionResult]:
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(len(self)))]
         place = range(len(self))[place]
