@@ -163,8 +163,7 @@ class ResultArrays(Sequence[ExecutionResult]):
 
     def columns(self) -> ResultColumns:
         """The results as columns of Python's objects."""
-        gas_left = (self._gas_limits - self.gas_used).view(np.int64).tolist()
-        lists = self._places.tolist(), self.status.tolist(), gas_left
+        lists = self._places.tolist(), self.status.tolist(), self.gas_used.tolist()
         blob, state, gas_limits = self._outcomes.as_blob(), self._codes.as_state(), self._gas_limits.tolist()
         found = CallOutcomes(blob, *lists, state, gas_limits)
         return FilledColumns(found, self._kept) if self._kept else found

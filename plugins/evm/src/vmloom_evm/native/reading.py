@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import repeat
-from operator import sub
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -167,7 +166,7 @@ class CallOutcomes(ResultColumns):
         blob: Blob,
         offsets: Sequence[int],
         statuses: Sequence[int],
-        gas_left: Sequence[int],
+        gas_used: Sequence[int],
         state: NativeState,
         gas_limits: Sequence[int],
     ) -> None:
@@ -175,7 +174,7 @@ class CallOutcomes(ResultColumns):
             states = [ExecutionState.SUCCESS] * len(statuses)
         else:
             states = [STATES.get(status, ExecutionState.FAILED) for status in statuses]
-        super().__init__(states, list(map(sub, gas_limits, gas_left)))
+        super().__init__(states, gas_used)
         self._readings = CallReadings(blob, offsets, state, gas_limits)
 
     def make(self) -> list[ExecutionResult]:

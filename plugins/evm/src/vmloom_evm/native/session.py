@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
+from operator import sub
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -173,7 +174,8 @@ class Session:
         self, state: NativeState, block: BlockContext, batch: bytearray, gas_limits: Sequence[int]
     ) -> CallOutcomes:
         blob = self._run_apart(state, block, batch, len(gas_limits))
-        columns = column_of(batch, "outcome_offset"), column_of(batch, "status"), column_of(batch, "gas_left", "q")
+        gas_used = list(map(sub, gas_limits, column_of(batch, "gas_left", "q")))
+        columns = column_of(batch, "outcome_offset"), column_of(batch, "status"), gas_used
         outcomes = CallOutcomes(blob, *columns, state, gas_limits)
         if state.source is not None:
             self._read_clearings(state, outcomes)
