@@ -11,7 +11,8 @@ Parts, in this order:
 * rates: rows in a second: of the kernel alone; with copies from ordinary and from pinned arrays; of the accelerator
   `cpu` on all cores; and from Python's objects to Python's objects, through an engine.
 * chained: hashes, and a Merkle tree over them, that stay on the device in between.
-* evm: batches of ERC-20 transfers, with exact gas, against the native engine.
+* evm: batches of ERC-20 transfers, with exact gas, against the native engine: of the kernel, with copies, from arrays
+  to arrays, and from Python's objects; then what this processor does for one in arrays, with the device left out.
 
 A result file, named after the day, the device and the commit, goes to FOLDER; a later run of other parts on that day
 adds them to it. It is written after each part, and what fails is told in it, while the others go on: so nothing is lost
@@ -553,8 +554,9 @@ def evm(run: Run) -> list[dict[str, Any]]:
         for row in run.tried("evm", measuring.case_of(build), lambda work=work: [work()]):
             if row.get("wrong"):
                 run.wrong(f"EVM: {row['wrong']} of {row['executions']} executions are not those of the native engine")
-            found.append({**row, "target_kernel": target[0], "target_with_copies": target[1]})
-    return found
+            found.append({**row, "target_kernel": target[0], "target_from_arrays": target[1]})
+    rounds = max(3, run.options.rounds)
+    return found + run.tried("evm", "host work", lambda: [measuring.host_work(run.rows(100_000, 200), rounds)])
 
 
 WORK: dict[str, Callable[[Run], list[dict[str, Any]]]] = {

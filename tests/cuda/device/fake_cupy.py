@@ -43,12 +43,14 @@ class FakeCupy(SimpleNamespace):
         self.launches: list[tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...]]] = []
         self.copies: dict[str, list[int]] = {"in": [], "out": []}
         self.pinned: list[tuple[int, int]] = []
+        self.awaited: list[FakeArray] = []
         self.cuda = SimpleNamespace(
             Device=lambda number: _Device(self, number),
             Stream=lambda *, non_blocking: _Stream(self, non_blocking),
             Event=lambda: _Event(),
             alloc=self._alloc,
             alloc_pinned_memory=self._alloc_pinned,
+            get_current_stream=lambda: SimpleNamespace(synchronize=self._wait_for_arrays),
             get_elapsed_time=lambda begun, ended: (ended.time - begun.time) * 1e3,
             function=SimpleNamespace(Module=lambda: _Module(self)),
             driver=SimpleNamespace(
@@ -73,6 +75,15 @@ class FakeCupy(SimpleNamespace):
                 pointerGetAttributes=lambda place: SimpleNamespace(type=int(self.is_pinned(place, 1))),
             ),
         )
+
+    def from_dlpack(self, array: FakeArray) -> FakeArray:
+        assert array.memory is self.here, "an array of another device"
+        self.awaited.append(array)
+        return array
+
+    def _wait_for_arrays(self) -> None:
+        while self.awaited:
+            self.awaited.pop().finish()
 
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_bytes=lambda: 0)
@@ -130,6 +141,22 @@ class FakeCupy(SimpleNamespace):
     def _memset(self, to: int, value: int, size: int, stream: int) -> None:
         memory = self.here
         _Stream.known[stream].given.append(lambda: memory.write(to, bytes([value]) * size))
+
+
+class FakeArray:
+    """An array of somebody else on a device, which is not there before its stream has been waited for."""
+
+    def __init__(self, cupy: FakeCupy, values: Any, *, number: int = 0, is_contiguous: bool = True) -> None:
+        self.memory, self.number, self._values = cupy.memories[number], number, values
+        self.data = _Pointer(self.memory, values.nbytes)
+        self.dtype, self.shape, self.nbytes = values.dtype, values.shape, values.nbytes
+        self.flags = SimpleNamespace(c_contiguous=is_contiguous)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.number
+
+    def finish(self) -> None:
+        self.memory.write(self.data.ptr, self._values.tobytes())
 
 
 class _Device:

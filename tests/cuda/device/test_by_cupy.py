@@ -13,11 +13,13 @@ from vmloom_cuda.accelerator import CudaAccelerator
 from vmloom_cuda.config import CudaConfig
 from vmloom_cuda.device import by_cupy
 from vmloom_cuda.device.by_cupy import CupyDevice
+from vmloom_cuda.device.emulated import EmulatedDevice
 from vmloom_cuda.device.interface import DeviceError, Occupancy, OutOfDeviceMemory
+from vmloom_cuda.device.on_host import HostDevice
 from vmloom_cuda.kernels import modules
 from vmloom_native.cpu import CpuAccelerator
 
-from .fake_cupy import FakeCupy
+from .fake_cupy import FakeArray, FakeCupy
 
 
 @pytest.fixture
@@ -200,6 +202,39 @@ def test_columns_stay_on_it(device: CupyDevice) -> None:
     assert [one.tobytes() for one in digests.to_host()] == [hashlib.sha256(row.tobytes()).digest() for row in column]
 
 
+def test_arrays_of_others_are_used_where_they_are(cupy: FakeCupy, device: CupyDevice) -> None:
+    """After the work that was given to their streams, and as long as the column lives."""
+    accelerator, values = CudaAccelerator(devices=[device]), rows(3)
+    array = FakeArray(cupy, values)
+    column = device.adopt(array)
+    assert (column.address, column.dtype, column.shape) == (array.data.ptr, np.uint8, (3, 64))
+    used = cupy.memories[0].used
+    del array
+    assert cupy.memories[0].used == used
+    (digests,) = accelerator.run("sha256", [column])
+    assert [one.tobytes() for one in digests.to_host()] == [hashlib.sha256(row.tobytes()).digest() for row in values]
+    assert cupy.copies["in"] == []
+    used = cupy.memories[0].used
+    column.allocation.release()
+    assert cupy.memories[0].used < used
+
+
+def test_arrays_that_are_elsewhere_or_have_gaps_are_refused() -> None:
+    cupy = FakeCupy(2)
+    device = CupyDevice(cupy, 0)
+    for array in (rows(3), FakeArray(cupy, rows(3), number=1), bytes(3)):
+        with pytest.raises(ValueError, match="is not on GPU 0: hand in what is there"):
+            device.adopt(array)
+    with pytest.raises(ValueError, match="FakeArray has gaps"):
+        device.adopt(FakeArray(cupy, rows(3), is_contiguous=False))
+    with pytest.raises(ValueError, match="is not on emulated device 0"):
+        EmulatedDevice().adopt(rows(3))
+    with pytest.raises(ValueError, match="is not on this processor"):
+        HostDevice().adopt(FakeArray(cupy, rows(3)))
+    with pytest.raises(ValueError, match="ndarray has gaps"):
+        HostDevice().adopt(rows(3).copy()[:, ::2])
+
+
 def test_results_in_pinned_memory_need_no_detour(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_cupy, "STAGE", 64)
     accelerator = CudaAccelerator(CudaConfig(pinned_results=True), devices=[CupyDevice(cupy, 0)])
@@ -225,4 +260,5 @@ def test_all_that_the_stand_in_has_is_in_cupy() -> None:
 
     assert missing(FakeCupy().cuda, real.cuda, "cupy.cuda") == []
     assert hasattr(real, "get_default_memory_pool")
+    assert hasattr(real, "from_dlpack")
     assert issubclass(real.cuda.memory.OutOfMemoryError, MemoryError)

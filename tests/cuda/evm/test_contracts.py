@@ -16,7 +16,7 @@ from vmloom.engine.columns import CallColumns
 from vmloom.hashing import keccak256
 from vmloom_cuda.device.emulated import EmulatedDevice
 from vmloom_cuda.device.interface import DeviceError
-from vmloom_cuda.evm import EvmBatch, HostDevice, lane_kernels
+from vmloom_cuda.evm import CallArrays, EvmBatch, HostDevice, lane_kernels
 from vmloom_cuda.evm.batch import Held
 from vmloom_cuda.evm.lane_kernels import LaneKernels
 from vmloom_cuda.evm.measuring import TOKEN, TRANSFER, token
@@ -28,7 +28,7 @@ from vmloom_evm.demo.abi import Artifact
 from vmloom_evm.jit.compile import Uncompilable
 from vmloom_evm.native import layout
 from vmloom_evm.native.lane_build import LaneSizes
-from vmloom_evm.native.packing import TRANSACTION_SIZE, PackedCalls, pack_transaction
+from vmloom_evm.native.packing import TRANSACTION_SIZE, pack_transaction
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.testing import CONTRACT, SENDER
 from vmloom_evm.transaction.outcome import ALL_CHECKS
@@ -192,9 +192,9 @@ class Choosing(LaneKernels):
 
     def notice(self, state: NativeState, calls: CallColumns) -> None:
         """As if these calls were to run."""
-        packed = PackedCalls(calls, state.code_row)
+        placed = calls_to_place(CallArrays.of(calls), state)
         with Held(state) as held:
-            self.note(held.image, calls_to_place(packed))
+            self.note(held.image, placed)
         self.wait()
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from vmloom.kernel import pointer, u64
 from vmloom_cuda.evm import EvmBatch, HostDevice, measuring
-from vmloom_cuda.evm.outcomes import Executions
-from vmloom_cuda.evm.placing import FIELD, WORDS, Columns, Placed
+from vmloom_cuda.evm.outcomes import Executions, OutcomeCodes, Outcomes
+from vmloom_cuda.evm.placing import FIELD, WORDS, Columns, PlacedTransactions
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.native.lanes import spread_transaction
+from vmloom_evm.native.state import NativeState
 
 ARENA = 1 << 40
 DATA, GAS, TO = FIELD["data"], FIELD["gas_limit"], FIELD["given_to"]
@@ -40,10 +41,10 @@ def test_a_device_makes_the_same_transactions(seed: int) -> None:
     rows[:, TO] = rows[:, GAS]
     data = np.array([random.randrange(100) for _ in range(count)], np.uint64)
     order = np.array(random.sample(range(count), count)) if seed % 2 else None
+    rows[:, DATA] = data
     before = rows.copy()
-    columns = Placed(rows, order, b"", moved={DATA: data}).columns().at(ARENA)
+    columns = PlacedTransactions(rows, order, b"").columns().at(ARENA)
     expected = rows.copy()
-    expected[:, DATA] = data
     for name in ("data", "blob_hashes", "access", "authorizations"):
         expected[:, FIELD[name]] += np.uint64(ARENA)
     assert spread(columns, count) == expected[slice(None) if order is None else order].tolist()
@@ -52,10 +53,10 @@ def test_a_device_makes_the_same_transactions(seed: int) -> None:
 
 def test_what_is_the_same_is_told_once() -> None:
     rows = np.zeros((5, WORDS), np.uint64)
-    assert Placed(rows, None, b"").columns().columns.shape == (0, 5)
+    assert PlacedTransactions(rows, None, b"").columns().columns.shape == (0, 5)
     rows[3, GAS] = rows[3, TO] = 7
     rows[2, DATA] = 1
-    found = Placed(rows, None, b"").columns()
+    found = PlacedTransactions(rows, None, b"").columns()
     assert found.columns.shape == (2, 5)
     assert sorted(found.places.reshape(-1, 2)[:, 0].tolist()) == sorted([GAS, TO, DATA])
 
@@ -63,23 +64,33 @@ def test_what_is_the_same_is_told_once() -> None:
 def test_differences_in_any_row_are_seen() -> None:
     rows = np.zeros((5000, WORDS), np.uint64)
     rows[4999, GAS] = 1
-    assert Placed(rows, None, b"").columns().places.tolist() == [GAS, 0]
+    assert PlacedTransactions(rows, None, b"").columns().places.tolist() == [GAS, 0]
 
 
-def test_what_became_of_executions() -> None:
-    ran = Executions.summarised(np.array([3, 0x110 << 32, 2], np.uint64), before=40)
-    assert ran.stopped.tolist() == [0, 0x110, 0]
-    assert ran.sizes.tolist() == [24, 0, 16]
-    assert ran.places.tolist() == [40, 64, 64]
-    blob = np.arange(80, dtype=np.uint64).view(np.uint8)
-    assert ran.headers(blob, 1).tolist() == [6, 0, 9]
-    both = Executions.concatenated([ran, Executions.all_stopped(1, 5)])
-    assert both.stopped.tolist() == [0, 0x110, 0, 5]
-    back = both.put_back(np.array([2, 0, 3, 1]))
-    assert back.stopped.tolist() == [0x110, 5, 0, 0]
-    assert back.sizes.tolist() == [0, 0, 24, 16]
+def test_what_became_of_executions(state: NativeState) -> None:
+    """Of two launches, of one execution that escapes, and in another order."""
+    ran, codes = Executions(4), OutcomeCodes(state)
+    parts, before = [], 0
+    for first, summaries in ((0, [30, 0x110 << 32, 40]), (3, [50])):
+        sizes, begins = ran.summarise(first, np.array(summaries, np.uint64))
+        parts.append(np.zeros(int(sizes.sum()), np.uint8))
+        heads = parts[-1].view(np.uint64)
+        for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True):
+            if size:
+                heads[begin + 1] = before + 8 * begin + size  # the field `end`: there are no codes behind it
+        ran.locate(first, sizes, before, parts[-1], codes)
+        before += len(parts[-1])
+    first, second = (part.ctypes.data for part in parts)
+    assert ran.stopped.tolist() == [0, 0x110, 0, 0]
+    assert ran.places[[0, 2, 3]].tolist() == [0, 240, 560]
+    assert ran.addresses.tolist() == [first, 0, first + 240, second]
+    back = ran.put_back(np.array([2, 0, 3, 1]))
+    assert back.stopped.tolist() == [0x110, 0, 0, 0]
+    assert back.addresses.tolist() == [0, second, first, first + 240]
     assert back.put_back(None) is back
-    assert Executions.all_stopped(3, 5).headers(blob, 1).tolist() == [0, 0, 0]
+    outcomes = Outcomes(parts)
+    assert outcomes[560:576] == parts[1][:16].tobytes()
+    assert outcomes[240:248] == parts[0][240:248].tobytes()
 
 
 def test_bytes_of_a_transfer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from .column import ELSEWHERE, GAPS, Adopted, DeviceColumn
 from .interface import GPU, Array, DeviceError, Event, Function, Memory, Occupancy, OutOfDeviceMemory
 
 STAGE: Final = 1 << 22
 """Bytes of a pinned buffer."""
 STAGES: Final = 4
 """Buffers of a stream."""
+DLPACK_CUDA: Final = 2
+"""The kind of memory that a GPU's arrays have in DLPack."""
 MOST_BLOCKS: Final = (1 << 31) - 1
 """Of a launch, in its first dimension."""
 
@@ -56,6 +59,19 @@ class CupyDevice:
         """See `Device`."""
         with self.current() as cupy:
             return CupyAllocation(cupy.cuda.alloc(max(size, 1)), size)
+
+    def adopt(self, array: Any) -> DeviceColumn:
+        """See `Device`."""
+        where = array.__dlpack_device__() if hasattr(array, "__dlpack_device__") else (0, 0)
+        if tuple(map(int, where)) != (DLPACK_CUDA, self.index):
+            raise ValueError(f"{type(array).__name__} {ELSEWHERE.format(name=f'GPU {self.index}')}")
+        with self.current() as cupy:
+            there = cupy.from_dlpack(array)  # which has this thread's stream wait for that of the array
+            cupy.cuda.get_current_stream().synchronize()
+        if not there.flags.c_contiguous:
+            raise ValueError(f"{type(array).__name__} {GAPS}")
+        memory = Adopted(int(there.data.ptr), int(there.nbytes), there)
+        return DeviceColumn(self, memory, there.dtype, there.shape)
 
     def pinned(self, size: int) -> Array:
         """See `Device`."""

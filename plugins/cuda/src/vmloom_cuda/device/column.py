@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from .interface import Allocation, Array, Device
+
+ELSEWHERE: Final = "is not on {name}: hand in what is there, or a NumPy array"
+GAPS: Final = "has gaps: make a copy without"
+
+
+@dataclass(slots=True)
+class Adopted:
+    """See `Allocation`: memory of somebody else's array, kept alive."""
+
+    address: int
+    size: int
+    array: Any
+
+    def release(self) -> None:
+        """See `Allocation.release`."""
+        self.array = None
 
 
 class DeviceColumn:

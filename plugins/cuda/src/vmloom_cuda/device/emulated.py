@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..emulator import DeviceMemory, Emulator, EmulatorFault, PtxError
+from .column import ELSEWHERE, DeviceColumn
 from .interface import EMULATED, Array, DeviceError, Event, Function, Memory, Occupancy, OutOfDeviceMemory
 
 
@@ -36,6 +37,10 @@ class EmulatedDevice:
             return EmulatedAllocation(self._memory, size)
         except MemoryError as cause:
             raise OutOfDeviceMemory(f"{self.name}: {cause}") from cause
+
+    def adopt(self, array: Any) -> DeviceColumn:
+        """Raises `ValueError`: nobody else has memory here."""
+        raise ValueError(f"{type(array).__name__} {ELSEWHERE.format(name=self.name)}")
 
     def pinned(self, size: int) -> Array:
         """Ordinary memory: copies of an emulator are all the same."""

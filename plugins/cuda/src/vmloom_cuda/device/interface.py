@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from numpy.typing import NDArray
 from vmloom.errors import VmloomError
+
+if TYPE_CHECKING:
+    from .column import DeviceColumn
 
 Array = NDArray[Any]
 
@@ -123,6 +126,12 @@ class Device(Protocol):
 
     def allocate(self, size: int) -> Allocation:
         """Memory of at least `size` bytes. Raises `OutOfDeviceMemory`."""
+
+    def adopt(self, array: Any) -> DeviceColumn:
+        """An array that is on this device, of whoever speaks DLPack, where it is; it lives as long as the column.
+
+        Work on it that was given to a stream before is done then. Raises `ValueError` for one elsewhere or with gaps.
+        """
 
     def pinned(self, size: int) -> Array:
         """Memory of this computer, u8 (size,), that copies need no detour for. Raises `DeviceError`."""

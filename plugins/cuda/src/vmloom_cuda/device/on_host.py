@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .column import ELSEWHERE, GAPS, Adopted, DeviceColumn
 from .interface import HOST, DeviceError, Memory, Occupancy, OutOfDeviceMemory
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .interface import Array, Device, Event, Function, Module
 
 ALIGNMENT: Final = 256
+DLPACK_CPU: Final = 1
+"""The kind of memory that arrays of a process have in DLPack."""
 UNSET: Final = 0xA5
 """What bytes are that nobody has written: on a GPU they would be anything, too."""
 
@@ -126,6 +129,15 @@ class HostDevice:
     def allocate(self, size: int) -> HostAllocation:
         """See `Device.allocate`."""
         return HostAllocation(size)
+
+    def adopt(self, array: Any) -> DeviceColumn:
+        """See `Device.adopt`: of arrays of this process."""
+        if not hasattr(array, "__dlpack__") or int(array.__dlpack_device__()[0]) != DLPACK_CPU:
+            raise ValueError(f"{type(array).__name__} {ELSEWHERE.format(name=self.name)}")
+        there = np.from_dlpack(array)
+        if not there.flags.c_contiguous:
+            raise ValueError(f"{type(array).__name__} {GAPS}")
+        return DeviceColumn(self, Adopted(there.ctypes.data, there.nbytes, there), there.dtype, there.shape)
 
     def pinned(self, size: int) -> Array:
         """See `Device.pinned`."""

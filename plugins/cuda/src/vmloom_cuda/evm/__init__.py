@@ -6,6 +6,8 @@ Needs `vmloom-evm`, which the extra `evm` brings.
 from __future__ import annotations
 
 from ..device.on_host import HostDevice
-from .batch import EvmBatch
+from .arrays import CallArrays
+from .batch import EvmBatch, Held
+from .result_arrays import LogArrays, ResultArrays, StorageArrays
 
-__all__ = ["EvmBatch", "HostDevice"]
+__all__ = ["CallArrays", "EvmBatch", "Held", "HostDevice", "LogArrays", "ResultArrays", "StorageArrays"]

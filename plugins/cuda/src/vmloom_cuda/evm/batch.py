@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from vmloom import BlockContext, ExecutionResult
-from vmloom.engine.columns import CallColumns, FilledColumns, ResultColumns
+from vmloom import BlockContext, ExecutionContext, ExecutionResult
+from vmloom.engine.columns import CallColumns
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.config import EvmConfig
 from vmloom_evm.engines import native_engine
 from vmloom_evm.native import lanes, layout
 from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes, Slab, slab_of
-from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, PackedCalls, pack_transaction
+from vmloom_evm.native.packing import TRANSACTION_SIZE, DoesNotFit, pack_transaction
 from vmloom_evm.native.reading import TransactionReading
 from vmloom_evm.native.session import refusal_of
 from vmloom_evm.results import LateTransactionResult, late
@@ -32,14 +32,18 @@ from vmloom_evm.transaction.types import TransactionRefused
 
 from ..device.interface import DeviceError, Occupancy, OutOfDeviceMemory
 from ..ptx import BLOCK
+from .arrays import CallArrays
 from .image import StateImage, Surroundings
 from .lane_kernels import HOT, LaneKernels
-from .outcomes import Executions, OutcomeCodes, adopt_codes, outcomes_of
-from .placing import WORDS, Placed, calls_to_place, transactions_to_place
+from .outcomes import Executions, OutcomeCodes, Outcomes
+from .placing import Placed, calls_to_place, transactions_to_place
+from .result_arrays import ResultArrays
+from .spreading import given_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from vmloom_evm.engine import Engine
+    from vmloom_evm.native.reading import Blob
     from vmloom_evm.native.state import NativeState
     from vmloom_evm.specification import Specification
     from vmloom_evm.transaction.outcome import TransactionResult
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
     from ..device.interface import Allocation, Device, Module, Stream
     from ..ptx import PtxModule
+    from .placing import PlacedCalls
 
     Bytes = NDArray[np.uint8]
     Words = NDArray[np.uint64]
@@ -54,6 +59,8 @@ if TYPE_CHECKING:
 LANES: Final = 1 << 14
 """Executions at a time, by default."""
 FEWEST_LANES: Final = 32
+PINNED_FROM: Final = 1 << 22
+"""Bytes of outcomes for which it takes longer to copy them once more than to ask for pinned memory."""
 SURROUNDINGS: Final = 1 << 16
 """Bytes for what lanes read besides the state, which is some kilobytes."""
 RESULT_SIZE: Final = size_of(lanes.LaneResult)
@@ -116,11 +123,31 @@ class Held:
         state.hold_still()
         self.state = state
         self.codes = OutcomeCodes(state)
+        self._image: StateImage | None = None
 
-    @cached_property
+    @property
     def image(self) -> StateImage:
-        """The image of the state, made once."""
-        return StateImage(self.state)
+        """The image of the state, made once: anew only where it has loaded more while it was released."""
+        if self._image is None:
+            self._image = StateImage(self.state)
+        return self._image
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Within it, codes may be added to the state, and calls run on it that leave it as it is."""
+        rows = self._rows()
+        self.state.let_go()
+        try:
+            yield
+        finally:
+            self.state.hold_still()
+            if self._rows() != rows:
+                self._image = None
+
+    def _rows(self) -> list[int]:
+        """How many rows there are that lanes would miss: what a complete state looks up in vain adds nothing."""
+        tables = ["code_count"] if self.state.source is None else ["account_count", "slot_count", "code_count"]
+        return [self.state.memory.get(table) for table in tables]
 
     def close(self) -> None:
         """The state may be changed again. Results that are read later do not mind."""
@@ -207,22 +234,43 @@ class EvmBatch:
         if not calls:
             return []
         try:
-            packed = PackedCalls(calls, state.code_row)
+            arrays = CallArrays.of(calls)
         except DoesNotFit:
-            return self._calls_again(state, calls, range(len(calls)))
-        with Held(state) as held:
-            outcomes, escaped = self.run(held, packed)
-        return FilledColumns(outcomes, dict(zip(escaped, self._calls_again(state, calls, escaped), strict=True)))
+            return self._again(state, list(calls))
+        return self.call_arrays(state, arrays).columns()
 
-    def run(self, held: Held, packed: PackedCalls) -> tuple[ResultColumns, list[int]]:
-        """What came of calls on a state that is held, and the places of those that escaped, whose results are none."""
-        ran, blob = self._run(held, packed.calls.block, calls_to_place(packed))
-        outcomes, escaped = outcomes_of(blob, packed, ran, held.codes), self._count(ran)
-        if held.codes.source is not None:  # whose words may be asked for, which are others later
-            gone = set(escaped)
-            for place, result in enumerate(outcomes):
-                assert place in gone or result.state_changes is not None
-        return outcomes, escaped
+    def call_arrays(self, state: NativeState | Held, calls: CallArrays) -> ResultArrays:
+        """What came of `calls`, each on `state` as it is, column by column: nothing is done here for each call.
+
+        What escapes, the processor runs, and its results are in the columns. A state that is `Held` is not looked at
+        again for each batch. Raises `ValueError` for contracts that the EVM cannot run and for columns on another
+        device, and `StateError` while something runs on the state.
+        """
+        if not isinstance(state, Held):
+            with Held(state) as held:
+                return self.call_arrays(held, calls)
+        with state.released():
+            placed = self.placed(state.state, calls)
+        results = self.run(state, placed)
+        escaped = results.escaped.tolist()
+        if escaped:
+            there = calls.on_host()
+            with state.released():
+                chosen = [(there.code_of(there.number(place), state.state), there.context(place)) for place in escaped]
+                results.fill(dict(zip(escaped, self._again(state.state, chosen), strict=True)))
+        return results
+
+    def placed(self, state: NativeState, calls: CallArrays) -> PlacedCalls:
+        """Calls as `run` takes them. Raises `ValueError` as `call_arrays` does."""
+        where = calls.device()
+        if where is not None and where is not self.device:
+            raise ValueError(f"columns are on {where.name}, and the batch runs on {self.device.name}")
+        return calls_to_place(calls, state)
+
+    def run(self, held: Held, placed: PlacedCalls) -> ResultArrays:
+        """What came of calls on a state that is held. Those that escaped are listed there, and have no results."""
+        ran, outcomes = self._run(held, placed.calls.block, placed)
+        return ResultArrays(placed.calls.gas_limits(), self._count(ran), ran, outcomes, held.codes)
 
     def transact(
         self,
@@ -252,11 +300,11 @@ class EvmBatch:
         placed = transactions_to_place(batch, len(fit), block.gas_limit)
         found: dict[int, TransactionResult | TransactionRefused] = {}
         with Held(state) as held:
-            ran, blob = self._run(held, block, placed)
-            escaped = set(self._count(ran))
+            ran, outcomes = self._run(held, block, placed)
+            escaped = set(self._count(ran).tolist())
             for place, number in enumerate(fit):
                 if place not in escaped:
-                    given = blob, int(ran.places[place]), held.codes.as_state(), transactions[number]
+                    given = outcomes.as_blob(), int(ran.places[place]), held.codes.as_state(), transactions[number]
                     found[number] = self._read(given, block, senders[number])
         del kept
         for number in range(count):
@@ -265,7 +313,7 @@ class EvmBatch:
         return [found[number] for number in range(count)]
 
     def _read(
-        self, given: tuple[bytes, int, NativeState, Transaction], block: BlockContext, sender: bytes
+        self, given: tuple[Blob, int, NativeState, Transaction], block: BlockContext, sender: bytes
     ) -> TransactionResult | TransactionRefused:
         """What came of a transaction that the device has run. `given` is what reads it."""
         reading = TransactionReading(*given)
@@ -277,25 +325,21 @@ class EvmBatch:
 
     # What escapes
 
-    def _count(self, ran: Executions) -> list[int]:
+    def _count(self, ran: Executions) -> NDArray[np.intp]:
         """Count the executions of a batch, and the causes of those that escaped. Returns their places."""
-        stopped = ran.stopped
-        again = np.flatnonzero(stopped)
+        again = np.flatnonzero(ran.stopped)
         self.statistics.executions += len(ran)
-        for need, times in zip(*np.unique(stopped[again], return_counts=True), strict=True):
-            self.statistics.escapes[CAUSES.get(int(need), f"need {int(need):#x}")] += int(times)
-        return [int(place) for place in again]
+        for need, times in Counter(ran.stopped[again].tolist()).items():
+            self.statistics.escapes[CAUSES.get(need, f"need {need:#x}")] += times
+        return again
 
-    def _calls_again(self, state: NativeState, calls: CallColumns, places: Sequence[int]) -> list[ExecutionResult]:
+    def _again(self, state: NativeState, calls: Sequence[tuple[bytes, ExecutionContext]]) -> Sequence[ExecutionResult]:
         """Run calls on the CPU, each on the state as it is."""
-        chosen = [calls[place] for place in places]
-        if not chosen:
-            return []
-        found = self.engine.execute_each(self.specification, state, chosen)
+        found = self.engine.execute_each(self.specification, state, calls)
         if found is not None:
-            return list(found)
+            return found
         results = []
-        for code, context in chosen:
+        for code, context in calls:
             begun = state.snapshot()
             result = self.engine.execute(self.specification, state, code, context)
             assert result.state_changes is not None  # read while the state has them
@@ -319,25 +363,24 @@ class EvmBatch:
 
     # What the device does
 
-    def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Executions, bytes]:
-        """Run packed transactions. Returns what became of them, in the order given, and their outcomes."""
-        if not len(placed.rows):
-            return Executions.all_stopped(0, 0), b""
+    def _run(self, held: Held, block: BlockContext, placed: Placed) -> tuple[Executions, Outcomes]:
+        """Run what has been placed. Returns what became of them, in the order given, and their outcomes."""
+        if not len(placed):
+            return Executions(0), Outcomes()
         surroundings = Surroundings(self.specification, held.state, block, self.precompiles)
         self.failure = None
         try:
             self.lane_kernels.note(held.image, placed)
             base = self._uploaded(held.image)
             began = time.perf_counter()
-            ran, blob = self._launches(base, surroundings, placed)
+            ran, outcomes = self._launches(base, surroundings, placed, held.codes)
             self.statistics.launch_seconds += time.perf_counter() - began
         except DeviceError as error:
             self.failure = error
             self.statistics.failure = str(error)
             self._base = self._room = None
-            ran, blob = Executions.all_stopped(len(placed.rows), layout.ABORTED), np.zeros(0, np.uint8)
-        adopt_codes(blob, ran, held.codes)
-        return ran.put_back(placed.order), blob.tobytes()
+            ran, outcomes = Executions(len(placed), layout.ABORTED), Outcomes()
+        return ran.put_back(placed.order), outcomes
 
     def _uploaded(self, image: StateImage) -> _Base:
         """The image on the device."""
@@ -352,20 +395,31 @@ class EvmBatch:
             self.statistics.uploads += 1
         return base
 
-    def _launches(self, base: _Base, surroundings: Surroundings, placed: Placed) -> tuple[Executions, Bytes]:
+    def _launches(
+        self, base: _Base, surroundings: Surroundings, placed: Placed, codes: OutcomeCodes
+    ) -> tuple[Executions, Outcomes]:
         """Run all, as many at a time as there is room for."""
         while True:
-            at_once = min(self.lanes, len(placed.rows))
+            at_once = min(self.lanes, len(placed))
             try:
                 if self._room is None or self._room.lanes < at_once:
                     self._room = None  # which gives its memory back
                     self._room = _Room(self.device, self._slab, self.sizes, at_once)
-                return _Launches(self, self._room, base, surroundings, placed).run()
+                return _Launches(self, self._room, base, surroundings, placed).run(codes)
             except OutOfDeviceMemory:
                 self._room = None
                 if at_once <= FEWEST_LANES:
                     raise
                 self.lanes = at_once // 2
+
+    def _memory_for(self, size: int) -> Bytes:
+        """Memory for outcomes: pinned, so that they need no detour, and of few sizes, so that it is used again."""
+        if size < PINNED_FROM:
+            return np.empty(size, np.uint8)
+        try:
+            return self.device.pinned(1 << (size - 1).bit_length())[:size]
+        except DeviceError:  # there is no more of it
+            return np.empty(size, np.uint8)
 
     def _copy_in(self, address: int, array: NDArray[Any]) -> None:
         self._stream.copy_in(address, array)
@@ -379,8 +433,6 @@ class _Room:
         self.lanes = lanes
         self.outcome = -(-sizes.outcome // 8) * 8
         self.transactions = device.allocate(TRANSACTION_SIZE * lanes)
-        self.template = device.allocate(TRANSACTION_SIZE + 16 * WORDS)
-        self.columns = device.allocate(TRANSACTION_SIZE * lanes)
         self.results = device.allocate(RESULT_SIZE * lanes)
         self.summaries = device.allocate(8 * lanes)
         self.places = device.allocate(4 * lanes)
@@ -395,15 +447,12 @@ class _Launches:
     """A batch on the device: as many launches as it takes."""
 
     def __init__(self, batch: EvmBatch, room: _Room, base: _Base, surroundings: Surroundings, placed: Placed) -> None:
-        self.batch, self.room, self.placed = batch, room, placed
-        self.arena = batch.device.allocate(placed.arena_size)
+        self.batch, self.room, self.count = batch, room, len(placed)
         address = room.surroundings.address + 8 * LAUNCH_WORDS
         around = surroundings.bytes_at(address, base.image, base.memory.address)
         launch = self._launch(address)
         batch._copy_in(room.surroundings.address, np.concatenate([launch.view(np.uint8), around]))
-        batch._copy_in(self.arena.address, placed.arena_at(self.arena.address))
-        self.columns = placed.columns().at(self.arena.address)
-        batch._copy_in(room.template.address, np.concatenate([self.columns.template, self.columns.places]))
+        self.given = given_to(batch.device, placed, batch._copy_in, self._start)
 
     def _launch(self, base: int) -> Words:
         """`lanes.Launch`."""
@@ -429,54 +478,47 @@ class _Launches:
         words[first : first + 4 * lanes.REGION_COUNT] = np.array(slab.regions, np.uint64).reshape(-1)
         return words
 
-    def run(self) -> tuple[Executions, Bytes]:
-        """All launches. Returns what became of the executions, in the order of their columns, and their outcomes."""
-        count, lanes = len(self.placed.rows), self.room.lanes
-        ran: list[Executions] = []
-        blobs: list[Bytes] = []
+    def run(self, codes: OutcomeCodes) -> tuple[Executions, Outcomes]:
+        """All launches. Returns what became of the executions, in the order in which they ran, and their outcomes."""
+        ran = Executions(self.count)
+        parts: list[Bytes] = []
         before = 0
-        for first in range(0, count, lanes):
-            executions, blob = self._one(first, min(count, first + lanes), before)
-            before += len(blob)
-            ran.append(executions)
-            blobs.append(blob)
-        return Executions.concatenated(ran), blobs[0] if len(blobs) == 1 else np.concatenate(blobs)
+        for first in range(0, self.count, self.room.lanes):
+            summaries = self._launched(first, min(self.count, first + self.room.lanes))
+            sizes, begins = ran.summarise(first, summaries)
+            parts.append(self._packed(int(sizes.sum()), begins, before))
+            ran.locate(first, sizes, before, parts[-1], codes)
+            before += len(parts[-1])
+        return ran, Outcomes(parts)
 
-    def _one(self, first: int, end: int, before: int) -> tuple[Executions, Bytes]:
-        """One launch, of executions `first` to `end`, whose outcomes come behind `before` bytes of others."""
-        batch, room, count = self.batch, self.room, end - first
-        stream, statistics, results = batch._stream, batch.statistics, room.results.address
-        self._spread(first, end)
+    def _launched(self, first: int, end: int) -> Words:
+        """Run executions `first` to `end`. Returns their summaries."""
+        stream, room, statistics, count = self.batch._stream, self.room, self.batch.statistics, end - first
+        self.given.spread(first, end, room.transactions.address)
         begun = stream.record()
         self._start("run_lane", count, room.surroundings.address)
         ended = stream.record()
-        self._start("summarise", count, results, room.summaries.address)
+        self._start("summarise", count, room.results.address, room.summaries.address)
         summaries = np.empty(count, np.uint64)
         stream.copy_out(summaries, room.summaries.address)
         stream.synchronize()
-        ran = Executions.summarised(summaries, before)
-        blob = np.empty(int(ran.sizes.sum()), np.uint8)
-        if len(blob):
-            places = ((ran.places - np.uint64(before)) // np.uint64(8)).astype(np.uint32)
-            batch._copy_in(room.places.address, places)
-            addresses = room.outcomes.address, room.places.address, before, room.packed.address
-            self._start("pack_outcome", count, results, *addresses)
-            stream.copy_out(blob, room.packed.address)
-        stream.synchronize()
         statistics.launches += 1
-        statistics.bytes_out += summaries.nbytes + blob.nbytes
+        statistics.bytes_out += summaries.nbytes
         statistics.kernel_seconds += ended.seconds_since(begun)
-        return ran, blob
+        return summaries
 
-    def _spread(self, first: int, end: int) -> None:
-        """Make the transactions `first` to `end` on the device."""
-        room, columns = self.room, self.columns
-        own = np.ascontiguousarray(columns.columns[:, first:end])
-        if own.size:
-            self.batch._copy_in(room.columns.address, own)
-        places = room.template.address + columns.template.nbytes
-        addresses = room.transactions.address, room.template.address, places, len(columns.places) // 2
-        self._start("spread_transaction", end - first, *addresses, room.columns.address)
+    def _packed(self, size: int, begins: NDArray[np.uint32], before: int) -> Bytes:
+        """The outcomes of a launch, so many bytes, of which each begins at a word; behind `before` bytes of others."""
+        batch, room = self.batch, self.room
+        part = batch._memory_for(size)
+        if size:
+            batch._copy_in(room.places.address, begins)
+            addresses = room.outcomes.address, room.places.address, before, room.packed.address
+            self._start("pack_outcome", len(begins), room.results.address, *addresses)
+            batch._stream.copy_out(part, room.packed.address)
+        batch._stream.synchronize()
+        batch.statistics.bytes_out += part.nbytes
+        return part
 
     def _start(self, kernel: str, count: int, *arguments: int) -> None:
         self.batch._stream.launch(self.batch._module.function(kernel), count, arguments, BLOCK)

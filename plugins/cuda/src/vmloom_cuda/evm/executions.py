@@ -17,24 +17,25 @@ from vmloom.accelerator import Capability, Executed, Executions
 from vmloom.engine.columns import CallColumns, JoinedColumns
 from vmloom.kernel.subset import KernelError
 from vmloom_evm.native.engine import NativeEngine
-from vmloom_evm.native.packing import DoesNotFit, PackedCalls
+from vmloom_evm.native.packing import DoesNotFit
 from vmloom_evm.native.state import NativeState
 from vmloom_native.costs import fitted
 
 from ..device.interface import GPU, DeviceError
 from ..operations.batch import Counts
 from ..ptx import EmissionError
+from .arrays import CallArrays
 from .batch import EvmBatch, EvmBatchStatistics, Held
 from .measuring import transfer_calls
 
 if TYPE_CHECKING:
     from vmloom import StateAccess
-    from vmloom.engine.columns import ResultColumns
     from vmloom_evm import Evm
     from vmloom_evm.specification import Specification
 
     from ..accelerator import CudaAccelerator
     from ..device.interface import Device
+    from .result_arrays import ResultArrays
 
 CALLS: Final = "evm_calls"
 """As what they are counted."""
@@ -144,13 +145,13 @@ class EvmExecutions(Executions):
         with self._using() as devices:
             shares = _shares(calls, len(devices))
             try:
-                packed = [PackedCalls(share, self._held.state.code_row) for share in shares]
+                arrays = [CallArrays.of(share) for share in shares]
             except DoesNotFit:
                 return None
             specification = self._specification(calls)
             batches = [accelerator.calls.on(device, specification) for device in devices[: len(shares)]]
             before = [_copied(batch.statistics) for batch in batches]
-            found = self._on_all(batches, packed)
+            found = self._on_all(batches, arrays)
             total, causes = Counts(), Counter[str]()
             for batch, former in zip(batches, before, strict=True):
                 total.add(_counts(batch, former))
@@ -161,8 +162,8 @@ class EvmExecutions(Executions):
         accelerator.metrics.add(CALLS, devices[0].path, total, time.perf_counter() - began)
         accelerator.metrics.add_escapes(CALLS, causes)
         begins = accumulate(map(len, shares), initial=0)
-        escaped = [begin + place for begin, (_, places) in zip(begins, found, strict=False) for place in places]
-        return Executed(JoinedColumns([columns for columns, _ in found]), escaped)
+        escaped = [begin + place for begin, one in zip(begins, found, strict=False) for place in one.escaped.tolist()]
+        return Executed(JoinedColumns([one.columns() for one in found]), escaped)
 
     def _specification(self, calls: CallColumns) -> Specification:
         return self._vm.specification(self._vm.fork_at(calls.block))
@@ -180,13 +181,14 @@ class EvmExecutions(Executions):
                 self._accelerator.give_up(CALLS, error, error.device)
                 raise
 
-    def _on_all(self, batches: list[EvmBatch], packed: list[PackedCalls]) -> list[tuple[ResultColumns, list[int]]]:
+    def _on_all(self, batches: list[EvmBatch], shares: list[CallArrays]) -> list[ResultArrays]:
         """Each share on its device, at the same time."""
-        _ = self._held.image  # made once, not by each
+        placed = [batch.placed(self._held.state, share) for batch, share in zip(batches, shares, strict=True)]
+        _ = self._held.image  # made once, not by each, when all codes are there
         if len(batches) == 1:
-            return [batches[0].run(self._held, packed[0])]
+            return [batches[0].run(self._held, placed[0])]
         with ThreadPoolExecutor(len(batches)) as pool:
-            return list(pool.map(lambda batch, share: batch.run(self._held, share), batches, packed))
+            return list(pool.map(lambda batch, share: batch.run(self._held, share), batches, placed))
 
     def close(self) -> None:
         """See `Executions.close`."""

@@ -13,20 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from vmloom.hashing import keccak256
-from vmloom.kernel.structs import fields_of
 from vmloom_evm.jit.compile import Uncompilable, checked_blocks
-from vmloom_evm.native import lanes, layout
+from vmloom_evm.native import lanes
 from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes, lane_program
 
 from ..device.interface import DeviceError
 from ..device.on_host import HostDevice, loaded
 from ..ptx import EmissionError, module
-from .placing import FIELD
+from .given import spread_call
+from .placing import LEAST
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from vmloom_evm.specification import Specification
 
     from ..device.interface import Device, Module
@@ -34,23 +32,19 @@ if TYPE_CHECKING:
     from .image import StateImage
     from .placing import Placed
 
-    Words = NDArray[np.uint64]
-
 HOT: Final = 1 << 16
 """Executions after which a contract is compiled, by default."""
 BODIES: Final = (
     lanes.run_lane,
     lanes.analyse_code,
     lanes.spread_transaction,
+    spread_call,
     lanes.summarise,
     lanes.pack_outcome,
 )
 MOST_CONTRACTS: Final = 8
 LONGEST: Final = 16 << 10
 """Bytes of code. LLVM takes more than linear time for what is long."""
-LEAST: Final = 32
-"""Executions of a contract in a batch, a warp's, below which they do not count."""
-ACCOUNT_CODE: Final = fields_of(layout.Account)["code"].offset // 8
 
 
 class LaneKernels:
@@ -130,7 +124,7 @@ class LaneKernels:
         """Count what is going to run; make the next kernels, or use those that have been made meanwhile."""
         if self._hot is None or not self._notices:
             return
-        for row, times in _codes_of(image, placed):
+        for row, times in placed.codes_called(image):
             if times >= LEAST and row:
                 self._runs[image.code_hash(row)] += times
                 self._consider(image, row)
@@ -214,23 +208,3 @@ class _Making:
 def _hash_of(code: bytes) -> bytes:
     """Of a code, as its row has it: a number, the least word first."""
     return keccak256(code)[::-1]
-
-
-def _codes_of(image: StateImage, placed: Placed) -> list[tuple[int, int]]:
-    """Rows of codes that packed transactions begin with, and how often each."""
-    rows = placed.rows
-    given = rows[:, FIELD["mode"]] == layout.EXECUTION
-    found: Counter[int] = Counter()
-    for row, times in zip(*np.unique(rows[given, FIELD["code"]], return_counts=True), strict=True):
-        found[int(row)] += int(times)
-    first = FIELD["given_to"]
-    called = np.ascontiguousarray(rows[~given, first : first + 3]).view(np.uint8).reshape(-1, 24)[:, :20]
-    if len(called):
-        keys = np.ascontiguousarray(image.parts["accounts"][:, :3]).view(np.uint8).reshape(-1, 24)[:, :20]
-        for address, times in zip(*np.unique(called, axis=0, return_counts=True), strict=True):
-            if times < LEAST:
-                continue
-            places = np.flatnonzero((keys == address[::-1]).all(axis=1))
-            if len(places):
-                found[int(image.parts["accounts"][places[0], ACCOUNT_CODE])] += int(times)
-    return list(found.items())

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+import numpy as np
 from vmloom import Account, BlockContext
 from vmloom.engine.columns import CallColumns
 from vmloom.hashing import keccak256
@@ -14,13 +19,20 @@ from vmloom_evm.assembly import Bytecode, jumpi, label, log3, mstore, op, push, 
 from vmloom_evm.native.lane_build import LaneSizes
 from vmloom_evm.native.state import NativeState
 
+from ..device.on_host import HostAllocation, HostDevice, HostStream
 from ..ptx import BLOCK as BLOCK_SIZE
-from .batch import LANES, EvmBatch
+from .arrays import CallArrays
+from .batch import LANES, EvmBatch, Held
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from vmloom import ExecutionResult
 
     from ..device.interface import Device
+    from .result_arrays import ResultArrays
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TOKEN: Final = b"\x70" * 20
 TRANSFER: Final = bytes.fromhex("a9059cbb")
@@ -110,6 +122,9 @@ def transfer_calls(executions: int) -> tuple[NativeState, CallColumns]:
     return state, CallColumns(*many, gas_price=0, block=BLOCK)
 
 
+RATES: Final = ("kernel", "with_copies", "from_arrays", "from_arrays_all", "with_packing", "native")
+
+
 def measured(
     case: str,
     device: Device,
@@ -124,10 +139,12 @@ def measured(
 
     `options` are those of `EvmBatch`, which compiles no contract that they do not name.
 
-    `kernel` is by the device's clock, `with_copies` with all copies but the upload of the state, `with_packing` from
-    columns of Python's objects to results, `native` the native engine's on one thread. `wrong` counts executions that
-    did not come to what they come to there, and `escapes` those that it had to run again. `bytes_in` and `bytes_out`
-    are of an execution, `registers` and `local` bytes of a thread; `blocks` of `block` threads fit a multiprocessor.
+    `kernel` is by the device's clock, `with_copies` with all copies but the upload of the state. `from_arrays` is from
+    arrays to arrays of statuses, gas and return data, on a state that is held, and `from_arrays_all` to those of
+    storage and logs as well; `with_packing` is from columns of Python's objects to results, `native` the native
+    engine's on one thread. `wrong` counts executions that did not come to what they come to there, as results or as
+    columns, and `escapes` those that it had to run again. `bytes_in` and `bytes_out` are of an execution, `registers`
+    and `local` bytes of a thread; `blocks` of `block` threads fit a multiprocessor.
     """
     vm = Evm(EvmConfig(revision=revision, engine="native"))
     specification, count = vm.specification(vm.fork_at(calls.block)), len(calls)
@@ -135,34 +152,134 @@ def measured(
     found: Sequence[ExecutionResult] = batch.call(state, calls)
     wanted = vm.executor.execute_each(specification, state, calls)
     assert wanted is not None, "the native engine takes these calls one by one"
-    best = {"kernel": float("inf"), "with_copies": float("inf"), "with_packing": float("inf"), "native": float("inf")}
-    escaped, traffic = batch.statistics.escapes.total(), (0, 0)
+    best = dict.fromkeys(
+        ("kernel", "with_copies", "from_arrays", "from_arrays_all", "with_packing", "native"), math.inf
+    )
+    escaped, traffic, arrays = batch.statistics.escapes.total(), (0, 0), CallArrays.of(calls)
     for _ in range(rounds):
         kernel, launches = batch.statistics.kernel_seconds, batch.statistics.launch_seconds
         before = batch.statistics.bytes_in, batch.statistics.bytes_out
-        began = time.perf_counter()
-        batch.call(state, calls)
-        ended = time.perf_counter()
-        vm.executor.execute_each(specification, state, calls)
-        seconds = {
-            "kernel": batch.statistics.kernel_seconds - kernel,
-            "with_copies": batch.statistics.launch_seconds - launches,
-            "with_packing": ended - began,
-            "native": time.perf_counter() - ended,
-        }
-        best = {name: min(value, seconds[name]) for name, value in best.items()}
+        seconds = {"with_packing": _seconds(lambda: batch.call(state, calls))}
+        seconds["kernel"] = batch.statistics.kernel_seconds - kernel
+        seconds["with_copies"] = batch.statistics.launch_seconds - launches
         traffic = batch.statistics.bytes_in - before[0], batch.statistics.bytes_out - before[1]
+        columns, some, rest = _from_arrays(batch, state, arrays)
+        seconds |= {"from_arrays": some, "from_arrays_all": some + rest}
+        seconds["native"] = _seconds(lambda: vm.executor.execute_each(specification, state, calls))
+        best = {name: min(value, seconds[name]) for name, value in best.items()}
     return {
         "case": case,
         "path": device.path,
         "executions": count,
-        "wrong": _wrong(found, wanted),
+        "wrong": max(_wrong(found, wanted), _wrong(columns.columns(), wanted)),
         "escapes": escaped,
         "bytes_in": round(traffic[0] / count),
         "bytes_out": round(traffic[1] / count),
         **_occupancy(batch),
         **{name: count / value for name, value in best.items()},
     }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _from_arrays(batch: EvmBatch, state: NativeState, given: CallArrays) -> tuple[ResultArrays, float, float]:
+    """What comes of calls in arrays, and the seconds to statuses, gas and return data, and from there to the rest."""
+    with Held(state) as held:
+        batch.call_arrays(held, given)  # which uploads the state
+        began = time.perf_counter()
+        results = batch.call_arrays(held, _checked(given))
+        results.return_data()
+        some = time.perf_counter()
+        assert results.storage is not None
+        assert results.logs is not None
+        return results, some - began, time.perf_counter() - some
+
+
+def _checked(given: CallArrays, **others: Any) -> CallArrays:
+    """The same calls but for other columns, looked at as those of a stranger."""
+    return CallArrays(**{**{one.name: getattr(given, one.name) for one in fields(CallArrays)}, **others})
+
+
+def host_work(executions: int, rounds: int, *, width: int = 100) -> dict[str, Any]:
+    """Nanoseconds of this processor for one ERC-20 transfer from arrays to arrays, but for what a device does.
+
+    Medians of `rounds`, of the time of the thread. Inputs are padded to `width` bytes. `checked` is what looking at the
+    arrays takes, `called` up to statuses and gas, `return_data`, `storage` and `logs` the columns of these. It says
+    nothing about a GPU: launches, copies and memory of the device are left out, wherever they are.
+    """
+    state, calls = transfer_calls(executions)
+    vm, device = Evm(EvmConfig(revision="osaka", engine="native")), _Metered()
+    batch = EvmBatch(vm.specification(vm.fork_at(BLOCK)), device, lanes=4 * LANES, hot=None)
+    rows = [np.frombuffer(one.ljust(width, b"\0"), np.uint8) for one in calls.inputs]
+    given = _checked(CallArrays.of(calls), data=np.stack(rows))
+    found: dict[str, list[float]] = {}
+    with Held(state) as held:
+        batch.call_arrays(held, given)
+        for _ in range(rounds):
+            times = [time.thread_time()]
+
+            def lap(times: list[float] = times) -> None:
+                times.append(time.thread_time() - device.seconds)
+
+            device.seconds = 0.0
+            checked = _checked(given)
+            lap()
+            results = batch.call_arrays(held, checked)
+            lap()
+            kept: list[object] = [results.return_data()]
+            lap()
+            kept.append(results.storage)
+            lap()
+            kept.append(results.logs)
+            lap()
+            assert not len(results.escaped)
+            for name, (began, ended) in zip(PIECES, pairwise(times), strict=True):
+                found.setdefault(name, []).append(ended - began)
+            del checked, results, kept  # or the next round would give their memory back
+    return {
+        "case": f"host work, inputs of {width} bytes",
+        "path": device.path,
+        "executions": executions,
+        **{f"{name}_ns": median(each) / executions * 1e9 for name, each in found.items()},
+    }
+
+
+PIECES: Final = ("checked", "called", "return_data", "storage", "logs")
+
+
+class _Metered(HostDevice):
+    """This processor as a device that counts how long its thread works for it."""
+
+    seconds = 0.0
+
+    def stream(self) -> HostStream:
+        """See `Device.stream`."""
+        made = HostStream()
+        for name in ("copy_in", "copy_out", "launch"):
+            setattr(made, name, self._metered(getattr(made, name)))
+        return made
+
+    def allocate(self, size: int) -> HostAllocation:
+        """See `Device.allocate`."""
+        return self._metered(super().allocate)(size)
+
+    def pinned(self, size: int) -> NDArray[Any]:
+        """See `Device.pinned`."""
+        return self._metered(super().pinned)(size)
+
+    def _metered(self, work: Callable[P, T]) -> Callable[P, T]:
+        def run(*arguments: P.args, **options: P.kwargs) -> T:
+            began = time.thread_time()
+            try:
+                return work(*arguments, **options)
+            finally:
+                self.seconds += time.thread_time() - began
+
+        return run
 
 
 def _occupancy(batch: EvmBatch) -> dict[str, int]:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from operator import sub
+from itertools import accumulate
 from struct import Struct
 from threading import Lock
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.native import layout
 from vmloom_evm.native.changes import Names
 from vmloom_evm.native.packing import OUTCOME
-from vmloom_evm.native.reading import CHANGE_SIZE, CallOutcomes, Header
+from vmloom_evm.native.reading import CHANGE_SIZE, Header
+
+from .telling import host_bodies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from vmloom_evm.native.packing import PackedCalls
+    from vmloom_evm.native.reading import Blob
     from vmloom_evm.native.state import NativeState
 
+    Bytes = NDArray[np.uint8]
     Words = NDArray[np.uint64]
 
-HEADER: Final = {name: one.offset // 8 for name, one in fields_of(layout.Outcome).items()}
-"""Where the fields of an outcome are, in words."""
 SIZE: Final = np.uint64((1 << 32) - 1)
 """The bits of a summary that are a size."""
+SIZE_BITS: Final = np.uint64(32)
+BITS_OF_WORDS: Final = np.uint64(3)
+"""By which bytes become words of 8."""
 WORD: Final = Struct("<Q")
 CODE_ROWS: Final = Struct("<32s32s")
 FORMER: Final = fields_of(layout.Change)["former"].offset
@@ -64,91 +68,98 @@ class OutcomeCodes:
         return cast("NativeState", self)
 
 
-@dataclass(frozen=True, slots=True)
 class Executions:
-    """What became of each execution: u64 (n) each.
+    """What became of each of `count` executions: u64 (n) each, in the order in which they ran.
 
-    `stopped` is 0, or the need for which it escapes. Its outcome is `sizes` bytes at `places`, with the codes that its
-    changes name.
+    `stopped` is 0, or the need for which it escapes. Its outcome is at `places` of all outcomes, and in this process at
+    `addresses`, 0 for none.
     """
 
-    stopped: Words
-    sizes: Words
-    places: Words
+    def __init__(self, count: int, need: int = 0) -> None:
+        self.stopped: Words = np.full(count, need, np.uint64)
+        self.places: Words = np.zeros(count, np.uint64)
+        self.addresses: Words = np.zeros(count, np.uint64)
 
-    @classmethod
-    def all_stopped(cls, count: int, need: int) -> Executions:
-        """None has come to anything."""
-        nothing = np.zeros(count, np.uint64)
-        return cls(np.full(count, need, np.uint64), nothing, nothing)
+    def summarise(self, first: int, summaries: Words) -> tuple[Words, NDArray[np.uint32]]:
+        """Take what `lanes.summarise` wrote of a launch, whose outcomes stand one behind the other.
 
-    @classmethod
-    def summarised(cls, summaries: Words, before: int) -> Executions:
-        """From what `lanes.summarise` wrote; the outcomes stand one behind the other, behind `before` bytes."""
-        sizes = (summaries & SIZE) * np.uint64(8)
-        return cls(summaries >> np.uint64(32), sizes, np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(before))
+        Returns the sizes of outcomes in bytes, and where each begins in words.
+        """
+        part = slice(first, first + len(summaries))
+        np.right_shift(summaries, SIZE_BITS, out=self.stopped[part])
+        sizes = summaries & SIZE
+        sizes <<= BITS_OF_WORDS
+        begins = np.cumsum(sizes, out=self.places[part])
+        begins -= sizes
+        return sizes, (begins >> BITS_OF_WORDS).astype(np.uint32)
 
-    @classmethod
-    def concatenated(cls, parts: Sequence[Executions]) -> Executions:
-        """Those of several launches."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS))
+    def locate(self, first: int, sizes: Words, before: int, part: Bytes, codes: OutcomeCodes) -> None:
+        """The outcomes of a launch, of these sizes, are in `part`, behind `before` bytes of others.
 
-    def put_back(self, order: NDArray[np.intp] | None) -> Executions:
+        From now on changes of code name rows of `codes`: the lane's are gone, but its codes stand behind the outcome.
+        """
+        rows = slice(first, first + len(sizes))
+        places, addresses = self.places[rows], self.addresses[rows]
+        np.add(places, np.uint64(part.ctypes.data), out=addresses)
+        places += np.uint64(before)
+        gone = self.stopped[rows] != 0
+        if gone.any():
+            addresses[gone] = 0
+        has_codes = np.zeros(len(sizes), np.uint8)
+        columns = addresses, places, sizes, has_codes
+        host_bodies().run("find_codes", len(sizes), *(column.ctypes.data for column in columns))
+        for number in np.flatnonzero(has_codes).tolist():
+            _adopt_codes(part, int(places[number]) - before, before, codes)
+
+    def put_back(self, order: NDArray[np.integer[Any]] | None) -> Executions:
         """In the order in which they were given, of which `order` names one after the other; None for this one."""
         if order is None:
             return self
-        found = Executions(*(np.empty_like(getattr(self, name)) for name in FIELDS))
-        for name in FIELDS:
+        found = Executions(len(self))
+        for name in ("stopped", "places", "addresses"):
             getattr(found, name)[order] = getattr(self, name)
-        return found
-
-    def headers(self, blob: NDArray[np.uint8] | bytes, field: int) -> Words:
-        """A word of the header of each outcome; 0 where there is none."""
-        found = np.zeros(len(self.stopped), np.uint64)
-        ran = self.stopped == 0
-        if ran.all():
-            found[:] = _words(blob)[self.places // np.uint64(8) + np.uint64(field)]
-        elif ran.any():
-            found[ran] = _words(blob)[self.places[ran] // np.uint64(8) + np.uint64(field)]
         return found
 
     def __len__(self) -> int:
         return len(self.stopped)
 
 
-FIELDS: Final = ("stopped", "sizes", "places")
+class Outcomes:
+    """The outcomes of launches, one part behind the other as if they were one piece. A slice of it is a copy.
+
+    `parts` are u8 (size,), each a multiple of 8 bytes.
+    """
+
+    def __init__(self, parts: Sequence[Bytes] = ()) -> None:
+        self.parts = [part for part in parts if len(part)]
+        self._ends = list(accumulate(map(len, self.parts)))
+
+    def at(self, place: int) -> tuple[Bytes, int]:
+        """The part in which byte `place` is, and where in it."""
+        number = bisect_right(self._ends, place)
+        return self.parts[number], place - self._ends[number] + len(self.parts[number])
+
+    def __getitem__(self, wanted: slice) -> bytes:
+        if wanted.start == wanted.stop:
+            return b""
+        part, begin = self.at(wanted.start)
+        return part[begin : begin + wanted.stop - wanted.start].tobytes()
+
+    def as_blob(self) -> Blob:
+        """This, for readers, which make slices of it and nothing else."""
+        return cast("Blob", self)
 
 
-def _words(blob: NDArray[np.uint8] | bytes) -> Words:
-    return np.frombuffer(blob, np.uint64)
-
-
-def outcomes_of(blob: bytes, packed: PackedCalls, ran: Executions, codes: OutcomeCodes) -> CallOutcomes:
-    """Results of calls. Those in the places of executions that escaped are not to be looked at."""
-    gas_left = ran.headers(blob, HEADER["gas_left"]).view(np.int64).tolist()
-    gas_used = list(map(sub, packed.calls.gas_limits, gas_left))
-    columns = ran.places.tolist(), ran.headers(blob, HEADER["status"]).tolist(), gas_used
-    return CallOutcomes(blob, *columns, codes.as_state(), packed.calls.gas_limits)
-
-
-def adopt_codes(blob: NDArray[np.uint8], ran: Executions, codes: OutcomeCodes) -> None:
-    """Let changes of code name rows of `codes`: the lane's are gone, but its codes stand behind the outcome."""
-    ends = ran.places + ran.sizes
-    for number in np.flatnonzero((ran.headers(blob, HEADER["end"]) != ends) & (ran.stopped == 0)):
-        _adopt(blob, Header._make(OUTCOME.unpack_from(blob.data, int(ran.places[number]))), codes)
-
-
-def _adopt(blob: NDArray[np.uint8], header: Header, codes: OutcomeCodes) -> None:
-    """`adopt_codes` for one outcome."""
-    at = header.end
-    for change in range(header.end - CHANGE_SIZE * header.change_count, header.end, CHANGE_SIZE):
-        if WORD.unpack_from(blob.data, change)[0] == layout.CODE:
+def _adopt_codes(part: Bytes, begin: int, before: int, codes: OutcomeCodes) -> None:
+    """See `Executions.locate`, for the outcome that begins there."""
+    header = Header._make(OUTCOME.unpack_from(part.data, begin))
+    at = end = header.end - before
+    for change in range(end - CHANGE_SIZE * header.change_count, end, CHANGE_SIZE):
+        if WORD.unpack_from(part.data, change)[0] == layout.CODE:
             rows = []
             for _ in range(2):
-                (size,) = WORD.unpack_from(blob.data, at)
-                code = blob[at + 8 : at + 8 + size].tobytes()
+                (size,) = WORD.unpack_from(part.data, at)
+                code = part[at + 8 : at + 8 + size].tobytes()
                 at += 8 + (size + 7 & ~7)
                 rows.append(codes.code_row(code).to_bytes(32, "little"))
-            CODE_ROWS.pack_into(blob.data, change + FORMER, *rows)
+            CODE_ROWS.pack_into(part.data, change + FORMER, *rows)

@@ -1,22 +1,26 @@
-"""Packed transactions, made ready for another memory: sorted, and with all that they point to in one piece."""
+"""Calls and transactions, made ready for another memory: sorted, and with all that they point to in one piece."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from vmloom.kernel.memory import size_of
 from vmloom.kernel.structs import fields_of
 from vmloom_evm.native import layout
-from vmloom_evm.native.memory import address_of_bytes
 from vmloom_evm.native.packing import TRANSACTION_SIZE
+
+from ..device.column import DeviceColumn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from vmloom_evm.native.packing import PackedCalls
+    from vmloom_evm.native.state import NativeState
+
+    from .arrays import CallArrays
+    from .image import StateImage
 
     Words = NDArray[np.uint64]
 
@@ -28,6 +32,77 @@ SELECTOR: Final = 4
 ACCESS_WORDS: Final = size_of(layout.AccessEntry) // 8
 ACCESS_SLOTS: Final = fields_of(layout.AccessEntry)["slots"].offset // 8
 ACCESS_COUNT: Final = fields_of(layout.AccessEntry)["count"].offset // 8
+ACCOUNT_CODE: Final = fields_of(layout.Account)["code"].offset // 8
+LEAST: Final = 32
+"""Executions of a contract in a batch, a warp's, below which they do not count."""
+DIGIT: Final = 16
+"""Bits of a key by which NumPy sorts in linear time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCalls:
+    """Calls, the rows of the codes of their contracts, u64, and the `order` in which they are to run, u32 (n,).
+
+    `order` is None for the one given.
+    """
+
+    calls: CallArrays
+    codes: Words
+    order: NDArray[np.uint32] | None
+
+    def codes_called(self, _image: StateImage) -> list[tuple[int, int]]:
+        """Rows of codes that they begin with, and how often each."""
+        if isinstance(self.calls.contract, int):
+            return [(int(self.codes[self.calls.contract]), len(self))]
+        found: Counter[int] = Counter()
+        for row, times in zip(self.codes, np.bincount(self.calls.contract, minlength=len(self.codes)), strict=True):
+            found[int(row)] += int(times)
+        return list(found.items())
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+
+def calls_to_place(calls: CallArrays, state: NativeState) -> PlacedCalls:
+    """Calls, sorted by contract and selector, so that neighbours run the same instructions.
+
+    Selectors of inputs that are on a device are not known. Raises `ValueError` for contracts that the EVM cannot run.
+    """
+    codes = [state.code_row(calls.code_of(number, state)) for number in range(len(calls.contracts))]
+    keys = None if isinstance(calls.data, DeviceColumn) else _selectors(calls.data, calls.offsets)
+    if not isinstance(calls.contract, int):
+        contracts = calls.contract.astype(np.uint64) << np.uint64(8 * SELECTOR)
+        keys = contracts if keys is None else contracts | keys
+    return PlacedCalls(calls, np.array(codes, np.uint64), None if keys is None else order_of(keys))
+
+
+def order_of(keys: Words) -> NDArray[np.uint32] | None:
+    """The places of `keys`, the least one first and equal ones as they stand; None if that is how all stand."""
+    if not len(keys) or (keys == keys[0]).all():
+        return None
+    order = np.arange(len(keys), dtype=np.uint32)
+    for shift in range(0, 64, DIGIT):
+        digits = (keys >> np.uint64(shift)).astype(np.uint16)
+        if (digits != digits[0]).any():
+            order = order[np.argsort(digits[order], kind="stable")]
+    return order
+
+
+def _selectors(data: NDArray[np.uint8], offsets: Words | None) -> Words:
+    """The first four bytes of each input, with zeros where there are fewer."""
+    if offsets is None:
+        count, width = data.shape
+        if width < SELECTOR:
+            width, data = SELECTOR, np.pad(data, ((0, 0), (0, SELECTOR - width)))
+        return np.ndarray(count, ">u4", data, strides=(width,)).astype(np.uint64)
+    found = np.zeros(len(offsets) - 1, np.uint64)
+    sizes = np.diff(offsets)
+    for place in range(SELECTOR):
+        there = sizes > place
+        byte = np.zeros(len(found), np.uint64)
+        byte[there] = data[offsets[:-1][there] + np.uint64(place)]
+        found = (found << np.uint64(8)) | byte
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +129,17 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedTransactions:
     """`rows` of `layout.Transaction`, as words, as they were given, and the `order` in which they are to run.
 
     `order` is None for the one given. What they point to is at offsets in `arena`, and so is what words `inner` of the
-    arena point to. `moved` has columns that count in place of those in `rows`.
+    arena point to.
     """
 
     rows: Words
     order: NDArray[np.intp] | None
     arena: bytes
     inner: tuple[int, ...] = ()
-    moved: Mapping[int, Words] = field(default_factory=dict)
 
     def columns(self) -> Columns:
         """What a device is to be told of the rows: what all have in common once, and of each what is its own."""
@@ -73,13 +147,11 @@ class Placed:
         columns: list[Words] = []
         places: list[tuple[int, int]] = []
         for word in self._varying():
-            column = self.moved.get(word, self.rows[:, word])
+            column = self.rows[:, word]
             number = next((n for n, other in enumerate(columns) if np.array_equal(other, column)), len(columns))
             if number == len(columns):
                 columns.append(column)
             places.append((word, number))
-        for word, column in self.moved.items():
-            template[word] = column[0]
         found = np.empty((len(columns), len(self.rows)), np.uint64)
         for number, column in enumerate(columns):
             found[number] = column if self.order is None else column[self.order]
@@ -93,14 +165,29 @@ class Placed:
             tuple({own[word] for word in words if word in own}),
         )
 
+    def codes_called(self, image: StateImage) -> list[tuple[int, int]]:
+        """Rows of codes of receivers that are called often enough to be counted, and how often each."""
+        found: Counter[int] = Counter()
+        first = FIELD["given_to"]
+        called = np.ascontiguousarray(self.rows[:, first : first + 3]).view(np.uint8).reshape(-1, 24)[:, :20]
+        keys = np.ascontiguousarray(image.parts["accounts"][:, :3]).view(np.uint8).reshape(-1, 24)[:, :20]
+        for address, times in zip(*np.unique(called, axis=0, return_counts=True), strict=True):
+            if times < LEAST:
+                continue
+            places = np.flatnonzero((keys == address[::-1]).all(axis=1))
+            if len(places):
+                found[int(image.parts["accounts"][places[0], ACCOUNT_CODE])] += int(times)
+        return list(found.items())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def _varying(self) -> list[int]:
         """The words in which rows differ."""
         differ = np.zeros(WORDS, bool)
         first = self.rows[0]
         for at in range(0, len(self.rows), CHUNK):
             differ |= (self.rows[at : at + CHUNK] != first).any(axis=0)
-        for word, column in self.moved.items():
-            differ[word] = bool((column != column[0]).any())
         return [int(word) for word in np.flatnonzero(differ)]
 
     @property
@@ -123,31 +210,7 @@ POINTERS: Final = ("data", "blob_hashes", "access", "authorizations")
 """Fields that are offsets in the arena until the arena has an address."""
 
 
-def calls_to_place(packed: PackedCalls) -> Placed:
-    """Packed calls, sorted by code and selector, so that neighbours run the same instructions."""
-    rows = np.frombuffer(packed.batch, np.uint64).reshape(-1, WORDS)
-    inputs = np.frombuffer(packed.inputs, np.uint8)
-    begins = rows[:, FIELD["data"]] - np.uint64(address_of_bytes(packed.inputs))
-    selectors = _selectors(inputs, begins, rows[:, FIELD["data_size"]])
-    codes = rows[:, FIELD["code"]]
-    order = None
-    if (selectors != selectors[0]).any() or (codes != codes[0]).any():
-        order = np.lexsort((selectors, codes))
-    return Placed(rows, order, packed.inputs, moved={FIELD["data"]: begins})
-
-
-def _selectors(inputs: NDArray[np.uint8], begins: Words, sizes: Words) -> NDArray[np.uint32]:
-    """The first four bytes of each input, with zeros where there are fewer."""
-    found = np.zeros(len(begins), np.uint32)
-    for place in range(SELECTOR):
-        there = sizes > place
-        byte = np.zeros(len(begins), np.uint32)
-        byte[there] = inputs[begins[there] + np.uint64(place)]
-        found = (found << np.uint32(8)) | byte
-    return found
-
-
-def transactions_to_place(batch: bytearray, count: int, gas_available: int) -> Placed:
+def transactions_to_place(batch: bytearray, count: int, gas_available: int) -> PlacedTransactions:
     """The first `count` packed transactions of `batch`, sorted by receiver and selector.
 
     What they point to is still there. Each finds `gas_available` left in the block, and blob gas without a limit.
@@ -169,7 +232,7 @@ def transactions_to_place(batch: bytearray, count: int, gas_available: int) -> P
         row[FIELD["authorizations"]] = arena.put(_taken(row, "authorizations", size))
     first = FIELD["given_to"]
     order = np.lexsort((selectors, rows[:, first], rows[:, first + 1], rows[:, first + 2]))
-    return Placed(rows, order, bytes(arena.data), tuple(arena.inner))
+    return PlacedTransactions(rows, order, bytes(arena.data), tuple(arena.inner))
 
 
 def _taken(row: Words, name: str, size: int) -> bytes:
@@ -200,3 +263,6 @@ class _Arena:
         begin = self.put(words.tobytes())
         self.inner += [begin // 8 + ACCESS_WORDS * number + ACCESS_SLOTS for number in range(len(words))]
         return begin
+
+
+Placed: TypeAlias = PlacedCalls | PlacedTransactions
