@@ -2,10 +2,12 @@
 
     python benchmarks/state_tests_on_lanes.py FIXTURES/state_tests
     python benchmarks/state_tests_on_lanes.py FIXTURES/state_tests --forks Prague Osaka --every 50 --device emulated
+    python benchmarks/state_tests_on_lanes.py FIXTURES/state_tests --forks Osaka --every 40 --compiled
 
 What escapes is counted by cause, and not compared: the native engine itself runs it. `--large` gives lanes all the
 room that the rules allow, and every precompile that is a kernel, so that only what lanes do not do at all escapes.
-No figure here says anything of a GPU.
+`--compiled` compiles the contracts of the tests into the lanes, those of many tests at a time: a program takes LLVM
+seconds for each contract, so it is for samples. No figure here says anything of a GPU.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from vmloom_cuda.device.emulated import EmulatedDevice
 from vmloom_cuda.evm import EvmBatch, HostDevice
 from vmloom_evm import Evm, EvmConfig
 from vmloom_evm.forks import Fork, fork_named
+from vmloom_evm.jit.compile import Uncompilable, checked_blocks
 from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes
 from vmloom_evm.native.state import NativeState
 from vmloom_evm.statetest.fixture import Case, block_of, pre_state, read_cases, transaction_of
@@ -50,12 +53,20 @@ LARGE = LaneSizes(
 )
 
 
+TOGETHER = 48
+"""Contracts that are compiled into a program, or a few more."""
+MOST_CODE = 1 << 12
+"""Bytes of a contract that is compiled here: tests have some that are large for the sake of it."""
+
+
 @dataclass
 class Tally:
     """What became of the cases."""
 
     cases: int = 0
     equal: int = 0
+    compiled: int = 0
+    """Contracts that were compiled, once for each program."""
     escapes: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -76,12 +87,53 @@ class Comparison:
     def batch(self, fork: Fork) -> EvmBatch:
         """The lanes for a fork."""
         if fork not in self.batches:
-            device = HostDevice() if self.device == "host" else EmulatedDevice()
-            specification = self.evm.specification(fork)
-            names = frozenset(one.name for one in specification.precompiles.values() if one.kernel is not None)
-            precompiles = PRECOMPILES if self.sizes is None else names
-            self.batches[fork] = EvmBatch(specification, device, sizes=self.sizes, lanes=1, precompiles=precompiles)
+            self.batches[fork] = self._lanes(fork)
         return self.batches[fork]
+
+    def _lanes(self, fork: Fork, contracts: Sequence[bytes] = ()) -> EvmBatch:
+        device = HostDevice() if self.device == "host" else EmulatedDevice()
+        specification = self.evm.specification(fork)
+        names = frozenset(one.name for one in specification.precompiles.values() if one.kernel is not None)
+        return EvmBatch(
+            specification,
+            device,
+            sizes=self.sizes,
+            lanes=1,
+            contracts=contracts,
+            hot=None,
+            precompiles=PRECOMPILES if self.sizes is None else names,
+        )
+
+    def compare_compiled(self, cases: Iterable[Case]) -> None:
+        """Run cases with their contracts compiled: those of a fork together, as many as make a program."""
+        waiting: dict[Fork, tuple[list[Case], dict[bytes, None]]] = {}
+        for case in cases:
+            fork = fork_named(case.fork)
+            together, codes = waiting.setdefault(fork, ([], {}))
+            together.append(case)
+            codes.update(dict.fromkeys(self.compilable(case, fork)))
+            if len(codes) >= TOGETHER:
+                self._compare_together(fork, *waiting.pop(fork))
+        for fork, (together, codes) in waiting.items():
+            self._compare_together(fork, together, codes)
+
+    def _compare_together(self, fork: Fork, cases: Iterable[Case], codes: Iterable[bytes]) -> None:
+        lanes = self.batches[fork] = self._lanes(fork, tuple(codes))
+        self.tally.compiled += len(lanes.lane_kernels.contracts)
+        for case in cases:
+            self.compare(case)
+
+    def compilable(self, case: Case, fork: Fork) -> Iterator[bytes]:
+        """The contracts of a case that can be compiled, but for large ones."""
+        state, specification = pre_state(case), self.evm.specification(fork)
+        for text in case.pre:
+            account = state.get_account(bytes.fromhex(text.removeprefix("0x")))
+            if account is not None and 0 < len(account.code) <= MOST_CODE:
+                try:
+                    checked_blocks(specification, account.code, specification.rules.stack_limit)
+                except Uncompilable:
+                    continue
+                yield account.code
 
     def compare(self, case: Case) -> None:
         """Run a case on both, and tally it. One whose transaction cannot be read is none."""
@@ -170,13 +222,17 @@ def main() -> int:
     parser.add_argument("--forks", nargs="*", default=(), help="as the files name them; default all")
     parser.add_argument("--every", type=int, default=1, help="each so-manieth case")
     parser.add_argument("--device", choices=("host", "emulated"), default="host")
+    parser.add_argument("--compiled", action="store_true", help="compile the contracts of the tests into the lanes")
     parser.add_argument("--large", action="store_true", help="all the room that the rules allow, and all precompiles")
     given = parser.parse_args()
     comparison = Comparison(given.device, LARGE if given.large else None)
     began = time.thread_time()
     tally = comparison.tally
+    cases = cases_in(given.folder, given.forks, given.every)
     try:
-        for case in cases_in(given.folder, given.forks, given.every):
+        if given.compiled:
+            comparison.compare_compiled(cases)
+        for case in cases:
             comparison.compare(case)
     except KeyboardInterrupt:
         print("interrupted: what follows is of the cases before")
@@ -184,12 +240,14 @@ def main() -> int:
         if not tally.cases:
             raise SystemExit(f"error: {given.folder}: no state tests that were asked for")
     print(f"device {given.device}: {tally.cases} cases, {tally.equal} equal, {len(tally.differences)} different,")
+    if given.compiled:
+        print(f"{tally.compiled} contracts compiled,")
     print(f"{tally.escapes.total()} escaped; {time.thread_time() - began:.1f} s of processor time")
     for cause, count in tally.escapes.most_common():
         print(f"  {count:7} {cause}")
     for told in (*tally.differences, *tally.failures):
         print(f"  {told[:400]}")
-    return 1 if tally.differences or not tally.cases else 0
+    return 1 if tally.differences or tally.failures or not tally.cases else 0
 
 
 if __name__ == "__main__":

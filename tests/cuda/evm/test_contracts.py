@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,12 @@ from random import Random
 from typing import Any, Final
 
 import pytest
+from pydantic import ValidationError
 from vmloom import Account
 from vmloom.engine.columns import CallColumns
 from vmloom.hashing import keccak256
+from vmloom_cuda.accelerator import CudaAccelerator
+from vmloom_cuda.config import CudaConfig
 from vmloom_cuda.device.emulated import EmulatedDevice
 from vmloom_cuda.device.interface import DeviceError
 from vmloom_cuda.evm import CallArrays, EvmBatch, HostDevice, lane_kernels
@@ -241,6 +245,33 @@ def test_what_is_only_measured_does_not_count(state: NativeState, monkeypatch: p
     assert kernels.loads == 0
     kernels.notice(state, columns([HOT] * 100))
     assert kernels.loads == 1
+
+
+def test_batches_go_on_while_kernels_are_made(state: NativeState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those that there are: until a device has taken the others, which another thread waits for."""
+    kernels = Choosing(monkeypatch, hot=32)
+    taken = threading.Event()
+    monkeypatch.setattr(lane_kernels, "loaded", lambda *_: taken.wait(60))
+    placed = calls_to_place(CallArrays.of(columns([HOT] * 32)), state)
+    with Held(state) as held:
+        kernels.note(held.image, placed)
+        kernels.note(held.image, placed)
+    assert kernels.contracts == ()
+    taken.set()
+    kernels.wait()
+    assert kernels.contracts == (HOT,)
+
+
+def test_how_often_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the accelerator, whose own executions heed it; 0 is never."""
+    assert CudaConfig().hot == lane_kernels.HOT
+    for hot in (0, 500):
+        accelerator = CudaAccelerator(CudaConfig(hot=hot), devices=[HostDevice()])
+        with accelerator.alone() as (device,):
+            batch = accelerator.calls.on(device, OSAKA)
+        assert batch.lane_kernels.hot == (hot or None)
+    with pytest.raises(ValidationError):
+        CudaConfig(hot=-1)
 
 
 def test_nothing_is_compiled_where_nobody_wants_it(state: NativeState, monkeypatch: pytest.MonkeyPatch) -> None:

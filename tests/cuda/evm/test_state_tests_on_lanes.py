@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vmloom_cuda.device.emulated import EmulatedDevice
+from vmloom_cuda.evm import EvmBatch
 from vmloom_evm.forks import fork_named
 
-from .conftest import batch_on
+from .conftest import OSAKA, batch_on
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -76,3 +78,29 @@ def test_a_difference_is_told(script: Any, fixtures_folder: Path, monkeypatch: p
     comparison.compare(case)
     (told,) = comparison.tally.differences
     assert "gas_used" in told
+
+
+def test_compiled_contracts_come_to_it_too(script: Any, fixtures_folder: Path) -> None:
+    """All of a fork in one program here, to be quick."""
+    folder = fixtures_folder / "state_tests" / "legacytests_cancun" / "stCallCodes"
+    comparison = script.Comparison()
+    comparison.compare_compiled(script.cases_in(folder, ["Cancun"], 5))
+    tally = comparison.tally
+    assert (tally.differences, tally.failures) == ([], [])
+    assert tally.equal > 5, tally.escapes
+    assert tally.compiled > tally.cases
+
+
+def test_a_device_that_fails_is_no_success(
+    script: Any, fixtures_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The case is named, and the exit code says it."""
+    lanes = EvmBatch(OSAKA, EmulatedDevice(memory=1 << 10), lanes=1)
+    monkeypatch.setattr(script.Comparison, "batch", lambda *_: lanes)
+    folder = fixtures_folder / "state_tests" / "execution_specs" / "Osaka"
+    arguments = [str(folder), "--forks", "Osaka", "--every", "7000", "--device", "emulated"]
+    monkeypatch.setattr("sys.argv", ["state_tests_on_lanes.py", *arguments])
+    assert script.main() == 1
+    said = capsys.readouterr().out
+    assert "the device failed" in said
+    assert "(Osaka): " in said

@@ -10,6 +10,8 @@ WARP: Final = 32
 """Threads that run in step; a block is a multiple of it."""
 BLOCK: Final = 128
 """Threads that kernels are compiled for at most, as `vmloom_cuda.ptx` has it, which takes long to import."""
+HOT: Final = 1 << 16
+"""Executions after which a contract is compiled, as `vmloom_cuda.evm.lane_kernels` has it."""
 
 
 class CudaConfig(BaseModel):
@@ -31,6 +33,9 @@ class CudaConfig(BaseModel):
     """Run independent calls of EVM contracts, where that should take less time than the processor does."""
     lanes: PositiveInt = 1 << 14
     """Calls that run on a GPU at a time; fewer where its memory does not suffice."""
+    hot: NonNegativeInt = HOT
+    """Calls after which a contract is compiled into the kernels that run calls: 8 at most, none of more than 16 KiB, in
+    the background. With 0 none is. Results are the same."""
     emulated: bool = False
     """Run kernels in the emulator, to try out everything but speed where there is no GPU. It is thousands of times
     slower, and told to cost nothing: so whoever switches it on sees it used."""

@@ -392,6 +392,9 @@ class _Lowering:
 
     def read(self, it: Read) -> str:
         address = self.value(it.address)
+        replacement = self.replacement("load", it.kind) if it.packed else ""
+        if replacement:
+            return self.emit(f"call {it.kind.llvm} @{replacement}(ptr {address})")
         memory = it.kind.llvm if it.packed else memory_type(it.kind)
         value = self.emit(f"load {memory}, ptr {address}, align {1 if it.packed else alignment(it.kind)}")
         if memory == it.kind.llvm:
@@ -487,8 +490,17 @@ class _Lowering:
         return self.emit(f"extractvalue {{ptr, i64}} {view}, 1")
 
     def store(self, it: Builtin, address: str, value: str) -> str:
-        self.lines.append(f"  store {it.arguments[1].kind.llvm} {value}, ptr {address}, align 1")
+        kind = it.arguments[1].kind
+        replacement = self.replacement("store", kind)
+        if replacement:
+            self.lines.append(f"  call void @{replacement}(ptr {address}, {kind.llvm} {value})")
+        else:
+            self.lines.append(f"  store {kind.llvm} {value}, ptr {address}, align 1")
         return ""
+
+    def replacement(self, name: str, kind: Kind) -> str:
+        """The symbol of what the program calls for a `load` or `store` of a kind; empty if LLVM's own will do."""
+        return self.program.packed.get((name, kind.bits), "") if isinstance(kind, Integer) else ""
 
     def copy(self, _: Builtin, target: str, source: str, size: str) -> str:
         return self.intrinsic("void", "llvm.memmove.p0.p0.i64", f"ptr {target}, ptr {source}, i64 {size}, i1 false")

@@ -81,7 +81,8 @@ class Program:
     """Collects what a module is to contain.
 
     `bindings` gives each protocol the struct that implements it; `constants` names attributes of such machines that
-    are known now, as `m.rules`; `replacements` gives functions that are called a kernel that is translated instead;
+    are known now, as `m.rules`; `replacements` gives functions that are called a kernel that is translated instead,
+    and the builtins `load` and `store` one for each type: `(load, u256)` is replaced by a kernel that takes a pointer;
     `cpu_features` are what the processor has, in LLVM's words, for functions with an `intrinsic` body; `inlined` are
     functions that are part of whoever calls them, whatever they say of themselves.
     """
@@ -106,6 +107,12 @@ class Program:
         self._exports: dict[str, FunctionRef] = {}
         self._texts: list[str] = []
         self.declarations: dict[str, None] = {}
+        self.packed = {
+            (key[0].__name__, key[1].bits): self.function(function).symbol
+            for key, function in self.replacements.items()
+            if isinstance(key, tuple)
+        }
+        """By the names of `load` and `store` and a width in bits: the symbols of what replaces them."""
 
     # What it contains
 

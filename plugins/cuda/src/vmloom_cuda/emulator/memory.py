@@ -6,6 +6,7 @@ by the upper bits of the address, and what was freed stays unmapped.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Final
 
 SHIFT: Final = 36
@@ -47,6 +48,7 @@ class DeviceMemory:
         self.views: tuple[Views, ...] = ({}, {}, {}, {})
         self.constants: tuple[Views, ...] = ({}, {}, {}, {})
         self.generic: tuple[Views, ...] = ({}, {}, {}, {})
+        self._lock = threading.RLock()
         self._allocations: dict[int, memoryview] = {}
         self._next = _FIRST
 
@@ -63,9 +65,10 @@ class DeviceMemory:
         return self._mapped(memoryview(data), self.constants)
 
     def _mapped(self, memory: memoryview, space: tuple[Views, ...]) -> int:
-        address = self._next
-        self._next += 1 << SHIFT
-        self.used += len(memory)
+        with self._lock:  # kernels are loaded by threads, too
+            address = self._next
+            self._next += 1 << SHIFT
+            self.used += len(memory)
         self._allocations[address] = memory
         for in_space, generic, view in zip(space, self.generic, views_of(memory), strict=True):
             in_space[address >> SHIFT] = generic[address >> SHIFT] = view
@@ -76,7 +79,8 @@ class DeviceMemory:
         memory = self._allocations.pop(address, None)
         if memory is None:
             raise ValueError(f"{address:#x} is not the address of an allocation")
-        self.used -= len(memory)
+        with self._lock:
+            self.used -= len(memory)
         for by_place in (*self.views, *self.constants, *self.generic):
             by_place.pop(address >> SHIFT, None)
 

@@ -64,7 +64,8 @@ class CallBatches:
         return found
 
     def _new(self, device: Device, specification: Specification) -> EvmBatch:
-        return EvmBatch(specification, device, lanes=self._accelerator.config.lanes, patience=PATIENCE)
+        config = self._accelerator.config
+        return EvmBatch(specification, device, lanes=config.lanes, patience=PATIENCE, hot=config.hot or None)
 
     def drop(self, device: Device) -> None:
         """Forget the lanes of a device that has failed."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from vmloom.hashing import keccak256
+from vmloom.kernel.subset import KernelError
 from vmloom_evm.jit.compile import Uncompilable, checked_blocks
 from vmloom_evm.native import lanes
 from vmloom_evm.native.lane_build import PRECOMPILES, LaneSizes, lane_program
@@ -65,7 +66,7 @@ class LaneKernels:
         precompiles: Set[str] = PRECOMPILES,
     ) -> None:
         self._specification, self._sizes, self._device = specification, sizes, device
-        self._hot, self._precompiles = hot, precompiles
+        self.hot, self._precompiles = hot, precompiles
         self._notices = True
         self._module: Module | None = None
         self._runs: Counter[bytes] = Counter()
@@ -122,7 +123,7 @@ class LaneKernels:
 
     def note(self, image: StateImage, placed: Placed) -> None:
         """Count what is going to run; make the next kernels, or use those that have been made meanwhile."""
-        if self._hot is None or not self._notices:
+        if self.hot is None or not self._notices:
             return
         for row, times in placed.codes_called(image):
             if times >= LEAST and row:
@@ -143,8 +144,8 @@ class LaneKernels:
     def _consider(self, image: StateImage, row: int) -> None:
         """Begin to compile a contract, if it has run often enough and no other one is under way."""
         digest = image.code_hash(row)
-        assert self._hot is not None
-        if digest in self._settled or self._runs[digest] < self._hot or self._next is not None:
+        assert self.hot is not None
+        if digest in self._settled or self._runs[digest] < self.hot or self._next is not None:
             return
         if len(self._contracts) >= MOST_CONTRACTS:
             return
@@ -156,20 +157,16 @@ class LaneKernels:
             self.refused[refusal.reason] += 1
             return
         contracts = (*self._contracts, code)
-        self._next = _Making(contracts, self._with(contracts), in_background=not isinstance(self._device, HostDevice))
+        self._next = _Making(contracts, self._with, self._device)
 
     def _take(self, made: _Making) -> None:
         """Use the next kernels, unless they could not be made or the device does not take them."""
         self._next = None
-        try:
-            if made.failure is not None:
-                raise made.failure
-            ready = loaded(self._device, made.kernels)
-        except (EmissionError, DeviceError) as error:
-            self.refused[type(error).__name__] += 1
+        if made.failure is not None:
+            self.refused[type(made.failure).__name__] += 1
             return
         self._use(made.contracts, made.kernels)
-        self._module = ready
+        self._module = made.module
 
     def wait(self) -> None:
         """Until kernels that are being made are in use."""
@@ -179,19 +176,28 @@ class LaneKernels:
 
 
 class _Making:
-    """Kernels on their way. A process of its own makes PTX, so that a thread need only wait for it."""
+    """Kernels on their way: a process makes PTX of what `make` gives, and a driver takes a minute for that PTX.
 
-    def __init__(self, contracts: tuple[bytes, ...], kernels: PtxModule, *, in_background: bool) -> None:
-        self.contracts, self.kernels = contracts, kernels
-        self.failure: EmissionError | None = None
-        self._thread = threading.Thread(target=self._make, name="vmloom-cuda-emission", daemon=True)
-        if in_background:
-            self._thread.start()
+    Batches go on meanwhile, but for those on this processor, which makes the kernels itself.
+    """
 
-    def _make(self) -> None:
+    def __init__(
+        self, contracts: tuple[bytes, ...], make: Callable[[Sequence[bytes]], PtxModule], device: Device
+    ) -> None:
+        self.contracts = contracts
+        self.kernels: PtxModule | None = None
+        self.module: Module | None = None
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(make, device), name="vmloom-cuda-emission", daemon=True)
+        self._thread.start()
+        if isinstance(device, HostDevice):
+            self.join()
+
+    def _run(self, make: Callable[[Sequence[bytes]], PtxModule], device: Device) -> None:
         try:
-            _ = self.kernels.ptx
-        except EmissionError as error:
+            self.kernels = make(self.contracts)
+            self.module = loaded(device, self.kernels)
+        except (Uncompilable, EmissionError, DeviceError, KernelError) as error:
             self.failure = error
 
     @property
@@ -201,8 +207,7 @@ class _Making:
 
     def join(self) -> None:
         """Wait."""
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
 
 def _hash_of(code: bytes) -> bytes:

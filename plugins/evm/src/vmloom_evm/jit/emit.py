@@ -64,7 +64,7 @@ row:
 look:
   %back = sub i64 0, %place
   %item = getelementptr i8, ptr %sp, i64 %back
-  %word = load i256, ptr %item, align 8
+  %word = load i256, ptr %item, align 32
   %low_word = zext i64 %low to i256
   %high_word = zext i64 %high to i256
   %is_low = icmp uge i256 %word, %low_word
@@ -174,7 +174,7 @@ class Emitter:
         self.rows_gas = gas
         self.blocks = blocks
         self.stack_limit = stack_limit
-        self.writer = Writer()
+        self.writer = Writer(packed=program.packed)
         self.items = Items(self.writer, self.item_size)
         self.edges: dict[int, list[Edge]] = {number: [] for number in blocks.reached}
         self.exits: list[Exit] = []
@@ -915,12 +915,12 @@ class Items:
 
     def load(self, base: str, place: int) -> Value:
         """Read an item."""
-        text = self.writer.emit(f"load i256, ptr {self.address(base, place)}, align 8")
+        text = self.writer.emit(f"load i256, ptr {self.address(base, place)}, align {ITEM}")
         return Value(text, 256, 0, (1 << 256) - 1)
 
     def store(self, base: str, place: int, value: Value) -> None:
         """Write an item."""
-        self.writer.put(f"store i256 {self.writer.cast(value, 256)}, ptr {self.address(base, place)}, align 8")
+        self.writer.put(f"store i256 {self.writer.cast(value, 256)}, ptr {self.address(base, place)}, align {ITEM}")
 
 
 assert ENDING  # what ends a run ends a block

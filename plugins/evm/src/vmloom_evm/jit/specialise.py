@@ -605,7 +605,7 @@ class Specialiser:
                 self.wrote = True
                 kind = it.arguments[1].kind
                 assert isinstance(kind, Integer)
-                writer.put(f"store {kind.llvm} {writer.cast(value, kind.bits)}, ptr {address.text}, align 1")
+                store(writer, address.text, f"{kind.llvm} {writer.cast(value, kind.bits)}", kind)
                 return None
         raise Rare(it.name)
 
@@ -618,13 +618,26 @@ def load(writer: Writer, address: str, kind: Kind, *, packed: bool = False) -> G
         text = writer.emit(f"load ptr, ptr {address}, align 8")
         return FrameValue(text, 0) if isinstance(kind, Reference) else Value(text, 0)
     memory = kind.llvm if packed else memory_type(kind)
-    text = writer.emit(f"load {memory}, ptr {address}, align {1 if packed else alignment(kind)}")
+    reader = writer.packed.get(("load", kind.bits)) if packed else None
+    if reader is not None:
+        text = writer.emit(f"call {memory} @{reader}(ptr {address})")
+    else:
+        text = writer.emit(f"load {memory}, ptr {address}, align {1 if packed else alignment(kind)}")
     if memory != kind.llvm:
         text = writer.emit(f"icmp ne i8 {text}, 0" if memory == "i8" else f"trunc {memory} {text} to {kind.llvm}")
     if kind.bits in WIDTHS:
         return Value(text, kind.bits, kind.low, kind.high)
     width = narrowest(kind.high)
     return Value(writer.emit(f"zext {kind.llvm} {text} to i{width}"), width, 0, kind.high)
+
+
+def store(writer: Writer, address: str, value: str, kind: Integer) -> None:
+    """Write a value, with its type, of `kind`, aligned or not."""
+    replacement = writer.packed.get(("store", kind.bits))
+    if replacement is not None:
+        writer.put(f"call void @{replacement}(ptr {address}, {value})")
+    else:
+        writer.put(f"store {value}, ptr {address}, align 1")
 
 
 def _decided(name: str, left: Value, right: Value) -> bool | None:

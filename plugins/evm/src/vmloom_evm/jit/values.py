@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 WIDTHS: Final = (1, 64, 128, 256, 512)
@@ -51,10 +53,14 @@ class Writer:
     """LLVM's text of a function, as it is written: `label` is the block in which control is.
 
     `products` more products of words may be written out; the others are LLVM's, which take less time to compile.
+    `packed` are the functions that read and write what is not known to be aligned; see `Program.packed`.
     """
 
-    def __init__(self, products: int = MOST_PRODUCTS) -> None:
+    def __init__(
+        self, products: int = MOST_PRODUCTS, packed: Mapping[tuple[str, int], str] = MappingProxyType({})
+    ) -> None:
         self.products = products
+        self.packed = packed
         self.lines: list[str] = []
         self.count = 0
         self.label = ""

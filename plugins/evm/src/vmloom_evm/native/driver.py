@@ -20,7 +20,7 @@ from ..table import OpFunction, OpKind, OpRow
 from .arena import add_log, give_output
 from .journal import record, reserve_journal
 from .layout import NEED, NEED_STACK_ROOM, Frame, Run
-from .machine import Build, NativeMachine
+from .machine import ITEM, Build, NativeMachine
 from .run import begin_op, halted, trace_after, trace_next
 from .table import find_account, locate_account, locate_slot, locate_transient
 
@@ -331,12 +331,12 @@ class _Handler:
 
     def word(self, name: str, place: int) -> None:
         self.emit(item(self.driver.build, f"{name}_place", place))
-        self.emit(f"  {name} = load i256, ptr {name}_place, align 8")
+        self.emit(f"  {name} = load i256, ptr {name}_place, align {ITEM}")
 
     def store(self, value: str, place: int) -> None:
         name = f"%kept{len(self.lines)}"
         self.emit(item(self.driver.build, name, place))
-        self.emit(f"  store i256 {value}, ptr {name}, align 8")
+        self.emit(f"  store i256 {value}, ptr {name}, align {ITEM}")
 
     def next_instruction(self, size: int, growth: int, gas: str = "%left") -> None:
         """Go on `size` bytes of code further, with `growth` more items on the stack."""
@@ -351,7 +351,9 @@ class _Handler:
         else:
             bits = next(width for width in (8, 16, 32, 64, 128, 256) if width >= 8 * size)
             self.emit("  %data = getelementptr i8, ptr %pc, i64 1")
-            self.emit(f"  %raw = load i{bits}, ptr %data, align 1")
+            replacement = self.driver.program.packed.get(("load", bits))
+            read = f"call i{bits} @{replacement}(ptr %data)" if replacement else f"load i{bits}, ptr %data, align 1"
+            self.emit(f"  %raw = {read}")
             value = "%raw"
             if bits > 8:
                 self.emit(f"  %swapped = call i{bits} @llvm.bswap.i{bits}(i{bits} %raw)")
@@ -595,7 +597,7 @@ def text_of_step(build: Build, symbol: str, row: OpRow, body: FunctionRef, begin
     `begin` notes where things stand, for bodies that may have a need.
     """
     loads = "\n".join(
-        f"{item(build, f'%p{index}', -1 - index)}\n  %a{index} = load i256, ptr %p{index}, align 8"
+        f"{item(build, f'%p{index}', -1 - index)}\n  %a{index} = load i256, ptr %p{index}, align {ITEM}"
         for index in range(row.pops)
     )
     operands = [f"i256 %a{index}" for index in range(row.pops)]
@@ -605,7 +607,7 @@ def text_of_step(build: Build, symbol: str, row: OpRow, body: FunctionRef, begin
         widened = "" if returned == "i256" else f"  %word = zext {returned} %result to i256\n"
         kept = (
             f"{widened}{item(build, '%kept', -row.pops)}\n"
-            f"  store i256 {'%word' if widened else '%result'}, ptr %kept, align 8\n"
+            f"  store i256 {'%word' if widened else '%result'}, ptr %kept, align {ITEM}\n"
         )
     if not row.takes_machine:
         call = f"call {returned or 'void'} @{body.symbol}({', '.join(operands)})"

@@ -13,6 +13,7 @@ from . import lanes, layout
 from .arena import clear_memory
 from .driver import at
 from .hashing import hash_memory
+from .lane_words import ALIGNED, BY_WORDS
 from .layout import Frame
 from .machine import Build
 from .memory import HALF
@@ -32,7 +33,8 @@ PRECOMPILES: Final = frozenset({"ECRECOVER", "SHA256", "RIPEMD160", "IDENTITY"})
 """Those that lanes run themselves: calls of others escape, for they are rare, and take long or much code."""
 REPLACEMENTS: Final[Mapping[Any, Any]] = {
     hash_memory: lanes.hash_memory_afresh,
-    clear_memory: lanes.clear_memory_by_words,
+    clear_memory: lanes.clear_memory_by_items,
+    **BY_WORDS,
 }
 """What lanes do otherwise than runs of the host."""
 LEAST_FRAMES: Final = 2
@@ -168,6 +170,8 @@ def lane_program(
     build = sizes.build
     constants: dict[str, Any] = {"rules": specification.rules, "build": build}
     program = Program(bindings=BINDINGS, constants=constants, replacements=REPLACEMENTS)
+    for function, text in ALIGNED.items():
+        program.intrinsic(function, text)
     program.intrinsic(interpret, "  %stopped = call i64 @interpret(ptr %frame)\n  ret i64 %stopped")
     kernels = lane_precompiles(specification, precompiles)
     _choose(program, price_precompile, {number: kernel.gas for number, kernel in kernels.items()})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from struct import Struct, error
 from typing import Any, Final, TypeVar
 
@@ -50,7 +49,6 @@ _CALL_BEFORE: Final = Struct(f"@{_MODE_OFFSET}xQ").pack(layout.EXECUTION).ljust(
 """`layout.Transaction` of a call that is not written yet."""
 _ROW: Final = TRANSACTION_SIZE // 8
 """Words of 64 bits from a field of a transaction to that of the next one."""
-_ADDRESS_PADDING: Final = bytes(4)
 BLOCK: Final = struct_of(layout.Block, "number", "coinbase")
 ACCESS: Final = Struct("@24sQQ")
 AUTHORIZATION: Final = Struct("@32s32sQ24s")
@@ -198,34 +196,6 @@ def pack_call(batch: bytearray, at: int, context: ExecutionContext, code: int) -
     return kept
 
 
-class PackedCalls:
-    """Rows as `pack_call` makes them, packed field by field, with what must live as long as they are used."""
-
-    __slots__ = ("batch", "calls", "inputs")
-
-    def __init__(self, calls: CallColumns, code_row: Callable[[bytes], int]) -> None:
-        """Pack `calls`, whose codes are in these rows. Raises `DoesNotFit`."""
-        self.calls = calls
-        self.inputs = b"".join(calls.inputs)  # whatever kind of bytes they are
-        sizes = list(map(len, calls.inputs))
-        if max(calls.gas_limits) >> 63:
-            raise DoesNotFit
-        try:
-            batch = _row_of_all(calls, code_row) * len(calls)
-            callers = _words_of(calls.callers)
-            set_column(batch, "given_sender", callers)
-            set_column(batch, "given_origin", callers)
-            set_column(batch, "gas_limit", [array("Q", calls.gas_limits)])
-            set_column(batch, "data", [array("Q", _places(sizes, address_of_bytes(self.inputs)))])
-            set_column(batch, "data_size", [array("Q", sizes)])
-            if not are_one(calls):
-                set_column(batch, "given_to", _words_of(calls.addresses))
-                set_column(batch, "code", [array("Q", map(code_row, calls.codes))])
-        except (OverflowError, ValueError, error):
-            raise DoesNotFit from None
-        self.batch = batch
-
-
 class GivenCalls:
     """`layout.Calls`, at `address`, with what has come of them once they ran, and all that must live as long."""
 
@@ -284,45 +254,6 @@ def _different(column: Sequence[T]) -> Sequence[T]:
 def _place_and_step(column: array[int]) -> tuple[int, int]:
     """Where a column is, and from an item to that of the next call: 0 if there is one for all."""
     return column.buffer_info()[0], int(len(column) > 1)
-
-
-def _places(sizes: Sequence[int], first: int) -> Iterable[int]:
-    """Where pieces of these sizes begin that stand one behind the other."""
-    size = sizes[0]
-    if size and sizes.count(size) == len(sizes):  # as calls of one function have them
-        return range(first, first + size * len(sizes), size)
-    return accumulate(sizes[:-1], initial=first)
-
-
-def are_one(calls: CallColumns) -> bool:
-    """Whether all are of one contract."""
-    count, addresses, codes = len(calls), calls.addresses, calls.codes
-    return addresses.count(addresses[0]) == count and codes.count(codes[0]) == count
-
-
-def _row_of_all(calls: CallColumns, code_row: Callable[[bytes], int]) -> bytearray:
-    """A row with what all calls have in common, which includes the contract where that is one."""
-    row, price = bytearray(_CALL_BEFORE), calls.gas_price
-    words = (NO_WORD, little(price) if price else NO_WORD)
-    CALL.pack_into(
-        row, 0, NO_ADDRESS, calls.addresses[0], NO_ADDRESS, *words, 0, 0, 0, 0, 0, code_row(calls.codes[0]), 0
-    )
-    return row
-
-
-def _words_of(addresses: Sequence[bytes]) -> list[memoryview]:
-    """The three words in which native code has each address, one column after the other."""
-    words = memoryview(_ADDRESS_PADDING.join((*addresses, b""))).cast("Q")
-    return [words[part::3] for part in range(3)]
-
-
-def set_column(batch: bytearray, name: str, columns: Sequence[memoryview | array[int]]) -> None:
-    """Set the field `name` of every row of `batch`, each of its words from a column. Raises `ValueError` for others."""
-    words = memoryview(batch).cast("B")
-    first = fields_of(layout.Transaction)[name].offset // 8
-    for place, column in enumerate(columns, first):
-        view = memoryview(column)
-        words.cast(view.format)[place::_ROW] = view  # type: ignore[call-overload]
 
 
 def column_of(batch: bytearray, name: str, kind: str = "Q") -> list[int]:
