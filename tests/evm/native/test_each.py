@@ -130,7 +130,10 @@ def test_few_calls_that_load_much_keep_it(vm: Evm) -> None:
         {"gas_limits": [1, 2, 3, 1 << 63]},
         {"gas_limits": [1, 2, 3, -1]},
     ],
-    ids=str,
+    ids=[
+        *("an address missing", "an address too short", "codes missing", "an input missing", "an input of words"),
+        *("a limit missing", "a limit too large", "a limit below zero"),
+    ],
 )
 def test_columns_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
     state = NativeState()
