@@ -25,7 +25,7 @@ from vmloom_evm.assembly import (
     shr,
     smod,
 )
-from vmloom_evm.jit.divisors import reciprocal
+from vmloom_evm.jit.divisors import aligning, cover, estimating, reciprocal
 from vmloom_evm.ops import arithmetic
 from vmloom_evm.testing import EvmUnderTest
 
@@ -71,6 +71,63 @@ def test_no_lesser_shift_would_do_for_a_reciprocal() -> None:
     assert reciprocal(7, (1 << 32) - 1) == ((1 << 32) + 0x24924925, 35)
 
 
+def words(x: int) -> list[int]:
+    """Of 64 bits, the lowest first."""
+    return [x >> place & 2**64 - 1 for place in range(0, x.bit_length(), 64)]
+
+
+def left_out(x: int, factor: int, least: int) -> int:
+    """The product without words below `least`, as it is written out."""
+    total = 0
+    for row, one in enumerate(words(x)):
+        for column, other in enumerate(words(factor)):
+            part = one * other if row + column > least or not least else one * other >> 64 << 64
+            total += part << 64 * (row + column) if row + column >= least else 0
+    return total
+
+
+@given(
+    divisor=st.integers(3, 256).flatmap(lambda bits: st.integers(2 ** (bits - 1) + 1, 2**bits - 1)),
+    times=st.integers(1, 2**80),
+    most=st.integers(129, 256).map(lambda bits: 2**bits - 1),
+    chosen=st.integers(0, SIZE - 1),
+)
+def test_quotients_that_begin_with_a_word_are_exact(divisor: int, times: int, most: int, chosen: int) -> None:
+    way = aligning(most, times, divisor)
+    if way is None:
+        return
+    multiple = -(-chosen % (most + 1) * times // divisor * divisor // times)
+    for x in (0, most, most - 1, chosen % (most + 1), multiple, multiple - 1, multiple + 1):
+        if 0 <= x <= most:
+            assert left_out(x, way.factor, way.least) + cover(way.least) >> way.shift == x * times // divisor
+
+
+@given(
+    divisor=st.integers(3, 256).flatmap(lambda bits: st.integers(2 ** (bits - 1) + 1, 2**bits - 1)),
+    most=st.integers(129, 512).map(lambda bits: 2**bits - 1),
+    chosen=st.integers(0, SIZE**2 - 1),
+    is_written=st.booleans(),
+)
+def test_estimates_are_the_quotient_or_less_by_one(divisor: int, most: int, chosen: int, is_written: bool) -> None:
+    way = estimating(most, divisor, is_written=is_written)
+    if way is None:
+        return
+    factor = (1 << way.behind + way.shift) // divisor
+    multiple = chosen % (most + 1) // divisor * divisor
+    for x in (0, most, chosen % (most + 1), multiple, multiple - 1, multiple + divisor - 1):
+        if 0 <= x <= most:
+            estimate = left_out(x >> way.behind, factor, way.least) >> way.shift
+            assert x // divisor - estimate in (0, 1)
+
+
+@pytest.mark.parametrize("divisor", [BN254, 10**18, 2**160 - 47, 2**255 - 19])
+def test_there_is_a_way_for_usual_divisors(divisor: int) -> None:
+    assert aligning(SIZE - 1, 1, divisor) is not None or divisor > 2**128
+    way = estimating((2 * divisor - 1) ** 2, divisor, is_written=True)
+    assert way is not None
+    assert way.least or divisor < 2**128
+
+
 def results(divisor: int) -> Iterator[tuple[Bytecode, Callable[[int, int], int]]]:
     """Expressions of two words of the input that divide by `divisor`, and what they have to be."""
     x, y = calldataload(0), calldataload(32)
@@ -102,6 +159,16 @@ def results(divisor: int) -> Iterator[tuple[Bytecode, Callable[[int, int], int]]
 
     yield mulmod(*below, divisor), reduced(arithmetic.mulmod)
     yield addmod(*below, divisor), reduced(arithmetic.addmod)
+    product = mulmod(*below, divisor)
+    yield addmod(product, below[1], divisor), lambda one, two: (one * two + two) % divisor if divisor else 0
+    yield mulmod(product, product, divisor), lambda one, two: (one * two) ** 2 % divisor if divisor else 0
+    yield mulmod(product, x, divisor), lambda one, two: one * two * one % divisor if divisor else 0
+    yield addmod(below[0], product, divisor), lambda one, two: (one + one * two) % divisor if divisor else 0
+    for times, shift in ((997, 64), (10**18, 100), (3, 2)):  # products that no word is too short for
+        yield (
+            div(mul(shr(shift, x), times), divisor),
+            lambda one, _, times=times, shift=shift: (one >> shift) * times // divisor if divisor else 0,
+        )
     yield (
         mod(mul(shr(128, x), shr(128, y)), divisor),
         lambda one, two: (one >> 128) * (two >> 128) % divisor if divisor else 0,

