@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -51,6 +52,7 @@ DIVISORS = [
         6 << 126,
     ),
     *(2**160 - 47, 2**191 + 1, 2**192 - 1, 2**192 + 1, 2**254 + 3, BN254, 2**255 - 19, 2**255, 2**255 + 1),
+    *(2**197 + 3, 2**252 + 27742317777372353535851937790883648493, 2**253 - 1),  # whose multiples stand in tables
     *(3 << 254, SECP256K1, SIZE - 2**64 - 1, SIZE - 2**64, SIZE - 2**64 + 1, SIZE - 189, SIZE - 2, SIZE - 1),
 ]
 
@@ -118,6 +120,7 @@ def test_estimates_are_the_quotient_or_less_by_one(divisor: int, most: int, chos
         if 0 <= x <= most:
             estimate = left_out(x >> way.behind, factor, way.least) >> way.shift
             assert x // divisor - estimate in (0, 1)
+            assert x - estimate * divisor <= way.most_left < 2 * divisor
 
 
 @pytest.mark.parametrize("divisor", [BN254, 10**18, 2**160 - 47, 2**255 - 19])
@@ -197,6 +200,24 @@ def test_division_by_a_constant_is_that_of_the_instruction(divisor: int) -> None
         output: list[Any] = evm.run(code, input=one.to_bytes(32, "big") + two.to_bytes(32, "big")).words
         for place, (_, expected) in enumerate(expressions):
             assert output[place] == expected(one, two), f"seed {seed}: result {place} of {one:#x} and {two:#x}"
+    statistics = evm.vm.jit_statistics()
+    assert statistics is not None
+    assert (statistics.compiles > 0, statistics.failures or {}) == (True, {})
+
+
+@pytest.mark.parametrize("modulus", [SECP256K1, SIZE - 189, SIZE - 2**64 + 13])
+def test_products_that_leave_little_just_below_a_power_of_two(modulus: int) -> None:
+    """Where what takes the upper half's place carries a second time, which products by chance do not do."""
+    code = mstore(0, mulmod(calldataload(0), calldataload(32), modulus)) + return_(0, 32)
+    evm = EvmUnderTest("jit", jit=FIRST)
+    rng = random.Random(modulus)
+    less = SIZE - modulus
+    for left in (0, 1, less - 1, less, less + 1, 2 * less, less * less):
+        one = rng.randrange(SIZE >> 1, modulus)
+        while math.gcd(one, modulus) > 1:
+            one += 1
+        two = left * pow(one, -1, modulus) % modulus
+        assert evm.run(code, input=one.to_bytes(32, "big") + two.to_bytes(32, "big")).words == [left]
     statistics = evm.vm.jit_statistics()
     assert statistics is not None
     assert (statistics.compiles > 0, statistics.failures or {}) == (True, {})

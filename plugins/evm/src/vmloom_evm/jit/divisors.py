@@ -2,7 +2,7 @@
 
 Exact quotients by an invariant divisor: Granlund and Montgomery, "Division by invariant integers using multiplication",
 PLDI 1994, as compilers have it for machine words. Rests of products of words: `rest_of_large_words`, and for primes
-just below 2**256 `remainder_below_power`.
+just below 2**256 `folded_below_power`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmloom.kernel import U32_MAX, U64_MAX, U128_MAX, U256_MAX
 from vmloom_native.kinds import Integer
-from vmloom_native.wide.divide import remainder_below_power
+from vmloom_native.wide.divide import folded_below_power
 from vmloom_native.wide.words import rest_of_large_words
 
 from .products import most_left_out, product
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WORD: Final = 256
 MOST_LEADING: Final = 5
 """Words of a dividend that a quotient is estimated by."""
+MOST_LISTED: Final = 16
+"""Multiples of a divisor in a table."""
 KEPT: Final = 256
 """Ways to divide that are remembered."""
 
@@ -97,9 +99,9 @@ def _quotient(by: Specialiser, x: Value, divisor: int) -> Value:
     if x.high < divisor:
         return number(0)
     if _is_short(x, divisor):
-        estimate = _estimate(by, x, divisor)
+        estimate, most_left = _estimate(by, x, divisor)
         width = max(narrowest(estimate.high + 1), 64)
-        return by.operation("+", Integer(width), estimate, _rest_or_less(by, x, divisor, estimate)[1])
+        return by.operation("+", Integer(width), estimate, _rest_or_less(by, x, divisor, estimate, most_left)[1])
     base, times = x.multiple or (x, 1)
     aligned = _aligned(by, base, times, divisor)
     if aligned is not None:
@@ -184,6 +186,8 @@ def _remainder(by: Specialiser, x: Value, divisor: int) -> Value:
     if x.high < 3 * divisor:
         return _less_twice(by, x, divisor)
     bits = divisor.bit_length()
+    if divisor > U128_MAX and x.high >> bits - 1 < MOST_LISTED:
+        return _less_once(by, _less_multiple(by, x, divisor), divisor)[0]
     below = (1 << bits) - divisor
     most = (1 << bits) - 1 + (x.high >> bits) * below
     if below <= U64_MAX < divisor and most < 2 * divisor:  # a few below a power of two, which leaves that few
@@ -196,9 +200,22 @@ def _remainder(by: Specialiser, x: Value, divisor: int) -> Value:
         if folded is not None:
             return _remainder(by, folded, divisor)
     if _is_short(x, divisor):
-        return _rest_or_less(by, x, divisor, _estimate(by, x, divisor))[0]
+        return _rest_or_less(by, x, divisor, *_estimate(by, x, divisor))[0]
     rest = _rest(by, x, divisor, _quotient(by, x, divisor), max(narrowest(divisor - 1), 64))
     return replace(rest, high=divisor - 1)
+
+
+def _less_multiple(by: Specialiser, x: Value, divisor: int) -> Value:
+    """A number below twice the divisor that leaves the same rest: the leading bits tell in a table what to take away.
+
+    As many bits stand behind them as the divisor has without its highest.
+    """
+    behind = divisor.bit_length() - 1
+    leading = by.operation(">>", Integer(WORD), x, number(behind))
+    multiples = [(it << behind) // divisor * divisor for it in range((x.high >> behind) + 1)]
+    multiple = by.writer.listed(f"multiples{len(multiples)}.{divisor:x}", multiples, by.writer.cast(leading, 64))
+    text = by.writer.emit(f"sub nuw i{WORD} {by.writer.cast(x, WORD)}, {multiple}")
+    return Value(text, WORD, 0, divisor - 1 + (1 << behind))
 
 
 def _folded(by: Specialiser, x: Value, divisor: int) -> Value | None:
@@ -232,15 +249,19 @@ def _is_short(x: Value, divisor: int) -> bool:
 
 
 class Estimating(NamedTuple):
-    """How a quotient is estimated: `(x >> behind) * factor >> shift`, without products of words below `least`."""
+    """How a quotient is estimated: `(x >> behind) * factor >> shift`, without products of words below `least`.
+
+    What is left is at most `most_left`.
+    """
 
     behind: int
     shift: int
     least: int
+    most_left: int
 
 
-def _estimate(by: Specialiser, x: Value, divisor: int) -> Value:
-    """`x // divisor`, or less by one."""
+def _estimate(by: Specialiser, x: Value, divisor: int) -> tuple[Value, int]:
+    """`x // divisor`, or less by one, and what is left then at most."""
     is_written = by.writer.products > 0 and x.high >> divisor.bit_length() - 2 > U128_MAX
     way = estimating(x.high, divisor, is_written=is_written)
     assert way is not None
@@ -248,19 +269,21 @@ def _estimate(by: Specialiser, x: Value, divisor: int) -> Value:
     factor = number((1 << way.behind + way.shift) // divisor)
     if not is_written:
         wide = Integer(2 * max(narrowest(leading.high), 64))
-        return by.operation(">>", wide, by.operation("*", wide, leading, factor), number(way.shift))
+        return by.operation(">>", wide, by.operation("*", wide, leading, factor), number(way.shift)), way.most_left
     by.writer.products -= 1
     width = 64 * (_words(leading.high) + _words(factor.low))
     text = product(by.writer, leading, factor, width, least=way.least)
-    return _in_words(by, by.writer.emit(f"lshr i{width} {text}, {way.shift}"), width, x.high // divisor)
+    estimate = by.writer.emit(f"lshr i{width} {text}, {way.shift}")
+    return _in_words(by, estimate, width, x.high // divisor), way.most_left
 
 
 @lru_cache(KEPT)
 def estimating(most: int, divisor: int, *, is_written: bool) -> Estimating | None:
     """The way with the fewest instructions that gives the quotient or less by one, of dividends up to `most`.
 
-    What is missing before the quotient is cut off must be 1 at most, and it is less than the sum of what is cut off
-    from the dividend, what the factor lacks, and what is left out. Shifts are spared where all of them are of words.
+    What is missing of the quotient before it is cut off must be 1 at most. It is less than the sum of what is cut off
+    from the dividend, what the factor lacks, and what is left out; `missing` is that times the divisor. Shifts are
+    spared where all of them are of words.
     """
     bits = divisor.bit_length()
     ways = []
@@ -273,17 +296,19 @@ def estimating(most: int, divisor: int, *, is_written: bool) -> Estimating | Non
             factor, lacks = divmod(1 << behind + shift, divisor)
             sizes = _words(leading), _words(factor)
             for least in range(sum(sizes) - 1 if is_written else 1):
-                if (1 << behind + shift) + leading * lacks + most_left_out(least) * divisor <= divisor << shift:
+                missing = -(-((1 << behind + shift) + leading * lacks + most_left_out(least) * divisor) >> shift)
+                if missing <= divisor:
                     shifted = (behind % 64 > 0) * sizes[0] + (shift % 64 > 0) * _words(most // divisor)
-                    ways.append((_count(*sizes, least) + shifted, Estimating(behind, shift, least)))
+                    way = Estimating(behind, shift, least, divisor - 1 + missing)
+                    ways.append((_count(*sizes, least) + shifted, way))
     return min(ways)[1] if ways else None
 
 
-def _rest_or_less(by: Specialiser, x: Value, divisor: int, estimate: Value) -> tuple[Value, Value]:
+def _rest_or_less(by: Specialiser, x: Value, divisor: int, estimate: Value, most_left: int) -> tuple[Value, Value]:
     """`x % divisor`, and whether the estimate of the quotient was less by one."""
     width = max(narrowest(x.high), 64)
     rest = _rest(by, x, divisor, estimate, width)
-    return _less_once(by, replace(rest, high=min(rest.high, 2 * divisor - 1)), divisor)
+    return _less_once(by, replace(rest, high=min(rest.high, most_left)), divisor)
 
 
 def _less_once(by: Specialiser, rest: Value, divisor: int) -> tuple[Value, Value]:
@@ -357,11 +382,12 @@ def remainder_of_wide(by: Specialiser, x: Value, divisor: int) -> Value:
         return _remainder_of_sum(by, x, low, divisor)
     high = by.operation(">>", wide, x, number(WORD))
     if divisor > U256_MAX - U64_MAX:
-        return replace(by.kernel_of(remainder_below_power, high, low, number(divisor, WORD)), high=divisor - 1)
+        return _remainder_below_power(by, high, low, divisor)
     bits = divisor.bit_length()
     if _leaves_one_word(by, x.high, divisor):
-        rest = _rest(by, low, divisor, _estimate(by, x, divisor), WORD)
-        return replace(_less_once(by, rest, divisor)[0], rest=(replace(rest, high=2 * divisor - 1), divisor))
+        estimate, most_left = _estimate(by, x, divisor)
+        rest = replace(_rest(by, low, divisor, estimate, WORD), high=most_left)
+        return replace(_less_once(by, rest, divisor)[0], rest=(rest, divisor))
     if high.high >= divisor:
         by.leave_unless(by.writer.emit(f"icmp ult i{high.width} {high.text}, {divisor}"))
     zeros = WORD - bits
@@ -371,6 +397,21 @@ def remainder_of_wide(by: Specialiser, x: Value, divisor: int) -> Value:
     high, low = by.operation(">>", wide, shifted, number(WORD)), _as(by, shifted, WORD, U256_MAX)
     rest = by.kernel_of(rest_of_large_words, high, low, number(normalised, WORD), number(inverse, WORD))
     return by.operation(">>", word, replace(rest, high=normalised - 1), number(zeros))
+
+
+def _remainder_below_power(by: Specialiser, high: Value, low: Value, divisor: int) -> Value:
+    """`remainder_below_power` of a known divisor. Carries are asked for: LLVM would compare all words once more."""
+    writer = by.writer
+    less = (1 << WORD) - divisor
+    twice = by.kernel_of(folded_below_power, high, low, number(less))
+    given = writer.cast(twice, WORD)
+    both = f"{{i{WORD}, i1}}"
+    added = writer.intrinsic(both, f"llvm.uadd.with.overflow.i{WORD}", f"i{WORD} {given}", f"i{WORD} {less}")
+    rest, carries = (writer.emit(f"extractvalue {both} {added}, {place}") for place in (0, 1))
+    carry = writer.emit(f"zext i1 {carries} to i64")
+    above = writer.cast(by.operation(">>", Integer(2 * WORD), twice, number(WORD)), 64)
+    is_above = writer.emit(f"icmp ne i64 {writer.emit(f'or i64 {above}, {carry}')}, 0")
+    return Value(writer.emit(f"select i1 {is_above}, i{WORD} {rest}, i{WORD} {given}"), WORD, 0, divisor - 1)
 
 
 def _remainder_of_sum(by: Specialiser, x: Value, low: Value, divisor: int) -> Value:

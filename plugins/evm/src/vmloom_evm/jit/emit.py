@@ -203,7 +203,14 @@ class Emitter:
             for name, row in self.called.items()
         ]
         guard = [GUARD] if self.tables else []
-        head = (*self.linkage.declarations(), *guard, *self.tables, *steps, *self.writer.intrinsics)
+        head = (
+            *self.linkage.declarations(),
+            *guard,
+            *self.tables,
+            *self.writer.tables,
+            *steps,
+            *self.writer.intrinsics,
+        )
         return "\n".join((*head, *lines)) + "\n"
 
     def lines(self, check: Callable[[], None]) -> list[str]:

@@ -43,7 +43,7 @@ def define_contracts(
         emitter = Emitter(program, rows, blocks, limit, specification.fork.gas, linkage)
         lines = emitter.lines(lambda: check_time(deadline))
         program.define("\n".join((*emitter.tables, *lines)))
-        for text in (*linkage.declarations(), *emitter.writer.intrinsics):
+        for text in (*linkage.declarations(), *emitter.writer.tables, *emitter.writer.intrinsics):
             program.declare(text)
         called |= emitter.called
         is_guarded = is_guarded or bool(emitter.tables)

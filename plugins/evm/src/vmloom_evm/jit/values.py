@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -74,6 +74,8 @@ class Writer:
         self.count = 0
         self.label = ""
         self.intrinsics: dict[str, None] = {}
+        self.tables: dict[str, None] = {}
+        """Definitions of numbers that stand in memory, named after what they are."""
 
     def emit(self, text: str) -> str:
         """Write an instruction; its result."""
@@ -100,6 +102,15 @@ class Writer:
         types = ", ".join(argument.split(" ", 1)[0] for argument in arguments)
         self.intrinsics[f"declare {result} @{name}({types})"] = None
         return self.emit(f"call {result} @{name}({', '.join(arguments)})")
+
+    def listed(self, name: str, numbers: Sequence[int], index: str) -> str:
+        """The word of 256 bits that stands at `index`, an `i64`, in a table of `numbers`."""
+        kind = f"[{len(numbers)} x [4 x i64]]"
+        rows = (", ".join(f"i64 {it >> place & (1 << 64) - 1}" for place in range(0, 256, 64)) for it in numbers)
+        words = ", ".join(f"[4 x i64] [{row}]" for row in rows)
+        self.tables[f"@{name} = internal constant {kind} [{words}], align 32"] = None
+        at = self.emit(f"getelementptr {kind}, ptr @{name}, i64 0, i64 {index}")
+        return self.emit(f"load i256, ptr {at}, align 32")
 
     # Widths
 

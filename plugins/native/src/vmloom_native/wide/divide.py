@@ -252,14 +252,22 @@ def remainder_u512_wide(high: u256, low: u256, y: u256) -> u256:
 def remainder_below_power(high: u256, low: u256, y: u256) -> u256:
     """`(high * 2**256 + low) % y`, for a `y` that is less than 2**64 below 2**256, as the primes of some curves are.
 
-    Then 2**256 leaves a rest of one word, and the upper half times that takes its place: twice, and once more where
-    that carries.
+    Then 2**256 leaves a rest of one word.
     """
     rest = u64((0 - y) & U256_MAX)
-    once = u512(high) * rest + low
-    twice = u512(u256(once)) + u128(u64(once >> 256)) * rest
-    less = twice + rest  # `y`, modulo 2**256: there is a carry if `twice` is not below `y`
+    twice = folded_below_power(high, low, rest)
+    less = (twice + rest) & U512_MAX  # `y`, modulo 2**256: there is a carry if `twice` is not below `y`
     return u256(less) if less > U256_MAX else u256(twice)
+
+
+@inline
+def folded_below_power(high: u256, low: u256, rest: u64) -> u512:
+    """A number below twice `2**256 - rest` that leaves the same rest by it as `high * 2**256 + low`.
+
+    The upper half times what 2**256 leaves takes its place: twice, and where that carries, there is less than 2**128.
+    """
+    once = u512(high) * rest + low
+    return u512(u256(once)) + u128(u64(once >> 256)) * rest
 
 
 @inline
