@@ -6,6 +6,7 @@ import gc
 import hashlib
 import os
 import shutil
+import signal
 import tempfile
 import zipfile
 from collections.abc import Generator, Iterator
@@ -28,6 +29,12 @@ CACHE = Path.home() / ".cache" / "vmloom-fixtures"
 # Time on a busy machine says nothing about a test. The rest stays as Hypothesis has it, which is repeatable in CI.
 settings.register_profile("vmloom", deadline=None)
 settings.load_profile("vmloom")
+
+
+# A shell has what it starts in the background ignore interrupts, and so do all who are started from there: tests that
+# interrupt what runs without end, and programs that tests interrupt, would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
