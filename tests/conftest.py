@@ -53,6 +53,18 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Leave what a module's tests have loaded out of later searches, too: reports, code, what is compiled.
+
+    It is some hundred thousand objects in the end, and a test of guarded memory that asks for a search would take
+    longer to search them than for all else.
+    """
+    if nextitem is None or item.path != nextitem.path:
+        gc.collect()
+        gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest tests first."""
     items.sort(key=lambda item: LONGEST not in item.nodeid)

@@ -1,9 +1,10 @@
 """The public state tests: of each folder and fork a part in every run, all of them if asked for.
 
 The part is the same each time: every so-manieth case of each fork of each sub-folder; in CI it is larger, and the
-native engine runs every case there. Where every contract is compiled before it runs, one case of each fork has to do,
-of a part of the folders. `VMLOOM_STATE_TESTS=all` runs every case on every engine, which takes a quarter of an hour and
-some hours for the compiling one; `vmloom evm statetest --summary` does so with a progress bar and a table.
+native engine runs every case there but the slowest. Where every contract is compiled before it runs, one case of each
+fork has to do, of a part of the folders. `VMLOOM_STATE_TESTS=all` runs every case on every engine, which takes a
+quarter of an hour and some hours for the compiling one; `vmloom evm statetest --summary` does so with a progress bar
+and a table.
 """
 
 from __future__ import annotations
@@ -11,24 +12,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
-from vmloom_evm.assembly import calldatacopy, op, staticcall
-from vmloom_evm.forks import Fork
-from vmloom_evm.specification import Specification
 from vmloom_evm.statetest.fixture import Case, read_cases
-from vmloom_evm.statetest.run import SpecificationOf, run_case
+from vmloom_evm.statetest.run import run_case
 from vmloom_evm.testing import EvmUnderTest
-from vmloom_precompiles_classic.blake2f import Blake2F
 
 from .conftest import ENGINES
 
 ALL = os.environ.get("VMLOOM_STATE_TESTS") == "all"
 CI = bool(os.environ.get("CI"))
-PART = 48 if CI else 8
+PART = 24 if CI else 8
 """Cases of each fork of a sub-folder that run each time, at most."""
 COMPILED_PART = 1
 """The same where every contract is compiled first, which takes much longer than to run it once."""
@@ -59,13 +54,10 @@ FOLDERS = [
     "eest_fusaka_devnet5/osaka",
 ]
 SLOW = {
-    "CALLBlake2f_MaxRounds.json": "2**32 - 1 rounds of BLAKE2: half a minute a case if compiled, minutes if not",
+    "CALLBlake2f_MaxRounds.json": "2**32 - 1 rounds of BLAKE2: a minute a case if compiled, hours if not",
     "loopExp.json": "a million rounds of EXP: seconds a case",
 }
-"""Files that run only where every case does, and why."""
-BLAKE2F = 9
-LONGEST_INPUT = "CALLBlake2f_MaxRounds.json"
-"""Its seven cases, each of another fork or suite, give the precompile the same input; see `ComputedOnce`."""
+"""Files that run only with all cases on all engines, and why."""
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -88,51 +80,12 @@ def run_cases(evm: EvmUnderTest, cases: Iterable[Case]) -> None:
     complaints = []
     ran = 0
     for case in cases:
-        shared = not ALL and Path(case.file).name == LONGEST_INPUT
-        verdict = run_case(case, with_shared_blake2f(evm) if shared else evm.vm.specification, engine=evm.vm.executor)
+        verdict = run_case(case, evm.vm.specification, engine=evm.vm.executor)
         ran += 1
         if not verdict.passed:
             complaints.append(f"{Path(case.file).name}: {case.name}: {verdict.error}")
     assert ran
     assert not complaints, "\n".join(complaints)
-
-
-class ComputedOnce(Blake2F):
-    """BLAKE2F that asks the native engine for the output of an input once, which runs its kernel for all the rounds."""
-
-    @property
-    def kernel(self) -> None:
-        return None
-
-    def compute(self, input: bytes) -> bytes:
-        return blake2f_natively(input)
-
-
-@cache
-def blake2f_natively(input: bytes) -> bytes:
-    program = calldatacopy(0, 0, 213) + staticcall(BLAKE2F, gas=2**33, input=(0, 213), output=(256, 64))
-    outcome = EvmUnderTest("native").run(program + op("RETURN")(256, 64), input=input, gas=2**34)
-    assert outcome.success, outcome.error
-    return outcome.output
-
-
-def with_shared_blake2f(evm: EvmUnderTest) -> SpecificationOf:
-    """The forks of `evm`, whose BLAKE2F has been computed before where some case had the same input."""
-
-    def specification_of(fork: Fork) -> Specification:
-        found = evm.vm.specification(fork)
-        return replace(found, precompiles={**found.precompiles, BLAKE2F: ComputedOnce()})
-
-    return specification_of
-
-
-@pytest.mark.skipif("native" not in ENGINES, reason="there is no native engine")
-def test_blake2f_is_computed_once_and_as_by_the_precompile() -> None:
-    rounds, message = (12).to_bytes(4, "big"), bytes(range(208))
-    blake2f_natively.cache_clear()
-    once = [ComputedOnce().compute(rounds + message + b"\1") for _ in range(3)]
-    assert once == [Blake2F().compute(rounds + message + b"\1")] * 3
-    assert blake2f_natively.cache_info().misses == 1
 
 
 def test_no_folder_is_left_out(fixtures_folder: Path) -> None:
@@ -152,7 +105,7 @@ def test_part_reaches_every_fork_that_the_folder_has(fixtures_folder: Path) -> N
 def cases_to_run(folder: Path, every: bool, part: int) -> Iterator[Case]:
     """A part of the cases of each sub-folder with tests of its own, so that a large one does not crowd out others."""
     if every:
-        yield from cases(folder, slow=True)
+        yield from cases(folder, slow=ALL)
         return
     # The folders of execution-spec-tests are an EIP each, those of the others hold their files themselves.
     inner = [path for path in sorted(folder.iterdir()) if path.is_dir()]

@@ -13,6 +13,8 @@ from vmloom_evm.commitment import logs_hash
 from vmloom_evm.statetest.fixture import TestState
 from vmloom_evm.testing import EvmUnderTest
 
+from .conftest import ENGINES
+
 GROUPS = [
     *("vmArithmeticTest", "vmBitwiseLogicOperation", "vmBlockInfoTest", "vmEnvironmentalInfo"),
     *("vmIOandFlowOperations", "vmLogTest", "vmPerformance", "vmPushDupSwapTest", "vmRandomTest", "vmSha3Test"),
@@ -20,7 +22,8 @@ GROUPS = [
 ]
 FILES = 417
 LONG = ["loop-add-10M", "loop-divadd-10M", "loop-exp-1b-1M", "loop-mulmod-2M"]
-"""Millions of rounds of a loop: half a minute and more each on the reference engine."""
+"""Millions of rounds of a loop: minutes on the reference engine."""
+ALL = os.environ.get("VMLOOM_STATE_TESTS") == "all"
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -33,10 +36,10 @@ def test_every_vm_test_of_the_group_leaves_what_it_must(evm: EvmUnderTest, fixtu
 
 
 @pytest.mark.skipif(
-    not os.environ.get("CI") and os.environ.get("VMLOOM_STATE_TESTS") != "all",
-    reason="takes a minute: runs in CI, or with VMLOOM_STATE_TESTS=all",
+    not os.environ.get("CI") and not ALL, reason="takes a while: runs in CI, or with VMLOOM_STATE_TESTS=all"
 )
 @pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("evm", [one for one in ENGINES if ALL or one != "reference"], indirect=True)
 def test_long_loop_leaves_what_it_must(evm: EvmUnderTest, fixtures_folder: Path, name: str) -> None:
     [path] = (fixtures_folder / "vm_tests").rglob(f"vmPerformance/{name}.json")
     assert judge(evm.at("frontier"), path) == ""

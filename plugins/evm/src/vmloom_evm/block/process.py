@@ -166,8 +166,7 @@ def process_block(
     """
     checkpoint = state.snapshot()
     try:
-        made = _Block(specification, state, block, observer, host, engine, root_of)
-        made.leaves_out = leaves_out
+        made = _Block(specification, state, block, observer, host, engine, root_of, leaves_out)
         return made.process(transactions, transactions_only)
     except BaseException:
         state.revert(checkpoint)
@@ -188,6 +187,7 @@ class _Block:
         host: VmHost | None,
         engine: Engine,
         root_of: Callable[[Any], bytes],
+        leaves_out: bool,
     ) -> None:
         self.specification = specification
         self.rules = specification.rules
@@ -198,7 +198,7 @@ class _Block:
         self.host = host
         self.engine = engine
         self.root_of = root_of
-        self.leaves_out = True
+        self.leaves_out = leaves_out
         self.gas_used = 0
         self.signed: list[SignedTransaction] = []
         self.results: list[TransactionResult] = []
