@@ -17,6 +17,7 @@ from vmloom.hashing import keccak256
 from vmloom.store import Store
 from vmloom.vm import VmHost
 from vmloom_evm.block import SignedTransaction
+from vmloom_evm.forks import Fork
 from vmloom_evm.native.raw import read_transaction
 from vmloom_evm.overrides import AccountOverride
 from vmloom_evm.rules import Rules
@@ -97,12 +98,15 @@ class Chain(ChangeableChain):
     def send_raw(self, data: bytes) -> bytes:
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
-        fork = self._next_fork()
+        return self._take(self._signed(data, self._next_fork()))
+
+    def _signed(self, data: bytes, fork: Fork) -> SignedTransaction:
+        """The transaction in `data`, and who signed it. Raises `TransactionRefused`."""
         rules = fork.rules
         tx, transaction_hash, digest = self._read(data, rules)
         recover = self.evm.recovery(fork)
         sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest, recover=recover)
-        return self._take(SignedTransaction(tx, sender, data, transaction_hash))
+        return SignedTransaction(tx, sender, data, transaction_hash)
 
     def _read(self, data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
         """The transaction in `data`, its hash, and its signing hash if that is known.
@@ -296,6 +300,19 @@ class Chain(ChangeableChain):
     ) -> TransactionResult:
         """`call`, watched by the tracers that `make_tracers` gives."""
         return self._calls.call(request, ref, overrides, block, make_tracers)
+
+    def trace_calls(
+        self, requests: Sequence[TransactionRequest], make_tracers: MakeTracers, ref: BlockRef = "latest"
+    ) -> list[TransactionResult]:
+        """Calls one after the other, each on what those before it have left, watched as in `trace_call`."""
+        return self._calls.call_many(requests, ref, make_tracers)
+
+    def trace_raw(self, data: bytes, make_tracers: MakeTracers, ref: BlockRef = "pending") -> TransactionResult:
+        """What a signed transaction would do after a block, checked and paid for as in a block, watched by tracers.
+
+        Raises `TransactionRefused`, and as `state_at`.
+        """
+        return self._calls.transact(lambda fork: self._signed(data, fork), ref, make_tracers)
 
     def trace(self, transaction_hash: bytes, make_tracers: MakeTracers) -> TransactionResult:
         """Run a transaction again in its block, watched by tracers. Raises `UnknownTransaction`, `StatePruned`."""

@@ -34,6 +34,9 @@ names the machine that a creation is for |
 | block overrides | `number`, `time`, `gasLimit`, `feeRecipient`, `prevRandao`, `baseFeePerGas`, `blobBaseFee` |
 | trace options | `tracer`, `tracerConfig`, `enableMemory`, `disableStack`, `disableStorage`, `enableReturnData`, \
 `limit`; for a call also `stateOverrides` and `blockOverrides` |
+| trace types | a list of `trace` and `stateDiff`; what is not asked for is `[]` or `null` in the answer, as `vmTrace` \
+always is |
+| trace filter | `fromBlock`, `toBlock`, `fromAddress` and `toAddress` (lists), `mode`, `after`, `count` |
 
 How large, how many, how long and how fast requests may be is set in [`[node.rpc]`](configuration.md#noderpc).
 """
@@ -56,6 +59,7 @@ NAMESPACES: Final = {
     "net": "The network.",
     "web3": "The node, and a hash.",
     "debug": "Traces and encodings.",
+    "trace": "Traces in Parity's format, as OpenEthereum, Erigon, Reth and anvil have them.",
     "txpool": "The mempool.",
     "evm": "Development: snapshots, mining, time.",
     "anvil": "Development, under the names of Foundry's node.",

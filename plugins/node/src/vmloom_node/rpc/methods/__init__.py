@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import blocks, calls, debug, development, fees, logs, net, node, state, transactions
+from . import blocks, calls, debug, development, fees, logs, net, node, state, trace, transactions
 
-__all__ = ["blocks", "calls", "debug", "development", "fees", "logs", "net", "node", "state", "transactions"]
+__all__ = ["blocks", "calls", "debug", "development", "fees", "logs", "net", "node", "state", "trace", "transactions"]

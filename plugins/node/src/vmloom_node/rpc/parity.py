@@ -1,0 +1,91 @@
+"""What trace_* puts on a run, and the JSON that comes of it: traces in Parity's format, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from vmloom_evm.block.rewards import miner_reward, ommer_reward
+from vmloom_evm.trace.calltree import CallTreeTracer
+from vmloom_evm.trace.parity import FlatTrace, flatten, reward_trace, state_diff
+from vmloom_evm.transaction.outcome import TransactionResult
+
+from ..chain import Chain
+from ..chain.block import Block
+from ..chain.building import block_input
+from ..chain.calls import TracedTransaction, output_of
+from .arguments import TraceTypes
+from .encoding import Json, hexed
+from .tracing import Begin, Begun, BoundedCallTree, Budget, name_creation
+
+_BYTES_OF_STEP: Final = 8
+"""Of a path, where a trace is in its tree."""
+
+
+def flat_traces(about: TracedTransaction, budget: Budget) -> Begun:
+    """Of each transaction a list of `FlatTrace`."""
+    tree = BoundedCallTree(budget)
+    return [tree], lambda result: _flattened(tree, about, budget, result)
+
+
+def _flattened(
+    tree: CallTreeTracer, about: TracedTransaction, budget: Budget, result: TransactionResult
+) -> list[FlatTrace]:
+    name_creation(tree, about, result)
+    if tree.root is None:  # a creation whose address was taken has no frame
+        return []
+    found: list[FlatTrace] = []
+    for trace in flatten(tree.root, about.specification.precompiles):
+        budget.take(_BYTES_OF_STEP * len(trace.path))
+        found.append(trace)
+    return found
+
+
+def replayed(*wanted: TraceTypes) -> Begin:
+    """Of each transaction what is `wanted` of it, as JSON: the first of these for the first one, and so on.
+
+    What stands last is wanted of all further ones.
+    """
+    left = list(wanted)
+
+    def begin(about: TracedTransaction, budget: Budget) -> Begun:
+        types = left.pop(0) if len(left) > 1 else left[0]
+        tracers, finish = flat_traces(about, budget) if "trace" in types else ((), None)
+
+        def result_json(result: TransactionResult) -> Json:
+            changes = state_diff(result.state_changes, about.state) if "stateDiff" in types else None
+            return {
+                "output": hexed(output_of(result)),
+                "stateDiff": changes,
+                "trace": [one.to_dict() for one in finish(result)] if finish is not None else [],
+                "vmTrace": None,
+            }
+
+        return tracers, result_json
+
+    return begin
+
+
+def localized(trace: FlatTrace, block: Block, index: int) -> Json:
+    """A trace of the transaction at `index` of a block, with its place. Numbers are plain there, as with Parity."""
+    return {
+        **trace.to_dict(),
+        "blockHash": hexed(block.hash),
+        "blockNumber": block.number,
+        "transactionHash": hexed(block.hashes[index]),
+        "transactionPosition": index,
+    }
+
+
+def rewards(chain: Chain, block: Block) -> Iterator[tuple[bytes, Json]]:
+    """Who got something for a block and the traces of it: the miner, and those of its ommers. None since Paris."""
+    rules = chain.genesis.schedule.fork_at(block.number, block.header.timestamp).rules
+    if rules.proof_of_stake or block.number == chain.genesis.number:
+        return
+    ommers = block_input(chain.genesis, block.header, rules, ommers=block.ommers).ommers
+    got = [(block.header.coinbase, miner_reward(rules.block_reward, len(ommers)), "block")]
+    got += [(one.address, ommer_reward(rules.block_reward, one), "uncle") for one in ommers]
+    for author, wei, kind in got:
+        place = {"blockHash": hexed(block.hash), "blockNumber": block.number}
+        nobody = {"transactionHash": None, "transactionPosition": None}
+        yield author, {**reward_trace(author, wei, kind), **place, **nobody}
