@@ -87,6 +87,10 @@ def test_a_sent_transaction_is_mined_and_found_in_every_way(rpc: Rpc, accounts: 
     assert rpc("eth_getBlockTransactionCountByHash", block["hash"]) == "0x1"
     raw_bytes = bytes.fromhex(rpc("eth_getRawTransactionByHash", digest)[2:])
     assert keccak256(raw_bytes).hex() == digest[2:]
+    by_place = rpc("eth_getRawTransactionByBlockNumberAndIndex", "0x1", "0x0")
+    assert by_place == rpc("eth_getRawTransactionByBlockHashAndIndex", block["hash"], "0x0") == "0x" + raw_bytes.hex()
+    for number, index in (("0x1", "0x1"), ("0x9", "0x0"), ("pending", "0x0")):
+        assert rpc("eth_getRawTransactionByBlockNumberAndIndex", number, index) is None
 
 
 def test_a_receipt_says_what_came_of_it_and_on_which_machine(rpc: Rpc, accounts: list[str], counter: str) -> None:
@@ -201,6 +205,7 @@ def test_messages_and_typed_data_are_signed_by_the_accounts(rpc: Rpc, accounts: 
         signature[:64] + bytes([signature[64] - 27]), message_digest(b"hello"), hasher=None
     )
     assert keccak256(key.format(compressed=False)[1:])[12:].hex() == accounts[0][2:]
+    assert rpc("personal_sign", "0x" + b"hello".hex(), accounts[0]) == "0x" + signature.hex()
     typed = {"types": {"Note": [{"name": "text", "type": "string"}]}, "domain": {}, "primaryType": "Note"}
     assert len(rpc("eth_signTypedData_v4", accounts[0], {**typed, "message": {"text": "hi"}})) == 2 + 130
     with pytest.raises(RpcFailure, match="message: must be an object, got null"):
@@ -221,6 +226,10 @@ def test_proofs_lead_to_the_state_root(rpc: Rpc, accounts: list[str], counter: s
     assert (present["key"], present["value"], absent["value"]) == (word(0), "0x1", "0x0")
     storage_nodes = [bytes.fromhex(node[2:]) for node in present["proof"]]
     assert verify_proof(account[2], keccak256(bytes(32)), storage_nodes) == b"\x01"
+    known = {name: proof[name] for name in ("balance", "nonce", "codeHash")}
+    assert rpc("eth_getAccount", counter) == {**known, "storageRoot": proof["storageHash"]}
+    assert rpc("eth_getAccountInfo", counter) == {"balance": "0x0", "nonce": "0x1", "code": "0x" + COUNTER.hex()}
+    assert rpc("eth_getAccountInfo", counter, "earliest") == {"balance": "0x0", "nonce": "0x0", "code": "0x"}
     with pytest.raises(RpcFailure, match="too many slots"):
         rpc("eth_getProof", counter, ["0x0"] * 1_025, "latest")
 

@@ -122,6 +122,9 @@ BY_SHAPE = {
     "trace types": trace_types,
     "trace filter": trace_filters,
     "list of pair of transaction object and trace types": st.lists(st.tuples(calls, trace_types), max_size=2),
+    "list of pair of transaction (object or data) and position": st.lists(
+        st.tuples(calls | datas, numbers | plain_numbers), max_size=2
+    ),
     "list of slot": st.lists(words_, max_size=3),
     "true or false": st.booleans(),
 }
@@ -141,7 +144,7 @@ def dispatcher() -> Iterator[Dispatcher]:
 
 
 COMPLEX = {"transaction object", "filter object", "trace options", "simulation object", "trace filter"}
-COMPLEX |= {"list of pair of transaction object and trace types"}
+COMPLEX |= {shape for shape in BY_SHAPE if shape.startswith("list of pair")}
 RICH = {name for name, one in METHODS.items() if COMPLEX & {parameter.shape.name for parameter in one.parameters}}
 """Methods whose parameters can be wrong in many ways."""
 HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -374,7 +374,12 @@ def test_only_as_many_blocks_are_run_again_as_are_asked_for(
     rpc("evm_mine")
     ran: list[Any] = []
     trace_block = Chain.trace_block
-    monkeypatch.setattr(Chain, "trace_block", lambda self, *args: ran.append(args) or trace_block(self, *args))
+
+    def counted(chain: Chain, *args: Any) -> Any:
+        ran.append(args)
+        return trace_block(chain, *args)
+
+    monkeypatch.setattr(Chain, "trace_block", counted)
     assert len(rpc("trace_filter", {"fromBlock": "0x2", "count": 1})) == 1
     assert len(ran) == 1
     assert len(rpc("trace_filter", {"fromBlock": "0x2"})) == 3

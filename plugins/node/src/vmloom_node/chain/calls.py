@@ -185,6 +185,17 @@ class Calls:
             except GasEstimationError as error:
                 raise self._failure(error, tx, sender, context, state, overrides) from error
 
+    def estimate_on(self, state: StateAccess, request: TransactionRequest, context: BlockContext) -> int:
+        """See `Chain.estimate_on`."""
+        evm = self._chain.evm
+        tx, sender = self.transaction(request, context)
+        if request.gas_limit is not None:
+            return request.gas_limit
+        try:
+            return evm.estimate_transaction_gas(tx, context, state, sender=sender)
+        except GasEstimationError:
+            return min(tx.gas_limit, context.gas_limit)
+
     def _failure(
         self,
         error: GasEstimationError,

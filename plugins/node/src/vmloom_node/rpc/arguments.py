@@ -156,6 +156,14 @@ def read_request(value: Any, place: str) -> TransactionRequest:
     return TransactionRequest(**fields, data=newer if newer is not None else data or b"")
 
 
+def _read_planned(value: Any, place: str) -> tuple[TransactionRequest | bytes, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"{place}: must be a pair, a transaction and the position of its block")
+    wanted, position = value
+    read = read_data if isinstance(wanted, str) else read_request
+    return read(wanted, f"{place}[0]"), read_short_number(position, f"{place}[1]")
+
+
 # Searches for logs
 
 
@@ -421,5 +429,8 @@ Tracing: TypeAlias = Annotated[TraceOptions, Shape("trace options", read_trace_o
 WantedTraces: TypeAlias = Annotated[TraceTypes, Shape("trace types", read_trace_types)]
 CallAndTypes: TypeAlias = Annotated[
     tuple[TransactionRequest, TraceTypes], Shape("pair of transaction object and trace types", _read_call_and_types)
+]
+PlannedTransaction: TypeAlias = Annotated[
+    tuple[TransactionRequest | bytes, int], Shape("pair of transaction (object or data) and position", _read_planned)
 ]
 TraceSearch: TypeAlias = Annotated[TraceFilter, Shape("trace filter", read_trace_filter)]

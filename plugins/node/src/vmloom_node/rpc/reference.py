@@ -61,6 +61,7 @@ NAMESPACES: Final = {
     "debug": "Traces and encodings.",
     "trace": "Traces in Parity's format, as OpenEthereum, Erigon, Reth and anvil have them.",
     "txpool": "The mempool.",
+    "personal": "Signatures, as wallets ask for them.",
     "evm": "Development: snapshots, mining, time.",
     "anvil": "Development, under the names of Foundry's node.",
     "hardhat": "Development, under the names of Hardhat's node.",

@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from . import blocks, calls, debug, development, fees, logs, net, node, state, trace, transactions
+from . import (
+    blocks,
+    calls,
+    debug,
+    development,
+    fees,
+    logs,
+    net,
+    node,
+    reorgs,
+    state,
+    tokens,
+    trace,
+    transactions,
+)
 
-__all__ = ["blocks", "calls", "debug", "development", "fees", "logs", "net", "node", "state", "trace", "transactions"]
+__all__ = [
+    "blocks",
+    "calls",
+    "debug",
+    "development",
+    "fees",
+    "logs",
+    "net",
+    "node",
+    "reorgs",
+    "state",
+    "tokens",
+    "trace",
+    "transactions",
+]

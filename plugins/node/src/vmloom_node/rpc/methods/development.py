@@ -16,14 +16,18 @@ from vmloom.alloc import dump_alloc, parse_alloc
 from vmloom.errors import InputError
 from vmloom.state import MemoryState
 from vmloom.store import StoredState
+from vmloom_evm.trace.calltree import revert_reason
+from vmloom_evm.transaction.outcome import TransactionResult
 
+from ...chain.calls import output_of
 from ...chain.header import MAX_GAS_LIMIT
-from ..encoding import Json, hexed
-from ..limits import MAX_MINED_BLOCKS, check_deadline
+from ..encoding import Json, block_json, hexed
+from ..limits import MAX_MINED_BLOCKS, MAX_TOLD_BLOCKS, check_deadline
 from ..parameters import Address, Data, Hash, Number, Shape, ShortNumber, Slot, field_of, read_object, read_short_number
 from ..protocol import loads
 from ..session import Session
 from ..table import method
+from ..tracing import Recorder
 from .net import CLIENT_VERSION
 
 _MAX_STATE_BYTES: Final = 1 << 28
@@ -67,6 +71,41 @@ def mine(session: Session, options: MineOptions = (None, 1)) -> str:
     timestamp, blocks = options
     _mine(session, blocks, timestamp=timestamp)
     return "0x0"
+
+
+@method("evm_mine_detailed", "anvil_mine_detailed")
+def mine_detailed(session: Session, options: MineOptions = (None, 1)) -> list[Json]:
+    """evm_mine, and the blocks: their transactions have `output` and, if they failed with one, `revertReason`."""
+    timestamp, blocks = options
+    if blocks > MAX_TOLD_BLOCKS:
+        raise InputError(f"blocks: {blocks} at once, the limit is {MAX_TOLD_BLOCKS} if they are to be told")
+    first = session.chain.head.number + 1
+    _mine(session, blocks, timestamp=timestamp)
+    return [_detailed(session, number) for number in range(first, first + blocks)]
+
+
+def _detailed(session: Session, number: int) -> Json:
+    block = session.chain.block(number)
+    found = block_json(block, full=True)
+    if block.transactions:
+        recorder = Recorder(lambda *_: ((), _outcome), session.config.max_response_bytes)
+        session.chain.trace_block(number, recorder)
+        for fields, outcome in zip(found["transactions"], recorder.results, strict=True):
+            fields.update(outcome)
+    return found
+
+
+def _outcome(result: TransactionResult) -> Json:
+    output = output_of(result)
+    reason = "" if result.success else revert_reason(output)
+    return {"output": hexed(output), **({"revertReason": reason} if reason else {})}
+
+
+@method("hardhat_intervalMine")
+def interval_mine(session: Session) -> bool:
+    """Make the block that would be made next at a regular time; true."""
+    _mine(session, 1)
+    return True
 
 
 @method("anvil_mine")
@@ -153,6 +192,13 @@ def set_interval_mining(session: Session, seconds: ShortNumber) -> bool:
     return True
 
 
+@method("anvil_getIntervalMining", "hardhat_getIntervalMining")
+def get_interval_mining(session: Session) -> float | None:
+    """Seconds between blocks that are made at regular times; null if they are not."""
+    seconds = session.chain.mining_interval
+    return None if seconds is None else int(seconds) if seconds == int(seconds) else seconds
+
+
 @method("evm_setBlockGasLimit", "anvil_setBlockGasLimit")
 def set_block_gas_limit(session: Session, gas: ShortNumber) -> bool:
     """Give blocks this gas limit from the next one on; true."""
@@ -179,7 +225,7 @@ def set_next_base_fee(session: Session, fee: Number) -> bool:
     return True
 
 
-@method("anvil_setPrevRandao", "hardhat_setPrevRandao")
+@method("anvil_setPrevRandao", "hardhat_setPrevRandao", "anvil_setNextBlockPrevRandao")
 def set_prev_randao(session: Session, value: Slot) -> bool:
     """Give the next block this randomness, 32 bytes; true."""
     session.chain.next_block.prev_randao = value.to_bytes(32, "big")
@@ -204,7 +250,7 @@ def set_balance(session: Session, address: Address, balance: Number) -> bool:
     return True
 
 
-@method("anvil_addBalance")
+@method("anvil_addBalance", "hardhat_addBalance")
 def add_balance(session: Session, address: Address, wei: Number) -> bool:
     """Give an account so many wei more; true."""
     with session.chain.edit() as state:
@@ -222,7 +268,7 @@ def set_code(session: Session, address: Address, code: Data, vm: str | None = No
     return True
 
 
-@method("anvil_setNonce", "hardhat_setNonce")
+@method("anvil_setNonce", "hardhat_setNonce", "evm_setAccountNonce")
 def set_nonce(session: Session, address: Address, nonce: ShortNumber) -> bool:
     """Set an account's nonce; true."""
     session.chain.set_nonce(address, nonce)
@@ -249,7 +295,7 @@ def stop_impersonating(session: Session, address: Address) -> bool:
     return session.chain.accounts.stop_impersonating(address)
 
 
-@method("anvil_autoImpersonateAccount")
+@method("anvil_autoImpersonateAccount", "hardhat_autoImpersonateAccount")
 def impersonate_all(session: Session, enabled: bool) -> bool:
     """Take transactions of any account without its key, or no more; true."""
     session.chain.accounts.impersonates_all = enabled
@@ -271,7 +317,7 @@ def hardhat_drop_transaction(session: Session, hash: Hash) -> bool:
     return session.chain.drop(hash)
 
 
-@method("anvil_dropAllTransactions")
+@method("anvil_dropAllTransactions", "hardhat_dropAllTransactions")
 def drop_all_transactions(session: Session) -> None:
     """Empty the mempool."""
     for digest in session.chain.pool.hashes():
@@ -307,7 +353,7 @@ def reset(session: Session, options: ResetOptions | None = None) -> bool:  # noq
     return True
 
 
-@method("anvil_dumpState")
+@method("anvil_dumpState", "hardhat_dumpState")
 def dump_state(session: Session) -> str:
     """All accounts after the last block, as data for anvil_loadState: an alloc file as JSON, packed with gzip."""
     store = session.chain.store
@@ -316,7 +362,7 @@ def dump_state(session: Session) -> str:
     return hexed(gzip.compress(json.dumps(accounts, separators=(",", ":")).encode(), compresslevel=1, mtime=0))
 
 
-@method("anvil_loadState")
+@method("anvil_loadState", "hardhat_loadState")
 def load_state(session: Session, data: Data) -> bool:
     """Set the accounts that anvil_dumpState has written, leaving all others; true."""
     loaded = parse_alloc(_unpacked(data), "state")
@@ -341,6 +387,19 @@ def _unpacked(data: bytes) -> Any:
         return loads(text)
     except (zlib.error, ValueError) as error:
         raise InputError(f"state: not what anvil_dumpState writes: {error}") from None
+
+
+@method("anvil_setLoggingEnabled", "hardhat_setLoggingEnabled")
+def set_logging_enabled(session: Session, enabled: bool) -> bool:
+    """Log all requests from now on, of whichever client, or none; true."""
+    session.log.is_on = enabled
+    return True
+
+
+@method("anvil_getGenesisTime")
+def genesis_time(session: Session) -> int:
+    """UNIX seconds of the first block."""
+    return session.chain.block("earliest").header.timestamp
 
 
 @method("anvil_nodeInfo")

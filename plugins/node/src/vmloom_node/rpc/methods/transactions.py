@@ -21,7 +21,7 @@ from ..signing import message_digest, signature_of, typed_data_digest
 from ..table import method
 
 
-@method("eth_accounts", is_short=always)
+@method("eth_accounts", "eth_requestAccounts", is_short=always)
 def accounts(session: Session) -> list[str]:
     """The accounts that the node signs for."""
     return [hexed(address) for address in session.chain.accounts.addresses]
@@ -77,7 +77,13 @@ def sign(session: Session, address: Address, message: Data) -> str:
     return _signature(session, address, message_digest(message))
 
 
-@method("eth_signTypedData_v4", "eth_signTypedData")
+@method("personal_sign")
+def personal_sign(session: Session, message: Data, address: Address) -> str:
+    """eth_sign, with its parameters the other way round, as wallets have it."""
+    return _signature(session, address, message_digest(message))
+
+
+@method("eth_signTypedData_v4", "eth_signTypedData_v3", "eth_signTypedData")
 def sign_typed_data(session: Session, address: Address, data: JsonObject) -> str:
     """An account's signature of typed data. EIP-712"""
     return _signature(session, address, typed_data_digest(data))
