@@ -29,7 +29,9 @@ from .chain.accounts import DEV_ACCOUNTS, DEV_MNEMONIC, DEV_PATH
 from .chain.genesis import DEV_CHAIN_ID, DEV_GAS_LIMIT
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-Namespace = Literal["eth", "net", "web3", "debug", "trace", "txpool", "personal", "evm", "anvil", "hardhat", "vmloom"]
+Namespace = Literal[
+    "eth", "net", "web3", "debug", "trace", "txpool", "personal", "ots", "erigon", "evm", "anvil", "hardhat", "vmloom"
+]
 NAMESPACES: tuple[Namespace, ...] = get_args(Namespace)
 _PATH = re.compile(r"m(/\d+'?)+")
 _ORIGIN = re.compile(r"\*|https?://[^\s/]+|null")

@@ -77,15 +77,19 @@ def localized(trace: FlatTrace, block: Block, index: int) -> Json:
     }
 
 
-def rewards(chain: Chain, block: Block) -> Iterator[tuple[bytes, Json]]:
-    """Who got something for a block and the traces of it: the miner, and those of its ommers. None since Paris."""
+def rewarded(chain: Chain, block: Block) -> list[tuple[bytes, int, str]]:
+    """Who got how many wei for a block: the miner (`block`), and those of its ommers (`uncle`). None since Paris."""
     rules = chain.genesis.schedule.fork_at(block.number, block.header.timestamp).rules
     if rules.proof_of_stake or block.number == chain.genesis.number:
-        return
+        return []
     ommers = block_input(chain.genesis, block.header, rules, ommers=block.ommers).ommers
-    got = [(block.header.coinbase, miner_reward(rules.block_reward, len(ommers)), "block")]
-    got += [(one.address, ommer_reward(rules.block_reward, one), "uncle") for one in ommers]
-    for author, wei, kind in got:
+    miner = (block.header.coinbase, miner_reward(rules.block_reward, len(ommers)), "block")
+    return [miner, *((one.address, ommer_reward(rules.block_reward, one), "uncle") for one in ommers)]
+
+
+def rewards(chain: Chain, block: Block) -> Iterator[tuple[bytes, Json]]:
+    """Who was rewarded for a block, with the traces of it."""
+    for author, wei, kind in rewarded(chain, block):
         place = {"blockHash": hexed(block.hash), "blockNumber": block.number}
         nobody = {"transactionHash": None, "transactionPosition": None}
         yield author, {**reward_trace(author, wei, kind), **place, **nobody}

@@ -62,6 +62,8 @@ NAMESPACES: Final = {
     "trace": "Traces in Parity's format, as OpenEthereum, Erigon, Reth and anvil have them.",
     "txpool": "The mempool.",
     "personal": "Signatures, as wallets ask for them.",
+    "ots": "What the explorer Otterscan asks for.",
+    "erigon": "A name of Erigon's, for Otterscan.",
     "evm": "Development: snapshots, mining, time.",
     "anvil": "Development, under the names of Foundry's node.",
     "hardhat": "Development, under the names of Hardhat's node.",
