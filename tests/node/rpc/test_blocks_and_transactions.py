@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -272,3 +274,31 @@ def test_what_waits_is_shown_by_sender_and_nonce(make_dispatcher: Callable[..., 
     assert [tx["blockHash"] for tx in block["transactions"]] == [None]
     assert rpc("eth_getTransactionReceipt", pending) is None
     assert rpc("eth_mining") is False
+
+
+def test_a_receipt_is_waited_for(rpc: Rpc, accounts: list[str]) -> None:
+    request = {"from": accounts[0], "to": accounts[1], "value": "0x1"}
+    receipt = rpc("eth_sendTransactionSync", request)
+    assert receipt == rpc("eth_getTransactionReceipt", receipt["transactionHash"])
+    signed = rpc("eth_signTransaction", request)["raw"]
+    assert rpc("eth_sendRawTransactionSync", signed)["blockNumber"] == "0x2"
+    rpc("evm_setAutomine", False)
+    signed = rpc("eth_signTransaction", request)["raw"]
+    with pytest.raises(RpcFailure, match="taken, but is in no block yet") as caught:
+        rpc("eth_sendRawTransactionSync", signed, 1)
+    assert caught.value.code == 4
+    assert rpc("eth_getRawTransactionByHash", caught.value.data) == signed
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(rpc, "eth_sendTransactionSync", request)
+        while len(rpc("eth_pendingTransactions")) < 2:
+            time.sleep(0.01)
+        rpc("evm_mine")
+        assert waiting.result(10)["blockNumber"] == "0x3"
+
+
+def test_nobody_waits_longer_than_a_call_may_take(dispatcher: Dispatcher, rpc: Rpc, accounts: list[str]) -> None:
+    rpc("evm_setAutomine", False)
+    object.__setattr__(dispatcher, "config", dispatcher.config.model_copy(update={"timeout_s": 0.05}))
+    with pytest.raises(RpcFailure) as caught:
+        rpc("eth_sendTransactionSync", {"from": accounts[0], "to": accounts[1], "gas": "0x5208"})
+    assert caught.value.code == 4

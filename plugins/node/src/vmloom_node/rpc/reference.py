@@ -42,6 +42,7 @@ How large, how many, how long and how fast requests may be is set in [`[node.rpc
 """
 ERRORS: Final = {
     Code.REVERTED: "the call reverted; `data` is its output",
+    Code.NOT_MINED: "the transaction was taken, but is in no block when the time is up; `data` is its hash (EIP-7966)",
     Code.SERVER_ERROR: "the request cannot be met; `message` says why, in geth's words where geth has some",
     Code.TIMED_OUT: "the time that a call may take is up",
     Code.RESPONSE_TOO_LARGE: "the answer, or all answers of a batch together, are too large",
