@@ -57,7 +57,7 @@ class MiningChain(ChainCore):
                 made.append(self._mine(following, self._select(following))[0].block)
         return made
 
-    def mine_only(self, transactions: Sequence[SignedTransaction]) -> Block:
+    def mine_these(self, transactions: Sequence[SignedTransaction]) -> Block:
         """Make a block of exactly these, in this order, without those that cannot run; what waits goes on to."""
         self._check_writable()
         with self._writing:

@@ -31,7 +31,7 @@ def reorganize(chain: Chain, depth: int, transactions: Sequence[tuple[Transactio
         return []
     with chain.rewound(number, with_edits=True) as accept:
         chain.forget_snapshots()
-        made = [chain.mine_only([one for one, offset in planned if offset == at]) for at in range(depth)]
+        made = [chain.mine_these([one for one, offset in planned if offset == at]) for at in range(depth)]
         accept()
     return made
 
