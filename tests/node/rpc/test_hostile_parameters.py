@@ -94,7 +94,7 @@ simulations = st.fixed_dictionaries(
     {"blockStateCalls": mostly(st.lists(simulated, min_size=1, max_size=2))},
     optional={"validation": st.booleans(), "traceTransfers": st.booleans(), "returnFullTransactions": st.booleans()},
 )
-trace_types = st.lists(st.sampled_from(["trace", "stateDiff"]), max_size=2)
+trace_types = st.lists(st.sampled_from(["trace", "stateDiff", "vmTrace"]), max_size=2)
 trace_filters = objects(
     fromBlock=blocks,
     toBlock=blocks,

@@ -247,6 +247,10 @@ def test_a_contract_of_another_machine_is_created_too(rpc: Rpc, accounts: list[s
     assert (trace["type"], trace["action"]["init"]) == ("create", "0x" + code)
     assert trace["result"]["address"] == contract
     assert trace["result"]["code"] == rpc("eth_getCode", contract) != "0x"
+    assert rpc("trace_replayTransaction", digest, ["vmTrace"])["vmTrace"]["ops"] == []
+    place(rpc, OUTER, pop(call(data(contract))) + stop)
+    (made,) = [one for one in rpc("trace_call", {"to": OUTER}, ["vmTrace"])["vmTrace"]["ops"] if one["op"] == "CALL"]
+    assert made["sub"] == {"code": rpc("eth_getCode", contract), "ops": []}
     call_tree = rpc("debug_traceTransaction", digest, {"tracer": "callTracer"})
     assert (call_tree["type"], call_tree["to"], call_tree["output"]) == ("CREATE", contract, trace["result"]["code"])
 
@@ -440,6 +444,24 @@ def test_a_state_diff_of_accounts_that_come_and_go(rpc: Rpc, accounts: list[str]
     london.close()
 
 
+def test_a_trace_of_instructions_stands_beside_the_others(rpc: Rpc, accounts: list[str]) -> None:
+    place(rpc, INNER, sstore(0, 5) + stop)
+    place(rpc, OUTER, pop(call(data(INNER))) + stop)
+    digest = run(rpc, accounts[0], OUTER)
+    answer = rpc("trace_replayTransaction", digest, ["trace", "vmTrace"])
+    assert answer["vmTrace"]["code"] == rpc("eth_getCode", OUTER)
+    (made,) = [one for one in answer["vmTrace"]["ops"] if one["op"] == "CALL"]
+    assert made["sub"]["code"] == rpc("eth_getCode", INNER)
+    store = made["sub"]["ops"][2]
+    assert (store["op"], store["ex"]["store"]) == ("SSTORE", {"key": "0x0", "val": "0x5"})
+    inner = answer["trace"][1]
+    assert int(inner["action"]["gas"], 16) == made["sub"]["ops"][0]["ex"]["used"] + made["sub"]["ops"][0]["cost"]
+    last = answer["vmTrace"]["ops"][-1]
+    root = answer["trace"][0]
+    assert last["ex"]["used"] == int(root["action"]["gas"], 16) - int(root["result"]["gasUsed"], 16)
+    assert rpc("trace_replayTransaction", digest, ["trace"])["vmTrace"] is None
+
+
 def test_a_call_leaves_nothing_behind_and_sees_its_overrides(rpc: Rpc, accounts: list[str], counter: str) -> None:
     request = {"from": accounts[0], "to": counter, "data": word(COUNT)}
     slot = {counter: {"stateDiff": {word(0): word(41)}}}
@@ -480,7 +502,6 @@ def test_a_signed_transaction_is_run_but_not_sent(rpc: Rpc, accounts: list[str],
     [
         ("trace", "types: must be a list, got text"),
         (["Trace"], r"types\[0\]: must be one of trace, stateDiff, vmTrace, got 'Trace'"),
-        (["trace", "vmTrace"], "vmTrace is not made here, debug_traceCall"),
         (None, "missing value for required argument 1"),
     ],
 )
@@ -514,6 +535,9 @@ def test_traces_that_would_fill_the_memory_are_refused(make_dispatcher: Callable
     with pytest.raises(RpcFailure, match="the trace is too large") as caught:
         rpc("trace_call", {"to": OUTER}, ["trace"], "latest", deep)
     assert caught.value.code == -32005
+    endless = {OUTER: {"code": "0x" + bytes(label("again") + jump("again")).hex()}}
+    with pytest.raises(RpcFailure, match="the trace is too large"):
+        rpc("trace_call", {"to": OUTER}, ["vmTrace"], "latest", endless)
     sender = rpc("eth_accounts")[0]
     place(rpc, OUTER, mload(1_000) + joined(*[pop(call(data(INNER), input=(0, 1_000)))] * 20))
     for _ in range(2):

@@ -366,15 +366,12 @@ def read_trace_options(value: Any, place: str) -> TraceOptions:
 
 
 TraceTypes: TypeAlias = frozenset[str]
-"""Of `trace` and `stateDiff`: what trace_call and its like are asked for."""
+"""Of `trace`, `stateDiff` and `vmTrace`: what trace_call and its like are asked for."""
 
 
 def read_trace_types(value: Any, place: str) -> TraceTypes:
     """Which traces are wanted."""
-    wanted: list[str] = list_of(one_of("trace", "stateDiff", "vmTrace"))(value, place)
-    if "vmTrace" in wanted:
-        raise InputError(f"{place}: vmTrace is not made here, debug_traceCall and its like tell every instruction")
-    return frozenset(wanted)
+    return frozenset(list_of(one_of("trace", "stateDiff", "vmTrace"))(value, place))
 
 
 def _read_call_and_types(value: Any, place: str) -> tuple[TransactionRequest, TraceTypes]:

@@ -8,6 +8,7 @@ from typing import Final
 from vmloom_evm.block.rewards import miner_reward, ommer_reward
 from vmloom_evm.trace.calltree import CallTreeTracer
 from vmloom_evm.trace.parity import FlatTrace, flatten, reward_trace, state_diff
+from vmloom_evm.trace.vmtrace import VmTracer
 from vmloom_evm.transaction.outcome import TransactionResult
 
 from ..chain import Chain
@@ -20,6 +21,20 @@ from .tracing import Begin, Begun, BoundedCallTree, Budget, name_creation
 
 _BYTES_OF_STEP: Final = 8
 """Of a path, where a trace is in its tree."""
+_BYTES_OF_INSTRUCTION: Final = 1_000
+"""About what Python takes for one."""
+
+
+class BoundedVmTrace(VmTracer):
+    """A tracer of instructions that keeps them as far as there is room for them."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__()
+        self._budget = budget
+
+    def on_kept(self, size: int) -> None:
+        """Raises `Abort` if there is no room."""
+        self._budget.take(_BYTES_OF_INSTRUCTION + 2 * size)
 
 
 def flat_traces(about: TracedTransaction, budget: Budget) -> Begun:
@@ -51,17 +66,17 @@ def replayed(*wanted: TraceTypes) -> Begin:
     def begin(about: TracedTransaction, budget: Budget) -> Begun:
         types = left.pop(0) if len(left) > 1 else left[0]
         tracers, finish = flat_traces(about, budget) if "trace" in types else ((), None)
+        instructions = BoundedVmTrace(budget) if "vmTrace" in types else None
 
         def result_json(result: TransactionResult) -> Json:
-            changes = state_diff(result.state_changes, about.state) if "stateDiff" in types else None
             return {
                 "output": hexed(output_of(result)),
-                "stateDiff": changes,
+                "stateDiff": state_diff(result.state_changes, about.state) if "stateDiff" in types else None,
                 "trace": [one.to_dict() for one in finish(result)] if finish is not None else [],
-                "vmTrace": None,
+                "vmTrace": None if instructions is None else instructions.root,
             }
 
-        return tracers, result_json
+        return [*tracers, *([] if instructions is None else [instructions])], result_json
 
     return begin
 

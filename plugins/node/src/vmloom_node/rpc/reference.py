@@ -34,8 +34,8 @@ names the machine that a creation is for |
 | block overrides | `number`, `time`, `gasLimit`, `feeRecipient`, `prevRandao`, `baseFeePerGas`, `blobBaseFee` |
 | trace options | `tracer`, `tracerConfig`, `enableMemory`, `disableStack`, `disableStorage`, `enableReturnData`, \
 `limit`; for a call also `stateOverrides` and `blockOverrides` |
-| trace types | a list of `trace` and `stateDiff`; what is not asked for is `[]` or `null` in the answer, as `vmTrace` \
-always is |
+| trace types | a list of `trace` (the calls), `stateDiff` (what changed) and `vmTrace` (every instruction); what is \
+not asked for is `[]` or `null` in the answer |
 | trace filter | `fromBlock`, `toBlock`, `fromAddress` and `toAddress` (lists), `mode`, `after`, `count` |
 
 How large, how many, how long and how fast requests may be is set in [`[node.rpc]`](configuration.md#noderpc).
