@@ -32,6 +32,7 @@ from .logs import block_range
 
 _BYTES_OF_TRACE: Final = 600
 """Of a trace in an answer, without its input and output, at least."""
+ALL: Final = TraceFilter()
 
 
 # Transactions of blocks
@@ -60,7 +61,7 @@ def trace_get(session: Session, hash: Hash, path: list[ShortNumber]) -> Json | N
 def trace_block(session: Session, block: BlockArgument) -> list[Json] | None:
     """The calls of all transactions of a block, and before Paris who was rewarded; null if there is no such block."""
     found = _block(session, block)
-    return None if found is None else [trace for *_, trace in _of_block(session, found)]
+    return None if found is None else list(_of_block(session, found))
 
 
 @method("trace_filter")
@@ -85,9 +86,7 @@ def _matching(session: Session, wanted: TraceFilter) -> Iterator[Json]:
     first, last = block_range(session, wanted.from_block, wanted.to_block, default=chain.genesis.number)
     for number in range(first, last + 1):
         check_deadline()
-        for sender, receiver, trace in _of_block(session, chain.block(number)):
-            if wanted.matches(sender, receiver):
-                yield trace
+        yield from _of_block(session, chain.block(number), wanted)
 
 
 def _size(trace: Json) -> int:
@@ -95,16 +94,18 @@ def _size(trace: Json) -> int:
     return _BYTES_OF_TRACE + sum(map(len, parts)) + 2 * len(trace["traceAddress"])
 
 
-def _of_block(session: Session, block: Block) -> Iterator[tuple[bytes | None, bytes | None, Json]]:
-    """(who called, who was called, trace) of each call in a block, and of rewards (None, who got it, trace)."""
+def _of_block(session: Session, block: Block, wanted: TraceFilter = ALL) -> Iterator[Json]:
+    """The calls of a block that are meant, and the rewards."""
     if block.transactions:
         recorder = Recorder(flat_traces, session.config.max_response_bytes)
         session.chain.trace_block(block.hash, recorder)
         for index, traces in enumerate(recorder.results):
             for trace in traces:
-                yield trace.sender, trace.receiver, localized(trace, block, index)
+                if wanted.matches(trace.sender, trace.receiver):
+                    yield localized(trace, block, index)
     for author, reward in rewards(session.chain, block):
-        yield None, author, reward
+        if wanted.matches(None, author):
+            yield reward
 
 
 def _block(session: Session, ref: BlockRef) -> Block | None:
