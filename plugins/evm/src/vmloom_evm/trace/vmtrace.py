@@ -89,13 +89,11 @@ class VmTracer(Tracer):
         here.current = _Instruction(opcode, frame.gas, _written(opcode, stack), stored, fields)
 
     def after(self, frame: TracedFrame, opcode: int) -> None:
-        """It has acted. One that opened or closed a frame has been told, or is once that frame has ended."""
+        """It has acted. One that opened a frame is told when that has ended, and one that closed its own has been."""
         here = self._open[-1] if self._open else None
-        if here is None or here.depth != frame.depth or here.current is None:
-            return
-        if here.current.fields["sub"] is None:
+        if here is not None and here.depth == frame.depth and here.current is not None:
             here.current.fields["cost"] = here.current.gas - frame.gas
-        self._finish(frame)
+            self._finish(frame)
 
     def fault(self, frame: TracedFrame, opcode: int, status: int) -> None:
         """It has failed."""
@@ -107,11 +105,10 @@ class VmTracer(Tracer):
 
     def leave(self, frame: TracedFrame, status: int, output: bytes) -> None:
         """Close the frame, by its last instruction."""
-        here = self._open[-1]
-        current = here.current
-        if current is not None and current.fields["sub"] is None:
+        current = self._open[-1].current
+        if current is not None:
             current.fields["cost"] = current.gas - frame.gas
-        self._finish(frame)
+            self._finish(frame)
         self._open.pop()
 
     def _finish(self, frame: TracedFrame) -> None:
