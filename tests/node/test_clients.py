@@ -200,6 +200,20 @@ def test_web3_reads_blocks_fees_and_proofs(w3: Any) -> None:
     assert w3.eth.max_priority_fee > 0
 
 
+def test_web3_reads_flat_traces(w3: Any) -> None:
+    alice, bob = w3.eth.accounts[:2]
+    digest = w3.eth.send_transaction({"from": alice, "to": bob, "value": 5})
+    (trace,) = w3.tracing.trace_transaction(digest)
+    assert (trace["action"]["from"], trace["action"]["value"], trace["blockNumber"]) == (alice, 5, 1)
+    assert w3.tracing.trace_block(1) == w3.tracing.trace_filter({"fromBlock": 0, "fromAddress": [alice]}) == [trace]
+    replayed = w3.tracing.trace_replay_transaction(digest, ["trace", "stateDiff"])
+    assert replayed["trace"][0]["action"] == trace["action"]
+    assert replayed["stateDiff"][bob.lower()]["nonce"] == "="
+    assert [one["transactionHash"] for one in w3.tracing.trace_replay_block_transactions(1, [])] == [digest]
+    called = w3.tracing.trace_call({"from": alice, "to": bob, "value": 1}, ["trace"])
+    assert called["trace"][0]["type"] == "call"
+
+
 def test_web3_batches(w3: Any) -> None:
     sender = w3.eth.accounts[0]
     with w3.batch_requests() as batch:

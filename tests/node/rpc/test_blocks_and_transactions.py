@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -87,6 +89,10 @@ def test_a_sent_transaction_is_mined_and_found_in_every_way(rpc: Rpc, accounts: 
     assert rpc("eth_getBlockTransactionCountByHash", block["hash"]) == "0x1"
     raw_bytes = bytes.fromhex(rpc("eth_getRawTransactionByHash", digest)[2:])
     assert keccak256(raw_bytes).hex() == digest[2:]
+    by_place = rpc("eth_getRawTransactionByBlockNumberAndIndex", "0x1", "0x0")
+    assert by_place == rpc("eth_getRawTransactionByBlockHashAndIndex", block["hash"], "0x0") == "0x" + raw_bytes.hex()
+    for number, index in (("0x1", "0x1"), ("0x9", "0x0"), ("pending", "0x0")):
+        assert rpc("eth_getRawTransactionByBlockNumberAndIndex", number, index) is None
 
 
 def test_a_receipt_says_what_came_of_it_and_on_which_machine(rpc: Rpc, accounts: list[str], counter: str) -> None:
@@ -201,6 +207,7 @@ def test_messages_and_typed_data_are_signed_by_the_accounts(rpc: Rpc, accounts: 
         signature[:64] + bytes([signature[64] - 27]), message_digest(b"hello"), hasher=None
     )
     assert keccak256(key.format(compressed=False)[1:])[12:].hex() == accounts[0][2:]
+    assert rpc("personal_sign", "0x" + b"hello".hex(), accounts[0]) == "0x" + signature.hex()
     typed = {"types": {"Note": [{"name": "text", "type": "string"}]}, "domain": {}, "primaryType": "Note"}
     assert len(rpc("eth_signTypedData_v4", accounts[0], {**typed, "message": {"text": "hi"}})) == 2 + 130
     with pytest.raises(RpcFailure, match="message: must be an object, got null"):
@@ -221,6 +228,10 @@ def test_proofs_lead_to_the_state_root(rpc: Rpc, accounts: list[str], counter: s
     assert (present["key"], present["value"], absent["value"]) == (word(0), "0x1", "0x0")
     storage_nodes = [bytes.fromhex(node[2:]) for node in present["proof"]]
     assert verify_proof(account[2], keccak256(bytes(32)), storage_nodes) == b"\x01"
+    known = {name: proof[name] for name in ("balance", "nonce", "codeHash")}
+    assert rpc("eth_getAccount", counter) == {**known, "storageRoot": proof["storageHash"]}
+    assert rpc("eth_getAccountInfo", counter) == {"balance": "0x0", "nonce": "0x1", "code": "0x" + COUNTER.hex()}
+    assert rpc("eth_getAccountInfo", counter, "earliest") == {"balance": "0x0", "nonce": "0x0", "code": "0x"}
     with pytest.raises(RpcFailure, match="too many slots"):
         rpc("eth_getProof", counter, ["0x0"] * 1_025, "latest")
 
@@ -263,3 +274,31 @@ def test_what_waits_is_shown_by_sender_and_nonce(make_dispatcher: Callable[..., 
     assert [tx["blockHash"] for tx in block["transactions"]] == [None]
     assert rpc("eth_getTransactionReceipt", pending) is None
     assert rpc("eth_mining") is False
+
+
+def test_a_receipt_is_waited_for(rpc: Rpc, accounts: list[str]) -> None:
+    request = {"from": accounts[0], "to": accounts[1], "value": "0x1"}
+    receipt = rpc("eth_sendTransactionSync", request)
+    assert receipt == rpc("eth_getTransactionReceipt", receipt["transactionHash"])
+    signed = rpc("eth_signTransaction", request)["raw"]
+    assert rpc("eth_sendRawTransactionSync", signed)["blockNumber"] == "0x2"
+    rpc("evm_setAutomine", False)
+    signed = rpc("eth_signTransaction", request)["raw"]
+    with pytest.raises(RpcFailure, match="taken, but is in no block yet") as caught:
+        rpc("eth_sendRawTransactionSync", signed, 1)
+    assert caught.value.code == 4
+    assert rpc("eth_getRawTransactionByHash", caught.value.data) == signed
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(rpc, "eth_sendTransactionSync", request)
+        while len(rpc("eth_pendingTransactions")) < 2:
+            time.sleep(0.01)
+        rpc("evm_mine")
+        assert waiting.result(10)["blockNumber"] == "0x3"
+
+
+def test_nobody_waits_longer_than_a_call_may_take(dispatcher: Dispatcher, rpc: Rpc, accounts: list[str]) -> None:
+    rpc("evm_setAutomine", False)
+    object.__setattr__(dispatcher, "config", dispatcher.config.model_copy(update={"timeout_s": 0.05}))
+    with pytest.raises(RpcFailure) as caught:
+        rpc("eth_sendTransactionSync", {"from": accounts[0], "to": accounts[1], "gas": "0x5208"})
+    assert caught.value.code == 4

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from vmloom.factory import VmFactory
-from vmloom_evm.assembly import prevrandao, ret_top
+from vmloom_evm.assembly import and_, mul, pop, prevrandao, ret_top, return_, sload, staticcall
+from vmloom_evm.demo.abi import Artifact
 from vmloom_node.config import RpcConfig
 from vmloom_node.rpc.contracts import Creations, contracts_json
 from vmloom_node.rpc.dispatcher import Dispatcher
 
-from .conftest import COUNT, COUNTER, COUNTER_INIT, Rpc, RpcFailure, rpc_of, word
+from .conftest import COUNT, COUNTER, COUNTER_INIT, ERROR_NO_MORE, FAIL, SAY_NO, Rpc, RpcFailure, rpc_of, word
 
 SOMEBODY = "0x" + "ab" * 20
 
@@ -295,3 +297,113 @@ def test_a_contract_of_another_machine_is_deployed_and_named(rpc: Rpc, accounts:
     called = rpc("eth_getTransactionReceipt", rpc("eth_sendTransaction", initialize))
     assert (called["status"], called["vm"]) == ("0x1", "wasm")
     assert rpc("eth_call", {"to": token, "data": "0x18160ddd"}) == word(1_000)
+
+
+def test_mined_blocks_are_told_with_what_transactions_returned(rpc: Rpc, accounts: list[str], counter: str) -> None:
+    rpc("evm_setAutomine", False)
+    for what in (COUNT, SAY_NO, FAIL):
+        rpc("eth_sendTransaction", {"from": accounts[0], "to": counter, "data": word(what), "gas": "0x186a0"})
+    rpc("eth_sendTransaction", {"from": accounts[0], "data": COUNTER_INIT})
+    begin = int(latest(rpc)["timestamp"], 16)
+    full, empty = rpc("evm_mine_detailed", {"blocks": 2, "timestamp": begin + 7})
+    outcomes = [(tx["output"], tx.get("revertReason")) for tx in full["transactions"]]
+    assert outcomes == [
+        (word(1), None),
+        ("0x" + ERROR_NO_MORE.hex(), "no more"),
+        ("0x", None),
+        ("0x" + COUNTER.hex(), None),
+    ]
+    assert (full["timestamp"], empty["transactions"]) == (hex(begin + 7), [])
+    assert empty == rpc("eth_getBlockByNumber", "latest", True)
+    assert rpc("anvil_mine_detailed")[0]["number"] == rpc("eth_blockNumber")
+    with pytest.raises(RpcFailure, match="the limit is 1000 if they are to be told"):
+        rpc("evm_mine_detailed", {"blocks": 1_001})
+    assert rpc("hardhat_intervalMine") is True
+    assert rpc("eth_blockNumber") == "0x5"
+
+
+def test_the_interval_between_blocks_is_told(rpc: Rpc) -> None:
+    assert rpc("anvil_getIntervalMining") is None
+    rpc("evm_setIntervalMining", 3600)
+    assert rpc("anvil_getIntervalMining") == rpc("hardhat_getIntervalMining") == 3600
+    rpc("evm_setIntervalMining", 0)
+    assert rpc("anvil_getIntervalMining") is None
+
+
+def test_requests_are_logged_as_clients_switch_it(rpc: Rpc) -> None:
+    with structlog.testing.capture_logs() as logs:
+        rpc("eth_chainId")
+        assert rpc("hardhat_setLoggingEnabled", True) is True
+        rpc("eth_blockNumber")
+        assert rpc("anvil_setLoggingEnabled", False) is True
+        rpc("eth_gasPrice")
+    told = [entry["method"] for entry in logs if entry["event"] == "call"]
+    assert told == ["hardhat_setLoggingEnabled", "eth_blockNumber"]
+
+
+def test_the_time_of_the_first_block_is_told(rpc: Rpc) -> None:
+    assert hex(rpc("anvil_getGenesisTime")) == rpc("eth_getBlockByNumber", "0x0", False)["timestamp"]
+
+
+@pytest.mark.parametrize("code", ["0x", "0x00"])
+@pytest.mark.parametrize("vm", ["nothing", "\ud800"])
+def test_code_of_a_machine_that_is_not_there_is_refused(rpc: Rpc, code: str, vm: str) -> None:
+    with pytest.raises(RpcFailure, match="no usable virtual machine"):
+        rpc("anvil_setCode", SOMEBODY, code, vm)
+
+
+# Tokens
+
+
+def _token(rpc: Rpc, owner: str) -> tuple[str, Artifact]:
+    artifact = Artifact.load("vmloom_evm.demo", "token.json")
+    digest = rpc("eth_sendTransaction", {"from": owner, "data": "0x" + artifact.bytecode.hex()})
+    return rpc("eth_getTransactionReceipt", digest)["contractAddress"], artifact
+
+
+def test_balances_and_allowances_of_a_token_are_set(rpc: Rpc, accounts: list[str]) -> None:
+    token, artifact = _token(rpc, accounts[0])
+    holder, spender = (bytes.fromhex(one[2:]) for one in accounts[1:3])
+
+    def ask(method: str, *values: bytes) -> int:
+        return int(rpc("eth_call", {"to": token, "data": "0x" + artifact.encode_call(method, *values).hex()}), 16)
+
+    assert rpc("anvil_dealERC20", accounts[1], token, "0x64") is None
+    assert (ask("balanceOf", holder), ask("balanceOf", spender), ask("totalSupply")) == (100, 0, 0)
+    for amount in (100, 0, 2**256 - 1):  # what it has, nothing, all there can be
+        rpc("hardhat_dealERC20", accounts[1], token, amount)
+        assert (ask("balanceOf", holder), ask("balanceOf", spender), ask("totalSupply")) == (amount, 0, 0)
+    rpc("anvil_setERC20Balance", accounts[1], token, 7)
+    rpc("anvil_setERC20Allowance", accounts[1], accounts[2], token, "0x5")
+    assert (ask("allowance", holder, spender), ask("allowance", spender, holder)) == (5, 0)
+    data = artifact.encode_call("transferFrom", holder, spender, 5)
+    digest = rpc("eth_sendTransaction", {"from": accounts[2], "to": token, "data": "0x" + data.hex()})
+    assert rpc("eth_getTransactionReceipt", digest)["status"] == "0x1"
+    assert (ask("balanceOf", holder), ask("balanceOf", spender)) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (b"", "there is no slot that it just tells"),
+        (bytes(ret_top(7)), "there is no slot that it just tells"),
+        (bytes(ret_top(mul(sload(3), 2))), "there is no slot that it just tells"),
+        (bytes(ret_top(and_(sload(3), (1 << 96) - 1))), "does not tell"),
+    ],
+    ids=["no code", "a constant", "shares", "96 bits"],
+)
+def test_what_a_token_does_not_keep_in_a_slot_cannot_be_set(rpc: Rpc, code: bytes, words: str) -> None:
+    rpc("anvil_setCode", SOMEBODY, "0x" + code.hex())
+    with pytest.raises(RpcFailure, match=words) as caught:
+        rpc("anvil_dealERC20", "0x" + "11" * 20, SOMEBODY, hex(1 << 100))
+    assert caught.value.code == -32602
+    assert rpc("eth_getStorageAt", SOMEBODY, "0x3") == word(0)
+
+
+def test_a_token_may_keep_its_numbers_elsewhere(rpc: Rpc) -> None:
+    store = "0x" + "5a" * 20
+    rpc("anvil_setCode", store, "0x" + bytes(ret_top(sload(9))).hex())
+    asking = pop(staticcall(bytes.fromhex(store[2:]), output=(0, 32))) + return_(0, 32)
+    rpc("anvil_setCode", SOMEBODY, "0x" + bytes(asking).hex())
+    rpc("anvil_dealERC20", "0x" + "11" * 20, SOMEBODY, 12)
+    assert rpc("eth_getStorageAt", store, "0x9") == rpc("eth_call", {"to": SOMEBODY}) == word(12)

@@ -94,6 +94,16 @@ simulations = st.fixed_dictionaries(
     {"blockStateCalls": mostly(st.lists(simulated, min_size=1, max_size=2))},
     optional={"validation": st.booleans(), "traceTransfers": st.booleans(), "returnFullTransactions": st.booleans()},
 )
+trace_types = st.lists(st.sampled_from(["trace", "stateDiff", "vmTrace"]), max_size=2)
+trace_filters = objects(
+    fromBlock=blocks,
+    toBlock=blocks,
+    fromAddress=st.lists(addresses, max_size=2),
+    toAddress=st.lists(addresses, max_size=2),
+    mode=st.sampled_from(["union", "intersection"]),
+    after=numbers,
+    count=numbers,
+)
 BY_SHAPE = {
     "address": addresses,
     "data": datas | words_,
@@ -109,6 +119,12 @@ BY_SHAPE = {
     "block overrides": block_overrides,
     "trace options": traces,
     "simulation object": simulations,
+    "trace types": trace_types,
+    "trace filter": trace_filters,
+    "list of pair of transaction object and trace types": st.lists(st.tuples(calls, trace_types), max_size=2),
+    "list of pair of transaction (object or data) and position": st.lists(
+        st.tuples(calls | datas, numbers | plain_numbers), max_size=2
+    ),
     "list of slot": st.lists(words_, max_size=3),
     "true or false": st.booleans(),
 }
@@ -127,7 +143,8 @@ def dispatcher() -> Iterator[Dispatcher]:
     one.chain.close()
 
 
-COMPLEX = {"transaction object", "filter object", "trace options", "simulation object"}
+COMPLEX = {"transaction object", "filter object", "trace options", "simulation object", "trace filter"}
+COMPLEX |= {shape for shape in BY_SHAPE if shape.startswith("list of pair")}
 RICH = {name for name, one in METHODS.items() if COMPLEX & {parameter.shape.name for parameter in one.parameters}}
 """Methods whose parameters can be wrong in many ways."""
 HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

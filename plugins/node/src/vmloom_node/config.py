@@ -7,7 +7,7 @@ Everything a node does is decided here and in the sections of the plugins it use
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -29,8 +29,10 @@ from .chain.accounts import DEV_ACCOUNTS, DEV_MNEMONIC, DEV_PATH
 from .chain.genesis import DEV_CHAIN_ID, DEV_GAS_LIMIT
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-Namespace = Literal["eth", "net", "web3", "debug", "txpool", "evm", "anvil", "hardhat", "vmloom"]
-NAMESPACES: tuple[Namespace, ...] = ("eth", "net", "web3", "debug", "txpool", "evm", "anvil", "hardhat", "vmloom")
+Namespace = Literal[
+    "eth", "net", "web3", "debug", "trace", "txpool", "personal", "ots", "erigon", "evm", "anvil", "hardhat", "vmloom"
+]
+NAMESPACES: tuple[Namespace, ...] = get_args(Namespace)
 _PATH = re.compile(r"m(/\d+'?)+")
 _ORIGIN = re.compile(r"\*|https?://[^\s/]+|null")
 

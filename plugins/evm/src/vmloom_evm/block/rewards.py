@@ -33,10 +33,20 @@ def pay_rewards(state: StateAccess, rules: Rules, coinbase: bytes, ommers: Seque
     Raises `ValueError` for an ommer older than eight blocks.
     """
     for ommer in ommers:
-        if not 0 <= ommer.age <= MAX_OMMER_AGE:
-            raise ValueError(f"an ommer {ommer.age} blocks older than its block")
-        credit(state, rules, ommer.address, (MAX_OMMER_AGE - ommer.age) * reward // MAX_OMMER_AGE)
-    credit(state, rules, coinbase, reward + len(ommers) * (reward // _NEPHEW_QUOTIENT))
+        credit(state, rules, ommer.address, ommer_reward(reward, ommer))
+    credit(state, rules, coinbase, miner_reward(reward, len(ommers)))
+
+
+def miner_reward(reward: int, ommers: int) -> int:
+    """wei for who made a block that includes `ommers` stale ones."""
+    return reward + ommers * (reward // _NEPHEW_QUOTIENT)
+
+
+def ommer_reward(reward: int, ommer: Ommer) -> int:
+    """wei for who made the stale block. Raises `ValueError` for one older than eight blocks."""
+    if not 0 <= ommer.age <= MAX_OMMER_AGE:
+        raise ValueError(f"an ommer {ommer.age} blocks older than its block")
+    return (MAX_OMMER_AGE - ommer.age) * reward // MAX_OMMER_AGE
 
 
 def credit(state: StateAccess, rules: Rules, address: bytes, amount: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmloom import Event
 
+from ..halts import SUCCESS
 from .hooks import TracedFrame
 from .steps import FRAME_OPCODES, LOGS, UNDEFINED_OPCODES, FrameEntry, FrameExit, FrameTracer
 
@@ -51,7 +52,10 @@ class CallLog:
 
 @dataclass(slots=True)
 class CallFrame:
-    """One call or creation. `gas` is what it was given, `gas_used` what it took; `value` is in wei or None."""
+    """One call or creation. `gas` is what it was given, `gas_used` what it took; `value` is in wei or None.
+
+    `address` is the account that it acts as, `status` one of `halts`.
+    """
 
     kind: str
     sender: bytes
@@ -66,11 +70,14 @@ class CallFrame:
     revert_reason: str = ""
     calls: list[CallFrame] = field(default_factory=list)
     logs: list[CallLog] = field(default_factory=list)
+    address: bytes = b""
+    status: int = SUCCESS
 
     def end(self, leaving: FrameExit) -> None:
         """Note how it ended."""
         self.gas_used = leaving.gas_used
         self.error = leaving.error
+        self.status = leaving.status
         if leaving.error and self.kind in ("CREATE", "CREATE2"):
             self.to = None
         if not leaving.error or leaving.reverted:
@@ -130,7 +137,8 @@ class CallTreeTracer(FrameTracer):
 
     def on_enter(self, entry: FrameEntry) -> None:
         """Hang the frame into the tree."""
-        frame = CallFrame(entry.kind, entry.sender, entry.to, entry.input, entry.gas, entry.value)
+        kind, sender, to, address = entry.kind, entry.sender, entry.to, entry.address
+        frame = CallFrame(kind, sender, to, entry.input, entry.gas, entry.value, address=address)
         if not self._open:
             self.root = frame
         elif not self._only_top_call:

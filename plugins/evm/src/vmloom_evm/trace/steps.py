@@ -81,14 +81,21 @@ class FrameEntry:
 
 @dataclass(frozen=True, slots=True)
 class FrameExit:
-    """A frame that has ended. `gas_used` is what it took of its gas; `error` is empty if it succeeded."""
+    """A frame that has ended, as `status` of `halts` says.
+
+    `gas_used` is what it took of its gas; `error` is empty if it succeeded.
+    """
 
     depth: int
     output: bytes
     gas_used: int
     error: str
-    reverted: bool
-    """Ended by REVERT: output is kept, unused gas too."""
+    status: int = SUCCESS
+
+    @property
+    def reverted(self) -> bool:
+        """Ended by REVERT: output is kept, unused gas too."""
+        return self.status == REVERT
 
 
 @dataclass(slots=True)
@@ -200,7 +207,7 @@ class FrameTracer(Tracer):
             output = frame.state.get_code(frame.account)
             left -= frame.rules.code_deposit_byte * len(output)
         error, self._error = self._error or HALT_NAMES[status], ""
-        self._exit(FrameExit(frame.depth, output, start - left, error, status == REVERT))
+        self._exit(FrameExit(frame.depth, output, start - left, error, status))
 
     def after(self, frame: TracedFrame, opcode: int) -> None:
         """Report a call or creation that was declined: no frame has been opened."""
@@ -223,7 +230,7 @@ class FrameTracer(Tracer):
         self.on_enter(
             FrameEntry("SELFDESTRUCT", depth, frame.account, heir, b"", 0, operands.balance, address=frame.account)
         )
-        self._exit(FrameExit(depth, b"", 0, "", reverted=False))
+        self._exit(FrameExit(depth, b"", 0, ""))
 
     def _declined(self, frame: TracedFrame, operands: _Operands) -> None:
         """Report what would have been a frame. Its gas is back, unless it was burnt by a collision."""
@@ -257,7 +264,7 @@ class FrameTracer(Tracer):
                 address=frame.account,
             )
         )
-        self._exit(FrameExit(frame.depth + 1, b"", burnt, HALT_NAMES[status], reverted=False))
+        self._exit(FrameExit(frame.depth + 1, b"", burnt, HALT_NAMES[status], status))
 
 
 class StepTracer(FrameTracer):

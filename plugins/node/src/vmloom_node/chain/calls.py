@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from vmloom import BlockContext, ExecutionState, StateAccess
 from vmloom.errors import GasEstimationError
 from vmloom_evm.block import BlockObserver, SignedTransaction
+from vmloom_evm.forks import Fork
 from vmloom_evm.overrides import AccountOverride, apply_overrides
 from vmloom_evm.specification import Specification
 from vmloom_evm.trace.hooks import Tracer
-from vmloom_evm.transaction.outcome import Checks, TransactionResult
+from vmloom_evm.transaction.outcome import ALL_CHECKS, Checks, TransactionResult
 from vmloom_evm.transaction.types import AccessListEntry, Transaction, TransactionRefused
 
 from .building import Draft, block_input, context_of
@@ -122,14 +123,50 @@ class Calls:
             if make_tracers is None:
                 return chain.evm.call(tx, context, state, sender=sender, overrides=overrides, checks=CALL_CHECKS)
             apply_overrides(state, overrides or {})
-            specification = chain.evm.specification(chain.evm.fork_at(context))
-            about = TracedTransaction(tx, sender, state, context, specification)
-            tracers = make_tracers(about)
-            # As `Evm.call` does it, whose changes are taken back before anybody could look at them.
-            context = context if tx.max_fee_per_gas else replace(context, base_fee=0)
-            result = chain.evm.apply_transaction(tx, context, state, sender=sender, checks=CALL_CHECKS, tracers=tracers)
-            about.finish(result)
-            return result
+            return self._watched(tx, sender, context, state, make_tracers, CALL_CHECKS)
+
+    def call_many(
+        self, requests: Sequence[TransactionRequest], ref: BlockRef, make_tracers: MakeTracers
+    ) -> list[TransactionResult]:
+        """See `Chain.trace_calls`."""
+        chain = self._chain
+        context = self.context(ref)
+        results: list[TransactionResult] = []
+        with chain.state_at(ref) as state:
+            for request in requests:
+                tx, sender = self.transaction(request, context)
+                wide = replace(context, gas_limit=max(context.gas_limit, tx.gas_limit))
+                results.append(self._watched(tx, sender, wide, state, make_tracers, CALL_CHECKS))
+        return results
+
+    def transact(
+        self, read: Callable[[Fork], SignedTransaction], ref: BlockRef, make_tracers: MakeTracers
+    ) -> TransactionResult:
+        """See `Chain.trace_raw`. `read` gives the transaction as it is in the fork of the block."""
+        chain = self._chain
+        context = self.context(ref)
+        signed = read(chain.evm.fork_at(context))
+        with chain.state_at(ref) as state:
+            return self._watched(signed.tx, signed.sender, context, state, make_tracers, ALL_CHECKS)
+
+    def _watched(
+        self,
+        tx: Transaction,
+        sender: bytes,
+        context: BlockContext,
+        state: StateAccess,
+        make_tracers: MakeTracers,
+        checks: Checks,
+    ) -> TransactionResult:
+        """Run it and let its changes stand, so that tracers can look at them."""
+        evm = self._chain.evm
+        about = TracedTransaction(tx, sender, state, context, evm.specification(evm.fork_at(context)))
+        tracers = make_tracers(about)
+        if not (checks.base_fee or tx.max_fee_per_gas):  # as `Evm.call` does it
+            context = replace(context, base_fee=0)
+        result = evm.apply_transaction(tx, context, state, sender=sender, checks=checks, tracers=tracers)
+        about.finish(result)
+        return result
 
     def estimate(
         self,
@@ -147,6 +184,17 @@ class Calls:
                 return chain.evm.estimate_transaction_gas(tx, context, state, sender=sender, overrides=overrides)
             except GasEstimationError as error:
                 raise self._failure(error, tx, sender, context, state, overrides) from error
+
+    def estimate_on(self, state: StateAccess, request: TransactionRequest, context: BlockContext) -> int:
+        """See `Chain.estimate_on`."""
+        evm = self._chain.evm
+        tx, sender = self.transaction(request, context)
+        if request.gas_limit is not None:
+            return request.gas_limit
+        try:
+            return evm.estimate_transaction_gas(tx, context, state, sender=sender)
+        except GasEstimationError:
+            return min(tx.gas_limit, context.gas_limit)
 
     def _failure(
         self,
@@ -238,3 +286,12 @@ def failure_of(result: TransactionResult) -> CallFailed:
     if result.state is ExecutionState.REVERTED:
         return CallFailed("execution reverted", result.return_data, is_revert=True)
     return CallFailed(result.error, b"", is_revert=False)
+
+
+def output_of(result: TransactionResult) -> bytes:
+    """What a call returned; for a creation the code that it deployed."""
+    if result.created is None:
+        return result.return_data
+    changes = (one for one in result.state_changes if one.address == result.created and one.field == "code")
+    code: bytes = next((one.new for one in changes), b"")
+    return code

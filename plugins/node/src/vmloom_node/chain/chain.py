@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from vmloom import BlockContext
+from vmloom import BlockContext, StateAccess
 from vmloom.errors import InputError
 from vmloom.hashing import keccak256
 from vmloom.store import Store
 from vmloom.vm import VmHost
 from vmloom_evm.block import SignedTransaction
+from vmloom_evm.forks import Fork
 from vmloom_evm.native.raw import read_transaction
 from vmloom_evm.overrides import AccountOverride
 from vmloom_evm.rules import Rules
@@ -38,6 +39,7 @@ from .foreign import Deployment, encode_envelope
 from .genesis import Genesis
 from .options import ChainOptions
 from .pool import PoolContent
+from .reorganize import reorganize
 from .replay import Branches
 from .requests import BlockRef, TransactionRequest
 from .simulation import BlockOfCalls, SimulatedBlock, simulate
@@ -92,17 +94,37 @@ class Chain(ChangeableChain):
         with self._writing:
             return self._branches.add(data)
 
+    def reorg(self, depth: int, transactions: Sequence[tuple[TransactionRequest | bytes, int]] = ()) -> list[Block]:
+        """Put other blocks in place of the last `depth`; returns them.
+
+        They are empty but for `transactions`: requests or signed ones as they travel, each with the position of its
+        block among these, 0 and up; nonces and gas are found where they are missing. One whose gas the block does not
+        have left, or that does not pay its base fee, is left out. Transactions of the former blocks are gone, what
+        waits goes on to. Raises `InputError` if there are not as many blocks, `StatePruned`, `ReadOnlyChain`, and for
+        transactions as `send` and `send_request`; then nothing has changed.
+        """
+        self._check_writable()
+        with self._writing:
+            return reorganize(self, depth, transactions)
+
     # Transactions that come
 
     def send_raw(self, data: bytes) -> bytes:
         """Take a signed transaction as it travels; returns its hash. Raises as `send`."""
         self._check_writable()
-        fork = self._next_fork()
+        return self._take(self.signed_raw(data))
+
+    def signed_raw(self, data: bytes) -> SignedTransaction:
+        """A transaction as it travels, and who signed it by the next block's rules. Raises `TransactionRefused`."""
+        return self._signed(data, self._next_fork())
+
+    def _signed(self, data: bytes, fork: Fork) -> SignedTransaction:
+        """The transaction in `data`, and who signed it. Raises `TransactionRefused`."""
         rules = fork.rules
         tx, transaction_hash, digest = self._read(data, rules)
         recover = self.evm.recovery(fork)
         sender = recover_sender(tx, rules, self.chain_id, encoded=data, digest=digest, recover=recover)
-        return self._take(SignedTransaction(tx, sender, data, transaction_hash))
+        return SignedTransaction(tx, sender, data, transaction_hash)
 
     def _read(self, data: bytes, rules: Rules) -> tuple[Transaction, bytes, bytes | None]:
         """The transaction in `data`, its hash, and its signing hash if that is known.
@@ -131,13 +153,17 @@ class Chain(ChangeableChain):
         """
         self._check_writable()
         with self._writing:
-            sender = self._sender_of(request)
-            tx = self.fill(replace(request, sender=sender))
-            signed = self.sign(tx, sender)
-            encoded = encode_transaction(signed)
-            return self._take(SignedTransaction(signed, sender, encoded, keccak256(encoded)))
+            return self._take(self.signed_request(request))
 
-    def _sender_of(self, request: TransactionRequest) -> bytes:
+    def signed_request(self, request: TransactionRequest) -> SignedTransaction:
+        """What a request comes to, signed, or as of an account that is impersonated. Raises as `fill` and `sign`."""
+        sender = self.sender_of(request)
+        signed = self.sign(self.fill(replace(request, sender=sender)), sender)
+        encoded = encode_transaction(signed)
+        return SignedTransaction(signed, sender, encoded, keccak256(encoded))
+
+    def sender_of(self, request: TransactionRequest) -> bytes:
+        """Who is to send it: by default the first of the node's accounts. Raises `UnknownAccount`."""
         if request.sender is not None:
             return request.sender
         known = self.accounts.addresses
@@ -222,7 +248,7 @@ class Chain(ChangeableChain):
         Raises `InputError` for fields that contradict each other, `CallFailed` where the gas cannot be estimated
         because the transaction would fail, `UnknownVm`.
         """
-        sender = self._sender_of(request)
+        sender = self.sender_of(request)
         rules = self._next_rules()
         tip = self.suggested_tip()
         tx = request.transaction(
@@ -275,6 +301,10 @@ class Chain(ChangeableChain):
         """The least gas limit with which the transaction succeeds. Raises `CallFailed` if none does, and as `call`."""
         return self._calls.estimate(request, ref, overrides, block)
 
+    def estimate_on(self, state: StateAccess, request: TransactionRequest, block: BlockContext) -> int:
+        """Gas for it on a state: what it asks for, or the least with which it succeeds, or all that there is."""
+        return self._calls.estimate_on(state, request, block)
+
     def access_list(
         self,
         request: TransactionRequest,
@@ -296,6 +326,19 @@ class Chain(ChangeableChain):
     ) -> TransactionResult:
         """`call`, watched by the tracers that `make_tracers` gives."""
         return self._calls.call(request, ref, overrides, block, make_tracers)
+
+    def trace_calls(
+        self, requests: Sequence[TransactionRequest], make_tracers: MakeTracers, ref: BlockRef = "latest"
+    ) -> list[TransactionResult]:
+        """Calls one after the other, each on what those before it have left, watched as in `trace_call`."""
+        return self._calls.call_many(requests, ref, make_tracers)
+
+    def trace_raw(self, data: bytes, make_tracers: MakeTracers, ref: BlockRef = "pending") -> TransactionResult:
+        """What a signed transaction would do after a block, checked and paid for as in a block, watched by tracers.
+
+        Raises `TransactionRefused`, and as `state_at`.
+        """
+        return self._calls.transact(lambda fork: self._signed(data, fork), ref, make_tracers)
 
     def trace(self, transaction_hash: bytes, make_tracers: MakeTracers) -> TransactionResult:
         """Run a transaction again in its block, watched by tracers. Raises `UnknownTransaction`, `StatePruned`."""

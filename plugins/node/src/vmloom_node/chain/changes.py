@@ -67,6 +67,30 @@ class ChangeableChain(ReadableChain):
             self._go_back(Snapshot(version, self.genesis.number, (), (0, None, None)))
             self._snapshots.clear()
 
+    def ancestor(self, depth: int) -> int:
+        """Number of the block so many before the last. Raises `InputError` if there are not as many."""
+        height = self.head.number - self.genesis.number
+        if not 0 <= depth <= height:
+            raise InputError(f"depth: {depth} blocks, but only {height} follow the first one")
+        return self.head.number - depth
+
+    def rollback(self, depth: int = 1) -> None:
+        """Have the block `depth` before the last be the last one, with the state as it was then.
+
+        Transactions of the blocks after it are gone, and so are snapshots of them; what waits goes on to. Raises
+        `InputError` if there are not as many blocks, `StatePruned` if the history does not reach back that far.
+        """
+        with self._writing:
+            number = self.ancestor(depth)
+            if depth:
+                self.rewind(number, with_edits=True)
+                self.forget_snapshots()
+
+    def forget_snapshots(self) -> None:
+        """Let go of snapshots of what is no more, as far as their versions tell."""
+        for number in [one for one, kept in self._snapshots.items() if kept.version > self.store.version]:
+            del self._snapshots[number]
+
     def _go_back(self, snapshot: Snapshot) -> None:
         removed = self._removed(snapshot.number)
         try:
@@ -93,11 +117,11 @@ class ChangeableChain(ReadableChain):
             raise StateError(f"the store has no block {number}, though it says that this is the last one")
         return found
 
-    # Blocks that others have made
+    # Other blocks
 
     @contextmanager
-    def rewound(self, number: int) -> Iterator[Callable[[], None]]:
-        """Go back to block `number` for as long, and let nobody hear of what happens meanwhile.
+    def rewound(self, number: int, *, with_edits: bool = False) -> Iterator[Callable[[], None]]:
+        """Go back to block `number` for as long, as `rewind` does, and let nobody hear of what happens meanwhile.
 
         To call what is given is to let things stay as they are then, which subscribers hear.
         """
@@ -110,7 +134,7 @@ class ChangeableChain(ReadableChain):
             accepted = True
 
         try:
-            self.rewind(number)
+            self.rewind(number, with_edits=with_edits)
             yield accept
         finally:
             self._is_quiet = False
@@ -119,9 +143,12 @@ class ChangeableChain(ReadableChain):
             for added in range(number + 1, self.head.number + 1):
                 self._tell_of(self._ledger.stored(added))
 
-    def rewind(self, number: int) -> None:
-        """Have block `number` be the last one; what waits goes on to. Raises `StatePruned`."""
-        version = records.read_version(self.store, number)
+    def rewind(self, number: int, *, with_edits: bool = False) -> None:
+        """Have block `number` be the last one; what waits goes on to. Raises `StatePruned`.
+
+        `with_edits` keeps what was changed by hand between it and the next one.
+        """
+        version = self._ledger.version_after(number) if with_edits else records.read_version(self.store, number)
         assert version is not None
         self._go_back(Snapshot(version, number, self.pool.save(), self.clock.save()))
 
@@ -179,7 +206,7 @@ class ChangeableChain(ReadableChain):
     def set_code(self, address: bytes, code: bytes, vm: str | None = None) -> None:
         """Set the account's code and the VM that runs it, by default the one whose magic it has. Raises `UnknownVm`."""
         name = self.evm.host.vm_of_code(code) if vm is None else vm
-        if code:
+        if code or vm is not None:
             self.evm.host.get_vm(name)
         with self.edit() as state:
             state.set_code(address, code, "" if name == self.evm.host.default_vm else name)

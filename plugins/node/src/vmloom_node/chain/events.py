@@ -25,7 +25,7 @@ class NewBlock:
 
 @dataclass(frozen=True, slots=True)
 class Reverted:
-    """These blocks are no more: the chain went back to a snapshot. The newest comes first."""
+    """These blocks are no more: the chain went back, and maybe on with others. The newest comes first."""
 
     blocks: tuple[NewBlock, ...]
 

@@ -13,7 +13,7 @@ class IntervalMiner:
         if seconds <= 0:
             raise ValueError(f"{seconds} seconds between blocks")
         self._mine = mine
-        self._seconds = seconds
+        self.seconds = seconds
         self._stopped = Event()
         self._thread = Thread(target=self._run, name="vmloom-miner", daemon=True)
 
@@ -28,7 +28,7 @@ class IntervalMiner:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._seconds):
+        while not self._stopped.wait(self.seconds):
             try:
                 self._mine()
             except Exception:

@@ -57,6 +57,18 @@ class MiningChain(ChainCore):
                 made.append(self._mine(following, self._select(following))[0].block)
         return made
 
+    def mine_these(self, transactions: Sequence[SignedTransaction]) -> Block:
+        """Make a block of exactly these, in this order, without those that cannot run; what waits goes on to."""
+        self._check_writable()
+        with self._writing:
+            return self._mine(self.next_draft(), transactions)[0].block
+
+    @property
+    def mining_interval(self) -> float | None:
+        """Seconds between blocks that are made at regular times; None if they are not."""
+        miner = self._miner
+        return None if miner is None else miner.seconds
+
     def set_mining(self, mode: MiningMode, block_time: float | None = None) -> None:
         """Choose when blocks are made; `block_time` is seconds between them in the mode `interval`.
 

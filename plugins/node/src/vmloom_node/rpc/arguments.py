@@ -23,10 +23,12 @@ from .parameters import (
     field_of,
     kind_of,
     list_of,
+    one_of,
     quantity,
     read_data,
     read_flag,
     read_object,
+    read_short_number,
     read_text,
     read_word,
     shown,
@@ -152,6 +154,14 @@ def read_request(value: Any, place: str) -> TransactionRequest:
     if data is not None and newer is not None and data != newer:
         raise InputError(f'{place}: both "data" and "input" are set and not equal, use "input"')
     return TransactionRequest(**fields, data=newer if newer is not None else data or b"")
+
+
+def _read_planned(value: Any, place: str) -> tuple[TransactionRequest | bytes, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"{place}: must be a pair, a transaction and the position of its block")
+    wanted, position = value
+    read = read_data if isinstance(wanted, str) else read_request
+    return read(wanted, f"{place}[0]"), read_short_number(position, f"{place}[1]")
 
 
 # Searches for logs
@@ -355,6 +365,56 @@ def read_trace_options(value: Any, place: str) -> TraceOptions:
     )
 
 
+TraceTypes: TypeAlias = frozenset[str]
+"""Of `trace`, `stateDiff` and `vmTrace`: what trace_call and its like are asked for."""
+
+
+def read_trace_types(value: Any, place: str) -> TraceTypes:
+    """Which traces are wanted."""
+    return frozenset(list_of(one_of("trace", "stateDiff", "vmTrace"))(value, place))
+
+
+def _read_call_and_types(value: Any, place: str) -> tuple[TransactionRequest, TraceTypes]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"{place}: must be a pair, a transaction object and trace types")
+    return read_request(value[0], f"{place}[0]"), read_trace_types(value[1], f"{place}[1]")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFilter:
+    """Which calls of which blocks; no addresses mean any. `after` are passed over, then there are at most `count`."""
+
+    from_block: int | BlockTag | None = None
+    to_block: int | BlockTag | None = None
+    senders: frozenset[bytes] = frozenset()
+    receivers: frozenset[bytes] = frozenset()
+    is_union: bool = True
+    """Whether one of both addresses will do where both are given."""
+    after: int = 0
+    count: int | None = None
+
+    def matches(self, sender: bytes | None, receiver: bytes | None) -> bool:
+        """Whether a call between these is meant; None is nobody."""
+        met = [one in wanted for one, wanted in ((sender, self.senders), (receiver, self.receivers)) if wanted]
+        return not met or (any(met) if self.is_union else all(met))
+
+
+def read_trace_filter(value: Any, place: str) -> TraceFilter:
+    """A search for calls."""
+    given = read_object(value, place)
+    mode = field_of(given, "mode", one_of("union", "intersection"), place)
+    after, count = (field_of(given, name, read_short_number, place) for name in ("after", "count"))
+    return TraceFilter(
+        field_of(given, "fromBlock", read_block_number, place),
+        field_of(given, "toBlock", read_block_number, place),
+        frozenset(_read_addresses(given.get("fromAddress"), f"{place}.fromAddress")),
+        frozenset(_read_addresses(given.get("toAddress"), f"{place}.toAddress")),
+        mode != "intersection",
+        after or 0,
+        count,
+    )
+
+
 BlockArgument: TypeAlias = Annotated[BlockRef, Shape("block", read_block)]
 BlockNumber: TypeAlias = Annotated[int | BlockTag, Shape("block number or tag", read_block_number)]
 Call: TypeAlias = Annotated[TransactionRequest, Shape("transaction object", read_request)]
@@ -363,3 +423,11 @@ Overrides: TypeAlias = Annotated[Mapping[bytes, AccountOverride], Shape("state o
 BlockChanges: TypeAlias = Annotated[BlockOverride, Shape("block overrides", read_block_overrides)]
 SimulationPayload: TypeAlias = Annotated[Simulation, Shape("simulation object", read_simulation)]
 Tracing: TypeAlias = Annotated[TraceOptions, Shape("trace options", read_trace_options)]
+WantedTraces: TypeAlias = Annotated[TraceTypes, Shape("trace types", read_trace_types)]
+CallAndTypes: TypeAlias = Annotated[
+    tuple[TransactionRequest, TraceTypes], Shape("pair of transaction object and trace types", _read_call_and_types)
+]
+PlannedTransaction: TypeAlias = Annotated[
+    tuple[TransactionRequest | bytes, int], Shape("pair of transaction (object or data) and position", _read_planned)
+]
+TraceSearch: TypeAlias = Annotated[TraceFilter, Shape("trace filter", read_trace_filter)]

@@ -22,7 +22,7 @@ from .errors import told
 from .limits import Abort, RateLimit, check_deadline, timed_out
 from .metrics import UNKNOWN_METHOD, Metrics
 from .protocol import Code, Item, Message, Refused, Request, RpcError, answer, answer_error, parse
-from .session import Session
+from .session import RequestLog, Session
 from .subscriptions import Hub, Subscriber
 from .table import METHODS, Method
 
@@ -50,6 +50,7 @@ class Dispatcher:
         }
         self.hub = Hub(chain)
         self._creations = Creations(chain)
+        self._log_of_requests = RequestLog(self.config.log_requests)
         self.metrics = Metrics(self._gauges)
         self.metrics.subscriptions.set_function(lambda: self.hub.subscriptions)
         self._rate = RateLimit(self.config.calls_per_second)
@@ -57,7 +58,8 @@ class Dispatcher:
 
     def session(self, subscriber: Subscriber | None = None) -> Session:
         """What the methods of a client work on; one with a `subscriber` can be sent notifications."""
-        return Session(self.chain, self.config, self.hub, self.metrics, self._creations, subscriber)
+        log = self._log_of_requests
+        return Session(self.chain, self.config, self.hub, self.metrics, self._creations, log, subscriber)
 
     def call(self, name: str, params: list[Any], session: Session | None = None) -> Any:
         """The JSON-ready result of a method. Raises `RpcError`, and nothing else."""
@@ -81,7 +83,7 @@ class Dispatcher:
         finally:
             seconds = time.perf_counter() - begin
             self.metrics.call(name if method else UNKNOWN_METHOD, seconds, failed=failed)
-            if self.config.log_requests:
+            if self._log_of_requests.is_on:
                 _log.info("call", method=name[:_SHOWN], seconds=round(seconds, 6), failed=failed)
         return result
 

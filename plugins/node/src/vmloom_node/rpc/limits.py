@@ -22,6 +22,10 @@ MAX_LOGS: Final = 100_000
 """Logs in one answer."""
 MAX_MINED_BLOCKS: Final = 100_000
 """Blocks that one request may mine."""
+MAX_TOLD_BLOCKS: Final = 1_000
+"""Blocks that one request may mine if it is told of all of them, or put in place of others."""
+MAX_PAGE: Final = 1_000
+"""Transactions of a page that ots_* tells."""
 MAX_PERCENTILES: Final = 100
 """Reward percentiles of eth_feeHistory; geth's."""
 MAX_PROOF_KEYS: Final = 1_024

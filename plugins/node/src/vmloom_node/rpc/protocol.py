@@ -19,10 +19,12 @@ JSONRPC: Final = "2.0"
 
 
 class Code(IntEnum):
-    """What kind of error an answer tells: JSON-RPC 2.0, EIP-1474, and 3 and 4444 as geth has them."""
+    """What kind of error an answer tells: JSON-RPC 2.0, EIP-1474, and 3, 4 and 4444 as geth has them."""
 
     REVERTED = 3
     """The call reverted; `data` has its output."""
+    NOT_MINED = 4
+    """The transaction was taken, but is in no block yet; `data` has its hash. EIP-7966"""
     HISTORY_PRUNED = 4444
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600

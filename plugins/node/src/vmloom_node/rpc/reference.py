@@ -34,11 +34,15 @@ names the machine that a creation is for |
 | block overrides | `number`, `time`, `gasLimit`, `feeRecipient`, `prevRandao`, `baseFeePerGas`, `blobBaseFee` |
 | trace options | `tracer`, `tracerConfig`, `enableMemory`, `disableStack`, `disableStorage`, `enableReturnData`, \
 `limit`; for a call also `stateOverrides` and `blockOverrides` |
+| trace types | a list of `trace` (the calls), `stateDiff` (what changed) and `vmTrace` (every instruction); what is \
+not asked for is `[]` or `null` in the answer |
+| trace filter | `fromBlock`, `toBlock`, `fromAddress` and `toAddress` (lists), `mode`, `after`, `count` |
 
 How large, how many, how long and how fast requests may be is set in [`[node.rpc]`](configuration.md#noderpc).
 """
 ERRORS: Final = {
     Code.REVERTED: "the call reverted; `data` is its output",
+    Code.NOT_MINED: "the transaction was taken, but is in no block when the time is up; `data` is its hash (EIP-7966)",
     Code.SERVER_ERROR: "the request cannot be met; `message` says why, in geth's words where geth has some",
     Code.TIMED_OUT: "the time that a call may take is up",
     Code.RESPONSE_TOO_LARGE: "the answer, or all answers of a batch together, are too large",
@@ -56,7 +60,11 @@ NAMESPACES: Final = {
     "net": "The network.",
     "web3": "The node, and a hash.",
     "debug": "Traces and encodings.",
+    "trace": "Traces in Parity's format, as OpenEthereum, Erigon, Reth and anvil have them.",
     "txpool": "The mempool.",
+    "personal": "Signatures, as wallets ask for them.",
+    "ots": "What the explorer Otterscan asks for.",
+    "erigon": "A name of Erigon's, for Otterscan.",
     "evm": "Development: snapshots, mining, time.",
     "anvil": "Development, under the names of Foundry's node.",
     "hardhat": "Development, under the names of Hardhat's node.",

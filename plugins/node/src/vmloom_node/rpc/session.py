@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from ..chain import Chain
 
 
+@dataclass(slots=True)
+class RequestLog:
+    """Whether requests are logged, which clients may switch."""
+
+    is_on: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """One client's. `subscriber` is None where nothing can be sent to it of the node's own accord, as over HTTP."""
@@ -23,4 +30,5 @@ class Session:
     hub: Hub
     metrics: Metrics
     creations: Creations
+    log: RequestLog
     subscriber: Subscriber | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from vmloom.errors import InputError
@@ -15,7 +16,7 @@ from vmloom_evm.trace.steps import FrameEntry, FrameExit, Step
 from vmloom_evm.trace.structlog import StructLogTracer
 from vmloom_evm.transaction.outcome import TransactionResult
 
-from ..chain.calls import TracedTransaction
+from ..chain.calls import TracedTransaction, output_of
 from .arguments import TraceOptions
 from .limits import Abort, DeadlineTracer
 from .parameters import read_object
@@ -31,8 +32,8 @@ _BYTES_OF_CALL: Final = 1_000
 """About what Python takes for each while a trace is gathered."""
 
 
-class _Budget:
-    """Bytes that a trace may still take. A contract can have a trace grow far faster than it pays for gas."""
+class Budget:
+    """Bytes that traces may still take. A contract can have a trace grow far faster than it pays for gas."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
@@ -44,11 +45,15 @@ class _Budget:
             raise Abort(RpcError(Code.LIMIT_EXCEEDED, "the trace is too large: ask for less of it, or give a `limit`"))
 
 
+Begin: TypeAlias = Callable[[TracedTransaction, Budget], Begun]
+"""Makes the tracers for a transaction that is about to run."""
+
+
 class BoundedStructLog(StructLogTracer):
     """A struct logger that keeps the first `limit` instructions, or all for 0, as far as there is room for them."""
 
     def __init__(
-        self, budget: _Budget, limit: int, *, memory: bool, stack: bool, storage: bool, return_data: bool
+        self, budget: Budget, limit: int, *, memory: bool, stack: bool, storage: bool, return_data: bool
     ) -> None:
         super().__init__(memory=memory, stack=stack, storage=storage, return_data=return_data)
         self._budget = budget
@@ -68,7 +73,7 @@ class BoundedStructLog(StructLogTracer):
 class BoundedCallTree(CallTreeTracer):
     """A call tracer that keeps calls as far as there is room for their input and output."""
 
-    def __init__(self, budget: _Budget, *, with_log: bool = False, only_top_call: bool = False) -> None:
+    def __init__(self, budget: Budget, *, with_log: bool = False, only_top_call: bool = False) -> None:
         super().__init__(with_log=with_log, only_top_call=only_top_call)
         self._budget = budget
 
@@ -83,7 +88,7 @@ class BoundedCallTree(CallTreeTracer):
         super().on_exit(leaving)
 
 
-def _struct_log(options: TraceOptions, _: TracedTransaction, budget: _Budget) -> Begun:
+def _struct_log(options: TraceOptions, _: TracedTransaction, budget: Budget) -> Begun:
     tracer = BoundedStructLog(
         budget,
         options.limit,
@@ -95,13 +100,25 @@ def _struct_log(options: TraceOptions, _: TracedTransaction, budget: _Budget) ->
     return [tracer], lambda result: tracer.result(result.gas_used)
 
 
-def _call_tree(options: TraceOptions, about: TracedTransaction, budget: _Budget) -> Begun:
+def _call_tree(options: TraceOptions, about: TracedTransaction, budget: Budget) -> Begun:
     tracer = BoundedCallTree(budget, with_log=options.flag("withLog"), only_top_call=options.flag("onlyTopCall"))
-    gas_limit = about.tx.gas_limit
-    return [tracer], lambda result: tracer.result(gas_limit=gas_limit, gas_used=result.gas_used)
+
+    def finish(result: TransactionResult) -> dict[str, Any]:
+        name_creation(tracer, about, result)
+        return tracer.result(gas_limit=about.tx.gas_limit, gas_used=result.gas_used)
+
+    return [tracer], finish
 
 
-def _prestate(options: TraceOptions, about: TracedTransaction, _: _Budget) -> Begun:
+def name_creation(tree: CallTreeTracer, about: TracedTransaction, result: TransactionResult) -> None:
+    """Have a creation of another machine's contract be one in the tree: to the EVM it was a call of `DEPLOYER`."""
+    root = tree.root
+    if root is not None and about.tx.to is None and root.kind == "CALL":
+        root.kind, root.to, root.address = "CREATE", result.created, result.created or b""
+        root.output = output_of(result)
+
+
+def _prestate(options: TraceOptions, about: TracedTransaction, _: Budget) -> Begun:
     tracer = PrestateTracer(
         about.state,
         about.tx,
@@ -116,7 +133,7 @@ def _prestate(options: TraceOptions, about: TracedTransaction, _: _Budget) -> Be
     return [tracer], lambda _: tracer.diff() if is_diff else tracer.prestate()
 
 
-def _selectors(_options: TraceOptions, _about: TracedTransaction, budget: _Budget) -> Begun:
+def _selectors(_options: TraceOptions, _about: TracedTransaction, budget: Budget) -> Begun:
     tracer = BoundedCallTree(budget)
 
     def count(_: TransactionResult) -> dict[str, int]:
@@ -127,11 +144,11 @@ def _selectors(_options: TraceOptions, _about: TracedTransaction, budget: _Budge
     return [tracer], count
 
 
-def _nothing(_options: TraceOptions, _about: TracedTransaction, _budget: _Budget) -> Begun:
+def _nothing(_options: TraceOptions, _about: TracedTransaction, _budget: Budget) -> Begun:
     return [], lambda _: {}
 
 
-def _several(options: TraceOptions, about: TracedTransaction, budget: _Budget) -> Begun:
+def _several(options: TraceOptions, about: TracedTransaction, budget: Budget) -> Begun:
     tracers: list[Tracer] = []
     finishes: dict[str, Finish] = {}
     for name, config in options.config.items():
@@ -143,9 +160,9 @@ def _several(options: TraceOptions, about: TracedTransaction, budget: _Budget) -
     return tracers, lambda result: {name: finish(result) for name, finish in finishes.items()}
 
 
-Begin: TypeAlias = Callable[[TraceOptions, TracedTransaction, _Budget], Begun]
+BeginNamed: TypeAlias = Callable[[TraceOptions, TracedTransaction, Budget], Begun]
 
-TRACERS: Final[Mapping[str, Begin]] = {
+TRACERS: Final[Mapping[str, BeginNamed]] = {
     "": _struct_log,
     "callTracer": _call_tree,
     "prestateTracer": _prestate,
@@ -156,7 +173,7 @@ TRACERS: Final[Mapping[str, Begin]] = {
 """By geth's names; the empty one is the struct logger."""
 
 
-def begin_named(name: str) -> Begin:
+def begin_named(name: str) -> BeginNamed:
     """The tracer of this name. Raises `InputError`."""
     begin = TRACERS.get(name)
     if begin is None:
@@ -167,20 +184,24 @@ def begin_named(name: str) -> Begin:
     return begin
 
 
+def gethlike(options: TraceOptions) -> Begin:
+    """What geth's tracer that `options` name makes of transactions. Raises `InputError` if there is none."""
+    return partial(begin_named(options.tracer), options)
+
+
 class Recorder:
     """Makes a tracer for each transaction that runs, and keeps what comes of it in `results`, in order.
 
-    All together may take about `limit` bytes.
+    `begin` makes them; all together may take about `limit` bytes.
     """
 
-    def __init__(self, options: TraceOptions, limit: int) -> None:
-        self._options = options
-        self._budget = _Budget(limit)
-        self._begin = begin_named(options.tracer)
+    def __init__(self, begin: Begin, limit: int) -> None:
+        self._budget = Budget(limit)
+        self._begin = begin
         self.results: list[Any] = []
 
     def __call__(self, about: TracedTransaction) -> Sequence[Tracer]:
         """The tracers of a transaction that is about to run."""
-        tracers, finish = self._begin(self._options, about, self._budget)
+        tracers, finish = self._begin(about, self._budget)
         about.at_end.append(lambda result: self.results.append(finish(result)))
         return [*tracers, DeadlineTracer()]

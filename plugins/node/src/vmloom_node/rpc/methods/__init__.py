@@ -2,6 +2,38 @@
 
 from __future__ import annotations
 
-from . import blocks, calls, debug, development, fees, logs, net, node, state, transactions
+from . import (
+    blocks,
+    calls,
+    debug,
+    development,
+    fees,
+    logs,
+    mining,
+    net,
+    node,
+    otterscan,
+    reorgs,
+    state,
+    tokens,
+    trace,
+    transactions,
+)
 
-__all__ = ["blocks", "calls", "debug", "development", "fees", "logs", "net", "node", "state", "transactions"]
+__all__ = [
+    "blocks",
+    "calls",
+    "debug",
+    "development",
+    "fees",
+    "logs",
+    "mining",
+    "net",
+    "node",
+    "otterscan",
+    "reorgs",
+    "state",
+    "tokens",
+    "trace",
+    "transactions",
+]

@@ -157,6 +157,24 @@ def _transaction(block: Block | None, index: int) -> Json | None:
     return transaction_json(block.entry(index), is_pending=block.is_pending)
 
 
+@method("eth_getRawTransactionByBlockNumberAndIndex")
+def raw_transaction_by_block_number(session: Session, block: BlockNumber, index: ShortQuantity) -> str | None:
+    """A transaction of a block as it travels; null if there is none."""
+    return _raw_transaction(session, find_block(session, block), index)
+
+
+@method("eth_getRawTransactionByBlockHashAndIndex")
+def raw_transaction_by_block_hash(session: Session, hash: Hash, index: ShortQuantity) -> str | None:
+    """A transaction of a block as it travels; null if there is none."""
+    return _raw_transaction(session, find_block(session, hash), index)
+
+
+def _raw_transaction(session: Session, block: Block | None, index: int) -> str | None:
+    if block is None or block.is_pending or index >= len(block.transactions):
+        return None
+    return hexed(session.chain.stored_block(block.number).encoded[index])
+
+
 @method("eth_getTransactionReceipt", is_short=of_transaction)
 def transaction_receipt(session: Session, hash: Hash) -> Json | None:
     """What came of a transaction; null as long as it is in no block. `vm` names the machine that ran it."""

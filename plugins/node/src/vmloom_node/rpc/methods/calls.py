@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from vmloom_evm.transaction.outcome import TransactionResult
 from vmloom_evm.transaction.types import Refusal, TransactionRefused
 
 from ...chain.block import Block, Log
-from ...chain.calls import NO_OVERRIDE, failure_of
+from ...chain.calls import NO_OVERRIDE, failure_of, output_of
 from ...chain.errors import SimulationRefused, UnfitBlock
 from ...chain.simulation import SimulatedBlock, SimulatedCall
 from ..arguments import BlockArgument, BlockChanges, Call, Overrides, SimulationPayload
@@ -51,16 +50,7 @@ def call(
     result = session.chain.call(transaction, block, overrides=overrides, block=block_overrides or NO_OVERRIDE)
     if not result.success:
         raise failure_of(result)
-    return hexed(_output(result))
-
-
-def _output(result: TransactionResult) -> bytes:
-    """What a call returned; for a creation the code that it deployed."""
-    if result.created is None:
-        return result.return_data
-    changes = (one for one in result.state_changes if one.address == result.created and one.field == "code")
-    code: bytes = next((one.new for one in changes), b"")
-    return code
+    return hexed(output_of(result))
 
 
 @method("eth_estimateGas")
@@ -121,7 +111,7 @@ def _simulated_call_json(call: SimulatedCall, logs: Iterator[Log]) -> Json:
     result = call.result
     fields: Json = {
         "status": hex(result.success),
-        "returnData": hexed(_output(result)),
+        "returnData": hexed(output_of(result)),
         "gasUsed": hex(result.gas_used),
         "maxUsedGas": hex(result.max_gas_used),
         "logs": [log_json(next(logs)) for _ in call.events],

@@ -9,7 +9,7 @@ from ..encoding import Json, hexed
 from ..parameters import Hash
 from ..session import Session
 from ..table import method
-from ..tracing import Recorder
+from ..tracing import Recorder, gethlike
 
 DEFAULT = TraceOptions()
 """The struct logger, with stack and storage."""
@@ -21,7 +21,7 @@ def trace_transaction(session: Session, hash: Hash, options: Tracing = DEFAULT) 
 
     Tracers: callTracer, prestateTracer, 4byteTracer, noopTracer, and muxTracer for several.
     """
-    recorder = Recorder(options, session.config.max_response_bytes)
+    recorder = Recorder(gethlike(options), session.config.max_response_bytes)
     session.chain.trace(hash, recorder)
     return _only(recorder)
 
@@ -31,7 +31,7 @@ def trace_call(
     session: Session, transaction: Call, block: BlockArgument = "latest", options: Tracing = DEFAULT
 ) -> Json:
     """A transaction that is not sent, run after a block and watched. `options` may have overrides as eth_call does."""
-    recorder = Recorder(options, session.config.max_response_bytes)
+    recorder = Recorder(gethlike(options), session.config.max_response_bytes)
     session.chain.trace_call(transaction, recorder, block, overrides=options.accounts, block=options.block)
     return _only(recorder)
 
@@ -50,7 +50,7 @@ def trace_block_by_hash(session: Session, hash: Hash, options: Tracing = DEFAULT
 
 def _trace_block(session: Session, block: BlockRef, options: TraceOptions) -> list[Json]:
     found = session.chain.block(block)
-    recorder = Recorder(options, session.config.max_response_bytes)
+    recorder = Recorder(gethlike(options), session.config.max_response_bytes)
     session.chain.trace_block(found.hash, recorder)
     return [
         {"txHash": hexed(digest), "result": result}

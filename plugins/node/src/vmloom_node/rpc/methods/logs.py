@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from vmloom.errors import InputError
 
 from ...chain.block import Log
+from ...chain.requests import BlockTag
 from ..arguments import Filter, LogFilter, read_log_filter
 from ..encoding import Json, log_json
 from ..limits import MAX_LOGS, check_deadline
@@ -58,12 +59,21 @@ def _range(session: Session, wanted: LogFilter) -> tuple[int, int] | tuple[bytes
     """The blocks to search. Raises `RpcError` for a range that is upside down or too long."""
     if wanted.block_hash is not None:
         return wanted.block_hash, wanted.block_hash
+    return block_range(session, wanted.from_block, wanted.to_block)
+
+
+def block_range(
+    session: Session, begin: int | BlockTag | None, end: int | BlockTag | None, *, default: int | None = None
+) -> tuple[int, int]:
+    """The first and the last of the blocks that are meant; without `begin` the first is `default`, or the last block.
+
+    Raises `RpcError` for a range that is upside down or too long.
+    """
     head = session.chain.head.number
-    numbers = {"earliest": session.chain.block("earliest").number}
-    first, last = (
-        end if isinstance(end, int) else numbers.get(end or "", head) for end in (wanted.from_block, wanted.to_block)
-    )
-    if first > last and wanted.to_block is not None:
+    numbers = {"earliest": session.chain.block("earliest").number, None: head if default is None else default}
+    first = begin if isinstance(begin, int) else numbers.get(begin, head)
+    last = end if isinstance(end, int) else numbers["earliest"] if end == "earliest" else head
+    if first > last and end is not None:
         raise RpcError(Code.INVALID_PARAMS, f"invalid block range params: from {first} to {last}")
     if last - first >= session.config.max_log_blocks:
         limit = session.config.max_log_blocks

@@ -32,6 +32,25 @@ def transaction_count(session: Session, address: Address, block: BlockArgument =
     return hex(session.chain.nonce(address, block))
 
 
+@method("eth_getAccountInfo", is_short=state_after(1))
+def account_info(session: Session, address: Address, block: BlockArgument = "latest") -> Json:
+    """Balance, nonce and code of an account."""
+    found = session.chain.account(address, block)
+    return {"balance": hex(found.balance), "nonce": hex(found.nonce), "code": hexed(found.code)}
+
+
+@method("eth_getAccount")
+def account(session: Session, address: Address, block: BlockArgument = "latest") -> Json:
+    """An account as the trie of the state has it: balance, nonce, codeHash and storageRoot."""
+    proof = session.chain.proof(address, (), block)
+    return {
+        "balance": hex(proof.balance),
+        "nonce": hex(proof.nonce),
+        "codeHash": hexed(proof.code_hash),
+        "storageRoot": hexed(proof.storage_hash),
+    }
+
+
 @method("eth_getStorageAt", is_short=state_after(2))
 def storage_at(session: Session, address: Address, slot: Slot, block: BlockArgument = "latest") -> str:
     """A word of an account's storage, 32 bytes."""

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from binascii import unhexlify
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from threading import Event
+from typing import Any, Final
 
+from vmloom.deadline import is_late
 from vmloom.errors import InputError
 from vmloom_evm.transaction.codec import transaction_hash
 
 from ...chain.block import TransactionEntry
-from ...chain.errors import UnknownAccount
+from ...chain.errors import UnknownAccount, UnknownTransaction
 from ...chain.pool import Waiting
 from ..arguments import Call
-from ..encoding import Json, hexed, signed_json, transaction_json
-from ..parameters import Address, Data, JsonObject
+from ..encoding import Json, hexed, receipt_json, signed_json, transaction_json
+from ..parameters import Address, Data, JsonObject, ShortNumber
+from ..protocol import Code, RpcError
 from ..session import Session
 from ..shortness import always
 from ..signing import message_digest, signature_of, typed_data_digest
 from ..table import method
 
+MAX_SYNC_MS: Final = 20_000
+"""Milliseconds that a client may wait for a receipt at most."""
+_WAIT_S: Final = 0.2
+"""Seconds between two looks at the time of the call."""
 
-@method("eth_accounts", is_short=always)
+
+@method("eth_accounts", "eth_requestAccounts", is_short=always)
 def accounts(session: Session) -> list[str]:
     """The accounts that the node signs for."""
     return [hexed(address) for address in session.chain.accounts.addresses]
@@ -47,6 +57,36 @@ def send_transaction(session: Session, transaction: Call) -> str:
     What is left out of nonce, fees and gas is found. `vm` in the object names the VM that a creation is for.
     """
     return hexed(session.chain.send_request(transaction))
+
+
+@method("eth_sendRawTransactionSync")
+def send_raw_transaction_sync(session: Session, data: Data, milliseconds: ShortNumber = MAX_SYNC_MS) -> Json:
+    """eth_sendRawTransaction; waits for the receipt, for at most so many milliseconds. EIP-7966"""
+    return _receipt_in_time(session, session.chain.send_raw(data), milliseconds)
+
+
+@method("eth_sendTransactionSync")
+def send_transaction_sync(session: Session, transaction: Call, milliseconds: ShortNumber = MAX_SYNC_MS) -> Json:
+    """eth_sendTransaction; waits for the receipt, for at most so many milliseconds. EIP-7966"""
+    return _receipt_in_time(session, session.chain.send_request(transaction), milliseconds)
+
+
+def _receipt_in_time(session: Session, digest: bytes, milliseconds: int) -> Json:
+    """The receipt as soon as there is one. Raises `RpcError` if its time is up, or that of this call."""
+    chain, news = session.chain, Event()
+    until = time.monotonic() + min(milliseconds, MAX_SYNC_MS) / 1_000
+    unsubscribe = chain.subscribe(lambda _: news.set())
+    try:
+        while True:
+            news.clear()  # before the look, so that nothing is missed between the two
+            with suppress(UnknownTransaction):
+                return receipt_json(chain.receipt(digest))
+            left = until - time.monotonic()
+            if left <= 0 or is_late():
+                raise RpcError(Code.NOT_MINED, "the transaction was taken, but is in no block yet", hexed(digest))
+            news.wait(min(left, _WAIT_S))
+    finally:
+        unsubscribe()
 
 
 @method("eth_signTransaction")
@@ -77,7 +117,13 @@ def sign(session: Session, address: Address, message: Data) -> str:
     return _signature(session, address, message_digest(message))
 
 
-@method("eth_signTypedData_v4", "eth_signTypedData")
+@method("personal_sign")
+def personal_sign(session: Session, message: Data, address: Address) -> str:
+    """eth_sign, with its parameters the other way round, as wallets have it."""
+    return _signature(session, address, message_digest(message))
+
+
+@method("eth_signTypedData_v4", "eth_signTypedData_v3", "eth_signTypedData")
 def sign_typed_data(session: Session, address: Address, data: JsonObject) -> str:
     """An account's signature of typed data. EIP-712"""
     return _signature(session, address, typed_data_digest(data))
