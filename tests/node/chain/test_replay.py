@@ -143,6 +143,26 @@ def test_the_heavier_branch_becomes_the_chain(engine: str, make_chain: MakeChain
     assert [event.block.number for event in heard if isinstance(event, NewBlock)] == [1, 2, 3]
 
 
+def test_snapshots_of_a_branch_go_with_it(engine: str, make_chain: MakeChain) -> None:
+    one, two, chain = make_chain(fork="berlin"), make_chain(fork="berlin"), make_chain(engine, fork="berlin")
+    one.mine(2)
+    send(two, to=SOMEBODY, value=3, gas_limit=21_000)
+    two.mine(2)
+    early = chain.snapshot()
+    chain.import_block(raw(one, 1))
+    chain.import_block(raw(one, 2))
+    late = chain.snapshot()
+    chain.import_block(raw(two, 1))  # not heavier: it has been tried, and all is as it was
+    assert chain.revert(late, keep=True)
+    assert chain.head == one.head
+    chain.import_block(raw(two, 2))
+    chain.import_block(raw(two, 3))
+    assert not chain.revert(late)
+    assert (chain.head, chain.account(SOMEBODY).balance) == (two.head, 3)
+    assert chain.revert(early)
+    assert (chain.head.number, chain.account(SOMEBODY).balance) == (0, 0)
+
+
 def test_an_invalid_branch_leaves_the_chain(make_chain: MakeChain) -> None:
     one, two, chain = make_chain(fork="berlin"), make_chain(fork="berlin"), make_chain(fork="berlin")
     one.mine()

@@ -84,11 +84,11 @@ class ChangeableChain(ReadableChain):
             number = self.ancestor(depth)
             if depth:
                 self.rewind(number, with_edits=True)
-                self.forget_snapshots()
+                self._forget_snapshots(self.store.version)
 
-    def forget_snapshots(self) -> None:
-        """Let go of snapshots of what is no more, as far as their versions tell."""
-        for number in [one for one, kept in self._snapshots.items() if kept.version > self.store.version]:
+    def _forget_snapshots(self, version: int) -> None:
+        """Let go of those after a version of the store: what they name is no more, or something else."""
+        for number in [one for one, kept in self._snapshots.items() if kept.version > version]:
             del self._snapshots[number]
 
     def _go_back(self, snapshot: Snapshot) -> None:
@@ -123,7 +123,8 @@ class ChangeableChain(ReadableChain):
     def rewound(self, number: int, *, with_edits: bool = False) -> Iterator[Callable[[], None]]:
         """Go back to block `number` for as long, as `rewind` does, and let nobody hear of what happens meanwhile.
 
-        To call what is given is to let things stay as they are then, which subscribers hear.
+        To call what is given is to let things stay as they are then, which subscribers hear; snapshots of what was
+        there before are gone.
         """
         removed = self._removed(number)
         self._is_quiet = True
@@ -135,9 +136,12 @@ class ChangeableChain(ReadableChain):
 
         try:
             self.rewind(number, with_edits=with_edits)
+            version = self.store.version
             yield accept
         finally:
             self._is_quiet = False
+        if accepted:
+            self._forget_snapshots(version)
         if accepted and self._subscribers:
             self._events.append(Reverted(removed))
             for added in range(number + 1, self.head.number + 1):

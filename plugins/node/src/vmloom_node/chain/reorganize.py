@@ -30,7 +30,6 @@ def reorganize(chain: Chain, depth: int, transactions: Sequence[tuple[Transactio
     if not depth:
         return []
     with chain.rewound(number, with_edits=True) as accept:
-        chain.forget_snapshots()
         made = [chain.mine_these([one for one, offset in planned if offset == at]) for at in range(depth)]
         accept()
     return made
