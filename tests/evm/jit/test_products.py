@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 from vmloom_evm.forks import LATEST
 from vmloom_evm.jit import compile as compiler
-from vmloom_evm.jit.products import most_left_out, product
+from vmloom_evm.jit.products import WRAPPING, most_left_out, product, wrapping_product
 from vmloom_evm.jit.values import MOST_PRODUCTS, Value, Writer, narrowest, number
 from vmloom_evm.vm import Evm
-from vmloom_native.codegen import emit_object, host_header
+from vmloom_native.codegen import emit_object, host_header, target_machine
 from vmloom_native.library import Library
 
 BITS = (1, 64, 65, 128, 129, 192, 200, 256)
@@ -64,6 +64,34 @@ def test_products_with_what_stands_in_the_code_are_exact(constant: int) -> None:
         multiply = compiled(bits, number(constant))
         for x in factors(bits, chance):
             assert multiply(x, 0) == x * constant, hex(x)
+
+
+@pytest.mark.parametrize("constant", [None, *CONSTANTS], ids=str)
+def test_low_words_of_products_are_right(constant: int | None) -> None:
+    right = "%y" if constant is None else str(constant)
+    text = f"""{wrapping_product()}
+define void @go(ptr %at_x, ptr %at_y, ptr %to) {{
+  %x = load i256, ptr %at_x, align 8
+  %y = load i256, ptr %at_y, align 8
+  %product = call i256 @{WRAPPING}(i256 %x, i256 {right})
+  store i256 %product, ptr %to
+  ret void
+}}"""
+    library = Library(emit_object(f"{host_header()}\n{text}"))
+    function = library.function("go", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    chance = random.Random(constant)
+    for x in factors(256, chance):
+        for y in factors(256, chance) if constant is None else [constant]:
+            buffers = [ctypes.create_string_buffer(it.to_bytes(32, "little"), 32) for it in (x, y, 0)]
+            function(*map(ctypes.addressof, buffers))
+            assert int.from_bytes(buffers[2].raw, "little") == x * y % 2**256, (hex(x), hex(y))
+
+
+def test_rows_of_products_are_part_of_who_needs_them() -> None:
+    """They are put there after LLVM's passes: no call is left in the machine code's text."""
+    text = f"{wrapping_product()}\ndefine i256 @go(i256 %x) {{\n  %p = call i256 @{WRAPPING}(i256 %x, i256 %x)\n"
+    module = compiler.optimised(f"{host_header()}\n{text}  ret i256 %p\n}}", target_machine())
+    assert "call" not in str(module.get_function("go"))
 
 
 @pytest.mark.parametrize("least", [1, 2, 3])

@@ -8,7 +8,7 @@ import pytest
 from vmloom_evm.forks import LATEST
 from vmloom_evm.jit.specialise import Registers, Specialiser, Unsuited
 from vmloom_evm.jit.support import make_program
-from vmloom_evm.jit.values import Value, Writer, narrowest, number
+from vmloom_evm.jit.values import MOST_WRAPPING, Value, Writer, narrowest, number
 from vmloom_evm.table import OPS
 from vmloom_evm.vm import Evm
 
@@ -68,7 +68,8 @@ def test_small_numbers_are_computed_in_a_register(name: str, operation: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "operation"), [("ADD", "add i256"), ("SUB", "sub i256"), ("MUL", "mul i256"), ("AND", "and i256")]
+    ("name", "operation"),
+    [("ADD", "add i256"), ("SUB", "sub i256"), ("MUL", "i256 @wrapping_product"), ("AND", "and i256")],
 )
 def test_words_of_which_nothing_is_known_are_computed_whole(name: str, operation: str) -> None:
     found = written(name, ANYTHING, OTHER)
@@ -84,10 +85,47 @@ def test_sum_has_a_bit_more_than_its_parts() -> None:
     assert "add nuw i128" in found.text
 
 
-def test_difference_that_may_be_negative_is_that_of_words() -> None:
-    found = written("SUB", SMALL, item(1000, name="%y"))
+@pytest.mark.parametrize("high", [2**63, 2**64 - 1])
+def test_difference_that_may_be_negative_is_that_of_words(high: int) -> None:
+    found = written("SUB", SMALL, item(high, name="%y"))
     assert "sub i256" in found.text
     assert found.result.high == WORD - 1
+
+
+def test_difference_of_small_numbers_is_a_word_and_its_sign() -> None:
+    found = written("SUB", SMALL, item(2**63 - 1, name="%y"))
+    assert "sub nsw i64" in found.text
+    assert "sext i64" in found.text
+    assert (found.result.low, found.result.high, found.result.width) == (0, WORD - 1, 256)
+
+
+def test_only_the_first_products_of_words_are_written_out() -> None:
+    writer = Writer()
+    results = []
+    for _ in range(MOST_WRAPPING + 1):
+        specialiser = Specialiser(writer, lambda: "leave", Registers(writer, {}, frozenset()), kernel)
+        results.append(specialiser.call(kernel(OPS["MUL"].function), [ANYTHING, OTHER]))
+    assert sum("@wrapping_product" in line for line in writer.lines) == MOST_WRAPPING
+    assert "mul i256" in writer.lines[-1]
+
+
+@pytest.mark.parametrize("name", ["SIGNEXTEND", "BYTE"])
+def test_word_is_chosen_without_a_shift_of_all(name: str) -> None:
+    """Of 256 bits LLVM would make one through memory; masks are read there instead, where bytes are words' places."""
+    found = written(name, item(31), OTHER)
+    assert found.text.count("select i1") >= 3
+    assert "and i64 %x, 16" in found.text or "and i64 %v1, 16" in found.text
+    assert ("@moved256" in found.text) == (name == "SIGNEXTEND")
+    assert not found.leaves
+
+
+def test_lanes_read_no_word_from_between_two() -> None:
+    writer = Writer(packed={("load", 64): "reader"})
+    specialiser = Specialiser(writer, lambda: "leave", Registers(writer, {}, frozenset()), kernel)
+    for name, one in (("SIGNEXTEND", item(31)), ("BYTE", item(31)), ("MUL", ANYTHING)):
+        specialiser.call(kernel(OPS[name].function), [one, OTHER])
+    assert not writer.tables
+    assert " asm " not in "\n".join(writer.lines)
 
 
 def test_difference_that_cannot_be_negative_is_small() -> None:

@@ -48,6 +48,8 @@ def operands(place: int) -> Mapping[str, Bytecode]:
         "anything": word,
         "flag": lt(word, 1 << 200),
         "byte": byte(31, word),
+        "5 bits": and_(word, 31),
+        "8 bits": and_(word, 255),
         "32 bits": shr(224, shl(224, word)),
         "64 bits": and_(word, 2**64 - 1),
         "65 bits": and_(word, 2**65 - 1),

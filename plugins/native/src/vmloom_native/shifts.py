@@ -34,7 +34,7 @@ def shifted(writer: Writer, value: str, bits: int, count: str, most: int, *, lef
     low_count = writer.emit(f"trunc {kind} {count} to i64")
     order = words if left else words[::-1]
     if most >= WORD:
-        order = _by_words(writer, order, low_count)
+        order = _by_words(writer, order, low_count, most)
     below = ("0", *order[:-1])
     bits_count = writer.emit(f"and i64 {low_count}, {WORD - 1}")
     made = [_funnel(writer, word, other, bits_count, left) for word, other in zip(order, below, strict=True)]
@@ -47,10 +47,13 @@ def _moved(writer: Writer, wide: str, value: str, index: int) -> str:
     return writer.emit(f"lshr {wide} {value}, {WORD * index}") if index else value
 
 
-def _by_words(writer: Writer, words: list[str], count: str) -> list[str]:
-    """The words, the one that zeros come in at first, moved on by as many places as the count has whole words."""
+def _by_words(writer: Writer, words: list[str], count: str, most: int) -> list[str]:
+    """The words, the one that zeros come in at first, moved on by as many places as the count has whole words.
+
+    The count is at most `most`.
+    """
     step = 1
-    while step < len(words):
+    while step < len(words) and step * WORD <= most:
         bit = writer.emit(f"and i64 {count}, {WORD * step}")
         moves = writer.emit(f"icmp ne i64 {bit}, 0")
         earlier = ["0"] * step + words[:-step]

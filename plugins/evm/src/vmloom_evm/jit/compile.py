@@ -19,6 +19,7 @@ from ..native.build import SOURCES as NATIVE_SOURCES
 from .blocks import Blocks, blocks_of
 from .emit import Emitter, weight
 from .linkage import AmongHandlers
+from .products import WRAPPING
 from .support import UNTRACED, active_rows, has_body, make_program, support_library, symbol
 
 if TYPE_CHECKING:
@@ -173,8 +174,12 @@ def optimised(text: str, machine: Any, *, is_long: bool = False) -> Any:
         manager.add_aggressive_dce_pass()
         manager.add_simplify_cfg_pass()
     for function in module.functions:
-        if not function.is_declaration:
+        if not function.is_declaration and function.name != WRAPPING:
             manager.run(function, passes)
+    if f"@{WRAPPING}(" in text:
+        inliner = binding.create_new_module_pass_manager()
+        inliner.add_always_inliner_pass()
+        inliner.run(module, passes)
     return module
 
 

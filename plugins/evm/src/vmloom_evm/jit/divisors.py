@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 WORD: Final = 256
 MOST_LEADING: Final = 5
 """Words of a dividend that a quotient is estimated by."""
+MORE_BITS: Final = 8
+"""A factor may have less than so many bits more than it needs, so that more may be left out of the product."""
+PRODUCT_COST: Final = 7
+"""Of a product of two words and the sums that it goes into, in quarters of a cycle."""
+SHIFT_COST: Final = 3
+"""Of a word of what is shifted by a known count."""
 MOST_LISTED: Final = 16
 """Multiples of a divisor in a table."""
 KEPT: Final = 256
@@ -292,15 +298,19 @@ def estimating(most: int, divisor: int, *, is_written: bool) -> Estimating | Non
         if _words(leading) > MOST_LEADING:
             continue
         enough = leading.bit_length() + 1
-        for shift in (enough, enough // 64 * 64, -(-enough // 64) * 64)[: 2 + is_written]:
+        shifts = {enough, enough // 64 * 64}
+        if is_written:
+            shifts |= {*range(enough, enough + MORE_BITS), -(-enough // 64) * 64}
+        for shift in shifts:
             factor, lacks = divmod(1 << behind + shift, divisor)
             sizes = _words(leading), _words(factor)
             for least in range(sum(sizes) - 1 if is_written else 1):
                 missing = -(-((1 << behind + shift) + leading * lacks + most_left_out(least) * divisor) >> shift)
                 if missing <= divisor:
                     shifted = (behind % 64 > 0) * sizes[0] + (shift % 64 > 0) * _words(most // divisor)
+                    cost = PRODUCT_COST * _count(*sizes, least) + SHIFT_COST * shifted
                     way = Estimating(behind, shift, least, divisor - 1 + missing)
-                    ways.append((_count(*sizes, least) + shifted, way))
+                    ways.append((cost, way))
     return min(ways)[1] if ways else None
 
 

@@ -7,12 +7,16 @@ sixth sooner.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from .values import Value, Writer
 
 BITS: Final = 64
 """Of a machine word."""
+WIDTH: Final = 4 * BITS
+"""Of a word of the EVM."""
+WRAPPING: Final = "wrapping_product"
 
 
 def product(writer: Writer, left: Value, right: Value, width: int, *, least: int = 0, plus: int = 0) -> str:
@@ -44,6 +48,38 @@ def product(writer: Writer, left: Value, right: Value, width: int, *, least: int
         above = writer.emit(f"lshr {kind} {row}, {BITS}")
     rest = [_word(writer, above, size, index) for index in range(len(columns))]
     return _together(writer, [*done, *rest][: width // BITS], f"i{width}")
+
+
+@cache
+def wrapping_product() -> str:
+    """The definition of a function `WRAPPING` of two words that gives the low 256 bits of their product.
+
+    A row for each word of the first one, without what stands above: the lower words are there long before the upper
+    ones. It is to be part of who calls it, but not before LLVM's passes have run, which take long for such text.
+    """
+    writer = Writer()
+    rows, columns = (_words(writer, Value(name, WIDTH, 0, (1 << WIDTH) - 1)) for name in ("%x", "%y"))
+    done: list[str] = []
+    above = ""
+    for place, factor in enumerate(rows):
+        size = len(columns) - place
+        kind = f"i{size * BITS}"
+        halves = [_halves(writer, factor, word) for word in columns[: size - 1]]
+        last = writer.emit(f"mul i{BITS} {factor}, {columns[size - 1]}")
+        row = _together(writer, [*(low for low, _ in halves), last], kind)
+        if halves:
+            high = _together(writer, ["0", *(high for _, high in halves)], kind)
+            row = writer.emit(f"add {kind} {row}, {high}")
+        if above:
+            row = writer.emit(f"add {kind} {row}, {above}")
+        done.append(_word(writer, row, size * BITS, 0))
+        if halves:
+            moved = writer.emit(f"lshr {kind} {row}, {BITS}")
+            above = writer.emit(f"trunc {kind} {moved} to i{(size - 1) * BITS}")
+    result = _together(writer, done, f"i{WIDTH}")
+    head = f"define internal i{WIDTH} @{WRAPPING}(i{WIDTH} %x, i{WIDTH} %y)"
+    attributes = "alwaysinline nounwind willreturn memory(none)"
+    return "\n".join((f"{head} {attributes} {{", *writer.lines, f"  ret i{WIDTH} {result}", "}"))
 
 
 def most_left_out(least: int) -> int:
@@ -86,7 +122,7 @@ def _together(writer: Writer, words: list[str], kind: str) -> str:
     for index, word in enumerate(words):
         if word == "0":
             continue
-        part = writer.emit(f"zext i{BITS} {word} to {kind}")
+        part = writer.emit(f"zext i{BITS} {word} to {kind}") if kind != f"i{BITS}" else word
         if index:
             part = writer.emit(f"shl nuw {kind} {part}, {BITS * index}")
         result = writer.emit(f"or disjoint {kind} {result}, {part}") if result else part

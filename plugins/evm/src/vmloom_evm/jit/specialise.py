@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from vmloom_native.kinds import Integer, Kind, Pointer, Reference, View, alignment, memory_type
+from vmloom_native.kinds import U64, Integer, Kind, Pointer, Reference, View, alignment, memory_type
 from vmloom_native.lower import PREDICATES
 from vmloom_native.operators import FOLDS
 from vmloom_native.ranges import RANGES
@@ -40,8 +40,9 @@ from vmloom_native.tree import (
     ends,
 )
 
+from ..ops.arithmetic import word_of_byte
 from . import divisors
-from .products import product
+from .products import WRAPPING, product, wrapping_product
 from .values import WIDTHS, Given, Returned, Value, Writer, narrowest, number
 
 if TYPE_CHECKING:
@@ -308,6 +309,8 @@ class Specialiser:
             return identity
         low, high = RANGES[name]((left.low, left.high), (right.low, right.high))
         fits = low >= 0 and high <= kind.high and not kind.signed
+        if name == "-" and low < 0 and kind.bits > 64 and not kind.signed and _are_short(left, right):
+            return self.short_difference(kind, left, right)
         if not fits:
             low, high = kind.low, kind.high
         width = max(narrowest(high), 64) if fits else kind.bits
@@ -323,6 +326,8 @@ class Specialiser:
         if name == "*" and fits and width > WORD and min(left.low, right.low) >= 0 and self.writer.products:
             self.writer.products -= 1
             return self.writer.fitted(Value(product(self.writer, left, right, width), width, low, high))
+        if name == "*" and not fits and width == WORD and self.wraps_in_rows(left, right):
+            return self.product_in_rows(left, right)
         flags = " nuw" if fits and name in ("+", "-", "*") else ""
         texts = self.writer.cast(left, width), self.writer.cast(right, width)
         result = Value(self.writer.emit(f"{OPCODES[name]}{flags} i{width} {texts[0]}, {texts[1]}"), width, low, high)
@@ -331,6 +336,26 @@ class Specialiser:
             factor, known = (right, left) if left.constant is not None else (left, right)
             return replace(result, multiple=(factor.bare, known.low))
         return result
+
+    def wraps_in_rows(self, left: Value, right: Value) -> bool:
+        """Whether a product modulo 2**256 is written out. For lanes of GPUs it is LLVM's."""
+        writer = self.writer
+        return min(left.low, right.low) >= 0 and min(writer.products, writer.wrapping) > 0 and not writer.packed
+
+    def product_in_rows(self, left: Value, right: Value) -> Value:
+        """The product modulo 2**256, row by row."""
+        self.writer.wrapping -= 1
+        self.writer.tables[wrapping_product()] = None
+        if left.constant is not None:
+            left, right = right, left
+        factors = ", ".join(f"i{WORD} {self.writer.cast(it, WORD)}" for it in (left, right))
+        return Value(self.writer.emit(f"call i{WORD} @{WRAPPING}({factors})"), WORD, 0, (1 << WORD) - 1)
+
+    def short_difference(self, kind: Integer, left: Value, right: Value) -> Value:
+        """The difference of numbers below 2**63: a word and its sign, instead of borrows from word to word."""
+        texts = self.writer.cast(left, 64), self.writer.cast(right, 64)
+        word = self.writer.emit(f"sub nsw i64 {texts[0]}, {texts[1]}")
+        return Value(self.writer.emit(f"sext i64 {word} to {kind.llvm}"), kind.bits, kind.low, kind.high)
 
     def needed(self, value: Value) -> int:
         """The least width for a value as it is."""
@@ -356,6 +381,8 @@ class Specialiser:
         """A shift by the width or more gives 0 here."""
         if right.low >= width:
             return number(0)
+        if name == "<<" and (moved := self.moved_by_bytes(width, left, right)):
+            return self.writer.fitted(Value(moved, width, low, high))
         text = self.writer.cast(left, width)
         # Amounts beyond the width are looked at before their high bits are lost.
         amount = self.writer.cast(right, width)
@@ -368,6 +395,19 @@ class Specialiser:
             inside = self.writer.emit(f"icmp ult i{by} {self.writer.cast(right, by)}, {width}")
             result = self.writer.emit(f"select i1 {inside}, i{width} {result}, i{width} 0")
         return self.writer.fitted(Value(result, width, low, high))
+
+    def moved_by_bytes(self, width: int, known: Value, count: Value) -> str:
+        """A constant shifted left by whole bytes, as it stands in memory with zeros below it; "" where that is not so.
+
+        Lanes of GPUs can read no word from between two.
+        """
+        if known.constant is None or count.multiple is None or count.multiple[1] % 8 or count.high > width:
+            return ""
+        if width <= LONGEST_SHIFT or self.writer.packed:
+            return ""
+        places = self.writer.cast(self.operation("*", U64, count.multiple[0], number(count.multiple[1] // 8)), 64)
+        back = self.writer.emit(f"sub i64 0, {places}")
+        return self.writer.moved(known.low, width, back)
 
     def division(self, name: str, left: Value, right: Value) -> Value:
         """Shifts, masks and the processor's instruction; wider ones are their kernels'."""
@@ -522,6 +562,8 @@ class Specialiser:
         """What another kernel function gives, written out here, too."""
         if it.attempt:
             raise Rare("attempt")
+        if it.function.function is word_of_byte:
+            return self.word_of_byte(it.function, [self.value(argument, names) for argument in it.arguments])
         operator = DIVISIONS.get(it.function.name)
         if operator is None or it.function.function.__module__ != "vmloom_native.wide.divide":
             return self.call(it.function, [self.value(argument, names) for argument in it.arguments])
@@ -539,6 +581,24 @@ class Specialiser:
         if left.low < 0:
             return self.division(operator, left, right)
         return divisors.remainder_of_wide(self, left, right.low)
+
+    def word_of_byte(self, function: FunctionRef, arguments: list[Value]) -> Given:
+        """What `word_of_byte` gives, by two choices in a row. LLVM sees not what the words are of that it chooses from.
+
+        Lanes of GPUs have the kernel's own way, and so have arguments of which something is known.
+        """
+        x, place = arguments
+        if x.width < WORD or place.constant is not None or self.writer.packed:
+            return self.call(function, arguments)
+        writer = self.writer
+        words = [self.writer.word(x, index) for index in range(4)]
+        words[1:3] = [writer.emit(f'call i64 asm "", "=r,0"(i64 {word})') for word in words[1:3]]
+        for bit in (8, 16):
+            masked = writer.emit(f"and i64 {writer.cast(place, 64)}, {bit}")
+            is_above = writer.emit(f"icmp ne i64 {masked}, 0")
+            pairs = zip(words[::2], words[1::2], strict=True)
+            words = [writer.emit(f"select i1 {is_above}, i64 {above}, i64 {below}") for below, above in pairs]
+        return Value(words[0], 64, 0, U64.high)
 
     def read(self, it: Read, names: dict[str, Given]) -> Given:
         """A value in memory, or a register of the machine."""
@@ -651,6 +711,11 @@ def store(writer: Writer, address: str, value: str, kind: Integer) -> None:
         writer.put(f"call void @{replacement}(ptr {address}, {value})")
     else:
         writer.put(f"store {value}, ptr {address}, align 1")
+
+
+def _are_short(*values: Value) -> bool:
+    """Whether all are from 0 to 2**63 - 1."""
+    return all(value.low >= 0 and value.high >> 63 == 0 for value in values)
 
 
 def _decided(name: str, left: Value, right: Value) -> bool | None:

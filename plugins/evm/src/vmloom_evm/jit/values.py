@@ -56,12 +56,15 @@ def narrowest(high: int) -> int:
 
 MOST_PRODUCTS: Final = 64
 """Products of words that are written out row by row in one contract: each takes LLVM about 2 ms."""
+MOST_WRAPPING: Final = 16
+"""Products modulo 2**256 that are, too, of the first in a contract: each takes LLVM about a millisecond more."""
 
 
 class Writer:
     """LLVM's text of a function, as it is written: `label` is the block in which control is.
 
-    `products` more products of words may be written out; the others are LLVM's, which take less time to compile.
+    `products` more products of words may be written out, `wrapping` modulo 2**256; the others are LLVM's, which take
+    less time to compile.
     `packed` are the functions that read and write what is not known to be aligned; see `Program.packed`.
     """
 
@@ -69,6 +72,7 @@ class Writer:
         self, products: int = MOST_PRODUCTS, packed: Mapping[tuple[str, int], str] = MappingProxyType({})
     ) -> None:
         self.products = products
+        self.wrapping = MOST_WRAPPING
         self.packed = packed
         self.lines: list[str] = []
         self.count = 0
@@ -112,7 +116,20 @@ class Writer:
         at = self.emit(f"getelementptr {kind}, ptr @{name}, i64 0, i64 {index}")
         return self.emit(f"load i256, ptr {at}, align 32")
 
+    def moved(self, known: int, width: int, back: str) -> str:
+        """A number of `width` bits, shifted left by `-back` bytes, an `i64`, which are up to as many as it has."""
+        words = ", ".join(f"i64 {known << width >> place & (1 << 64) - 1}" for place in range(0, 2 * width, 64))
+        name = f"@moved{width}.{known:x}"
+        self.tables[f"{name} = internal constant [{width // 32} x i64] [{words}], align 64"] = None
+        at = self.emit(f"getelementptr i8, ptr getelementptr (i8, ptr {name}, i64 {width // 8}), i64 {back}")
+        return self.emit(f"load i{width}, ptr {at}, align 1")
+
     # Widths
+
+    def word(self, value: Value, index: int) -> str:
+        """64 bits of a value that has more, counted from the lowest."""
+        moved = self.emit(f"lshr i{value.width} {value.text}, {64 * index}") if index else value.text
+        return self.emit(f"trunc i{value.width} {moved} to i64")
 
     def is_below_power(self, value: Value, bits: int) -> str:
         """Whether a value, which may have more than 64 bits, has no more than `bits`, which are 64 at most.

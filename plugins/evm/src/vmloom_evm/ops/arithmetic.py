@@ -9,6 +9,8 @@ from ..machine import Machine
 from ..table import op
 
 SIGN_BIT = 1 << 255
+SIGNS_OF_BYTE = U256_MAX ^ 0x7F
+"""The sign of the lowest byte, and all bits above it."""
 
 
 def negate(x: u256) -> u256:
@@ -22,14 +24,14 @@ def magnitude(x: u256) -> u256:
 
 
 @inline
-def word_with_bit(x: u256, bit: u64) -> u64:
-    """The 64 bits of `x` among which bit `bit`, which is at most 255, stands at `bit` modulo 64.
+def word_of_byte(x: u256, place: u64) -> u64:
+    """The 64 bits of `x` in which byte `place` stands, which is at most 31 and counted from the least significant.
 
     One of two words is chosen by a mask: of two choices in a row, LLVM makes a shift of all of `x`, through memory.
     """
-    low = u64(x >> 64) if bit & 64 else u64(x)
-    high = u64(x >> 192) if bit & 64 else u64(x >> 128)
-    return low ^ (low ^ high) & u64(0 - (bit >> 7))
+    low = u64(x >> 64) if place & 8 else u64(x)
+    high = u64(x >> 192) if place & 8 else u64(x >> 128)
+    return low ^ (low ^ high) & u64(0 - (place >> 4))
 
 
 @op(0x01, "ADD")
@@ -105,7 +107,8 @@ def signextend(width: u256, value: u256) -> u256:
     """Extend the sign of the (`width` + 1)-byte integer in `value` to 256 bits; `width` >= 31 leaves it alone."""
     if width > 31:
         return value
-    below = u64(width) * 8 + 7
-    signs = (U256_MAX << below) & U256_MAX
-    sign = word_with_bit(value, below) >> (below & 63) & 1
-    return value | signs if sign else value & (signs ^ U256_MAX)
+    place = u64(width)
+    signs = (SIGNS_OF_BYTE << place * 8) & U256_MAX
+    leading = word_of_byte(value, place) << ((place ^ 7) * 8 & 63)  # its highest bit is the sign
+    sign = U256_MAX if leading & 1 << 63 else 0
+    return value ^ ((value ^ sign) & signs)

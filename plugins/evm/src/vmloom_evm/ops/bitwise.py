@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vmloom.kernel import U256_MAX, u64, u256
+from vmloom.kernel import U256_MAX, u64, u256, u512
 
 from ..table import op
-from .arithmetic import SIGN_BIT, word_with_bit
+from .arithmetic import SIGN_BIT, word_of_byte
 
 
 @op(0x10, "LT")
@@ -73,8 +73,8 @@ def byte(index: u256, word: u256) -> u256:
     """Byte `index` of `word`, counted from the most significant; 0 from 32 on."""
     if index >= 32:
         return 0
-    below = 248 - u64(index) * 8
-    return word_with_bit(word, below) >> (below & 63) & 0xFF
+    place = 31 - u64(index)
+    return word_of_byte(word, place) >> (place * 8 & 63) & 0xFF
 
 
 @op(0x1B, "SHL")
@@ -95,7 +95,7 @@ def sar(shift: u256, value: u256) -> u256:
     sign = U256_MAX if value & SIGN_BIT else 0
     if shift >= 256:
         return sign
-    return ((value ^ sign) >> shift) ^ sign  # what is negative is shifted with its bits flipped, so zeros come in
+    return u256((u512(sign) << 256 | value) >> shift & U256_MAX)
 
 
 @op(0x1E, "CLZ")
