@@ -23,6 +23,8 @@ from .conftest import ENGINES
 
 ALL = os.environ.get("VMLOOM_STATE_TESTS") == "all"
 CI = bool(os.environ.get("CI"))
+pytestmark = [pytest.mark.timeout(0)] if ALL else []
+"""All cases of a folder take longer than any test may."""
 PART = 24 if CI else 8
 """Cases of each fork of a sub-folder that run each time, at most."""
 COMPILED_PART = 1
@@ -54,7 +56,7 @@ FOLDERS = [
     "eest_fusaka_devnet5/osaka",
 ]
 SLOW = {
-    "CALLBlake2f_MaxRounds.json": "2**32 - 1 rounds of BLAKE2: a minute a case if compiled, hours if not",
+    "CALLBlake2f_MaxRounds.json": "2**32 - 1 rounds of BLAKE2: a minute a case if compiled, minutes if not",
     "loopExp.json": "a million rounds of EXP: seconds a case",
 }
 """Files that run only with all cases on all engines, and why."""

@@ -24,6 +24,8 @@ FILES = 417
 LONG = ["loop-add-10M", "loop-divadd-10M", "loop-exp-1b-1M", "loop-mulmod-2M"]
 """Millions of rounds of a loop: minutes on the reference engine."""
 ALL = os.environ.get("VMLOOM_STATE_TESTS") == "all"
+pytestmark = [pytest.mark.timeout(0)] if ALL else []
+"""On a slow machine such a loop takes longer than any test may."""
 
 
 @pytest.mark.parametrize("group", GROUPS)
